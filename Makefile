@@ -1,0 +1,92 @@
+# Commands for people; every one installs what it needs and is quick when nothing changed.
+SHELL := /bin/bash -euo pipefail
+
+WASM_PACK := 0.15.1
+CARGO_DENY := 0.20.2
+# The CLI must equal the wasm-bindgen crate, which Cargo.toml pins.
+WASM_BINDGEN := $(shell sed -n 's/^wasm-bindgen = "=\(.*\)"/\1/p' Cargo.toml)
+PORT ?= 8080
+MODELS ?= models/efficientnet-lite0
+
+# For every browser with SIMD, and for those with its relaxed instructions; a page loads one of them. The
+# third also runs models without a plan, and packs: a page loads it when it comes to that.
+WASM := www/pkg/whylens_bg.wasm www/pkg-relaxed/whylens_bg.wasm www/pkg-whole/whylens_bg.wasm
+TOOL := target/release/whylens
+SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
+
+.PHONY: help build serve dist package release test clean
+help:                 ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+build: $(WASM) $(TOOL) www/licenses.txt ## the wasm package (www/pkg) and the native tool (target/release/whylens)
+
+serve: build          ## the page at http://127.0.0.1:8080/ (PORT=… for another port)
+	$(TOOL) serve . --port $(PORT)
+
+dist: build           ## the site with the default model, ready to upload (dist/); MODELS=… for others
+	$(TOOL) dist $(MODELS) --out dist
+
+package: build tests/node_modules ## the npm package (dist-npm/ and dist-npm/whylens-VERSION.tgz)
+	node tests/package/npm.js dist-npm
+	cd dist-npm && npm pack --silent
+
+release: tools tests/node_modules ## site, tool and npm package of this version with their SHA-256 (release/)
+	bash tests/package/release.sh
+
+test: tools deny tests/node_modules chromium firefox ## every check, in a real browser too
+	bash tests/run.sh
+
+# wasm-pack can build neither a cdylib alone, which fat LTO needs, nor several builds of one set of compiled
+# dependencies; what it would call is called here.
+define build-wasm
+	cargo rustc --lib --crate-type cdylib --profile wasm --target wasm32-unknown-unknown --no-default-features $(1)
+	wasm-bindgen --target web --no-typescript --out-dir $(@D) --out-name whylens target/wasm32-unknown-unknown/wasm/whylens.wasm
+	@echo "export default '$$(sha256sum $@ | cut -d' ' -f1)';" > $(@D)/version.js
+endef
+
+www/pkg/whylens_bg.wasm: $(SOURCES) | tools
+	$(call build-wasm)
+
+www/pkg-relaxed/whylens_bg.wasm: www/pkg/whylens_bg.wasm
+	$(call build-wasm,-- -C target-feature=+relaxed-simd)
+
+www/pkg-whole/whylens_bg.wasm: www/pkg-relaxed/whylens_bg.wasm
+	$(call build-wasm,--features prepare)
+
+$(TOOL): $(SOURCES) | tools
+	cargo build --release --bin whylens
+
+www/licenses.txt: Cargo.lock tests/package/licenses.js
+	node tests/package/licenses.js $@
+
+BENCH := target/bench
+.PHONY: bench kernels
+bench: build kernels ## time and memory side by side with other engines, in Chromium (an hour the first time)
+	mkdir -p $(BENCH) && cp tests/bench/package.json $(BENCH)/ && npm install --prefix $(BENCH) --no-audit --no-fund
+	test -x $(BENCH)/convert/bin/onnx2tf || { python3 -m venv $(BENCH)/convert && $(BENCH)/convert/bin/pip install -q -r tests/bench/requirements.txt; }
+	$(BENCH)/convert/bin/python tests/bench/models.py $(BENCH)/models $(abspath $(TOOL))
+	node tests/bench/run.mjs $(abspath $(BENCH)) $(abspath $(BENCH))/node_modules
+
+kernels: chromium     ## the inner loops alone, in GFLOP/s
+	mkdir -p $(BENCH) && cp tests/bench/package.json $(BENCH)/ && npm install --prefix $(BENCH) --no-audit --no-fund
+	for features in +simd128 +simd128,+relaxed-simd; do \
+	  RUSTFLAGS="-C target-feature=$$features" cargo build --release --target wasm32-unknown-unknown \
+	    --manifest-path tests/bench/kernels/Cargo.toml --target-dir $(BENCH)/kernels$$features; done
+	BENCH_MODULES=$(abspath $(BENCH)) node tests/bench/kernels.mjs $(BENCH)/kernels+simd128*/wasm32-unknown-unknown/release/kernels.wasm
+
+.PHONY: tools deny chromium firefox
+tools:
+	@bash tests/install.sh tools $(WASM_PACK) $(WASM_BINDGEN)
+
+deny:
+	@bash tests/install.sh deny $(CARGO_DENY)
+
+chromium firefox:
+	@bash tests/install.sh $@
+
+tests/node_modules: tests/package.json tests/package-lock.json
+	cd tests && npm ci --no-audit --no-fund
+	@touch tests/node_modules
+
+clean:                ## removes everything that was built
+	rm -rf target www/pkg* www/licenses.txt dist dist-npm release tests/node_modules

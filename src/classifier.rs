@@ -1,0 +1,641 @@
+//! The stages in order; no arithmetic.
+
+use serde::{Deserialize, Serialize};
+use web_time::Instant;
+
+use crate::decode::{self, Image, Limits};
+use crate::error::{Error, Result};
+use crate::heatmap::{self, Map, Method, Occlusion};
+use crate::manifest::{Activation, Manifest};
+use crate::model::{self, Forward, Model};
+use crate::overlay::{self, Style};
+use crate::preprocess::{self, Region, Tensor};
+use crate::rank::{self, Prediction};
+
+/// A model with its labels: photos in, predictions and heatmaps out.
+pub struct Classifier {
+    manifest: Manifest,
+    labels: Vec<String>,
+    model: Model,
+    /// How many of the model's layers it was loaded with; the others were prepared later.
+    own_layers: usize,
+    last: Option<Last>,
+}
+
+/// What stays of the last photo: enough for the heatmap of another class.
+struct Last {
+    image: Size,
+    region: Region,
+    tensor: Tensor,
+    forward: Forward,
+}
+
+/// A photo as the network sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Photo {
+    /// The input tensor.
+    pub input: Tensor,
+    /// Size of the upright photo.
+    pub image: Size,
+    /// The part of it that the input covers.
+    pub region: Region,
+}
+
+/// What is asked about a photo.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Query {
+    /// Most predictions given.
+    pub top_k: usize,
+    /// Least probability of a prediction given.
+    pub threshold: f32,
+    /// The heatmap wanted; none: no heatmap.
+    pub heatmap: Option<HeatmapQuery>,
+}
+
+impl Default for Query {
+    fn default() -> Self {
+        Query {
+            top_k: 5,
+            threshold: 0.0,
+            heatmap: Some(HeatmapQuery::default()),
+        }
+    }
+}
+
+/// Which heatmap is wanted.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct HeatmapQuery {
+    /// The class explained; none: the most probable one.
+    pub class: Option<Class>,
+    /// How the heatmap is made.
+    pub method: Method,
+    /// ONNX tensors explained, averaged where there are several; empty: those that the model was
+    /// loaded with.
+    pub layers: Vec<String>,
+}
+
+/// A class of the model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Class {
+    /// By its index in the output tensor.
+    Index(usize),
+    /// By its label, letter case aside.
+    Label(String),
+}
+
+/// The answer to a [`Query`].
+#[derive(Debug, Clone, Serialize)]
+pub struct Classification {
+    /// The upright photo.
+    pub image: Size,
+    /// Most probable first.
+    pub predictions: Vec<Prediction>,
+    /// The heatmap, where one was asked for; see [`Classification::explained`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heatmap: Option<Heatmap>,
+    /// How long it took.
+    pub timing: Timing,
+    /// What gave the answer.
+    pub model: ModelName,
+}
+
+/// Width and height in pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Size {
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+}
+
+/// Where a class is seen in a photo.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Heatmap {
+    /// Index of the class explained.
+    pub class_index: usize,
+    /// Its label.
+    pub label: String,
+    /// How the map was made.
+    pub method: Method,
+    /// The ONNX tensor it was made at.
+    pub layer: String,
+    /// Columns of the map.
+    pub width: usize,
+    /// Rows of the map.
+    pub height: usize,
+    /// `height × width` values, row-major, not scaled, none negative.
+    pub values: Vec<f32>,
+    /// The largest value; 0 when nothing speaks for the class.
+    pub max: f32,
+    /// The part of the upright photo that the map covers.
+    pub region: Region,
+}
+
+/// A heatmap in the making; see [`Classifier::explain`].
+pub struct Explaining {
+    class_index: usize,
+    region: Region,
+    method: Method,
+    state: State,
+}
+
+enum State {
+    Slow(Box<Occlusion>),
+    Done { map: Map, layer: String },
+}
+
+impl Explaining {
+    /// How many steps are done, and of how many.
+    pub fn progress(&self) -> (usize, usize) {
+        match &self.state {
+            State::Slow(occlusion) => occlusion.progress(),
+            State::Done { .. } => (1, 1),
+        }
+    }
+}
+
+/// Milliseconds spent in each stage.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+#[allow(missing_docs)] // the stages are documented in their modules
+pub struct Timing {
+    pub decode: f64,
+    pub preprocess: f64,
+    pub inference: f64,
+    pub heatmap: f64,
+    pub total: f64,
+}
+
+/// Name and version of a model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[allow(missing_docs)]
+pub struct ModelName {
+    pub name: String,
+    pub version: String,
+}
+
+impl Classification {
+    /// Adds the heatmap, which took so many milliseconds. Predictions stand where only the derivative
+    /// is missing; why is told by [`Classifier::heatmap`].
+    ///
+    /// # Errors
+    /// All others of [`Classifier::heatmap`].
+    pub fn explained(&mut self, heatmap: Result<Heatmap>, milliseconds: f64) -> Result<()> {
+        self.heatmap = match heatmap {
+            Err(Error::UnsupportedOperator(_) | Error::UnsupportedModel(_)) => None,
+            done => Some(done?),
+        };
+        self.timing.heatmap = milliseconds;
+        self.timing.total += milliseconds;
+        Ok(())
+    }
+}
+
+impl Classifier {
+    /// Makes a classifier of the three files of a model folder: manifest, labels (one a line, in
+    /// class order, UTF-8), ONNX.
+    ///
+    /// # Errors
+    /// Those of [`Model::load`], and [`Error::BadManifest`] when there are more or fewer labels than
+    /// classes.
+    pub fn new(
+        manifest: Manifest,
+        labels: &[u8],
+        onnx: &[u8],
+        options: &model::Options,
+    ) -> Result<Classifier> {
+        let labels = parse_labels(labels)?;
+        let model = Model::load(onnx, &manifest, options)?;
+        if labels.len() != model.classes() {
+            let (actual, expected) = (labels.len(), model.classes());
+            return Err(Error::BadManifest(format!(
+                "there are {actual} labels for {expected} classes"
+            )));
+        }
+        Ok(Classifier {
+            manifest,
+            labels,
+            own_layers: model.layers().len(),
+            model,
+            last: None,
+        })
+    }
+
+    /// Bytes of the values that one run holds at once; weights are not among them.
+    pub fn work(&self) -> u64 {
+        self.model.work()
+    }
+
+    /// Runs the network once on a blank input, so that the first photo does not pay for it.
+    ///
+    /// # Errors
+    /// Those of [`Model::forward`]: a graph that cannot be run is found here.
+    pub fn warm_up(&self) -> Result<()> {
+        let shape = self.manifest.input.shape().to_vec();
+        let values = vec![0.0; shape.iter().product()];
+        let forward = self.model.forward(&Tensor { shape, values })?;
+        if self.model.explainable().is_ok() {
+            self.model.gradients(&forward, 0)?;
+        }
+        Ok(())
+    }
+
+    /// Classifies an encoded photo.
+    ///
+    /// # Errors
+    /// Those of [`decode::decode`] and of [`Classifier::classify_tensor`].
+    pub fn classify(
+        &mut self,
+        photo: &[u8],
+        limits: &Limits,
+        query: &Query,
+    ) -> Result<Classification> {
+        let start = Instant::now();
+        let image = decode::decode(photo, limits)?;
+        let decode = milliseconds(start);
+        self.classify_image(image, decode, query)
+    }
+
+    /// Classifies an upright image; `decode` is the time in ms that it took to get it.
+    ///
+    /// # Errors
+    /// Those of [`preprocess::preprocess`] and of [`Classifier::classify_tensor`].
+    pub fn classify_image(
+        &mut self,
+        image: Image,
+        decode: f64,
+        query: &Query,
+    ) -> Result<Classification> {
+        let start = Instant::now();
+        let size = Size {
+            width: image.width,
+            height: image.height,
+        };
+        let (tensor, region) = preprocess::preprocess(&image, &self.manifest.input)?;
+        drop(image);
+        let timing = Timing {
+            decode,
+            preprocess: milliseconds(start),
+            ..Timing::default()
+        };
+        self.answer(tensor, size, region, timing, query)
+    }
+
+    /// Classifies an input tensor that was made elsewhere.
+    ///
+    /// # Errors
+    /// Those of [`Model::forward`] and of [`Classifier::heatmap`].
+    pub fn classify_tensor(&mut self, tensor: &Tensor, query: &Query) -> Result<Classification> {
+        let size = Size {
+            width: self.manifest.input.width,
+            height: self.manifest.input.height,
+        };
+        let region = Region {
+            x: 0.0,
+            y: 0.0,
+            width: size.width.into(),
+            height: size.height.into(),
+        };
+        self.answer(tensor.clone(), size, region, Timing::default(), query)
+    }
+
+    fn answer(
+        &mut self,
+        tensor: Tensor,
+        image: Size,
+        region: Region,
+        mut timing: Timing,
+        query: &Query,
+    ) -> Result<Classification> {
+        let start = Instant::now();
+        let forward = self.model.forward(&tensor)?;
+        timing.inference = milliseconds(start);
+        let predictions = rank::rank(
+            &forward.scores,
+            &self.labels,
+            self.activation(),
+            query.top_k,
+            query.threshold,
+        );
+        self.last = Some(Last {
+            image,
+            region,
+            tensor,
+            forward,
+        });
+        let model = ModelName {
+            name: self.manifest.name.clone(),
+            version: self.manifest.version.clone(),
+        };
+        timing.total = timing.decode + timing.preprocess + timing.inference;
+        let mut result = Classification {
+            image,
+            predictions,
+            heatmap: None,
+            timing,
+            model,
+        };
+        if let Some(query) = &query.heatmap {
+            let start = Instant::now();
+            result.explained(self.heatmap(query), milliseconds(start))?;
+        }
+        Ok(result)
+    }
+
+    /// The heatmap of a class of the last photo, with no second forward pass, but for
+    /// [`Method::Occlusion`].
+    ///
+    /// # Errors
+    /// Those of [`Classifier::explain`] and of [`Classifier::step`].
+    pub fn heatmap(&self, query: &HeatmapQuery) -> Result<Heatmap> {
+        self.heatmap_while(query, |_, _| true)
+    }
+
+    /// [`Classifier::heatmap`] with a say in it: a slow method tells `go_on` how many of how many
+    /// steps are done, and stops when it answers no.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`] when stopped; those of [`Classifier::heatmap`].
+    pub fn heatmap_while(
+        &self,
+        query: &HeatmapQuery,
+        mut go_on: impl FnMut(usize, usize) -> bool,
+    ) -> Result<Heatmap> {
+        let mut explaining = self.explain(query)?;
+        while !self.step(&mut explaining)? {
+            let (done, of) = explaining.progress();
+            if !go_on(done, of) {
+                return Err(Error::Cancelled);
+            }
+        }
+        Ok(self.finish(explaining))
+    }
+
+    /// Begins the heatmap of a class of the last photo; [`Classifier::step`] goes on with it.
+    ///
+    /// # Errors
+    /// [`Error::BadOption`] before the first photo, for an unknown class or layer, and where the
+    /// model was loaded without heatmaps; those of [`Model::gradients`].
+    pub fn explain(&self, query: &HeatmapQuery) -> Result<Explaining> {
+        let Some(Last {
+            region,
+            tensor,
+            forward,
+            ..
+        }) = &self.last
+        else {
+            return Err(Error::BadOption(
+                "there is no photo yet; classify one first".into(),
+            ));
+        };
+        let class_index = self.class_index(query.class.as_ref(), &forward.scores)?;
+        let state = if query.method == Method::Occlusion {
+            let layout = self.manifest.input.layout;
+            let whole = forward.scores[class_index];
+            State::Slow(Box::new(Occlusion::new(tensor, layout, whole)?))
+        } else {
+            let (map, layer) = self.map(query, forward, class_index)?;
+            State::Done { map, layer }
+        };
+        Ok(Explaining {
+            class_index,
+            region: *region,
+            method: query.method,
+            state,
+        })
+    }
+
+    /// Does one step of a heatmap that is not done yet, at most one run of the network; says whether
+    /// it is done. It stays that of its photo whatever is classified in between.
+    ///
+    /// # Errors
+    /// Those of [`Model::forward`].
+    pub fn step(&self, explaining: &mut Explaining) -> Result<bool> {
+        let class = explaining.class_index;
+        if let State::Slow(occlusion) = &mut explaining.state {
+            let (done, of) = occlusion.progress();
+            if done < of {
+                occlusion.step(|tensor| Ok(self.model.forward(tensor)?.scores[class]))?;
+            }
+        }
+        let (done, of) = explaining.progress();
+        Ok(done == of)
+    }
+
+    /// The heatmap, of the steps that were done.
+    pub fn finish(&self, explaining: Explaining) -> Heatmap {
+        let (map, layer) = match explaining.state {
+            State::Slow(occlusion) => (occlusion.map(), self.manifest.input.name.clone()),
+            State::Done { map, layer } => (map, layer),
+        };
+        let Map {
+            width,
+            height,
+            values,
+            max,
+        } = map;
+        Heatmap {
+            class_index: explaining.class_index,
+            label: self.labels[explaining.class_index].clone(),
+            method: explaining.method,
+            layer,
+            width,
+            height,
+            values,
+            max,
+            region: explaining.region,
+        }
+    }
+
+    /// The map of the layers asked for, and their names.
+    fn map(
+        &self,
+        query: &HeatmapQuery,
+        forward: &Forward,
+        class_index: usize,
+    ) -> Result<(Map, String)> {
+        let layers = self.model.layers();
+        if query.method.needs_gradients() || layers.is_empty() {
+            self.model.explainable()?;
+        }
+        let place = |name: &String| {
+            let at = layers.iter().position(|layer| layer.name == *name);
+            at.ok_or_else(|| {
+                Error::BadOption(format!(
+                    "layer `{name}` was not prepared; name it when the model is loaded"
+                ))
+            })
+        };
+        let mut chosen = query.layers.iter().map(place).collect::<Result<Vec<_>>>()?;
+        if chosen.is_empty() {
+            let own = match self.own_layers {
+                0 => layers.len(),
+                own => own,
+            };
+            chosen = (0..own).collect();
+        }
+        let gradients = if query.method.needs_gradients() {
+            self.model.gradients(forward, class_index)?
+        } else {
+            forward.features.clone()
+        };
+        let mut maps = Vec::new();
+        for &at in &chosen {
+            let (features, gradients) = (&forward.features[at], &gradients[at]);
+            maps.push(heatmap::heatmap(query.method, features, gradients)?);
+        }
+        let map = match maps.len() {
+            1 => maps.remove(0),
+            _ => heatmap::average(&maps),
+        };
+        let names: Vec<&str> = chosen.iter().map(|&at| layers[at].name.as_str()).collect();
+        Ok((map, names.join(" + ")))
+    }
+
+    /// Prepares more layers for heatmaps and shows the model the last photo again; a heatmap that
+    /// names no layer stays the same.
+    ///
+    /// # Errors
+    /// Those of [`Model::load`] and of [`Model::forward`]; then everything stays as it was.
+    pub fn prepare(&mut self, onnx: &[u8], more: &[String]) -> Result<()> {
+        let own = self.model.layers().iter().map(|layer| &layer.name);
+        let mut layers: Vec<String> = Vec::new();
+        for name in own.chain(more) {
+            if !layers.contains(name) {
+                layers.push(name.clone());
+            }
+        }
+        let options = model::Options {
+            heatmap: true,
+            layers,
+        };
+        let model = Model::load(onnx, &self.manifest, &options)?;
+        if let Some(last) = &mut self.last {
+            last.forward = model.forward(&last.tensor)?;
+        }
+        self.model = model;
+        Ok(())
+    }
+
+    /// The last photo, such as to [`show`](Classifier::show) it to another instance of the model.
+    pub fn photo(&self) -> Option<Photo> {
+        self.last.as_ref().map(|last| Photo {
+            input: last.tensor.clone(),
+            image: last.image,
+            region: last.region,
+        })
+    }
+
+    /// Makes a photo the last one.
+    ///
+    /// # Errors
+    /// Those of [`Model::forward`].
+    pub fn show(&mut self, photo: Photo) -> Result<()> {
+        let forward = self.model.forward(&photo.input)?;
+        self.last = Some(Last {
+            image: photo.image,
+            region: photo.region,
+            tensor: photo.input,
+            forward,
+        });
+        Ok(())
+    }
+
+    /// Draws a heatmap of the last photo; see [`overlay::overlay`].
+    ///
+    /// # Errors
+    /// Those of [`overlay::overlay`].
+    pub fn render(heatmap: &Heatmap, image: Size, style: &Style) -> Result<Vec<u8>> {
+        let Heatmap {
+            width, height, max, ..
+        } = *heatmap;
+        let map = Map {
+            width,
+            height,
+            values: heatmap.values.clone(),
+            max,
+        };
+        overlay::overlay(&map, &heatmap.region, (image.width, image.height), style)
+    }
+
+    /// All scores of the last photo, before softmax or sigmoid; empty before the first.
+    pub fn scores(&self) -> &[f32] {
+        self.last.as_ref().map_or(&[], |last| &last.forward.scores)
+    }
+
+    /// Size of the last photo.
+    pub fn image(&self) -> Option<Size> {
+        self.last.as_ref().map(|last| last.image)
+    }
+
+    /// What the model needs to be used.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The labels in class order.
+    pub fn labels(&self) -> &[String] {
+        &self.labels
+    }
+
+    /// Whether there are gradients, and why not.
+    ///
+    /// # Errors
+    /// Those of [`Model::explainable`].
+    pub fn explainable(&self) -> Result<()> {
+        self.model.explainable()
+    }
+
+    /// The layers that heatmaps are taken at; empty without heatmaps.
+    pub fn layers(&self) -> &[model::Layer] {
+        self.model.layers()
+    }
+
+    fn activation(&self) -> Activation {
+        self.model
+            .activation()
+            .unwrap_or(self.manifest.output.activation)
+    }
+
+    fn class_index(&self, class: Option<&Class>, scores: &[f32]) -> Result<usize> {
+        match class {
+            None => Ok((0..scores.len())
+                .rev()
+                .max_by(|&a, &b| scores[a].total_cmp(&scores[b]))
+                .unwrap_or(0)),
+            Some(&Class::Index(index)) if index < self.labels.len() => Ok(index),
+            Some(Class::Index(index)) => {
+                let most = self.labels.len() - 1;
+                Err(Error::BadOption(format!(
+                    "class {index} is not there, expected 0 to {most}"
+                )))
+            }
+            Some(Class::Label(label)) => {
+                let wanted = label.to_lowercase();
+                let at = self.labels.iter().position(|l| l == label);
+                at.or_else(|| self.labels.iter().position(|l| l.to_lowercase() == wanted))
+                    .ok_or_else(|| Error::BadOption(format!("no class is labelled `{label}`")))
+            }
+        }
+    }
+}
+
+const MOST_LABELS: usize = 1_000_000;
+
+/// One label a line; a byte order mark, carriage returns and blank lines at the end are dropped.
+fn parse_labels(bytes: &[u8]) -> Result<Vec<String>> {
+    let text = std::str::from_utf8(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes))
+        .map_err(|error| Error::BadManifest(format!("the labels are not UTF-8: {error}")))?;
+    let lines = text.trim_end().lines();
+    let count = lines.clone().count();
+    if count > MOST_LABELS {
+        return Err(Error::BadManifest(format!(
+            "there are {count} labels, at most {MOST_LABELS} are allowed"
+        )));
+    }
+    Ok(lines.map(|line| line.trim().to_string()).collect())
+}
+
+fn milliseconds(start: Instant) -> f64 {
+    start.elapsed().as_secs_f64() * 1000.0
+}

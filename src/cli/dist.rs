@@ -1,0 +1,568 @@
+//! model folders + the page → a static site.
+//!
+//! The scripts, styles and wasm files keep their names inside one folder that is named after the
+//! content of all of them (`www.<hash>/`): relative imports and `new URL(…, import.meta.url)` hold
+//! without any rewriting, and a page gets all of its files from one version or none. Models keep a
+//! stable address (`models/<name>/model.json`), and their weights and labels are named by content.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use whylens::Manifest;
+use whylens::model::Options;
+
+use super::{folder, policy};
+
+/// Make a static site that holds these models, ready to upload
+#[derive(Args)]
+pub struct Arguments {
+    /// Model folders; the first one is shown at first
+    #[arg(required = true, value_name = "DIR")]
+    models: Vec<PathBuf>,
+    /// Folder to write; an earlier site in it is replaced
+    #[arg(long, value_name = "SITE")]
+    out: PathBuf,
+    /// Folder with the page's index.html and www/ [default: the page inside this tool, or else .]
+    #[arg(long, value_name = "DIR")]
+    page: Option<PathBuf>,
+    /// Weights of more bytes than this are cut into parts, which the page joins: many hosts take no file
+    /// over 25 MB; 0: never
+    #[arg(long, value_name = "SIZE", default_value = "24MB", value_parser = size)]
+    split: u64,
+    /// How much work goes into the .br and .gz files beside the big ones
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = Compress::Best)]
+    compress: Compress,
+    /// Let the page talk to its own site only: no photos and no models by address
+    #[arg(long)]
+    closed: bool,
+    /// Isolate the page from other origins by its service worker, as threads in WebAssembly need it
+    #[arg(long)]
+    isolate: bool,
+    /// No service worker; visitors who have one from an earlier site get rid of it
+    #[arg(long, conflicts_with = "isolate")]
+    no_offline: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Compress {
+    Best,
+    Fast,
+    None,
+}
+
+/// A site in the making: path with `/` → bytes. Small enough to be held in memory.
+type Files = BTreeMap<String, Vec<u8>>;
+
+/// Files that are worth compressing, by what their names end with.
+const TEXTS: &[&str] = &[
+    "css",
+    "html",
+    "js",
+    "json",
+    "md",
+    "mjs",
+    "onnx",
+    "svg",
+    "ts",
+    "txt",
+    "wasm",
+    "webmanifest",
+];
+
+/// Files below this many bytes gain nothing that a visitor would notice.
+const SMALLEST_COMPRESSED: usize = 1024;
+
+/// Writes the site.
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let mut page = page(arguments.page.as_deref())?;
+    let index = page
+        .remove("index.html")
+        .context("the page has no index.html")?;
+    let index = String::from_utf8(index).context("the page's index.html is not UTF-8")?;
+    let worker = page
+        .remove("www/sw.js")
+        .context("the page has no www/sw.js")?;
+    ensure!(
+        page.keys().any(|path| path.ends_with(".wasm")),
+        "the page has no wasm file in www/pkg; run `make build` first"
+    );
+    let mut site = Files::new();
+    let www = format!("www.{}", version(&page));
+    for (path, bytes) in page {
+        let inner = path.strip_prefix("www/").unwrap_or(&path);
+        site.insert(format!("{www}/{inner}"), bytes);
+    }
+    for name in ["whylens.js", "why-lens.js"] {
+        if site.contains_key(&format!("{www}/{name}")) {
+            let alias = format!("export * from './{www}/{name}';\n");
+            site.insert(name.into(), alias.into_bytes());
+        }
+    }
+    let mut models = Vec::new();
+    let mut weights = BTreeSet::new();
+    for path in &arguments.models {
+        models.push(add_model(&mut site, &mut weights, path, arguments.split)?);
+    }
+    site.insert(
+        "index.html".into(),
+        rewrite(&index, &www, &models, arguments)?.into_bytes(),
+    );
+    let worker = service_worker(&site, &weights, &worker, arguments)?;
+    site.insert("sw.js".into(), worker);
+    site.insert("_headers".into(), headers(&www, arguments).into_bytes());
+    let integrity = integrity(&site)?;
+    site.insert("integrity.json".into(), integrity);
+    compress(&mut site, arguments.compress);
+    write(&site, &arguments.out)?;
+    report(&site, &arguments.out);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The files of the page: `index.html` and `www/…`.
+fn page(named: Option<&Path>) -> Result<Files> {
+    #[cfg(feature = "embed")]
+    if named.is_none() {
+        return Ok(embedded::page());
+    }
+    let folder = named.unwrap_or(Path::new("."));
+    let mut files = Files::new();
+    let index = folder.join("index.html");
+    files.insert(
+        "index.html".into(),
+        fs::read(&index).with_context(|| {
+            format!("cannot read {}; name the page with --page", index.display())
+        })?,
+    );
+    walk(&folder.join("www"), "www", &mut files)?;
+    Ok(files)
+}
+
+#[cfg(feature = "embed")]
+mod embedded {
+    use include_dir::{Dir, include_dir};
+
+    use super::Files;
+
+    static WWW: Dir = include_dir!("$CARGO_MANIFEST_DIR/www");
+
+    pub fn page() -> Files {
+        let mut files = Files::new();
+        files.insert(
+            "index.html".into(),
+            include_bytes!("../../index.html").to_vec(),
+        );
+        add(&WWW, &mut files);
+        files
+    }
+
+    fn add(folder: &Dir, files: &mut Files) {
+        for file in folder.files() {
+            let path = file.path().to_string_lossy().replace('\\', "/");
+            files.insert(format!("www/{path}"), file.contents().to_vec());
+        }
+        for inner in folder.dirs() {
+            add(inner, files);
+        }
+    }
+}
+
+fn walk(folder: &Path, name: &str, files: &mut Files) -> Result<()> {
+    let entries =
+        fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    for entry in entries {
+        let path = entry?.path();
+        let file = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .with_context(|| format!("the name of {} is not UTF-8", path.display()))?;
+        if file.starts_with('.') {
+            continue;
+        }
+        let name = format!("{name}/{file}");
+        if path.is_dir() {
+            walk(&path, &name, files)?;
+        } else {
+            let bytes =
+                fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            files.insert(name, bytes);
+        }
+    }
+    Ok(())
+}
+
+/// Checks a model, adds it to the site and gives its folder there.
+fn add_model(
+    site: &mut Files,
+    all_weights: &mut BTreeSet<String>,
+    path: &Path,
+    split: u64,
+) -> Result<String> {
+    let source = if path.is_dir() {
+        path
+    } else {
+        path.parent().unwrap_or(Path::new("."))
+    };
+    let named = || format!("model {}", source.display());
+    folder::load(source, &Options::default()).with_context(named)?;
+    let read = |file: &str| {
+        fs::read(source.join(file))
+            .with_context(|| format!("cannot read {}", source.join(file).display()))
+    };
+    let json = read("model.json")?;
+    let (manifest, _) = Manifest::parse(&json).map_err(folder::coded)?;
+    let mut json: Value = serde_json::from_slice(&json)?;
+    let target = address(source)?;
+    ensure!(
+        !site.contains_key(&format!("{target}model.json")),
+        "two models are named {target}; rename a folder"
+    );
+
+    let weights = folder::weights(source, &manifest)?;
+    let file = by_content(&manifest.weights.file, &weights);
+    json["weights"]["file"] = file.clone().into();
+    if let Some(weights) = json["weights"].as_object_mut() {
+        weights.remove("parts");
+    }
+    if split > 0 && weights.len() as u64 > split {
+        let parts = weights.len().div_ceil(usize::try_from(split)?);
+        let mut list = Vec::new();
+        for (index, part) in weights.chunks(weights.len().div_ceil(parts)).enumerate() {
+            let name = format!("{file}.{index}");
+            list.push(json!({ "file": name, "bytes": part.len() }));
+            all_weights.insert(format!("{target}{name}"));
+            site.insert(format!("{target}{name}"), part.to_vec());
+        }
+        json["weights"]["parts"] = list.into();
+    } else {
+        all_weights.insert(format!("{target}{file}"));
+        site.insert(format!("{target}{file}"), weights);
+    }
+    for (language, name) in &manifest.labels {
+        let labels = read(name)?;
+        let name = by_content(name, &labels);
+        json["labels"][language] = name.clone().into();
+        site.insert(format!("{target}{name}"), labels);
+    }
+    for entry in fs::read_dir(source)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if name.starts_with("LICENSE") || name.starts_with("NOTICE") {
+            site.insert(format!("{target}{name}"), read(&name)?);
+        }
+    }
+    site.insert(
+        format!("{target}model.json"),
+        serde_json::to_vec_pretty(&json)?,
+    );
+    Ok(target)
+}
+
+/// `models/<name>/`, with nothing in the name that an address would have to escape.
+fn address(source: &Path) -> Result<String> {
+    let full = source.canonicalize()?;
+    let name = full
+        .file_name()
+        .context("a model folder needs a name")?
+        .to_string_lossy();
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() || "._-".contains(c) {
+            c
+        } else {
+            '-'
+        }
+    };
+    let name: String = name.chars().map(plain).collect();
+    Ok(format!("models/{}/", name.trim_start_matches('.')))
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    let digest = Sha256::digest(bytes);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// `model.onnx` → `model.<hash>.onnx`.
+fn by_content(name: &str, bytes: &[u8]) -> String {
+    let hash = &sha256(bytes)[..policy::HASH];
+    match name.rsplit_once('.') {
+        Some((stem, extension)) => format!("{stem}.{hash}.{extension}"),
+        None => format!("{name}.{hash}"),
+    }
+}
+
+/// One hash for names and bytes of all files.
+fn version(files: &Files) -> String {
+    let mut all = Sha256::new();
+    for (path, bytes) in files {
+        all.update(format!("{path}\0{}\n", sha256(bytes)));
+    }
+    let digest = all.finalize();
+    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    hex[..policy::HASH].into()
+}
+
+/// The page, with its files at their new place and told of models and service worker.
+fn rewrite(index: &str, www: &str, models: &[String], arguments: &Arguments) -> Result<String> {
+    let mut html = index.to_string();
+    for attribute in ["href", "src"] {
+        html = html.replace(
+            &format!("{attribute}=\"www/"),
+            &format!("{attribute}=\"{www}/"),
+        );
+    }
+    let script = "<script type=\"module\"";
+    ensure!(
+        html.matches(script).count() == 1,
+        "index.html must have one {script}…>"
+    );
+    let offline = if arguments.no_offline { "off" } else { "sw.js" };
+    let list = models.join(" ");
+    html = html.replace(
+        script,
+        &format!("{script} data-models=\"{list}\" data-offline=\"{offline}\""),
+    );
+    if arguments.closed {
+        let open = "connect-src 'self' https:";
+        ensure!(
+            html.matches(open).count() == 1,
+            "index.html has no Content-Security-Policy with {open}, so --closed cannot close it"
+        );
+        html = html.replace(open, "connect-src 'self'");
+    }
+    Ok(html)
+}
+
+/// The service worker with the list of what it keeps, or one that removes itself.
+fn service_worker(
+    site: &Files,
+    weights: &BTreeSet<String>,
+    script: &[u8],
+    arguments: &Arguments,
+) -> Result<Vec<u8>> {
+    // The library keeps weights itself, and only those that were used.
+    let files: BTreeMap<&str, String> = site
+        .iter()
+        .filter(|(path, _)| !weights.contains(*path))
+        .map(|(path, bytes)| (path.as_str(), sha256(bytes)))
+        .collect();
+    let version = sha256(&serde_json::to_vec(&files)?)[..policy::HASH].to_string();
+    let site = json!({
+        "version": version,
+        "offline": !arguments.no_offline,
+        "files": files,
+        "headers": page_headers(arguments.isolate),
+        "workerPolicy": policy::worker(arguments.closed),
+    });
+    let mut out = format!("self.site = {site};\n").into_bytes();
+    out.extend_from_slice(script);
+    Ok(out)
+}
+
+fn page_headers(isolate: bool) -> BTreeMap<&'static str, &'static str> {
+    let isolation = if isolate { policy::ISOLATION } else { &[] };
+    policy::HEADERS.iter().chain(isolation).copied().collect()
+}
+
+/// Headers in the form that Netlify and Cloudflare Pages read; a plain file elsewhere.
+fn headers(www: &str, arguments: &Arguments) -> String {
+    let mut text = String::from("/*\n");
+    for (name, value) in page_headers(arguments.isolate) {
+        text += &format!("  {name}: {value}\n");
+    }
+    let worker = policy::worker(arguments.closed);
+    text += &format!("/{www}/*\n  cache-control: {}\n", policy::FOR_EVER);
+    text += &format!("/{www}/worker.js\n  content-security-policy: {worker}\n");
+    text += &format!("/sw.js\n  cache-control: no-cache\n  content-security-policy: {worker}\n");
+    text
+}
+
+/// SHA-256 and size of every file.
+fn integrity(site: &Files) -> Result<Vec<u8>> {
+    let files: BTreeMap<_, _> = site
+        .iter()
+        .map(|(path, bytes)| {
+            (
+                path,
+                json!({ "bytes": bytes.len(), "sha256": sha256(bytes) }),
+            )
+        })
+        .collect();
+    let made_by = format!("whylens {}", env!("CARGO_PKG_VERSION"));
+    Ok(serde_json::to_vec_pretty(
+        &json!({ "format": 1, "made_by": made_by, "files": files }),
+    )?)
+}
+
+/// Adds `.br` and `.gz` beside the files that become at least a twentieth smaller.
+fn compress(site: &mut Files, how: Compress) {
+    if how == Compress::None {
+        return;
+    }
+    let work: Vec<(&String, &Vec<u8>)> = site
+        .iter()
+        .filter(|(path, bytes)| {
+            let extension = path.rsplit('.').next().unwrap_or_default();
+            bytes.len() >= SMALLEST_COMPRESSED
+                && TEXTS.contains(&extension)
+                && path.as_str() != "sw.js"
+        })
+        .collect();
+    let next = AtomicUsize::new(0);
+    let made = Mutex::new(Vec::new());
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some((path, bytes)) = work.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    for (extension, small) in [("br", brotli(bytes, how)), ("gz", gzip(bytes, how))]
+                    {
+                        if small.len() < bytes.len() / 20 * 19
+                            && let Ok(mut made) = made.lock()
+                        {
+                            made.push((format!("{path}.{extension}"), small));
+                        }
+                    }
+                }
+            });
+        }
+    });
+    site.extend(made.into_inner().unwrap_or_default());
+}
+
+fn brotli(bytes: &[u8], how: Compress) -> Vec<u8> {
+    let quality = if how == Compress::Best { 11 } else { 5 };
+    let mut out = Vec::new();
+    let mut writer = brotli::CompressorWriter::new(&mut out, 1 << 16, quality, 24);
+    let written = writer.write_all(bytes);
+    drop(writer);
+    // Nothing is smaller than a file that was not written.
+    if written.is_err() {
+        bytes.to_vec()
+    } else {
+        out
+    }
+}
+
+fn gzip(bytes: &[u8], how: Compress) -> Vec<u8> {
+    let level = if how == Compress::Best { 9 } else { 5 };
+    let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(level));
+    let written = writer.write_all(bytes).and_then(|()| writer.finish());
+    written.unwrap_or_else(|_| bytes.to_vec())
+}
+
+/// Writes beside the target and then takes its place, so that no half a site is ever there.
+fn write(site: &Files, out: &Path) -> Result<()> {
+    if out.exists() {
+        let mut entries =
+            fs::read_dir(out).with_context(|| format!("{} is no folder", out.display()))?;
+        let earlier = out.join("integrity.json").is_file();
+        if entries.next().is_some() && !earlier {
+            bail!(
+                "{} holds other files than an earlier site; name an empty folder",
+                out.display()
+            );
+        }
+    }
+    let name = out
+        .file_name()
+        .context("the site needs a folder of its own, such as dist")?
+        .to_string_lossy();
+    let fresh = out.with_file_name(format!(".{name}.new"));
+    if fresh.exists() {
+        fs::remove_dir_all(&fresh)?;
+    }
+    for (path, bytes) in site {
+        let file = fresh.join(path);
+        if let Some(folder) = file.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        fs::write(&file, bytes).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    if out.exists() {
+        fs::remove_dir_all(out)?;
+    }
+    fs::rename(&fresh, out).with_context(|| format!("cannot write {}", out.display()))
+}
+
+fn report(site: &Files, out: &Path) {
+    let megabytes = |bytes: usize| bytes as f64 / 1e6;
+    let total: usize = site.values().map(Vec::len).sum();
+    println!(
+        "{}: {} files, {:.1} MB; largest:",
+        out.display(),
+        site.len(),
+        megabytes(total)
+    );
+    let mut largest: Vec<_> = site
+        .iter()
+        .map(|(path, bytes)| (bytes.len(), path))
+        .collect();
+    largest.sort_by(|a, b| b.cmp(a));
+    for (bytes, path) in largest.iter().take(5) {
+        println!("{:8.2} MB  {path}", megabytes(*bytes));
+    }
+}
+
+/// `24MB`, `500kB`, `16MiB` or plain bytes.
+fn size(text: &str) -> Result<u64> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "kb" => 1000,
+        "mb" => 1_000_000,
+        "kib" => 1 << 10,
+        "mib" => 1 << 20,
+        unit => bail!("the unit {unit} is not known; use kB, MB, KiB or MiB"),
+    };
+    let number: u64 = digits
+        .trim()
+        .parse()
+        .with_context(|| format!("`{text}` is no size such as 24MB"))?;
+    let bytes = number.checked_mul(unit).context("the size is too large")?;
+    // Parts so small would need thousands of requests.
+    ensure!(
+        bytes == 0 || bytes >= 1000,
+        "parts must have at least 1000 bytes"
+    );
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_with_their_units() {
+        assert_eq!(size("24MB").unwrap(), 24_000_000);
+        assert_eq!(size("16MiB").unwrap(), 16 << 20);
+        assert_eq!(size("0").unwrap(), 0);
+        for text in ["", "MB", "24XB", "10", "-1MB", "99999999999999999999"] {
+            assert!(size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_version_follows_names_and_bytes() {
+        let files = |path: &str, text: &str| Files::from([(path.into(), text.into())]);
+        let one = version(&files("a", "b"));
+        assert_eq!(one, version(&files("a", "b")));
+        assert_ne!(one, version(&files("a", "c")));
+        assert_ne!(one, version(&files("b", "b")));
+        assert_eq!(one.len(), policy::HASH);
+    }
+
+    #[test]
+    fn names_by_content_keep_their_extension() {
+        assert_eq!(
+            by_content("labels.vi.txt", b""),
+            "labels.vi.e3b0c44298fc1c14.txt"
+        );
+    }
+}

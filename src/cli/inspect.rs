@@ -1,0 +1,97 @@
+//! model folder or ONNX file → what is in it, on standard output.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use whylens::model::{Layer, store};
+use whylens::{Manifest, estimate, pack};
+
+use super::folder::coded;
+use super::pack::{Reading, whole};
+
+/// Tell what an ONNX file holds and whether it can be used
+#[derive(Args)]
+pub struct Arguments {
+    /// Model folder or ONNX file
+    model: PathBuf,
+    #[command(flatten)]
+    reading: Reading,
+}
+
+/// Prints the outline, then what preparing the model finds.
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let path = &arguments.model;
+    let mut options = arguments.reading.options()?;
+    let file = if path.is_dir() {
+        let json = path.join("model.json");
+        let json = fs::read(&json).with_context(|| format!("cannot read {}", json.display()))?;
+        let (manifest, _) = Manifest::parse(&json).map_err(coded)?;
+        options.layout = options.layout.or(Some(manifest.input.layout));
+        options.channels = options.channels.or(Some(manifest.input.channels));
+        options.size = options
+            .size
+            .or(Some((manifest.input.width, manifest.input.height)));
+        options.output = options.output.or(Some(manifest.output.name));
+        options.layer = options.layer.or(manifest.heatmap.layer);
+        path.join(&manifest.weights.file)
+    } else {
+        path.clone()
+    };
+    let onnx = whole(&file)?;
+    let outline = store::outline(&onnx).map_err(coded)?;
+    println!("file        {} bytes, {}", onnx.len(), outline.producer);
+    println!("opset       {}", outline.opset);
+    println!("parameters  {}", outline.parameters);
+    for (name, shape) in &outline.inputs {
+        let axes: Vec<String> = shape
+            .iter()
+            .map(|length| length.map_or("?".into(), |length| length.to_string()))
+            .collect();
+        println!("input       `{name}` {}", axes.join("×"));
+    }
+    for name in &outline.outputs {
+        println!("output      `{name}`");
+    }
+    let operators: Vec<String> = outline
+        .operators
+        .iter()
+        .map(|(name, count)| format!("{name} {count}"))
+        .collect();
+    println!("operators   {}", operators.join(", "));
+    for (operator, node) in &outline.unsupported {
+        println!("unsupported {operator} at `{node}`");
+    }
+    let found = match pack::inspect(&onnx, &options) {
+        Ok(found) => found,
+        Err(error) => {
+            println!("usable      no: {}: {error}", error.code());
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    println!("usable      yes: {} classes", found.classes);
+    if let Some(activation) = found.activation {
+        println!("ends in     {activation:?}, which is stepped over for scores and heatmaps");
+    }
+    let map = |layer: &Layer| {
+        let (channels, height, width) = (layer.channels, layer.height, layer.width);
+        format!("`{}` {channels}×{height}×{width}", layer.name)
+    };
+    for layer in &found.layers {
+        println!("layer       {}", map(layer));
+    }
+    match (&found.no_gradients, &found.layer) {
+        (None, Some(layer)) => println!("heatmaps    at {}", map(layer)),
+        (Some((code, message)), _) => println!("heatmaps    {code}: {message}"),
+        _ => println!("heatmaps    none"),
+    }
+    let mut manifest = found.manifest;
+    manifest.weights.bytes = onnx.len() as u64;
+    for (name, heatmap) in [("with", true), ("without", false)] {
+        let bytes = estimate::estimate(&manifest, heatmap).total();
+        println!("memory      about {} MB {name} heatmaps", bytes / 1_000_000);
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,55 @@
+//! `.npy` ⇄ numbers.
+
+use std::fs::File;
+use std::io::{BufWriter, Read};
+use std::path::Path;
+
+use anyhow::Context;
+use npyz::WriterBuilder;
+use whylens::Error;
+use whylens::preprocess::Tensor;
+
+/// Most bytes of a header.
+const LONGEST_HEADER: u32 = 1 << 16;
+
+/// Reads a tensor of float32 in C order.
+pub fn read(file: &mut dyn Read) -> Result<Tensor, Error> {
+    let refused = |what: &str| {
+        Error::BadOption(format!(
+            "the tensor {what}, expected a .npy file of float32 in C order"
+        ))
+    };
+    // npyz reserves as much as the header says it is long.
+    let mut start = [0; 12];
+    file.read_exact(&mut start)
+        .map_err(|_| refused("is no .npy file"))?;
+    let length = match start[6] {
+        1 => u32::from(u16::from_le_bytes([start[8], start[9]])),
+        _ => u32::from_le_bytes([start[8], start[9], start[10], start[11]]),
+    };
+    if length > LONGEST_HEADER {
+        return Err(refused("is no .npy file"));
+    }
+    let file = start.as_slice().chain(file);
+    let file = npyz::NpyFile::new(file).map_err(|_| refused("is no .npy file"))?;
+    if file.order() != npyz::Order::C {
+        return Err(refused("is in Fortran order"));
+    }
+    let shape = file.shape().iter().map(|&n| n as usize).collect();
+    let values = file
+        .into_vec::<f32>()
+        .map_err(|_| refused("does not hold float32, or is cut short"))?;
+    Ok(Tensor { shape, values })
+}
+
+/// Writes a vector of float32.
+pub fn write(path: &Path, values: &[f32]) -> anyhow::Result<()> {
+    let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+    let mut writer = npyz::WriteOptions::new()
+        .default_dtype()
+        .shape(&[values.len() as u64])
+        .writer(BufWriter::new(file))
+        .begin_nd()?;
+    writer.extend(values.iter().copied())?;
+    Ok(writer.finish()?)
+}

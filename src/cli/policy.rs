@@ -1,0 +1,43 @@
+//! What a site lets a browser do: the headers of `serve`, also written for other servers by `dist`.
+
+/// Hexadecimal digits in a name that follows the content.
+pub const HASH: usize = 16;
+
+/// For files that are named by their content.
+pub const FOR_EVER: &str = "public, max-age=31536000, immutable";
+
+/// For every answer. A page cannot set these itself.
+pub const HEADERS: &[(&str, &str)] = &[
+    ("x-content-type-options", "nosniff"),
+    ("referrer-policy", "no-referrer"),
+    (
+        "permissions-policy",
+        "camera=(self), clipboard-read=(self), clipboard-write=(self), web-share=(self), \
+         geolocation=(), microphone=(), payment=(), usb=(), serial=(), hid=(), bluetooth=(), midi=(), \
+         display-capture=(), accelerometer=(), gyroscope=(), magnetometer=()",
+    ),
+];
+
+/// For cross-origin isolation.
+pub const ISOLATION: &[(&str, &str)] = &[
+    ("cross-origin-opener-policy", "same-origin"),
+    ("cross-origin-embedder-policy", "require-corp"),
+    ("cross-origin-resource-policy", "same-origin"),
+];
+
+/// For scripts: a worker takes its policy from its own file, not from the page. `closed`: it may
+/// talk to its own site only.
+pub const fn worker(closed: bool) -> &'static str {
+    if closed {
+        "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self' data: blob:"
+    } else {
+        "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self' https: data: blob:"
+    }
+}
+
+/// Whether a path holds a name that follows the content: `www.<hash>/…`, `model.<hash>.onnx`.
+pub fn is_named_by_content(path: &str) -> bool {
+    let digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    path.split(['/', '.'])
+        .any(|piece| piece.len() == HASH && piece.bytes().all(digit))
+}

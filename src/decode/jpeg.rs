@@ -1,0 +1,109 @@
+//! JPEG bytes → upright RGB image, byte for byte as libjpeg-turbo (and so Pillow) decodes it.
+
+use image::ImageFormat;
+use image::metadata::Orientation;
+use libjpeg_turbo_rs::{DecodeLimits, Decoder, JpegError, PixelFormat, ScalingFactor};
+
+use super::{Image, Limits, check_size, damaged, format, upright};
+use crate::error::{Error, Result};
+
+/// Photos of more pixels are decoded at half their size …
+const HUGE: u64 = 16_000_000;
+
+/// … unless their shorter side has fewer pixels than this.
+const HUGE_SIDE: u32 = 2048;
+
+/// Progressive photos have about ten scans; each costs a walk over the whole picture.
+const SCANS: usize = 100;
+
+pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Image> {
+    let caps = DecodeLimits {
+        max_width: usize::from(u16::MAX),
+        max_height: usize::from(u16::MAX),
+        max_pixels: limits.pixels,
+        max_scans: SCANS,
+        max_memory: None,
+    };
+    let mut decoder = Decoder::new_with_limits(bytes, caps).map_err(refused)?;
+    let frame = decoder.header();
+    let (width, height) = (u32::from(frame.width), u32::from(frame.height));
+    check_size(width, height, limits)?;
+    let channels = frame.components.iter();
+    let sampling: Vec<_> = channels
+        .map(|channel| (channel.horizontal_sampling, channel.vertical_sampling))
+        .collect();
+    let pixel_format = match sampling.len() {
+        1 => PixelFormat::Grayscale,
+        3 => PixelFormat::Rgb,
+        4 if is_even(&sampling) => PixelFormat::Cmyk,
+        4 => return Err(unusual("four channels, each of another size")),
+        channels => return Err(unusual(&format!("{channels} channels"))),
+    };
+    if frame.precision != 8 {
+        return Err(unusual(&format!("{} bits a value", frame.precision)));
+    }
+    let huge = u64::from(width) * u64::from(height) > HUGE && width.min(height) >= HUGE_SIDE;
+    if huge && !frame.is_lossless {
+        decoder.set_scale(ScalingFactor::try_new(1, 2).map_err(refused)?);
+    }
+    decoder.set_output_format(pixel_format);
+    let orientation = decoder
+        .exif_orientation()
+        .and_then(Orientation::from_exif)
+        .unwrap_or(Orientation::NoTransforms);
+    let image = decoder.decode_image().map_err(refused)?;
+    let stored = (image.width as u32, image.height as u32);
+    let rgb = match pixel_format {
+        PixelFormat::Grayscale => image.data.iter().flat_map(|&grey| [grey; 3]).collect(),
+        PixelFormat::Cmyk => over_black(image.data),
+        _ => image.data,
+    };
+    Ok(upright(rgb, stored, (width, height), orientation))
+}
+
+/// Of four channels the decoder takes the first and the last to be full, the others to be alike.
+fn is_even(sampling: &[(u8, u8)]) -> bool {
+    let [full, half, other, last] = *sampling else {
+        return false;
+    };
+    let whole = full.0.is_multiple_of(half.0) && full.1.is_multiple_of(half.1);
+    last == full && other == half && whole
+}
+
+/// CMYK → RGB in place, with Pillow's formula; 255 is no ink, as Adobe writes it and Pillow takes it.
+fn over_black(mut cmyk: Vec<u8>) -> Vec<u8> {
+    let pixels = cmyk.len() / 4;
+    for pixel in 0..pixels {
+        let paper = u32::from(cmyk[pixel * 4 + 3]);
+        for c in 0..3 {
+            let product = u32::from(255 - cmyk[pixel * 4 + c]) * paper + 128;
+            let ink = (product + (product >> 8)) >> 8;
+            cmyk[pixel * 3 + c] = paper.saturating_sub(ink) as u8;
+        }
+    }
+    cmyk.truncate(pixels * 3);
+    cmyk
+}
+
+fn refused(error: JpegError) -> Error {
+    match error {
+        JpegError::Unsupported(what) => unusual(&what),
+        JpegError::LimitExceeded {
+            what,
+            actual,
+            limit,
+        } => Error::ImageTooLarge(format!(
+            "the JPEG file has {actual} as its {what}, at most {limit} are read; save it anew, smaller"
+        )),
+        JpegError::AllocationFailed { bytes, .. } => Error::ImageTooLarge(format!(
+            "the JPEG file needs {bytes} bytes of memory more than there are; make the picture smaller first"
+        )),
+        error => damaged(format::name(ImageFormat::Jpeg), &error),
+    }
+}
+
+fn unusual(what: &str) -> Error {
+    Error::ImageFormat(format!(
+        "this kind of JPEG file cannot be read ({what}); convert it to an ordinary JPEG or PNG"
+    ))
+}

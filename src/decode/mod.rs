@@ -1,0 +1,216 @@
+//! bytes → upright RGB image.
+//!
+//! What Pillow's `ImageOps.exif_transpose(Image.open(…)).convert("RGB")` gives, but for two things:
+//! transparent parts lie over white, and 16-bit values are rounded to 8 bits, not cut off. As there,
+//! colour profiles (ICC) and gamma are not applied: the numbers in the file are taken for sRGB. Of an
+//! animation, the first frame counts.
+
+mod format;
+mod jpeg;
+mod promises;
+
+use std::io::Cursor;
+
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader};
+
+use self::format::format;
+use crate::error::{Error, Result};
+
+/// An upright picture: 8-bit sRGB values in the order red, green, blue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+    /// Pixels of a row in `rgb`: `width`, or half of it, rounded up, for a [huge photo](decode).
+    pub columns: u32,
+    /// Rows in `rgb`: `height`, or half of it, rounded up.
+    pub rows: u32,
+    /// `rows × columns × 3` values, row-major, from top to bottom.
+    pub rgb: Vec<u8>,
+}
+
+/// What a picture may cost at the most; checked against its header, before its pixels are decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Pixels of the picture. Decoded, it may have four bytes for each of these.
+    pub pixels: u64,
+    /// Bytes of the encoded picture.
+    pub bytes: u64,
+}
+
+impl Default for Limits {
+    /// 64 megapixels, 256 MB.
+    fn default() -> Self {
+        Limits {
+            pixels: 64_000_000,
+            bytes: 256_000_000,
+        }
+    }
+}
+
+/// The longest side that is read, that of the JPEG format: the time and memory that resizing takes
+/// grow with the sides, not with the pixels.
+const LONGEST_SIDE: u32 = 65_535;
+
+/// Decodes a picture, its format told by its first bytes, and turns it upright by its EXIF
+/// orientation. Transparent parts are laid over white.
+///
+/// A JPEG of more than 16 megapixels whose shorter side has 2048 pixels or more is decoded at half
+/// its size, by the inverse cosine transform: four times less memory for a photo that every model
+/// sees many times smaller. Everything else is decoded pixel by pixel.
+///
+/// # Errors
+/// [`Error::ImageFormat`], [`Error::ImageCorrupt`], [`Error::ImageTooLarge`].
+pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Image> {
+    if bytes.len() as u64 > limits.bytes {
+        let (actual, most) = (bytes.len(), limits.bytes);
+        return Err(Error::ImageTooLarge(format!(
+            "the file has {actual} bytes, at most {most} are read; make it smaller first, or raise `maxBytes`"
+        )));
+    }
+    match format(bytes)? {
+        ImageFormat::Jpeg => jpeg::decode(bytes, limits),
+        format => {
+            match format {
+                ImageFormat::Tiff => promises::check_tiff(bytes)?,
+                ImageFormat::WebP => promises::check_webp(bytes, limits)?,
+                _ => {}
+            }
+            by_image(bytes, format, limits)
+        }
+    }
+}
+
+/// Takes raw RGBA pixels (straight alpha, sRGB, row-major) as they come from a canvas.
+///
+/// # Errors
+/// [`Error::BadOption`] when the number of bytes is not `width × height × 4`, and
+/// [`Error::ImageTooLarge`].
+pub fn from_rgba(rgba: Vec<u8>, width: u32, height: u32, limits: &Limits) -> Result<Image> {
+    let pixels = u64::from(width) * u64::from(height);
+    if pixels == 0 || rgba.len() as u64 != pixels * 4 {
+        let actual = rgba.len();
+        return Err(Error::BadOption(format!(
+            "{actual} bytes of RGBA do not make {width} × {height} pixels"
+        )));
+    }
+    check_size(width, height, limits)?;
+    Ok(Image {
+        width,
+        height,
+        columns: width,
+        rows: height,
+        rgb: over_white(rgba),
+    })
+}
+
+fn by_image(bytes: &[u8], format: ImageFormat, limits: &Limits) -> Result<Image> {
+    let refused = |error| refused(format, error);
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    let mut memory = image::Limits::no_limits();
+    // Some decoders hold a second copy.
+    memory.max_alloc = Some(limits.pixels.saturating_mul(8));
+    reader.limits(memory);
+    let mut decoder = reader.into_decoder().map_err(refused)?;
+    let (width, height) = decoder.dimensions();
+    check_size(width, height, limits)?;
+    let (actual, most) = (decoder.total_bytes(), limits.pixels.saturating_mul(4));
+    if actual > most {
+        return Err(Error::ImageTooLarge(format!(
+            "the picture of {width} × {height} pixels takes {actual} bytes when decoded, at most {most} are read; make it smaller first, or raise `maxPixels`"
+        )));
+    }
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let image = DynamicImage::from_decoder(decoder).map_err(refused)?;
+    let rgb = if image.color().has_alpha() {
+        over_white(image.into_rgba8().into_raw())
+    } else {
+        image.into_rgb8().into_raw()
+    };
+    Ok(upright(rgb, (width, height), (width, height), orientation))
+}
+
+/// `stored` is the size of the pixels, `size` that of the picture; both before it is turned.
+fn upright(rgb: Vec<u8>, stored: (u32, u32), size: (u32, u32), orientation: Orientation) -> Image {
+    let (columns, rows) = stored;
+    let (rgb, columns, rows) = match image::RgbImage::from_raw(columns, rows, rgb) {
+        Some(pixels) => {
+            let mut pixels = DynamicImage::ImageRgb8(pixels);
+            pixels.apply_orientation(orientation);
+            let (columns, rows) = (pixels.width(), pixels.height());
+            (pixels.into_rgb8().into_raw(), columns, rows)
+        }
+        None => unreachable!("decoders fill {columns} × {rows} pixels"),
+    };
+    let turned = matches!(
+        orientation,
+        Orientation::Rotate90
+            | Orientation::Rotate270
+            | Orientation::Rotate90FlipH
+            | Orientation::Rotate270FlipH
+    );
+    let (width, height) = if turned { (size.1, size.0) } else { size };
+    Image {
+        width,
+        height,
+        columns,
+        rows,
+        rgb,
+    }
+}
+
+fn check_size(width: u32, height: u32, limits: &Limits) -> Result<()> {
+    if width == 0 || height == 0 {
+        return Err(Error::ImageCorrupt(format!(
+            "the picture has {width} × {height} pixels; choose another"
+        )));
+    }
+    if width.max(height) > LONGEST_SIDE {
+        return Err(Error::ImageTooLarge(format!(
+            "the picture has {width} × {height} pixels, a side may have at most {LONGEST_SIDE}; cut it first"
+        )));
+    }
+    if u64::from(width) * u64::from(height) > limits.pixels {
+        let most = limits.pixels as f64 / 1e6;
+        return Err(Error::ImageTooLarge(format!(
+            "the picture has {width} × {height} pixels, at most {most} megapixels are read; make it smaller first, or raise `maxPixels`"
+        )));
+    }
+    Ok(())
+}
+
+/// RGBA → RGB over white, in place.
+fn over_white(mut rgba: Vec<u8>) -> Vec<u8> {
+    let pixels = rgba.len() / 4;
+    for pixel in 0..pixels {
+        let alpha = u32::from(rgba[pixel * 4 + 3]);
+        for c in 0..3 {
+            let value = u32::from(rgba[pixel * 4 + c]) * alpha + 255 * (255 - alpha);
+            rgba[pixel * 3 + c] = ((value + 127) / 255) as u8;
+        }
+    }
+    rgba.truncate(pixels * 3);
+    rgba
+}
+
+fn refused(format: ImageFormat, error: ImageError) -> Error {
+    let name = format::name(format);
+    match error {
+        ImageError::Unsupported(_) => Error::ImageFormat(format!(
+            "this kind of {name} file cannot be read ({error}); convert it to an ordinary JPEG or PNG"
+        )),
+        ImageError::Limits(_) => Error::ImageTooLarge(format!(
+            "the {name} file needs too much memory to be decoded; make the picture smaller first"
+        )),
+        error => damaged(name, &error),
+    }
+}
+
+fn damaged(name: &str, error: &dyn std::fmt::Display) -> Error {
+    Error::ImageCorrupt(format!(
+        "the {name} file is damaged or incomplete ({error}); get it again from where it came from"
+    ))
+}

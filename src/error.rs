@@ -1,0 +1,103 @@
+//! failure → stable code and a sentence that says what to do.
+
+/// What can go wrong, from download to heatmap.
+///
+/// Every variant has a [stable code](Error::code); the text says what was found, what was expected
+/// and, where it helps, the next step.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No answer from the server, or the connection broke.
+    #[error("{0}")]
+    Network(String),
+    /// The server answered, but not with the file.
+    #[error("{url} answered with status {status}; check that the model folder is there")]
+    HttpStatus {
+        /// HTTP status code.
+        status: u16,
+        /// What was asked for.
+        url: String,
+    },
+    /// The bytes are no ONNX model: a web page, a Git LFS pointer, JSON, …
+    #[error("{0}")]
+    NotAModel(String),
+    /// Fewer bytes than there should be.
+    #[error("{0}")]
+    Truncated(String),
+    /// The bytes are not those that the manifest describes.
+    #[error("{0}")]
+    Integrity(String),
+    /// The ONNX file keeps its weights in another file.
+    #[error("{0}")]
+    ExternalData(String),
+    /// The graph holds an operator that cannot be run or differentiated.
+    #[error("{0}")]
+    UnsupportedOperator(String),
+    /// The graph is sound, but is no image classifier that can be used here.
+    #[error("{0}")]
+    UnsupportedModel(String),
+    /// `model.json` is missing a field or holds a wrong value.
+    #[error("{0}")]
+    BadManifest(String),
+    /// The model needs more memory than it is allowed to use.
+    #[error("{0}")]
+    OverMemoryLimit(String),
+    /// Memory could not be had.
+    #[error("{0}")]
+    OutOfMemory(String),
+    /// The bytes are no picture in a format that can be read.
+    #[error("{0}")]
+    ImageFormat(String),
+    /// The picture is damaged.
+    #[error("{0}")]
+    ImageCorrupt(String),
+    /// The picture has more pixels or bytes than allowed.
+    #[error("{0}")]
+    ImageTooLarge(String),
+    /// An option has a value that it cannot have.
+    #[error("{0}")]
+    BadOption(String),
+    /// The model has no plan that this build could run; one with the feature `prepare` can. Holds the text
+    /// of its `model.json` where that was read already.
+    #[error("the model has no plan for this page; run `whylens prepare` on its folder")]
+    Unplanned(Option<String>),
+    /// The caller asked to stop.
+    #[error("cancelled by the caller")]
+    Cancelled,
+    /// The classifier was disposed of before the call.
+    #[error("this classifier was disposed of; load the model again")]
+    Disposed,
+    /// The worker died under the call.
+    #[error("{0}")]
+    WorkerCrashed(String),
+}
+
+/// [`std::result::Result`] with this crate's [`Error`].
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// The stable, documented code of this error, such as `not-a-model`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Error::Network(_) => "network",
+            Error::HttpStatus { .. } => "http-status",
+            Error::NotAModel(_) => "not-a-model",
+            Error::Truncated(_) => "truncated",
+            Error::Integrity(_) => "integrity",
+            Error::ExternalData(_) => "external-data",
+            Error::UnsupportedOperator(_) => "unsupported-operator",
+            Error::UnsupportedModel(_) => "unsupported-model",
+            Error::BadManifest(_) => "bad-manifest",
+            Error::OverMemoryLimit(_) => "over-memory-limit",
+            Error::OutOfMemory(_) => "out-of-memory",
+            Error::ImageFormat(_) => "image-format",
+            Error::ImageCorrupt(_) => "image-corrupt",
+            Error::ImageTooLarge(_) => "image-too-large",
+            Error::BadOption(_) => "bad-option",
+            Error::Unplanned(_) => "unplanned",
+            Error::Cancelled => "cancelled",
+            Error::Disposed => "disposed",
+            Error::WorkerCrashed(_) => "worker-crashed",
+        }
+    }
+}

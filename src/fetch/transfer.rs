@@ -1,0 +1,329 @@
+//! URL → bytes over the network: status, retries, resuming, stalls.
+
+use futures_util::future::{Either, select};
+use js_sys::Uint8Array;
+use serde::Deserialize;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{
+    AbortController, Headers, ReadableStreamDefaultReader, ReadableStreamReadResult, Request,
+    RequestCache, RequestInit, Response, WorkerGlobalScope,
+};
+
+use super::{sleep, text};
+use crate::error::{Error, Result};
+use crate::sniff;
+
+/// How long to keep trying.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Patience {
+    /// Attempts after the first that bring no byte before the transfer fails.
+    pub retries: u32,
+    /// Milliseconds before the first retry; doubled with each.
+    pub retry_delay: f64,
+    /// Milliseconds without a byte after which a connection counts as broken.
+    pub stall_timeout: f64,
+}
+
+/// How large a file is.
+#[derive(Debug, Clone, Copy)]
+pub enum Size {
+    /// That many bytes.
+    Exactly(u64),
+    /// That many bytes at the most.
+    AtMost(u64),
+}
+
+impl Size {
+    fn most(self) -> u64 {
+        match self {
+            Size::Exactly(bytes) | Size::AtMost(bytes) => bytes,
+        }
+    }
+}
+
+/// A small file, whole; `what` it is looked at for is [`sniff::page`].
+///
+/// # Errors
+/// [`Error::Network`], [`Error::HttpStatus`], [`Error::NotAModel`] for a web page, [`Error::BadManifest`]
+/// for a file that is too large.
+pub async fn get(url: &str, most: u64, patience: Patience) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let transfer = Transfer {
+        url,
+        size: Size::AtMost(most),
+        // Asks the server every time, so that a new version of a model is seen at once.
+        mode: RequestCache::NoCache,
+        patience,
+        request: &|| (),
+        head: &|bytes| sniff::page(bytes, url),
+        progress: &|_| (),
+    };
+    transfer.run(&mut bytes).await?;
+    Ok(bytes)
+}
+
+/// A download that is retried and resumed.
+pub struct Transfer<'a> {
+    /// What is downloaded.
+    pub url: &'a str,
+    /// How large it is.
+    pub size: Size,
+    /// What the browser's HTTP cache may do.
+    pub mode: RequestCache,
+    /// How long to keep trying.
+    pub patience: Patience,
+    /// Called for each request.
+    pub request: &'a dyn Fn(),
+    /// Looks at the first [`sniff::HEAD`] bytes, or all where there are fewer.
+    pub head: &'a dyn Fn(&[u8]) -> Result<()>,
+    /// Called with the bytes of this file so far; they never become fewer.
+    pub progress: &'a dyn Fn(u64),
+}
+
+/// Why an attempt ended.
+pub enum Failure {
+    /// Trying again may help.
+    Passing(Error),
+    /// The answer ended early, but in good order.
+    Short(Error),
+    /// Trying again does not help.
+    Final(Error),
+}
+
+/// Stops the transfer when it is dropped.
+struct Connection(AbortController);
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Transfer<'_> {
+    /// Appends the file to `bytes`; says whether it was put together from several answers. Dropping the
+    /// future stops the transfer.
+    ///
+    /// # Errors
+    /// [`Error::Network`], [`Error::HttpStatus`], [`Error::Truncated`], [`Error::Integrity`],
+    /// [`Error::BadManifest`], and those of `head`.
+    pub async fn run(&self, bytes: &mut Vec<u8>) -> Result<bool> {
+        let start = bytes.len();
+        let (mut resumed, mut shown) = (false, 0);
+        let (mut failed, mut ended_early) = (0, false);
+        loop {
+            let had = bytes.len();
+            resumed |= had > start;
+            let (error, passing) = match self.attempt(bytes, start, &mut shown).await {
+                Ok(()) => return Ok(resumed),
+                Err(Failure::Final(error)) => return Err(error),
+                Err(Failure::Passing(error)) => (error, true),
+                Err(Failure::Short(error)) => (error, !std::mem::replace(&mut ended_early, true)),
+            };
+            failed = if bytes.len() > had { 1 } else { failed + 1 };
+            if failed > 1 {
+                // What the server cannot continue, it may still send whole.
+                bytes.truncate(start);
+            }
+            if !passing || failed > self.patience.retries {
+                return Err(error);
+            }
+            sleep(self.patience.retry_delay * f64::from(1 << (failed - 1).min(10))).await;
+        }
+    }
+
+    /// One request; what there is of the file already begins at `start` and is added to.
+    async fn attempt(
+        &self,
+        bytes: &mut Vec<u8>,
+        start: usize,
+        shown: &mut u64,
+    ) -> std::result::Result<(), Failure> {
+        let unreachable = |thrown: JsValue| {
+            Failure::Passing(Error::Network(format!(
+                "{} cannot be reached ({}); check the connection, and that the server allows this page to read it (CORS)",
+                self.url,
+                text(&thrown)
+            )))
+        };
+        let controller = AbortController::new().map_err(unreachable)?;
+        let connection = Connection(controller);
+        let init = RequestInit::new();
+        init.set_signal(Some(&connection.0.signal()));
+        init.set_cache(self.mode);
+        let had = bytes.len() - start;
+        if had > 0 {
+            let headers = Headers::new().map_err(unreachable)?;
+            let range = format!("bytes={had}-");
+            headers.set("range", &range).map_err(unreachable)?;
+            init.set_headers(&headers);
+        }
+        let request = Request::new_with_str_and_init(self.url, &init).map_err(unreachable)?;
+        (self.request)();
+        let scope: WorkerGlobalScope = js_sys::global().unchecked_into();
+        let answer = JsFuture::from(scope.fetch_with_request(&request));
+        let response: Response = match select(answer, sleep(self.patience.stall_timeout)).await {
+            Either::Left((answer, _)) => answer.map_err(unreachable)?.unchecked_into(),
+            Either::Right(_) => return Err(self.stalled()),
+        };
+        match response.status() {
+            206 if had > 0 && continues(&response, had) => {}
+            200..300 => bytes.truncate(start),
+            // The file ends where the first answer ended, or the server counts otherwise.
+            416 => {
+                bytes.truncate(start);
+                return Err(Failure::Short(self.short(had)));
+            }
+            status => {
+                let url = self.url.to_string();
+                let error = Error::HttpStatus { status, url };
+                return Err(match status {
+                    408 | 425 | 429 | 500.. => Failure::Passing(error),
+                    _ => Failure::Final(error),
+                });
+            }
+        }
+
+        let mut looked = bytes.len() - start >= sniff::HEAD;
+        let mut arrived = |bytes: &[u8]| {
+            let bytes = &bytes[start..];
+            if !looked && bytes.len() >= sniff::HEAD {
+                looked = true;
+                (self.head)(&bytes[..sniff::HEAD])?;
+            }
+            if bytes.len() as u64 > *shown {
+                *shown = bytes.len() as u64;
+                (self.progress)(*shown);
+            }
+            Ok(())
+        };
+        let (most, stall) = (start as u64 + self.size.most(), self.patience.stall_timeout);
+        let read = read_body(&response, most, stall, bytes, &mut arrived).await;
+        let file = &bytes[start..];
+        match read {
+            Ok(()) => {}
+            Err(Broken::Refused(error)) => return Err(Failure::Final(error)),
+            Err(Broken::Stalled) => return Err(self.stalled()),
+            Err(Broken::TooLong) => {
+                (self.head)(&file[..file.len().min(sniff::HEAD)]).map_err(Failure::Final)?;
+                return Err(Failure::Final(self.long()));
+            }
+            Err(Broken::Connection(thrown)) => {
+                return Err(Failure::Passing(Error::Network(format!(
+                    "the connection broke while {} was downloaded ({}); check the connection",
+                    self.url,
+                    text(&thrown)
+                ))));
+            }
+        }
+        if file.len() < sniff::HEAD {
+            (self.head)(file).map_err(Failure::Final)?;
+        }
+        match self.size {
+            Size::Exactly(size) if (file.len() as u64) < size => {
+                Err(Failure::Short(self.short(file.len())))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn stalled(&self) -> Failure {
+        let seconds = self.patience.stall_timeout / 1000.0;
+        Failure::Passing(Error::Network(format!(
+            "the download of {} stalled: no byte came for {seconds} s; check the connection",
+            self.url
+        )))
+    }
+
+    fn short(&self, actual: usize) -> Error {
+        let (url, expected) = (self.url, self.size.most());
+        Error::Truncated(format!(
+            "{url} has {actual} bytes, model.json says {expected}; upload the file again"
+        ))
+    }
+
+    fn long(&self) -> Error {
+        let url = self.url;
+        match self.size {
+            Size::Exactly(expected) => Error::Integrity(format!(
+                "{url} has more than the {expected} bytes that model.json says; the two are not of one version, upload both again"
+            )),
+            Size::AtMost(most) => Error::BadManifest(format!(
+                "{url} has more than {most} bytes; it is not a file of a model folder"
+            )),
+        }
+    }
+}
+
+/// Whether a partial answer starts where the bytes so far end. Other sites need not show the header;
+/// then the SHA-256 decides.
+fn continues(response: &Response, had: usize) -> bool {
+    match response.headers().get("content-range") {
+        Ok(Some(range)) => range.trim().starts_with(&format!("bytes {had}-")),
+        _ => true,
+    }
+}
+
+/// An empty vector that never has to move while it is filled.
+///
+/// # Errors
+/// [`Error::OutOfMemory`].
+pub fn reserve(size: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    usize::try_from(size)
+        .ok()
+        .and_then(|size| bytes.try_reserve_exact(size).ok())
+        .ok_or_else(|| Error::OutOfMemory(format!("there is no memory for {size} bytes")))?;
+    Ok(bytes)
+}
+
+/// Why a body was not read to its end.
+pub enum Broken {
+    /// `arrived` refused it.
+    Refused(Error),
+    /// No byte came for too long.
+    Stalled,
+    /// There are more bytes than there may be.
+    TooLong,
+    /// The connection broke.
+    Connection(JsValue),
+}
+
+/// Appends a response's body to `bytes`, which may grow to `most`; calls `arrived` with all of them
+/// after each part.
+pub async fn read_body(
+    response: &Response,
+    most: u64,
+    stall: f64,
+    bytes: &mut Vec<u8>,
+    arrived: &mut dyn FnMut(&[u8]) -> Result<()>,
+) -> std::result::Result<(), Broken> {
+    let Some(body) = response.body() else {
+        return Ok(());
+    };
+    let reader = ReadableStreamDefaultReader::new(&body).map_err(Broken::Connection)?;
+    loop {
+        let read = JsFuture::from(reader.read());
+        let part = if stall.is_finite() {
+            match select(read, sleep(stall)).await {
+                Either::Left((part, _)) => part,
+                Either::Right(_) => return Err(Broken::Stalled),
+            }
+        } else {
+            read.await
+        };
+        let part: ReadableStreamReadResult = part.map_err(Broken::Connection)?.unchecked_into();
+        if part.get_done().unwrap_or(false) {
+            return Ok(());
+        }
+        let chunk: Uint8Array = part.get_value().unchecked_into();
+        let (had, more) = (bytes.len(), chunk.length() as usize);
+        if (had + more) as u64 > most {
+            return Err(Broken::TooLong);
+        }
+        bytes.resize(had + more, 0);
+        chunk.copy_to(&mut bytes[had..]);
+        arrived(bytes).map_err(Broken::Refused)?;
+    }
+}

@@ -1,0 +1,500 @@
+//! `model.json` → what a model needs to be used.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// The format number that this version reads and writes.
+pub const FORMAT: u32 = 1;
+
+/// Unknown fields that are warned about one by one.
+const MOST_WARNINGS: usize = 20;
+
+/// The whole of `model.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Format number of the file, [`FORMAT`].
+    pub format: u32,
+    /// Name shown to people.
+    pub name: String,
+    /// Version of the model, free text.
+    pub version: String,
+    /// SPDX licence expression of the weights.
+    pub license: String,
+    /// Where the weights come from.
+    pub source: String,
+    /// Sentence shown beside every result, such as that it is no diagnosis.
+    pub disclaimer: Option<String>,
+    /// The ONNX file.
+    pub weights: Weights,
+    /// What the input tensor holds.
+    pub input: Input,
+    /// What the output tensor holds.
+    pub output: Output,
+    /// Where heatmaps are taken.
+    pub heatmap: Heatmap,
+    /// Language tag → file with one label a line, in class order.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// The ONNX file of a model folder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Weights {
+    /// File name, relative to `model.json`.
+    pub file: String,
+    /// Size of the file in bytes.
+    pub bytes: u64,
+    /// SHA-256 of the file, 64 lower-case hexadecimal digits.
+    pub sha256: String,
+    /// How weights are stored in the file; arithmetic is always FP32.
+    pub precision: Precision,
+    /// Version of the plan in the file, where it holds one: [`PLAN`](crate::model::PLAN) is understood.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<u32>,
+    /// The files that hold the weights one after the other, where one would be too large for a host;
+    /// empty: `file` holds them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Part>,
+}
+
+/// A piece of the weights.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Part {
+    /// File name, relative to `model.json`.
+    pub file: String,
+    /// Size of the file in bytes.
+    pub bytes: u64,
+}
+
+/// How weights are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// IEEE 754 half precision.
+    Fp16,
+    /// IEEE 754 single precision.
+    Fp32,
+}
+
+/// How an image becomes the input tensor: value = (pixel × scale − mean) / std.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Input {
+    /// Name of the graph's input.
+    pub name: String,
+    /// Axis order of the graph's input.
+    pub layout: Layout,
+    /// Colour channels and their order.
+    pub channels: Channels,
+    /// Width of the input in pixels.
+    pub width: u32,
+    /// Height of the input in pixels.
+    pub height: u32,
+    /// How the image is brought to size.
+    pub resize: Resize,
+    /// What is cut out of the resized image.
+    pub crop: Crop,
+    /// Factor applied to pixels (0..=255) first; 1/255 for most models.
+    pub scale: f64,
+    /// Subtracted after scaling, a value a channel in the tensor's channel order.
+    pub mean: Vec<f64>,
+    /// Divided by last, a value a channel in the tensor's channel order.
+    pub std: Vec<f64>,
+}
+
+impl Input {
+    /// Shape of the input tensor, batch of one, in the order of `layout`.
+    pub fn shape(&self) -> [usize; 4] {
+        let (channels, height, width) = (
+            self.channels.count(),
+            self.height as usize,
+            self.width as usize,
+        );
+        match self.layout {
+            Layout::Nchw => [1, channels, height, width],
+            Layout::Nhwc => [1, height, width, channels],
+        }
+    }
+}
+
+/// Axis order of a batch of images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Layout {
+    /// Batch, channel, row, column.
+    Nchw,
+    /// Batch, row, column, channel.
+    Nhwc,
+}
+
+/// Colour channels of the input tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Channels {
+    /// Red, green, blue.
+    Rgb,
+    /// Blue, green, red.
+    Bgr,
+    /// One channel: ITU-R 601-2 luma as Pillow's mode `L`.
+    Grey,
+}
+
+impl Channels {
+    /// Number of channels in the tensor.
+    pub fn count(self) -> usize {
+        if self == Channels::Grey { 1 } else { 3 }
+    }
+}
+
+/// How the image is brought to size before the crop.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Resize {
+    /// What of the image keeps its shape.
+    pub mode: ResizeMode,
+    /// For `shorter-side`: length of the shorter side in pixels. Absent: the input's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u32>,
+    /// Resampling filter, antialiased, as Pillow defines it.
+    pub filter: Filter,
+}
+
+/// What of the image keeps its shape.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ResizeMode {
+    /// The shorter side becomes `size`, the aspect ratio is kept.
+    ShorterSide,
+    /// Stretched to the input's width and height.
+    Exact,
+    /// The whole image fits into the input, the rest is padded with black.
+    Fit,
+}
+
+/// Resampling filters, by Pillow's names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)] // the names are the definition
+pub enum Filter {
+    Nearest,
+    Box,
+    Bilinear,
+    Bicubic,
+    Lanczos,
+}
+
+/// What is cut out of the resized image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Crop {
+    /// The middle, of the input's width and height.
+    Center,
+    /// Nothing is cut; the resize must give the input's size.
+    None,
+}
+
+/// What the output tensor holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Output {
+    /// Name of the graph's output.
+    pub name: String,
+    /// What still has to be applied to the graph's output to get probabilities.
+    pub activation: Activation,
+}
+
+/// From scores to probabilities.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Activation {
+    /// One class of many.
+    Softmax,
+    /// Each class on its own (multi-label).
+    Sigmoid,
+    /// The output holds probabilities already.
+    None,
+}
+
+/// Where heatmaps are taken.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Heatmap {
+    /// Name of an ONNX tensor, or none to find the last spatial map.
+    pub layer: Option<String>,
+    /// Other places to choose from, in order of computation; may be absent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<Place>,
+}
+
+/// A spatial map inside the graph.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Place {
+    /// Name of the ONNX tensor.
+    pub name: String,
+    /// Number of channels.
+    pub channels: usize,
+    /// Rows of the map.
+    pub height: usize,
+    /// Columns of the map.
+    pub width: usize,
+}
+
+impl Manifest {
+    /// Reads `model.json`. Gives the manifest and a warning for each unknown field.
+    ///
+    /// # Errors
+    /// [`Error::BadManifest`] with the path of the field that is missing or wrong.
+    pub fn parse(json: &[u8]) -> Result<(Manifest, Vec<String>)> {
+        let mut warnings = Vec::new();
+        let mut ignored = 0usize;
+        let mut json = serde_json::Deserializer::from_slice(json);
+        let mut unknown = |path: serde_ignored::Path| {
+            ignored += 1;
+            if ignored <= MOST_WARNINGS {
+                warnings.push(format!("model.json: unknown field `{path}` is ignored"));
+            }
+        };
+        let mut track = serde_path_to_error::Track::new();
+        let manifest: Manifest = Manifest::deserialize(serde_ignored::Deserializer::new(
+            serde_path_to_error::Deserializer::new(&mut json, &mut track),
+            &mut unknown,
+        ))
+        .map_err(|error| {
+            let path = track.path().to_string();
+            let place = if path == "." {
+                String::new()
+            } else {
+                format!(" at `{path}`")
+            };
+            Error::BadManifest(format!("model.json{place}: {error}"))
+        })?;
+        json.end()
+            .map_err(|error| Error::BadManifest(format!("model.json: {error}")))?;
+        manifest.check()?;
+        if ignored > MOST_WARNINGS {
+            let more = ignored - MOST_WARNINGS;
+            warnings.push(format!(
+                "model.json: {more} more unknown fields are ignored"
+            ));
+        }
+        Ok((manifest, warnings))
+    }
+
+    /// Checks what the types alone cannot.
+    fn check(&self) -> Result<()> {
+        let bad = |message: String| Err(Error::BadManifest(format!("model.json: {message}")));
+        let input = &self.input;
+        if self.format != FORMAT {
+            return bad(format!("`format` is {}, expected {FORMAT}", self.format));
+        }
+        for (name, value) in [("width", input.width), ("height", input.height)] {
+            if !(1..=4096).contains(&value) {
+                return bad(format!("`input.{name}` is {value}, expected 1 to 4096"));
+            }
+        }
+        if let Some(size) = input.resize.size
+            && !(1..=8192).contains(&size)
+        {
+            return bad(format!("`input.resize.size` is {size}, expected 1 to 8192"));
+        }
+        for (name, values) in [("mean", &input.mean), ("std", &input.std)] {
+            if values.len() != input.channels.count() {
+                let (actual, expected) = (values.len(), input.channels.count());
+                return bad(format!(
+                    "`input.{name}` has {actual} values, expected {expected}, one a channel"
+                ));
+            }
+        }
+        let finite = |value: &f64| value.is_finite() && (*value as f32).is_finite();
+        if !finite(&input.scale) || input.scale == 0.0 || !input.mean.iter().all(finite) {
+            return bad(
+                "`input.scale` and `input.mean` must be finite, and the scale not zero".into(),
+            );
+        }
+        if !input.std.iter().all(|std| finite(std) && *std as f32 > 0.0) {
+            return bad("every value of `input.std` must be greater than zero".into());
+        }
+        if self.weights.sha256.len() != 64
+            || !self
+                .weights
+                .sha256
+                .bytes()
+                .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+        {
+            return bad("`weights.sha256` must be 64 lower-case hexadecimal digits".into());
+        }
+        let parts = &self.weights.parts;
+        let (whole, sum) = (self.weights.bytes, sum(parts));
+        if !parts.is_empty() && sum != Some(whole) {
+            return bad(format!(
+                "`weights.parts` have {} bytes together, `weights.bytes` is {whole}",
+                sum.map_or("too many".into(), |sum| sum.to_string())
+            ));
+        }
+        if self.labels.is_empty() {
+            return bad("`labels` names no file".into());
+        }
+        let part_files = parts.iter().map(|part| &part.file);
+        for file in self
+            .labels
+            .values()
+            .chain([&self.weights.file])
+            .chain(part_files)
+        {
+            // A page gives its reader's own model by addresses that hold in this page alone.
+            if cfg!(target_arch = "wasm32") && file.starts_with("blob:") {
+                continue;
+            }
+            if file.is_empty()
+                || file.contains(['/', '\\', ':', '?', '#', '%', '\0'])
+                || file.starts_with('.')
+            {
+                return bad(format!(
+                    "`{file}` is not the plain name of a file in the model folder"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The label file for the first of `languages` there is one for; English, or the first, otherwise.
+    ///
+    /// A language matches by its primary tag: `en-GB` takes `en`.
+    pub fn label_file(&self, languages: &[String]) -> (&str, &str) {
+        let primary = |tag: &str| {
+            tag.split('-')
+                .next()
+                .unwrap_or_default()
+                .to_ascii_lowercase()
+        };
+        let wanted = languages
+            .iter()
+            .map(|tag| primary(tag))
+            .chain(["en".to_string()]);
+        for tag in wanted {
+            if let Some((language, file)) = self
+                .labels
+                .iter()
+                .find(|(language, _)| primary(language) == tag)
+            {
+                return (language, file);
+            }
+        }
+        self.labels
+            .iter()
+            .next()
+            .map_or(("", ""), |(language, file)| (language, file))
+    }
+}
+
+/// Bytes of all parts; none when they overflow.
+fn sum(parts: &[Part]) -> Option<u64> {
+    parts
+        .iter()
+        .try_fold(0u64, |sum, part| sum.checked_add(part.bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json() -> serde_json::Value {
+        serde_json::json!({
+            "format": 1, "name": "n", "version": "1", "license": "MIT", "source": "s", "disclaimer": null,
+            "weights": { "file": "model.onnx", "bytes": 1, "sha256": "0".repeat(64), "precision": "fp16" },
+            "input": { "name": "input", "layout": "nchw", "channels": "rgb", "width": 8, "height": 8,
+                       "resize": { "mode": "shorter-side", "size": 9, "filter": "bicubic" }, "crop": "center",
+                       "scale": 1.0, "mean": [0, 0, 0], "std": [1, 1, 1] },
+            "output": { "name": "logits", "activation": "softmax" },
+            "heatmap": { "layer": null },
+            "labels": { "en": "labels.txt", "vi": "labels.vi.txt" }
+        })
+    }
+
+    #[track_caller]
+    fn parse(change: impl FnOnce(&mut serde_json::Value)) -> Result<(Manifest, Vec<String>)> {
+        let mut json = json();
+        change(&mut json);
+        Manifest::parse(json.to_string().as_bytes())
+    }
+
+    #[track_caller]
+    fn refused(change: impl FnOnce(&mut serde_json::Value), text: &str) {
+        let error = parse(change).unwrap_err();
+        assert_eq!(error.code(), "bad-manifest");
+        assert!(error.to_string().contains(text), "{error}");
+    }
+
+    #[test]
+    fn reads_the_documented_format() {
+        let (manifest, warnings) = parse(|_| ()).unwrap();
+        assert_eq!(manifest.input.resize.size, Some(9));
+        assert!(warnings.is_empty());
+    }
+
+    #[test]
+    fn unknown_fields_are_warned_about_with_their_path() {
+        let (_, warnings) = parse(|json| json["input"]["colour"] = "blue".into()).unwrap();
+        assert_eq!(
+            warnings,
+            ["model.json: unknown field `input.colour` is ignored"]
+        );
+    }
+
+    #[test]
+    fn a_missing_field_is_named() {
+        refused(
+            |json| drop(json["input"].as_object_mut().unwrap().remove("scale")),
+            "missing field `scale`",
+        );
+        refused(
+            |json| json["input"]["layout"] = "nchv".into(),
+            "`input.layout`",
+        );
+    }
+
+    #[test]
+    fn values_that_cannot_work_are_refused() {
+        refused(
+            |json| json["input"]["mean"] = serde_json::json!([0.5]),
+            "has 1 values, expected 3",
+        );
+        refused(
+            |json| json["input"]["std"] = serde_json::json!([1, 0, 1]),
+            "greater than zero",
+        );
+        refused(
+            |json| json["weights"]["file"] = "../secret".into(),
+            "plain name",
+        );
+        refused(|json| json["format"] = 2.into(), "expected 1");
+    }
+
+    #[test]
+    fn parts_make_up_the_whole() {
+        let parts = |bytes: [u64; 2]| {
+            move |json: &mut serde_json::Value| {
+                json["weights"]["bytes"] = 5.into();
+                json["weights"]["parts"] = serde_json::json!([
+                    { "file": "model.onnx.0", "bytes": bytes[0] },
+                    { "file": "model.onnx.1", "bytes": bytes[1] },
+                ]);
+            }
+        };
+        assert_eq!(parse(parts([2, 3])).unwrap().0.weights.parts.len(), 2);
+        refused(parts([2, 2]), "`weights.parts` have 4 bytes");
+        refused(parts([u64::MAX, 6]), "`weights.parts`");
+        refused(
+            |json| {
+                parts([2, 3])(json);
+                json["weights"]["parts"][1]["file"] = "../x".into();
+            },
+            "plain name",
+        );
+    }
+
+    #[test]
+    fn labels_follow_the_reader_then_english() {
+        let (manifest, _) = parse(|_| ()).unwrap();
+        assert_eq!(manifest.label_file(&["vi-VN".into()]).1, "labels.vi.txt");
+        assert_eq!(manifest.label_file(&["fr".into()]).1, "labels.txt");
+    }
+}

@@ -1,0 +1,230 @@
+//! Image × one filter a channel → image: depthwise convolution, vectors over channels.
+
+use std::array::from_fn;
+use std::ops::Range;
+
+use super::{Activation, F4, Finish, Window, pad};
+
+/// Weights of a depthwise convolution: the biases, then one row of `channels` a tap, padded to
+/// whole vectors.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Depthwise {
+    weights: Vec<f32>,
+    channels: usize,
+    taps: usize,
+}
+
+/// Columns that one tile computes at once.
+const COLUMNS: usize = 4;
+
+/// Columns of an output from which on the border is left to the slow path.
+const SMALL: usize = 32;
+
+impl Depthwise {
+    /// Packs `channels × taps` weights, read through `weight(channel, tap)`, with one bias a channel.
+    pub fn new(taps: usize, bias: &[f32], weight: impl Fn(usize, usize) -> f32) -> Depthwise {
+        let channels = bias.len();
+        let padded = channels.next_multiple_of(4);
+        let mut weights = bias.to_vec();
+        weights.resize(padded, 0.0);
+        for tap in 0..taps {
+            weights.extend((0..channels).map(|channel| weight(channel, tap)));
+            weights.resize(padded * (tap + 2), 0.0);
+        }
+        Depthwise {
+            weights,
+            channels,
+            taps,
+        }
+    }
+
+    /// Filters an image into `output`.
+    ///
+    /// # Panics
+    /// When image or output are smaller than the window says, or it has another number of taps.
+    pub fn run(&self, image: &[f32], window: &Window, output: &mut [f32], activation: Activation) {
+        let volume = |[rows, columns]: [usize; 2]| rows * columns * self.channels;
+        assert!(volume(window.input) <= image.len());
+        assert!(volume(window.output) <= output.len());
+        assert_eq!(window.kernel[0] * window.kernel[1], self.taps);
+        // In a small image most columns are near a border, where there are no tiles.
+        if window.output[1] < SMALL && window.is_padded() {
+            let padded = pad(image, self.channels, window);
+            let window = Window {
+                input: window.padded(),
+                before: [0; 2],
+                ..*window
+            };
+            return self.run(&padded, &window, output, activation);
+        }
+        let task = Task {
+            depthwise: self,
+            image,
+            window,
+            finish: Finish::new(activation),
+        };
+        // SAFETY: `Window::inside` keeps taps within the image, and the sizes were checked above.
+        unsafe {
+            match (window.kernel[1], window.stride[1], window.dilation[1]) {
+                (3, 1, 1) => task.rows::<3, 1>(output),
+                (3, 2, 1) => task.rows::<3, 2>(output),
+                (5, 1, 1) => task.rows::<5, 1>(output),
+                (5, 2, 1) => task.rows::<5, 2>(output),
+                _ => task.rows::<0, 0>(output),
+            }
+        }
+    }
+}
+
+struct Task<'a> {
+    depthwise: &'a Depthwise,
+    image: &'a [f32],
+    window: &'a Window,
+    finish: Finish,
+}
+
+impl Task<'_> {
+    /// `K` columns of the window and step `S`; `K` = 0: any.
+    #[inline(never)]
+    unsafe fn rows<const K: usize, const S: usize>(&self, output: &mut [f32]) {
+        let window = self.window;
+        let [rows, columns] = window.output;
+        let whole = |x: usize| window.inside(1, x) == (0..window.kernel[1]);
+        let row = columns * self.depthwise.channels;
+        for (y, output) in output.chunks_exact_mut(row).take(rows).enumerate() {
+            let taps = window.inside(0, y);
+            let mut x = 0;
+            while x < columns {
+                unsafe {
+                    let left = columns - x;
+                    // The last tile may compute some columns a second time.
+                    let start = x.saturating_sub(COLUMNS.saturating_sub(left));
+                    if K > 0
+                        && start + COLUMNS <= columns
+                        && whole(start)
+                        && whole(start + COLUMNS - 1)
+                    {
+                        self.inner::<K, S>(y, start, taps.clone(), output);
+                        x = start + COLUMNS;
+                    } else {
+                        self.border(y, x, taps.clone(), output);
+                        x += 1;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The first input and the first weight of a window, for the tap rows and columns from here on.
+    fn start(&self, y: usize, x: usize, [tap_y, tap_x]: [usize; 2]) -> usize {
+        let window = self.window;
+        let at = |axis: usize, at: usize, tap: usize| {
+            at * window.stride[axis] + tap * window.dilation[axis] - window.before[axis]
+        };
+        (at(0, y, tap_y) * window.input[1] + at(1, x, tap_x)) * self.depthwise.channels
+    }
+
+    /// [`COLUMNS`] outputs whose windows are inside the image from left to right.
+    #[inline(always)]
+    unsafe fn inner<const K: usize, const S: usize>(
+        &self,
+        y: usize,
+        x: usize,
+        taps: Range<usize>,
+        output: &mut [f32],
+    ) {
+        let channels = self.depthwise.channels;
+        let padded = channels.next_multiple_of(4);
+        if taps.is_empty() {
+            return (x..x + COLUMNS)
+                .for_each(|x| unsafe { self.border(y, x, taps.clone(), output) });
+        }
+        let row = self.window.input[1] * self.window.dilation[0] * channels;
+        let first = self.start(y, x, [taps.start, 0]);
+        unsafe {
+            let image = self.image.as_ptr().add(first);
+            let bias = self.depthwise.weights.as_ptr();
+            let weights = bias.add((1 + taps.start * K) * padded);
+            let output = output.as_mut_ptr().add(x * channels);
+            for c in (0..channels / 4).map(|vector| vector * 4) {
+                let mut sums = [F4::load(bias.add(c)); COLUMNS];
+                let (mut image, mut weights) = (image.add(c), weights.add(c));
+                for _ in taps.clone() {
+                    let filter: [F4; K] = from_fn(|k| F4::load(weights.add(k * padded)));
+                    let mut input = image;
+                    for column in 0..(COLUMNS - 1) * S + K {
+                        let value = F4::load(input);
+                        input = input.add(channels);
+                        for (at, sum) in sums.iter_mut().enumerate() {
+                            if (at * S..at * S + K).contains(&column) {
+                                *sum = sum.add_product(value, filter[column - at * S]);
+                            }
+                        }
+                    }
+                    image = image.add(row);
+                    weights = weights.add(K * padded);
+                }
+                for (at, sum) in sums.into_iter().enumerate() {
+                    self.finish.apply(sum).store(output.add(at * channels + c));
+                }
+            }
+        }
+        for at in 0..COLUMNS {
+            self.rest(y, x + at, taps.clone(), 0..K, output);
+        }
+    }
+
+    /// One output whose window may reach outside the image.
+    #[inline(never)]
+    unsafe fn border(&self, y: usize, x: usize, taps: Range<usize>, output: &mut [f32]) {
+        let channels = self.depthwise.channels;
+        let padded = channels.next_multiple_of(4);
+        let columns = self.window.inside(1, x);
+        for c in (0..channels / 4).map(|vector| vector * 4) {
+            unsafe {
+                let weights = self.depthwise.weights.as_ptr().add(c);
+                let mut sum = F4::load(weights);
+                for tap_y in taps.clone() {
+                    for tap_x in columns.clone() {
+                        let at = self.start(y, x, [tap_y, tap_x]) + c;
+                        let tap = 1 + tap_y * self.window.kernel[1] + tap_x;
+                        let value = F4::load(self.image.as_ptr().add(at));
+                        sum = sum.add_product(value, F4::load(weights.add(tap * padded)));
+                    }
+                }
+                let sum = self.finish.apply(sum);
+                sum.store(output.as_mut_ptr().add(x * channels + c));
+            }
+        }
+        self.rest(y, x, taps, columns, output);
+    }
+
+    /// The channels of one output that fill no vector.
+    #[inline(always)]
+    fn rest(
+        &self,
+        y: usize,
+        x: usize,
+        rows: Range<usize>,
+        columns: Range<usize>,
+        output: &mut [f32],
+    ) {
+        let channels = self.depthwise.channels;
+        let padded = channels.next_multiple_of(4);
+        for c in channels / 4 * 4..channels {
+            let weights = &self.depthwise.weights[c..];
+            let mut sum = weights[0];
+            for tap_y in rows.clone() {
+                for tap_x in columns.clone() {
+                    let tap = 1 + tap_y * self.window.kernel[1] + tap_x;
+                    let at = self.start(y, x, [tap_y, tap_x]) + c;
+                    sum += self.image[at] * weights[tap * padded];
+                }
+            }
+            let mut lanes = [0.0; 4];
+            // SAFETY: four values are stored where four are held.
+            unsafe { self.finish.apply(F4::splat(sum)).store(lanes.as_mut_ptr()) };
+            output[x * channels + c] = lanes[0];
+        }
+    }
+}

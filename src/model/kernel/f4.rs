@@ -1,0 +1,154 @@
+//! Four f32 lanes: wasm's v128, and an array elsewhere, the scalar twin that tests run on.
+
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod lanes {
+    use core::arch::wasm32::*;
+
+    pub type Lanes = v128;
+
+    #[inline(always)]
+    pub fn splat(value: f32) -> Lanes {
+        f32x4_splat(value)
+    }
+    #[inline(always)]
+    pub unsafe fn load(from: *const f32) -> Lanes {
+        unsafe { v128_load(from.cast()) }
+    }
+    #[inline(always)]
+    pub unsafe fn load_splat(from: *const f32) -> Lanes {
+        unsafe { v128_load32_splat(from.cast()) }
+    }
+    #[inline(always)]
+    pub unsafe fn store(to: *mut f32, value: Lanes) {
+        unsafe { v128_store(to.cast(), value) }
+    }
+    #[inline(always)]
+    pub fn add(a: Lanes, b: Lanes) -> Lanes {
+        f32x4_add(a, b)
+    }
+    #[inline(always)]
+    pub fn mul(a: Lanes, b: Lanes) -> Lanes {
+        f32x4_mul(a, b)
+    }
+    #[cfg(target_feature = "relaxed-simd")]
+    #[inline(always)]
+    pub fn add_product(sum: Lanes, a: Lanes, b: Lanes) -> Lanes {
+        f32x4_relaxed_madd(a, b, sum)
+    }
+    #[cfg(not(target_feature = "relaxed-simd"))]
+    #[inline(always)]
+    pub fn add_product(sum: Lanes, a: Lanes, b: Lanes) -> Lanes {
+        f32x4_add(sum, f32x4_mul(a, b))
+    }
+    // The pseudo-minimum and -maximum are one instruction on x86; the others are seven.
+    #[inline(always)]
+    pub fn min(a: Lanes, b: Lanes) -> Lanes {
+        f32x4_pmin(a, b)
+    }
+    #[inline(always)]
+    pub fn max(a: Lanes, b: Lanes) -> Lanes {
+        f32x4_pmax(a, b)
+    }
+}
+
+#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+mod lanes {
+    use std::array::from_fn;
+
+    pub type Lanes = [f32; 4];
+
+    #[inline(always)]
+    pub fn splat(value: f32) -> Lanes {
+        [value; 4]
+    }
+    #[inline(always)]
+    pub unsafe fn load(from: *const f32) -> Lanes {
+        unsafe { from.cast::<Lanes>().read_unaligned() }
+    }
+    #[inline(always)]
+    pub unsafe fn load_splat(from: *const f32) -> Lanes {
+        [unsafe { *from }; 4]
+    }
+    #[inline(always)]
+    pub unsafe fn store(to: *mut f32, value: Lanes) {
+        unsafe { to.cast::<Lanes>().write_unaligned(value) }
+    }
+    #[inline(always)]
+    pub fn add(a: Lanes, b: Lanes) -> Lanes {
+        from_fn(|lane| a[lane] + b[lane])
+    }
+    #[inline(always)]
+    pub fn mul(a: Lanes, b: Lanes) -> Lanes {
+        from_fn(|lane| a[lane] * b[lane])
+    }
+    #[inline(always)]
+    pub fn add_product(sum: Lanes, a: Lanes, b: Lanes) -> Lanes {
+        from_fn(|lane| sum[lane] + a[lane] * b[lane])
+    }
+    #[inline(always)]
+    pub fn min(a: Lanes, b: Lanes) -> Lanes {
+        from_fn(|lane| if b[lane] < a[lane] { b[lane] } else { a[lane] })
+    }
+    #[inline(always)]
+    pub fn max(a: Lanes, b: Lanes) -> Lanes {
+        from_fn(|lane| if a[lane] < b[lane] { b[lane] } else { a[lane] })
+    }
+}
+
+/// Four f32 values that are worked on at once. Where a value is NaN, `min` and `max` keep it.
+#[derive(Clone, Copy)]
+pub struct F4(lanes::Lanes);
+
+impl F4 {
+    #[inline(always)]
+    pub fn splat(value: f32) -> F4 {
+        F4(lanes::splat(value))
+    }
+
+    /// # Safety
+    /// `from` must be readable for four values; it need not be aligned to more than one.
+    #[inline(always)]
+    pub unsafe fn load(from: *const f32) -> F4 {
+        F4(unsafe { lanes::load(from) })
+    }
+
+    /// # Safety
+    /// `from` must be readable for one value.
+    #[inline(always)]
+    pub unsafe fn load_splat(from: *const f32) -> F4 {
+        F4(unsafe { lanes::load_splat(from) })
+    }
+
+    /// # Safety
+    /// `to` must be writable for four values; it need not be aligned to more than one.
+    #[inline(always)]
+    pub unsafe fn store(self, to: *mut f32) {
+        unsafe { lanes::store(to, self.0) }
+    }
+
+    #[inline(always)]
+    pub fn add(self, other: F4) -> F4 {
+        F4(lanes::add(self.0, other.0))
+    }
+
+    #[inline(always)]
+    pub fn mul(self, other: F4) -> F4 {
+        F4(lanes::mul(self.0, other.0))
+    }
+
+    /// `self + a · b`, rounded once or twice.
+    #[inline(always)]
+    pub fn add_product(self, a: F4, b: F4) -> F4 {
+        F4(lanes::add_product(self.0, a.0, b.0))
+    }
+
+    #[inline(always)]
+    pub fn min(self, limit: F4) -> F4 {
+        F4(lanes::min(self.0, limit.0))
+    }
+
+    #[inline(always)]
+    pub fn max(self, limit: F4) -> F4 {
+        F4(lanes::max(self.0, limit.0))
+    }
+}

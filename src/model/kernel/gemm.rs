@@ -1,0 +1,340 @@
+//! Patches of an image × packed weights → pixels × channels, by register tiles.
+
+use std::array::from_fn;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use super::{Activation, F4, Finish};
+
+/// Weights of a matrix product, packed once: panels of `width` outputs, each the biases and then
+/// one row an input.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Gemm {
+    panels: Vec<f32>,
+    inputs: usize,
+    outputs: usize,
+    width: usize,
+}
+
+/// Where the inputs of each output pixel lie. Pixel (y, x) starts at `y · row + x · column`; its
+/// inputs are the runs of `length` neighbours that begin there plus each of `runs`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Patches {
+    /// Rows and columns of the output.
+    pub output: [usize; 2],
+    /// Distance between the patches of neighbouring rows.
+    pub row: usize,
+    /// Distance between the patches of neighbouring columns.
+    pub column: usize,
+    /// Where the runs begin, relative to the patch.
+    pub runs: Vec<usize>,
+    /// Length of each run.
+    pub length: usize,
+}
+
+impl Patches {
+    /// How much of an image all patches cover; none where it cannot be counted.
+    pub fn reach(&self) -> Option<usize> {
+        let [rows, columns] = self.output;
+        let down = rows.checked_sub(1)?.checked_mul(self.row)?;
+        let across = columns.checked_sub(1)?.checked_mul(self.column)?;
+        let run = self.runs.iter().max()?.checked_add(self.length)?;
+        down.checked_add(across)?.checked_add(run)
+    }
+}
+
+/// Where the sums go: `pixels × stride` values, of which those from `first` on are written.
+pub struct Output<'a> {
+    /// The whole output.
+    pub values: &'a mut [f32],
+    /// Distance between neighbouring pixels.
+    pub stride: usize,
+    /// The first channel written.
+    pub first: usize,
+    /// Values of the same shape, added before the activation.
+    pub residual: Option<&'a [f32]>,
+    /// The activation.
+    pub activation: Activation,
+}
+
+impl Gemm {
+    /// Packs `outputs × inputs` weights, with one bias an output; `fill(output, row)` writes the
+    /// weights of one output, in the order of the inputs.
+    pub fn new(inputs: usize, bias: &[f32], mut fill: impl FnMut(usize, &mut [f32])) -> Gemm {
+        let outputs = bias.len();
+        // Three vectors a row keep the multipliers busier than two, but padding costs more.
+        let width = if outputs.next_multiple_of(12) <= outputs.next_multiple_of(8) {
+            12
+        } else {
+            8
+        };
+        let mut panels = vec![0.0; outputs.next_multiple_of(width) * (inputs + 1)];
+        let mut rows = vec![0.0; inputs * width];
+        for (at, panel) in panels.chunks_exact_mut((inputs + 1) * width).enumerate() {
+            let lanes = &bias[at * width..outputs.min((at + 1) * width)];
+            panel[..lanes.len()].copy_from_slice(lanes);
+            for (lane, row) in rows.chunks_exact_mut(inputs.max(1)).enumerate() {
+                match lane < lanes.len() {
+                    true => fill(at * width + lane, row),
+                    false => row.fill(0.0),
+                }
+            }
+            for (input, to) in panel[width..].chunks_exact_mut(width).enumerate() {
+                for (lane, to) in to.iter_mut().enumerate() {
+                    *to = rows[lane * inputs + input];
+                }
+            }
+        }
+        Gemm {
+            panels,
+            inputs,
+            outputs,
+            width,
+        }
+    }
+
+    /// Number of sums a pixel.
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// Computes all pixels.
+    ///
+    /// # Panics
+    /// When a patch reaches beyond `image`, the output is too small, or a patch has another number
+    /// of inputs than the weights.
+    pub fn run(&self, image: &[f32], patches: &Patches, mut output: Output) {
+        let Patches {
+            output: [rows, columns],
+            ref runs,
+            length,
+            ..
+        } = *patches;
+        let pixels = rows * columns;
+        if pixels == 0 || self.outputs == 0 {
+            return;
+        }
+        // Every pointer that the tiles make lies within these two ranges.
+        assert!(patches.reach().is_some_and(|reach| reach <= image.len()));
+        assert_eq!(runs.len() * length, self.inputs);
+        assert!(output.first + self.outputs <= output.stride);
+        assert!(pixels * output.stride <= output.values.len());
+        assert!(
+            output
+                .residual
+                .is_none_or(|r| r.len() >= pixels * output.stride)
+        );
+
+        let block = (BLOCK / (self.inputs + self.outputs)).next_multiple_of(24);
+        let mut first = 0;
+        while first < pixels {
+            let end = (first + block.max(48)).min(pixels);
+            for panel in 0..self.outputs.div_ceil(self.width) {
+                // SAFETY: the assertions above bound every patch and every pixel's outputs.
+                unsafe {
+                    let pixels = first..end;
+                    match (self.width, TALL.load(Relaxed)) {
+                        (12, false) => {
+                            self.panel::<3, 3>(panel, pixels, image, patches, &mut output)
+                        }
+                        (_, false) => {
+                            self.panel::<4, 2>(panel, pixels, image, patches, &mut output)
+                        }
+                        (12, true) => {
+                            self.panel::<6, 3>(panel, pixels, image, patches, &mut output)
+                        }
+                        (_, true) => self.panel::<8, 2>(panel, pixels, image, patches, &mut output),
+                    }
+                }
+            }
+            first = end;
+        }
+    }
+
+    /// One panel of outputs for some pixels, `R` pixels at a time.
+    ///
+    /// # Safety
+    /// The patch of every pixel lies in `image`, and its outputs in `output`.
+    #[inline(never)]
+    unsafe fn panel<const R: usize, const C: usize>(
+        &self,
+        panel: usize,
+        pixels: Range<usize>,
+        image: &[f32],
+        patches: &Patches,
+        output: &mut Output,
+    ) {
+        let weights =
+            &self.panels[panel * (self.inputs + 1) * 4 * C..][..(self.inputs + 1) * 4 * C];
+        let mut tiles = Tiles {
+            weights: weights.as_ptr(),
+            image: image.as_ptr(),
+            patches,
+            finish: Finish::new(output.activation),
+            values: output.values.as_mut_ptr(),
+            residual: output.residual.map(<[f32]>::as_ptr),
+            stride: output.stride,
+            first: output.first + panel * 4 * C,
+            count: (self.outputs - panel * 4 * C).min(4 * C),
+            pixel: pixels.start,
+            y: pixels.start / patches.output[1],
+            x: pixels.start % patches.output[1],
+        };
+        unsafe {
+            while tiles.pixel + R <= pixels.end {
+                tiles.tile::<R, C>();
+            }
+            while tiles.pixel < pixels.end {
+                tiles.tile::<1, C>();
+            }
+        }
+    }
+}
+
+/// Whether tiles have twice the rows. x86 machines have 16 vector registers, and such a tile spills;
+/// Arm machines have 32.
+static TALL: AtomicBool = AtomicBool::new(false);
+
+/// Measures both tiles on a product that fits a first-level cache and keeps the faster one: for each,
+/// the best of `rounds` as `now`, in any unit, tells.
+pub fn tune(rounds: usize, now: impl Fn() -> f64) -> bool {
+    const SIDE: usize = 48;
+    let gemm = Gemm::new(SIDE, &[0.0; SIDE], |_, row| row.fill(0.5));
+    let patches = Patches {
+        output: [1, SIDE],
+        row: 0,
+        column: SIDE,
+        runs: vec![0],
+        length: SIDE,
+    };
+    let (image, mut values) = (vec![0.5; SIDE * SIDE], vec![0.0; SIDE * SIDE]);
+    let mut best = [f64::INFINITY; 2];
+    for round in 0..2 * rounds {
+        TALL.store(round % 2 == 1, Relaxed);
+        let start = now();
+        for _ in 0..16 {
+            let output = Output {
+                values: &mut values,
+                stride: SIDE,
+                first: 0,
+                residual: None,
+                activation: Activation::NONE,
+            };
+            gemm.run(&image, &patches, output);
+        }
+        best[round % 2] = best[round % 2].min(now() - start);
+    }
+    let tall = best[1] < best[0];
+    TALL.store(tall, Relaxed);
+    tall
+}
+
+/// Values of the image and the output that are worked on before the next block of pixels: what a
+/// second-level cache holds.
+const BLOCK: usize = 48 * 1024;
+
+struct Tiles<'a> {
+    weights: *const f32,
+    image: *const f32,
+    patches: &'a Patches,
+    finish: Finish,
+    values: *mut f32,
+    residual: Option<*const f32>,
+    stride: usize,
+    first: usize,
+    count: usize,
+    pixel: usize,
+    y: usize,
+    x: usize,
+}
+
+impl Tiles<'_> {
+    /// The next `R` pixels × `4 C` outputs. `R · C + R + C` registers are live in the inner loop; an
+    /// x86 machine has 15 to give.
+    #[inline(always)]
+    unsafe fn tile<const R: usize, const C: usize>(&mut self) {
+        unsafe {
+            let starts: [*const f32; R] = from_fn(|_| {
+                let start = self.y * self.patches.row + self.x * self.patches.column;
+                self.x += 1;
+                if self.x == self.patches.output[1] {
+                    (self.y, self.x) = (self.y + 1, 0);
+                }
+                self.image.add(start)
+            });
+            let sums = self.sums::<R, C>(starts);
+            self.store(sums);
+            self.pixel += R;
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn sums<const R: usize, const C: usize>(&self, starts: [*const f32; R]) -> [[F4; C]; R] {
+        unsafe {
+            let mut weights = self.weights;
+            let biases: [F4; C] = from_fn(|c| F4::load(weights.add(4 * c)));
+            let mut sums = [biases; R];
+            weights = weights.add(4 * C);
+            for &run in &self.patches.runs {
+                let mut inputs = starts.map(|start| start.add(run));
+                // Not unrolled: the compiler would keep several steps in flight and spill.
+                for _ in 0..self.patches.length {
+                    step(&mut sums, inputs, weights);
+                    weights = weights.add(4 * C);
+                    inputs = inputs.map(|input| input.add(1));
+                }
+            }
+            sums
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store<const R: usize, const C: usize>(&self, sums: [[F4; C]; R]) {
+        unsafe {
+            for (r, mut sums) in sums.into_iter().enumerate() {
+                let at = (self.pixel + r) * self.stride + self.first;
+                let to = self.values.add(at);
+                if self.count == 4 * C {
+                    for (c, sum) in sums.iter().enumerate() {
+                        let mut sum = *sum;
+                        if let Some(residual) = self.residual {
+                            sum = sum.add(F4::load(residual.add(at + 4 * c)));
+                        }
+                        self.finish.apply(sum).store(to.add(4 * c));
+                    }
+                    continue;
+                }
+                let mut lanes = [0.0; 12];
+                if let Some(residual) = self.residual {
+                    residual
+                        .add(at)
+                        .copy_to_nonoverlapping(lanes.as_mut_ptr(), self.count);
+                    for (c, sum) in sums.iter_mut().enumerate() {
+                        *sum = sum.add(F4::load(lanes.as_ptr().add(4 * c)));
+                    }
+                }
+                for (c, sum) in sums.into_iter().enumerate() {
+                    self.finish.apply(sum).store(lanes.as_mut_ptr().add(4 * c));
+                }
+                lanes.as_ptr().copy_to_nonoverlapping(to, self.count);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn step<const R: usize, const C: usize>(
+    sums: &mut [[F4; C]; R],
+    inputs: [*const f32; R],
+    weights: *const f32,
+) {
+    unsafe {
+        let weights: [F4; C] = from_fn(|c| F4::load(weights.add(4 * c)));
+        for r in 0..R {
+            let input = F4::load_splat(inputs[r]);
+            for c in 0..C {
+                sums[r][c] = sums[r][c].add_product(input, weights[c]);
+            }
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The kernels as operators of tract. All activations are channels-last and have a batch of one.
+
+use std::sync::Arc;
+
+use tract_onnx::tract_core::internal::*;
+
+use super::super::kernel::{self, Activation, Depthwise, Gemm, Output, Patches, Window};
+
+/// Convolution, full or grouped, or matrix product with constant weights. A second input is added
+/// before the activation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Product {
+    /// One for each group, over neighbouring channels.
+    pub groups: Arc<[Gemm]>,
+    pub patches: Patches,
+    /// Channels of the input and the window over it, where it has to be padded first.
+    pub padding: Option<(usize, Window)>,
+    pub activation: Activation,
+    pub output: TVec<usize>,
+}
+
+/// Depthwise convolution.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Filter {
+    pub filter: Arc<Depthwise>,
+    pub window: Window,
+    pub activation: Activation,
+    pub output: TVec<usize>,
+}
+
+/// Largest value of each window.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Largest {
+    pub channels: usize,
+    pub window: Window,
+    pub output: TVec<usize>,
+}
+
+fn floats(tensor: &Tensor) -> TractResult<&[f32]> {
+    tensor.try_as_plain_ram()?.as_slice()
+}
+
+/// A tensor of which `fill` writes every value.
+#[allow(
+    unsafe_code,
+    reason = "writing zeros first costs 5 % of the run; every kernel writes its whole output"
+)]
+fn filled(
+    shape: &[usize],
+    fill: impl FnOnce(&mut [f32]) -> TractResult<()>,
+) -> TractResult<TVec<TValue>> {
+    // SAFETY: f32 has no invalid values, and nothing is read before `fill` has written it.
+    let mut tensor = unsafe { Tensor::uninitialized::<f32>(shape)? };
+    fill(tensor.try_as_plain_ram_mut()?.as_slice_mut()?)?;
+    Ok(tvec!(tensor.into_tvalue()))
+}
+
+impl EvalOp for Product {
+    op_out_of_plan!();
+
+    fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let image = floats(&inputs[0])?;
+        let padded;
+        let image = match &self.padding {
+            None => image,
+            Some((channels, window)) => {
+                padded = kernel::pad(image, *channels, window);
+                &padded
+            }
+        };
+        let residual = inputs.get(1).map(|residual| floats(residual)).transpose()?;
+        let stride = self.groups.iter().map(Gemm::outputs).sum();
+        filled(&self.output, |values| {
+            let (mut first, mut input) = (0, 0);
+            for gemm in &*self.groups {
+                let output = Output {
+                    values,
+                    stride,
+                    first,
+                    residual,
+                    activation: self.activation,
+                };
+                gemm.run(&image[input..], &self.patches, output);
+                first += gemm.outputs();
+                input += self.patches.length;
+            }
+            Ok(())
+        })
+    }
+}
+
+impl EvalOp for Filter {
+    op_out_of_plan!();
+
+    fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let image = floats(&inputs[0])?;
+        filled(&self.output, |values| {
+            self.filter
+                .run(image, &self.window, values, self.activation);
+            Ok(())
+        })
+    }
+}
+
+impl EvalOp for Largest {
+    op_out_of_plan!();
+
+    fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let image = floats(&inputs[0])?;
+        filled(&self.output, |values| {
+            kernel::max_pool(image, self.channels, &self.window, values);
+            Ok(())
+        })
+    }
+}
+
+macro_rules! operator {
+    ($op:ident) => {
+        impl Op for $op {
+            fn name(&self) -> StaticName {
+                stringify!($op).into()
+            }
+
+            fn validation(&self) -> Validation {
+                Validation::Rounding
+            }
+
+            op_as_typed_op!();
+        }
+
+        // No field holds NaN.
+        impl Eq for $op {}
+
+        impl TypedOp for $op {
+            fn output_facts(&self, _: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+                Ok(tvec!(f32::fact(&self.output)))
+            }
+
+            as_op!();
+        }
+    };
+}
+
+operator!(Product);
+operator!(Filter);
+operator!(Largest);

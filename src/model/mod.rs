@@ -1,0 +1,405 @@
+//! ONNX bytes → runnable model; tensor → scores + features (+ gradients). The only folder that
+//! names tract.
+
+mod bounds;
+mod gradient;
+mod kernel;
+mod layer;
+mod lower;
+mod onnx;
+mod plan;
+mod proto;
+mod seam;
+mod split;
+pub mod store;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tract_onnx::prelude::*;
+
+use layer::Place;
+use plan::{File, Lowered, Plan};
+
+/// Version of the plans that are made and understood here; see [`store::prepare`].
+pub const PLAN: u32 = plan::VERSION;
+
+use crate::error::{Error, Result};
+use crate::manifest::{Activation, Manifest};
+use crate::preprocess::Tensor as Input;
+
+/// How a model is made ready.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Whether heatmaps are wanted; without, no features are kept and no gradient is built.
+    pub heatmap: bool,
+    /// ONNX tensors to explain, in place of the manifest's; empty: the manifest's, or the last
+    /// spatial map.
+    pub layers: Vec<String>,
+}
+
+/// A model that is ready to run. Holds the only copy of the weights.
+pub struct Model {
+    forward: Arc<TypedSimplePlan>,
+    /// Gives the gradients, or why there are none; absent without heatmaps.
+    backward: Option<Result<Arc<TypedSimplePlan>>>,
+    /// Shape of the scores' tensor.
+    scores: Vec<usize>,
+    layers: Vec<Layer>,
+    places: Vec<Place>,
+    activation: Option<Activation>,
+    work: u64,
+}
+
+/// A spatial map inside the graph that heatmaps are taken at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layer {
+    /// Name of the ONNX tensor.
+    pub name: String,
+    /// Number of channels.
+    pub channels: usize,
+    /// Rows of the map.
+    pub height: usize,
+    /// Columns of the map.
+    pub width: usize,
+}
+
+/// The values of one layer: channel, row, column, row-major.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FeatureMap {
+    /// Number of channels.
+    pub channels: usize,
+    /// Rows of the map.
+    pub height: usize,
+    /// Columns of the map.
+    pub width: usize,
+    /// `channels × height × width` values.
+    pub values: Vec<f32>,
+}
+
+/// What one forward pass leaves behind: all that a gradient needs later.
+pub struct Forward {
+    /// One score a class, before softmax or sigmoid.
+    pub scores: Vec<f32>,
+    /// The activations of each of [`Model::layers`]; empty without heatmaps.
+    pub features: Vec<FeatureMap>,
+    /// What else the gradient needs.
+    residuals: Vec<Arc<Tensor>>,
+}
+
+/// A model whose graphs are ready to be optimised.
+struct Draft {
+    forward: TypedModel,
+    backward: Option<Result<TypedModel>>,
+    scores: Vec<usize>,
+    places: Vec<Place>,
+    activation: Option<Activation>,
+}
+
+impl Draft {
+    fn new(onnx: &[u8], manifest: &Manifest, options: &Options) -> Result<Draft> {
+        let mut wanted: Vec<String> = match (options.heatmap, options.layers.is_empty()) {
+            (false, _) => Vec::new(),
+            (true, true) => manifest.heatmap.layer.iter().cloned().collect(),
+            (true, false) => options.layers.clone(),
+        };
+        let onnx::Parsed {
+            mut graph,
+            activation,
+        } = onnx::parse(onnx, manifest, &wanted)?;
+        let layout = manifest.input.layout;
+        let mut found = Ok(());
+        if options.heatmap && wanted.is_empty() {
+            found = layer::find(&graph, layout).map(|(name, outlet)| {
+                wanted.push(name);
+                graph.outputs.push(outlet);
+            });
+        }
+        let mut places = Vec::new();
+        for (name, &outlet) in wanted.into_iter().zip(&graph.outputs[1..]) {
+            places.push(Place::of(&graph, outlet, name, layout)?);
+        }
+        seam::sew(&mut graph).map_err(unusable)?;
+        let mut graph = graph.into_decluttered().map_err(unusable)?;
+
+        let (scores, maps) = (graph.outputs[0], graph.outputs[1..].to_vec());
+        let gradients =
+            (!maps.is_empty()).then(|| gradient::differentiate(&mut graph, scores, &maps));
+        let gradients = found.and_then(|()| gradients.transpose());
+        let appended = gradients.as_ref().ok().and_then(Option::as_ref);
+        let halves = split::split(&graph, scores, &maps, appended).map_err(unusable)?;
+        let scores = shape(&graph, scores)?;
+        let backward = match gradients {
+            Err(error) => Some(Err(error)),
+            Ok(_) => halves.backward.map(Ok),
+        };
+        Ok(Draft {
+            forward: halves.forward,
+            backward,
+            scores,
+            places,
+            activation,
+        })
+    }
+
+    fn ready(self) -> Result<Model> {
+        let work = bounds::work(&self.forward)?;
+        let forward = optimised(self.forward).map_err(unusable)?;
+        let backward = match self.backward {
+            Some(Ok(graph)) => Some(optimised(graph).map_err(unusable)),
+            Some(Err(error)) => Some(Err(error)),
+            None => None,
+        };
+        Ok(Model {
+            forward,
+            backward,
+            scores: self.scores,
+            layers: self
+                .places
+                .iter()
+                .map(|place| place.layer.clone())
+                .collect(),
+            places: self.places,
+            activation: self.activation,
+            work,
+        })
+    }
+}
+
+/// The text of a plan for an ONNX file, see [`store::prepare`].
+fn plan_text(onnx: &[u8], manifest: &Manifest) -> Result<String> {
+    let options = Options {
+        heatmap: true,
+        layers: Vec::new(),
+    };
+    let draft = Draft::new(onnx, manifest, &options)?;
+    let lowered = |graph: &TypedModel| -> TractResult<Lowered> {
+        let mut constants = lower::Constants::new();
+        let graph = lower::lower(graph, Some(&mut constants))?;
+        Ok(Lowered { graph, constants })
+    };
+    let unlisted = |error: TractError| Error::UnsupportedModel(format!("{error:#}"));
+    let forward = lowered(&draft.forward).map_err(unlisted)?;
+    let backward = draft.backward.transpose()?;
+    let backward = backward
+        .map(|graph| lowered(&graph))
+        .transpose()
+        .map_err(unlisted)?;
+    let input = manifest.input.shape().to_vec();
+    let head = (input, manifest.input.layout, manifest.output.name.clone());
+    let tail = (draft.scores, draft.activation, draft.places);
+    let file = File::read(onnx);
+    Plan::new(head, tail, &forward, backward.as_ref(), &file)
+        .and_then(|plan| plan.text())
+        .map_err(unlisted)
+}
+
+impl Model {
+    /// Parses, checks and prepares an ONNX file.
+    ///
+    /// # Errors
+    /// [`Error::NotAModel`], [`Error::Truncated`], [`Error::ExternalData`],
+    /// [`Error::UnsupportedOperator`], [`Error::UnsupportedModel`], [`Error::BadManifest`] when the
+    /// manifest does not fit the graph, [`Error::BadOption`] for a layer that is not there,
+    /// [`Error::Unplanned`] without the feature `prepare`.
+    pub fn load(onnx: &[u8], manifest: &Manifest, options: &Options) -> Result<Model> {
+        // Natively, tract has kernels for wider vectors than those that a plan is made for.
+        if cfg!(target_arch = "wasm32")
+            && let Some(model) = Model::planned(onnx, manifest, options)
+        {
+            return Ok(model);
+        }
+        if !cfg!(feature = "prepare") {
+            return Err(Error::Unplanned(None));
+        }
+        contained(|| Draft::new(onnx, manifest, options)?.ready())
+    }
+
+    /// A model by the plan in its file, without any preparation; none where there is no plan for this
+    /// manifest and these options, or it is not sound.
+    pub fn planned(onnx: &[u8], manifest: &Manifest, options: &Options) -> Option<Model> {
+        let file = File::read(onnx);
+        let plan = Plan::find(&file)?;
+        let fits = plan.input == manifest.input.shape()
+            && plan.layout == manifest.input.layout
+            && plan.output == manifest.output.name
+            && plan.places.iter().all(Place::is_sound);
+        let names = || plan.places.iter().map(|place| &place.layer.name);
+        let explains = match (options.heatmap, options.layers.is_empty()) {
+            (false, _) => true,
+            (true, true) => manifest
+                .heatmap
+                .layer
+                .iter()
+                .all(|layer| names().eq([layer])),
+            (true, false) => names().eq(&options.layers),
+        };
+        if !fits || !explains || options.heatmap && plan.places.is_empty() {
+            return None;
+        }
+        let forward = plan.forward(&file, options.heatmap).ok()?;
+        let scores = forward.outlet_fact(forward.outputs[0]).ok()?;
+        if scores.shape.as_concrete() != Some(&plan.scores) {
+            return None;
+        }
+        let backward = match options.heatmap {
+            true => Some(Ok(plan.backward(&file).ok()??.into_runnable().ok()?)),
+            false => None,
+        };
+        let places = if options.heatmap {
+            plan.places
+        } else {
+            Vec::new()
+        };
+        Some(Model {
+            work: bounds::work(&forward).ok()?,
+            forward: forward.into_runnable().ok()?,
+            backward,
+            scores: plan.scores,
+            layers: places.iter().map(|place| place.layer.clone()).collect(),
+            places,
+            activation: plan.activation,
+        })
+    }
+
+    /// Runs the network on one input.
+    ///
+    /// # Errors
+    /// [`Error::BadOption`] when the tensor has another shape than the graph's input.
+    pub fn forward(&self, input: &Input) -> Result<Forward> {
+        let tensor = Tensor::from_shape(&input.shape, &input.values).map_err(|error| {
+            Error::BadOption(format!("the input tensor is not sound: {error:#}"))
+        })?;
+        let inputs = tvec!(tensor.into_tvalue());
+        let mut outputs = contained(|| self.forward.run(inputs).map_err(failed))?;
+        let residuals = outputs
+            .drain(1 + self.layers.len()..)
+            .map(TValue::into_arc_tensor)
+            .collect();
+        Ok(Forward {
+            scores: floats(&outputs[0])?.to_vec(),
+            features: self.maps(&outputs[1..])?,
+            residuals,
+        })
+    }
+
+    /// Gradient of the score of `class` with respect to the features of each layer.
+    ///
+    /// # Errors
+    /// [`Error::BadOption`] for a class that is not there, and those of [`Model::explainable`].
+    pub fn gradients(&self, forward: &Forward, class: usize) -> Result<Vec<FeatureMap>> {
+        let backward = self.backward()?;
+        let mut cotangent = vec![0.0f32; self.classes()];
+        let most = cotangent.len() - 1;
+        *cotangent.get_mut(class).ok_or_else(|| {
+            Error::BadOption(format!("class {class} is not there, expected 0 to {most}"))
+        })? = 1.0;
+        let cotangent = Tensor::from_shape(&self.scores, &cotangent).map_err(failed)?;
+        let mut inputs = tvec!(cotangent.into_tvalue());
+        inputs.extend(forward.residuals.iter().map(|r| r.clone().into_tvalue()));
+        self.maps(&contained(|| backward.run(inputs).map_err(failed))?)
+    }
+
+    /// Whether there are gradients, and why not.
+    ///
+    /// # Errors
+    /// [`Error::BadOption`] when the model was loaded without heatmaps,
+    /// [`Error::UnsupportedOperator`] when an operator between the layer and the scores has no
+    /// derivative here, [`Error::UnsupportedModel`] when no layer was named and none was found.
+    pub fn explainable(&self) -> Result<()> {
+        self.backward().map(drop)
+    }
+
+    fn backward(&self) -> Result<&Arc<TypedSimplePlan>> {
+        match &self.backward {
+            Some(backward) => backward.as_ref().map_err(Error::clone),
+            None => Err(Error::BadOption(
+                "the model was loaded without heatmaps; load it with `heatmap: true`".into(),
+            )),
+        }
+    }
+
+    fn maps(&self, tensors: &[TValue]) -> Result<Vec<FeatureMap>> {
+        let maps = self.places.iter().zip(tensors);
+        maps.map(|(place, tensor)| place.map(tensor).map_err(failed))
+            .collect()
+    }
+
+    /// The layers that heatmaps are taken at; empty without heatmaps.
+    pub fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
+    /// Bytes of the values that one run holds at once, at the most; weights are not among them.
+    pub fn work(&self) -> u64 {
+        self.work
+    }
+
+    /// Number of classes.
+    pub fn classes(&self) -> usize {
+        self.scores.iter().product()
+    }
+
+    /// The softmax or sigmoid that ends the graph itself and is stepped over: it is still to be
+    /// applied to the scores, whatever the manifest says.
+    pub fn activation(&self) -> Option<Activation> {
+        self.activation
+    }
+}
+
+/// Chooses the kernels that suit this machine by measuring them, in a few milliseconds; says whether
+/// tiles for many vector registers are the faster ones. Until then, those for few are used.
+pub fn tune() -> bool {
+    let start = web_time::Instant::now();
+    kernel::tune(8, || start.elapsed().as_secs_f64())
+}
+
+/// Differentiated or not: optimised and ready to run.
+fn optimised(graph: TypedModel) -> TractResult<Arc<TypedSimplePlan>> {
+    // Natively, tract has kernels for wider vectors than ours.
+    let graph = match cfg!(target_arch = "wasm32") {
+        true => lower::lower(&graph, None)?,
+        false => graph,
+    };
+    graph.into_optimized()?.into_runnable()
+}
+
+fn unusable(error: TractError) -> Error {
+    Error::UnsupportedModel(format!("the graph cannot be prepared: {error:#}"))
+}
+
+/// Makes an error of a panic, in which graphs end that are unsound in a way that tract does not look
+/// for. In WebAssembly it ends the worker, and the next call gets a new one.
+fn contained<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or(panic.downcast_ref::<&str>().copied());
+        Err(Error::UnsupportedModel(format!(
+            "the graph is broken: {}",
+            text.unwrap_or("it cannot be run")
+        )))
+    })
+}
+
+fn shape(graph: &TypedModel, outlet: OutletId) -> Result<Vec<usize>> {
+    let fact = graph.outlet_fact(outlet).map_err(failed)?;
+    let shape = fact.shape.as_concrete().ok_or_else(|| {
+        Error::UnsupportedModel(format!(
+            "the shape {:?} is not known in advance",
+            fact.shape
+        ))
+    })?;
+    Ok(shape.to_vec())
+}
+
+fn floats(tensor: &Tensor) -> Result<&[f32]> {
+    tensor
+        .try_as_plain_ram()
+        .and_then(|values| values.as_slice())
+        .map_err(failed)
+}
+
+fn failed(error: TractError) -> Error {
+    Error::UnsupportedModel(format!("the graph cannot be run: {error:#}"))
+}

@@ -1,0 +1,235 @@
+//! heatmap + region → RGBA pixels: upsample, colour map.
+
+use fast_image_resize::images::{Image as Canvas, ImageRef};
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::heatmap::Map;
+use crate::preprocess::Region;
+
+/// Colour maps; all but `turbo` are perceptually uniform and safe for colour-blind readers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)] // the names are the definition
+pub enum Colormap {
+    #[default]
+    Inferno,
+    Viridis,
+    Magma,
+    Plasma,
+    Cividis,
+    Turbo,
+    Grey,
+}
+
+impl Colormap {
+    /// sRGB colour of a value in 0..=1.
+    pub fn color(self, value: f32) -> [u8; 3] {
+        let gradient = match self {
+            Colormap::Inferno => colorous::INFERNO,
+            Colormap::Viridis => colorous::VIRIDIS,
+            Colormap::Magma => colorous::MAGMA,
+            Colormap::Plasma => colorous::PLASMA,
+            Colormap::Cividis => colorous::CIVIDIS,
+            Colormap::Turbo => colorous::TURBO,
+            Colormap::Grey => return [(value.clamp(0.0, 1.0) * 255.0).round() as u8; 3],
+        };
+        gradient
+            .eval_continuous(f64::from(value.clamp(0.0, 1.0)))
+            .into_array()
+    }
+}
+
+/// How a heatmap is drawn.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Style {
+    /// Width of the picture that stands for the whole upright image, in pixels.
+    pub width: u32,
+    /// Height of the same.
+    pub height: u32,
+    /// Colours of 0 to the map's maximum.
+    pub colormap: Colormap,
+    /// Opacity of the strongest evidence, 0..=1; weaker evidence is clearer, none is clear.
+    pub opacity: f32,
+}
+
+/// Most pixels that are drawn, 64 megapixels: the same as the largest photo read by default.
+pub const MOST_PIXELS: u64 = 64_000_000;
+
+/// Draws a heatmap as RGBA pixels (straight alpha, sRGB, row-major) to be laid over a picture of the
+/// whole image, of whose `image` (width, height) the map covers `region`. Outside it is clear.
+///
+/// # Errors
+/// [`Error::BadOption`] for a size or an opacity that cannot be drawn.
+pub fn overlay(map: &Map, region: &Region, image: (u32, u32), style: &Style) -> Result<Vec<u8>> {
+    let (width, height) = (style.width, style.height);
+    let pixels = u64::from(width) * u64::from(height);
+    if pixels == 0 || pixels > MOST_PIXELS {
+        return Err(Error::BadOption(format!(
+            "cannot draw {width} × {height} pixels, expected 1 to {MOST_PIXELS}"
+        )));
+    }
+    if !(0.0..=1.0).contains(&style.opacity) {
+        return Err(Error::BadOption(format!(
+            "`opacity` is {}, expected 0 to 1",
+            style.opacity
+        )));
+    }
+    let mut rgba = vec![0; pixels as usize * 4];
+    if map.max <= 0.0 {
+        return Ok(rgba);
+    }
+    let across = f64::from(width) / f64::from(image.0.max(1));
+    let down = f64::from(height) / f64::from(image.1.max(1));
+    let edge = |at: f64| at.round() as i64;
+    let (left, right) = (
+        edge(region.x * across),
+        edge((region.x + region.width) * across),
+    );
+    let (top, bottom) = (
+        edge(region.y * down),
+        edge((region.y + region.height) * down),
+    );
+    let (columns, rows) = ((right - left).max(1), (bottom - top).max(1));
+    let values = upsample(map, columns, rows)?;
+    let palette: Vec<[u8; 3]> = (0..=255)
+        .map(|i| style.colormap.color(i as f32 / 255.0))
+        .collect();
+    for y in top.max(0)..bottom.min(i64::from(height)) {
+        for x in left.max(0)..right.min(i64::from(width)) {
+            let value =
+                (values[((y - top) * columns + x - left) as usize] / map.max).clamp(0.0, 1.0);
+            let at = (y as usize * width as usize + x as usize) * 4;
+            rgba[at..at + 3].copy_from_slice(&palette[(value * 255.0).round() as usize]);
+            rgba[at + 3] = (style.opacity * value.sqrt() * 255.0).round() as u8;
+        }
+    }
+    Ok(rgba)
+}
+
+fn upsample(map: &Map, columns: i64, rows: i64) -> Result<Vec<f32>> {
+    let failed = |error: &dyn std::fmt::Display| {
+        Error::BadOption(format!("the heatmap cannot be drawn: {error}"))
+    };
+    let (Ok(columns), Ok(rows)) = (u32::try_from(columns), u32::try_from(rows)) else {
+        return Err(failed(&"it is too large"));
+    };
+    if u64::from(columns) * u64::from(rows) > MOST_PIXELS * 4 {
+        return Err(failed(&"the region is too large"));
+    }
+    let bytes: Vec<u8> = map
+        .values
+        .iter()
+        .flat_map(|value| value.to_ne_bytes())
+        .collect();
+    let source = ImageRef::new(map.width as u32, map.height as u32, &bytes, PixelType::F32)
+        .map_err(|e| failed(&e))?;
+    let mut canvas = Canvas::new(columns, rows, PixelType::F32);
+    let options = ResizeOptions::new()
+        .resize_alg(ResizeAlg::Convolution(FilterType::Mitchell))
+        .use_alpha(false);
+    Resizer::new()
+        .resize(&source, &mut canvas, &options)
+        .map_err(|e| failed(&e))?;
+    Ok(canvas
+        .buffer()
+        .chunks_exact(4)
+        .map(|b| f32::from_ne_bytes([b[0], b[1], b[2], b[3]]))
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drawn(values: [f32; 4], region: Region, width: u32, height: u32) -> Vec<u8> {
+        let max = values.iter().copied().fold(0.0, f32::max);
+        let map = Map {
+            width: 2,
+            height: 2,
+            values: values.to_vec(),
+            max,
+        };
+        let style = Style {
+            width,
+            height,
+            colormap: Colormap::Grey,
+            opacity: 1.0,
+        };
+        overlay(&map, &region, (100, 50), &style).unwrap()
+    }
+
+    const MIDDLE: Region = Region {
+        x: 25.0,
+        y: 0.0,
+        width: 50.0,
+        height: 50.0,
+    };
+
+    #[test]
+    fn only_the_region_is_painted() {
+        let rgba = drawn([1.0; 4], MIDDLE, 100, 50);
+        let alpha = |x: usize, y: usize| rgba[(y * 100 + x) * 4 + 3];
+        assert_eq!(
+            [alpha(24, 25), alpha(25, 25), alpha(74, 25), alpha(75, 25)],
+            [0, 255, 255, 0]
+        );
+    }
+
+    #[test]
+    fn the_brightest_corner_stays_in_its_corner() {
+        let rgba = drawn([0.0, 0.0, 0.0, 1.0], MIDDLE, 40, 20);
+        let at = |x: usize, y: usize| rgba[(y * 40 + x) * 4 + 3];
+        assert!(at(29, 19) > 200 && at(10, 0) < 60 && at(29, 0) < at(29, 19));
+    }
+
+    #[test]
+    fn no_evidence_is_clear() {
+        assert!(drawn([0.0; 4], MIDDLE, 40, 20).iter().all(|&v| v == 0));
+    }
+
+    #[test]
+    fn a_region_that_reaches_over_the_edge_is_cut() {
+        let padded = Region {
+            x: -25.0,
+            y: -50.0,
+            width: 150.0,
+            height: 150.0,
+        };
+        assert!(
+            drawn([1.0; 4], padded, 10, 5)
+                .chunks(4)
+                .all(|p| p[3] == 255)
+        );
+    }
+
+    #[test]
+    fn sizes_and_opacities_that_cannot_be_drawn_are_refused() {
+        let map = Map {
+            width: 1,
+            height: 1,
+            values: vec![1.0],
+            max: 1.0,
+        };
+        let style = |width, opacity| Style {
+            width,
+            height: 9,
+            colormap: Colormap::Inferno,
+            opacity,
+        };
+        for style in [
+            style(0, 1.0),
+            style(u32::MAX, 1.0),
+            style(9, f32::NAN),
+            style(9, 2.0),
+        ] {
+            assert_eq!(
+                overlay(&map, &MIDDLE, (100, 50), &style)
+                    .unwrap_err()
+                    .code(),
+                "bad-option"
+            );
+        }
+    }
+}

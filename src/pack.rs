@@ -1,0 +1,665 @@
+//! any ONNX classifier → the files of a model folder, checked.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, Result};
+use crate::estimate;
+use crate::heatmap::Method;
+use crate::manifest::{
+    Activation, Channels, Crop, FORMAT, Filter, Heatmap, Input, Layout, Manifest, Output, Place,
+    Precision, Resize, ResizeMode, Weights,
+};
+use crate::model::store::{self, Outline};
+use crate::model::{Layer, Model, Options as Load, PLAN};
+use crate::preprocess::Tensor;
+use crate::rank;
+use crate::sniff;
+
+/// What cannot be read from the graph. What is absent is guessed, and said so.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Options {
+    /// Name shown to people.
+    pub name: String,
+    /// Version of the model.
+    pub version: Option<String>,
+    /// SPDX licence expression.
+    pub license: Option<String>,
+    /// Where the weights come from.
+    pub source: Option<String>,
+    /// Sentence shown beside every result.
+    pub disclaimer: Option<String>,
+    /// Axis order of the input.
+    pub layout: Option<Layout>,
+    /// Colour channels of the input.
+    pub channels: Option<Channels>,
+    /// Width and height of the input, where the graph leaves them open.
+    pub size: Option<(u32, u32)>,
+    /// How the photo is brought to size.
+    pub resize: Option<Resize>,
+    /// Factor applied to pixels first.
+    pub scale: Option<f64>,
+    /// Subtracted after scaling, one value or one a channel.
+    pub mean: Option<Vec<f64>>,
+    /// Divided by last, one value or one a channel.
+    pub std: Option<Vec<f64>>,
+    /// What has to be applied to the graph's output.
+    pub activation: Option<Activation>,
+    /// Name of the output, where there are several.
+    pub output: Option<String>,
+    /// ONNX tensor that heatmaps are taken at.
+    pub layer: Option<String>,
+    /// How weights are stored; none: FP16 where the result stays the same, FP32 otherwise.
+    pub precision: Option<Precision>,
+}
+
+/// A model folder in memory.
+#[derive(Debug, Clone)]
+pub struct Packed {
+    /// `model.json`.
+    pub manifest: Manifest,
+    /// The file that the manifest names as weights.
+    pub onnx: Vec<u8>,
+    /// What was found out while checking it.
+    pub report: Report,
+}
+
+/// What was found out while checking a model.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// Guesses made, each to be checked by whoever knows the model.
+    pub guesses: Vec<Guess>,
+    /// Number of classes.
+    pub classes: usize,
+    /// The layer that heatmaps are taken at; none when there can be no heatmap.
+    pub layer: Option<String>,
+    /// Why there are no gradients, so that only methods without them can be used.
+    pub no_gradients: Option<String>,
+    /// Why the model is prepared anew at every load; none when its file holds a plan.
+    pub unplanned: Option<String>,
+    /// How heatmaps can be made.
+    pub methods: Vec<Method>,
+    /// How the weights are stored.
+    pub precision: Precision,
+    /// Size of the file that was given.
+    pub bytes_given: usize,
+    /// Size of the file that is kept.
+    pub bytes_kept: usize,
+    /// Memory needed while loading, estimated, in bytes.
+    pub memory: u64,
+    /// The file kept against that given.
+    pub difference: Difference,
+    /// What FP16 would have made of it, where it was tried and not kept.
+    pub refused: Option<Difference>,
+}
+
+/// Two files of one model, on a made-up image.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Difference {
+    /// The largest difference of a score.
+    pub score: f32,
+    /// The largest difference of a probability.
+    pub probability: f32,
+    /// Whether the first class is the same.
+    pub same_first: bool,
+}
+
+/// What the graph does not tell and nobody said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)] // `Display` says what each is
+pub enum Guess {
+    Activation,
+    Channels,
+    Colours,
+    Pixels,
+    Resize,
+    Size,
+}
+
+impl fmt::Display for Guess {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str(match self {
+            Guess::Activation => "the scores are taken for those of a softmax; --activation sigmoid|none for another",
+            Guess::Channels => "the graph does not say how many colours it takes; three are taken, --channels grey for one",
+            Guess::Colours => "colours are taken in the order red, green, blue; --channels bgr for the other",
+            Guess::Pixels => "pixels are scaled as most networks trained on ImageNet want it; --scale, --mean and --std for another way (1, 0, 1 for a graph that takes 0 to 255)",
+            Guess::Resize => "the shorter side of a photo becomes 8/7 of the input's (256 for 224), bilinear, and the middle is cut out; --resize and --filter for another way",
+            Guess::Size => "the graph leaves the size of the image open; 224 × 224 is taken, --size for another",
+        })
+    }
+}
+
+/// What is being done, told to whoever waits for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// The file given is prepared and run.
+    Run,
+    /// The file to keep is made.
+    Store,
+    /// The file to keep is prepared, run, and compared.
+    Compare,
+}
+
+/// Largest difference of a probability that storing in FP16 may make.
+const MOST_DIFFERENCE: f32 = 0.01;
+
+/// Packs an ONNX file that holds its own weights (see [`store::merge`]).
+///
+/// # Errors
+/// Those of [`Model::load`] for what cannot be used; [`Error::BadOption`] for an option that does not
+/// fit the graph, [`Error::BadManifest`] when there are more or fewer labels than classes,
+/// [`Error::UnsupportedModel`] when FP16 changes the result.
+pub fn pack(
+    onnx: Vec<u8>,
+    labels: &str,
+    options: &Options,
+    tell: &mut dyn FnMut(Stage),
+) -> Result<Packed> {
+    let mut guesses = Vec::new();
+    let manifest = manifest(&store::outline(&onnx)?, options, &mut guesses)?;
+    if options.activation.is_none() {
+        guesses.push(Guess::Activation);
+    }
+    check(onnx, labels, manifest, guesses, options.precision, tell)
+}
+
+/// Packs the ONNX file of a model folder anew.
+///
+/// # Errors
+/// Those of [`pack`]; [`Error::Truncated`] and [`Error::Integrity`] when the file is not the one that
+/// the manifest describes.
+pub fn repack(
+    onnx: Vec<u8>,
+    labels: &str,
+    manifest: Manifest,
+    tell: &mut dyn FnMut(Stage),
+) -> Result<Packed> {
+    let expected = (manifest.weights.bytes, manifest.weights.sha256.as_str());
+    let actual = (onnx.len() as u64, &*sha256(&onnx));
+    sniff::identity(actual, expected, &manifest.weights.file)?;
+    let precision = manifest.weights.precision;
+    check(onnx, labels, manifest, Vec::new(), Some(precision), tell)
+}
+
+fn check(
+    onnx: Vec<u8>,
+    labels: &str,
+    mut manifest: Manifest,
+    mut guesses: Vec<Guess>,
+    wanted: Option<Precision>,
+    tell: &mut dyn FnMut(Stage),
+) -> Result<Packed> {
+    tell(Stage::Run);
+    let bytes_given = onnx.len();
+    let plain = Load {
+        heatmap: false,
+        layers: Vec::new(),
+    };
+    let original = Model::load(&onnx, &manifest, &plain)?;
+    if original.activation().is_some() {
+        // The graph applies it itself: nothing is left to be done to its output.
+        manifest.output.activation = Activation::None;
+        guesses.retain(|guess| *guess != Guess::Activation);
+    }
+    let labels = labels.trim_end().lines().count();
+    if labels != original.classes() {
+        let expected = original.classes();
+        return Err(Error::BadManifest(format!(
+            "there are {labels} labels for {expected} classes"
+        )));
+    }
+    let image = made_up_image(&manifest.input);
+    let before = original.forward(&image)?;
+    drop(original);
+
+    let load = Load {
+        heatmap: true,
+        layers: Vec::new(),
+    };
+    let mut precision = wanted.unwrap_or(Precision::Fp16);
+    let mut refused = None;
+    let (mut kept, packed, difference) = loop {
+        tell(Stage::Store);
+        let kept = store::store(&onnx, &manifest, precision)?;
+        manifest.weights = Weights {
+            file: "model.onnx".into(),
+            bytes: kept.len() as u64,
+            sha256: sha256(&kept),
+            precision,
+            plan: None,
+            parts: Vec::new(),
+        };
+        tell(Stage::Compare);
+        let packed = Model::load(&kept, &manifest, &load)?;
+        let after = packed.forward(&image)?;
+        if !after.scores.iter().all(|score| score.is_finite()) {
+            return Err(Error::UnsupportedModel(
+                "the scores of a made-up image are not finite".into(),
+            ));
+        }
+        let activation = packed.activation().unwrap_or(manifest.output.activation);
+        let difference = compare(&before.scores, &after.scores, activation);
+        if difference.probability <= MOST_DIFFERENCE {
+            if packed.explainable().is_ok() {
+                packed.gradients(&after, 0)?;
+            }
+            break (kept, packed, difference);
+        }
+        if wanted.is_some() || precision == Precision::Fp32 {
+            return Err(Error::UnsupportedModel(format!(
+                "stored in {precision:?} a probability differs by {:.3}, at most {MOST_DIFFERENCE} is allowed; store it in FP32 (`precision`)",
+                difference.probability
+            )));
+        }
+        refused = Some(difference);
+        precision = Precision::Fp32;
+    };
+    drop(onnx);
+    let gradients = packed.explainable();
+    let layer = packed.layers().first().map(|layer| layer.name.clone());
+    let found = layer.clone().filter(|_| gradients.is_ok());
+    manifest.heatmap.layer = manifest.heatmap.layer.or(found);
+    // A map with the channels of the photo is the photo.
+    let colours = manifest.input.channels.count();
+    let places = store::layers(&kept, &manifest)?.into_iter();
+    manifest.heatmap.layers = places
+        .filter(|layer| layer.channels > colours)
+        .map(|layer| Place {
+            name: layer.name,
+            channels: layer.channels,
+            height: layer.height,
+            width: layer.width,
+        })
+        .collect();
+    let (classes, no_gradients) = (packed.classes(), gradients.err());
+    drop(packed);
+    let unplanned = match plan(&kept, &manifest) {
+        Ok(planned) => {
+            kept = planned;
+            manifest.weights.plan = Some(PLAN);
+            None
+        }
+        Err(error) => Some(error.to_string()),
+    };
+    manifest.weights.bytes = kept.len() as u64;
+    manifest.weights.sha256 = sha256(&kept);
+    let report = Report {
+        guesses,
+        classes,
+        methods: Method::usable(no_gradients.is_none(), layer.is_some()),
+        layer,
+        no_gradients: no_gradients.map(|error| error.to_string()),
+        unplanned,
+        precision,
+        bytes_given,
+        bytes_kept: kept.len(),
+        memory: estimate::estimate(&manifest, true).total(),
+        difference,
+        refused,
+    };
+    Ok(Packed {
+        manifest,
+        onnx: kept,
+        report,
+    })
+}
+
+/// Largest difference of a score that running by the plan may make.
+const MOST_PLAN_DIFFERENCE: f32 = 1e-3;
+
+/// Adds a plan to an ONNX file (see [`store::prepare`]) and checks that it gives the same scores.
+///
+/// # Errors
+/// Those of [`store::prepare`]; [`Error::UnsupportedModel`] when the plan gives other scores.
+pub fn plan(onnx: &[u8], manifest: &Manifest) -> Result<Vec<u8>> {
+    let planned = store::prepare(onnx, manifest)?;
+    let load = Load {
+        heatmap: true,
+        layers: Vec::new(),
+    };
+    let model = Model::planned(&planned, manifest, &load).ok_or_else(|| {
+        Error::UnsupportedModel("the plan of the model cannot be read back".into())
+    })?;
+    let image = made_up_image(&manifest.input);
+    let scores = model.forward(&image)?.scores;
+    drop(model);
+    let reference = Model::load(onnx, manifest, &load)?.forward(&image)?.scores;
+    let difference = compare(&reference, &scores, Activation::None).score;
+    let largest = reference
+        .iter()
+        .fold(1f32, |most, score| most.max(score.abs()));
+    if difference > MOST_PLAN_DIFFERENCE * largest {
+        return Err(Error::UnsupportedModel(format!(
+            "run by its plan, a score differs by {difference:.1e}"
+        )));
+    }
+    Ok(planned)
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    let digest = Sha256::digest(bytes);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Bytes of memory that [`pack`] and [`inspect`] need at the most, the file's own among them: it is
+/// held as given, decoded, and as tensors twice, in the order of the file and in that of the kernels.
+pub fn need(outline: &Outline, bytes: usize) -> u64 {
+    let single = (outline.parameters as u64).saturating_mul(4);
+    let decoded = (bytes as u64).saturating_mul(2);
+    decoded.saturating_add(single.saturating_mul(3))
+}
+
+/// What a graph is as a classifier.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Inspection {
+    /// The manifest that the graph suggests; the weights are still to be filled in.
+    pub manifest: Manifest,
+    /// What of it is guessed.
+    pub guesses: Vec<Guess>,
+    /// Number of classes.
+    pub classes: usize,
+    /// The softmax or sigmoid at the end of the graph, which is stepped over.
+    pub activation: Option<Activation>,
+    /// The layers that heatmaps can be taken at, the last of each size.
+    pub layers: Vec<Layer>,
+    /// The one that is taken when none is named.
+    pub layer: Option<Layer>,
+    /// Why there are no gradients: code and message.
+    pub no_gradients: Option<(&'static str, String)>,
+    /// How heatmaps can be made.
+    pub methods: Vec<Method>,
+}
+
+/// Prepares a graph and tells what it is.
+///
+/// # Errors
+/// Those of [`pack`], labels and FP16 aside.
+pub fn inspect(onnx: &[u8], options: &Options) -> Result<Inspection> {
+    let mut guesses = Vec::new();
+    let manifest = manifest(&store::outline(onnx)?, options, &mut guesses)?;
+    let load = Load {
+        heatmap: true,
+        layers: Vec::new(),
+    };
+    let model = Model::load(onnx, &manifest, &load)?;
+    if options.activation.is_none() && model.activation().is_none() {
+        guesses.push(Guess::Activation);
+    }
+    let gradients = model.explainable();
+    let layer = model.layers().first().cloned();
+    Ok(Inspection {
+        guesses,
+        classes: model.classes(),
+        activation: model.activation(),
+        layers: store::layers(onnx, &manifest)?,
+        methods: Method::usable(gradients.is_ok(), layer.is_some()),
+        layer,
+        no_gradients: gradients.err().map(|e| (e.code(), e.to_string())),
+        manifest,
+    })
+}
+
+/// `model.json` as far as the graph and the options tell; the weights are still to be filled in.
+fn manifest(outline: &Outline, options: &Options, guesses: &mut Vec<Guess>) -> Result<Manifest> {
+    let [(name, shape)] = outline.inputs.as_slice() else {
+        let names: Vec<&String> = outline.inputs.iter().map(|(name, _)| name).collect();
+        return Err(Error::UnsupportedModel(format!(
+            "the graph has the inputs {names:?}, expected one, the image"
+        )));
+    };
+    let &[_, a, b, c] = shape.as_slice() else {
+        return Err(Error::UnsupportedModel(format!(
+            "the input `{name}` has the shape {shape:?}, expected a batch of images"
+        )));
+    };
+    let is_colours = |length| matches!(length, Some(1 | 3));
+    let layout = options.layout.unwrap_or_else(|| {
+        if is_colours(c) && !is_colours(a) {
+            Layout::Nhwc
+        } else {
+            Layout::Nchw
+        }
+    });
+    let (colours, height, width) = match layout {
+        Layout::Nchw => (a, b, c),
+        Layout::Nhwc => (c, a, b),
+    };
+    let channels = match (options.channels, colours) {
+        (Some(channels), _) => channels,
+        (None, Some(1)) => Channels::Grey,
+        (None, Some(3)) => Channels::Rgb,
+        (None, None) => {
+            guesses.push(Guess::Channels);
+            Channels::Rgb
+        }
+        (None, Some(other)) => {
+            return Err(Error::UnsupportedModel(format!(
+                "the input `{name}` has {other} channels, expected 1 or 3"
+            )));
+        }
+    };
+    if options.channels.is_none() && channels == Channels::Rgb {
+        guesses.push(Guess::Colours);
+    }
+    let open = options.size.unwrap_or((224, 224));
+    if width.or(height).is_none() && options.size.is_none() {
+        guesses.push(Guess::Size);
+    }
+    let side = |length: Option<usize>, open: u32| {
+        length.map_or(open, |length| u32::try_from(length).unwrap_or(u32::MAX))
+    };
+    let (width, height) = (side(width, open.0), side(height, open.1));
+    let resize = options.resize.clone().unwrap_or_else(|| {
+        let short = width.min(height);
+        guesses.push(Guess::Resize);
+        Resize {
+            mode: ResizeMode::ShorterSide,
+            size: Some(short * 8 / 7),
+            filter: Filter::Bilinear,
+        }
+    });
+    let crop = match resize.mode {
+        ResizeMode::Exact => Crop::None,
+        _ => Crop::Center,
+    };
+    if options.scale.is_none() && options.mean.is_none() && options.std.is_none() {
+        guesses.push(Guess::Pixels);
+    }
+    let count = channels.count();
+    let imagenet = |values: [f64; 3]| match (options.scale, layout, count) {
+        // Keras: -1..1. PyTorch: mean and spread of ImageNet.
+        (None, Layout::Nchw, 3) => values.to_vec(),
+        _ => vec![0.5; count],
+    };
+    let spread = |given: &Option<Vec<f64>>, default: Vec<f64>| match given {
+        None => Ok(default),
+        Some(one) if one.len() == 1 => Ok(vec![one[0]; count]),
+        Some(all) if all.len() == count => Ok(all.clone()),
+        Some(all) => Err(Error::BadOption(format!(
+            "`mean` and `std` have one value or {count}, not {}",
+            all.len()
+        ))),
+    };
+    let given = options.scale.is_some() || options.mean.is_some() || options.std.is_some();
+    let neutral = |value, default| if given { vec![value; count] } else { default };
+    let mean = spread(&options.mean, neutral(0.0, imagenet([0.485, 0.456, 0.406])))?;
+    let std = spread(&options.std, neutral(1.0, imagenet([0.229, 0.224, 0.225])))?;
+    let output = match (&options.output, outline.outputs.as_slice()) {
+        (Some(name), names) if names.contains(name) => name.clone(),
+        (None, [only]) => only.clone(),
+        (_, names) => {
+            return Err(Error::BadOption(format!(
+                "name the output with the scores (--output); the graph has {names:?}"
+            )));
+        }
+    };
+    let manifest = Manifest {
+        format: FORMAT,
+        name: options.name.clone(),
+        version: options.version.clone().unwrap_or_else(|| "1".into()),
+        license: options.license.clone().unwrap_or_else(|| "unknown".into()),
+        source: options
+            .source
+            .clone()
+            .unwrap_or_else(|| outline.producer.clone()),
+        disclaimer: options.disclaimer.clone(),
+        weights: Weights {
+            file: "model.onnx".into(),
+            bytes: 0,
+            sha256: "0".repeat(64),
+            precision: Precision::Fp32,
+            plan: None,
+            parts: Vec::new(),
+        },
+        input: Input {
+            name: name.clone(),
+            layout,
+            channels,
+            width,
+            height,
+            resize,
+            crop,
+            scale: options.scale.unwrap_or(1.0 / 255.0),
+            mean,
+            std,
+        },
+        output: Output {
+            name: output,
+            activation: options.activation.unwrap_or(Activation::Softmax),
+        },
+        heatmap: Heatmap {
+            layer: options.layer.clone(),
+            layers: Vec::new(),
+        },
+        labels: [("en".to_string(), "labels.txt".to_string())].into(),
+    };
+    // Checks sizes and numbers as a reader of the folder will.
+    let json = serde_json::to_vec(&manifest).map_err(|e| Error::BadManifest(e.to_string()))?;
+    Manifest::parse(&json)?;
+    Ok(manifest)
+}
+
+/// An input that is like a photo: soft blobs of colour in the range that the network expects.
+fn made_up_image(input: &Input) -> Tensor {
+    let shape = input.shape().to_vec();
+    let count = input.channels.count();
+    let plane = (input.width * input.height) as usize;
+    let value = |index: usize| {
+        let (channel, place) = match input.layout {
+            Layout::Nchw => (index / plane, index % plane),
+            Layout::Nhwc => (index % count, index / count),
+        };
+        let x = (place % input.width as usize) as f64 / f64::from(input.width);
+        let y = (place / input.width as usize) as f64 / f64::from(input.height);
+        let wave =
+            (x * 7.0 + channel as f64).sin() + (y * 11.0 - x * 5.0).cos() + (x * y * 40.0).sin();
+        let pixel = (wave / 6.0 + 0.5) * 255.0;
+        ((pixel * input.scale - input.mean[channel]) / input.std[channel]) as f32
+    };
+    let values = (0..count * plane).map(value).collect();
+    Tensor { shape, values }
+}
+
+fn compare(before: &[f32], after: &[f32], activation: Activation) -> Difference {
+    let largest = |a: &[f32], b: &[f32]| {
+        let pairs = a.iter().zip(b).map(|(a, b)| (a - b).abs());
+        pairs.fold(0.0, f32::max)
+    };
+    let first = |scores: &[f32]| (0..scores.len()).max_by(|&a, &b| scores[a].total_cmp(&scores[b]));
+    let (p, q) = (
+        rank::probabilities(before, activation),
+        rank::probabilities(after, activation),
+    );
+    Difference {
+        score: largest(before, after),
+        probability: largest(&p, &q),
+        same_first: first(before) == first(after),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn golden(name: &str) -> Vec<u8> {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/models");
+        std::fs::read(format!("{folder}/{name}.onnx")).unwrap()
+    }
+
+    fn labels() -> String {
+        (0..10).map(|i| format!("class {i}\n")).collect()
+    }
+
+    #[test]
+    fn half_precision_is_kept_where_it_changes_nothing() {
+        let (labels, options) = (labels(), Options::default());
+        let mut told = Vec::new();
+        let vit = pack(golden("vit"), &labels, &options, &mut |stage| {
+            told.push(stage)
+        })
+        .unwrap();
+        assert_eq!(told, [Stage::Run, Stage::Store, Stage::Compare]);
+        assert_eq!(vit.manifest.weights.precision, Precision::Fp16);
+        assert_eq!(vit.report.refused, None);
+        // Random weights, far from FP16's grid.
+        let keras = golden("keras-mobilenet-v2");
+        let kept = pack(keras.clone(), &labels, &options, &mut |_| ()).unwrap();
+        assert_eq!(kept.report.precision, Precision::Fp32);
+        assert!(kept.report.refused.unwrap().probability > MOST_DIFFERENCE);
+        let options = Options {
+            precision: Some(Precision::Fp16),
+            ..options
+        };
+        let error = pack(keras, &labels, &options, &mut |_| ()).unwrap_err();
+        assert!(error.to_string().contains("store it in FP32"), "{error}");
+    }
+
+    #[test]
+    fn the_places_listed_can_be_named() {
+        let Packed { manifest, onnx, .. } = pack(
+            golden("resnet"),
+            &labels(),
+            &Options::default(),
+            &mut |_| (),
+        )
+        .unwrap();
+        let places = &manifest.heatmap.layers;
+        assert!(places.len() > 1, "{places:?}");
+        let load = Load {
+            heatmap: true,
+            layers: places.iter().map(|place| place.name.clone()).collect(),
+        };
+        let model = Model::load(&onnx, &manifest, &load).unwrap();
+        for (place, layer) in places.iter().zip(model.layers()) {
+            assert_eq!(
+                (&place.name, place.channels, place.height, place.width),
+                (&layer.name, layer.channels, layer.height, layer.width)
+            );
+        }
+    }
+
+    #[test]
+    fn a_folder_is_packed_anew_if_it_is_whole() {
+        let Packed { manifest, onnx, .. } = pack(
+            golden("resnet"),
+            &labels(),
+            &Options::default(),
+            &mut |_| (),
+        )
+        .unwrap();
+        let again = repack(onnx.clone(), &labels(), manifest.clone(), &mut |_| ()).unwrap();
+        assert_eq!(again.manifest.heatmap, manifest.heatmap);
+        assert!(again.report.guesses.is_empty());
+        let mut changed = onnx;
+        changed[1000] ^= 1;
+        let error = repack(changed, &labels(), manifest, &mut |_| ()).unwrap_err();
+        assert_eq!(error.code(), "integrity");
+    }
+}

@@ -1,0 +1,145 @@
+//! scores → predictions: softmax, sigmoid or nothing, then top-k above a threshold.
+
+use serde::Serialize;
+
+use crate::manifest::Activation;
+
+/// One class with its probability.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Prediction {
+    /// Index of the class in the output tensor.
+    pub index: usize,
+    /// Name of the class.
+    pub label: String,
+    /// Probability, 0..=1.
+    pub probability: f32,
+    /// The value before softmax or sigmoid.
+    pub score: f32,
+}
+
+/// The `top_k` most probable classes with a probability of at least `threshold`, best first; equal
+/// ones in class order. A NaN score counts as probability 0.
+pub fn rank(
+    scores: &[f32],
+    labels: &[String],
+    activation: Activation,
+    top_k: usize,
+    threshold: f32,
+) -> Vec<Prediction> {
+    let probabilities = probabilities(scores, activation);
+    let mut order: Vec<usize> = (0..scores.len()).collect();
+    order.sort_by(|&a, &b| {
+        probabilities[b]
+            .total_cmp(&probabilities[a])
+            .then(a.cmp(&b))
+    });
+    order
+        .into_iter()
+        .take(top_k)
+        .take_while(|&index| probabilities[index] >= threshold)
+        .map(|index| Prediction {
+            index,
+            label: labels
+                .get(index)
+                .cloned()
+                .unwrap_or_else(|| format!("class {index}")),
+            probability: probabilities[index],
+            score: scores[index],
+        })
+        .collect()
+}
+
+/// Applies `activation` to scores; every value is a number in 0..=1 but for `none`, which passes
+/// numbers through.
+pub fn probabilities(scores: &[f32], activation: Activation) -> Vec<f32> {
+    let mut values: Vec<f32> = match activation {
+        Activation::None => scores.to_vec(),
+        Activation::Sigmoid => scores.iter().map(|&s| 1.0 / (1.0 + (-s).exp())).collect(),
+        Activation::Softmax => softmax(scores),
+    };
+    for value in values.iter_mut().filter(|value| value.is_nan()) {
+        *value = 0.0;
+    }
+    values
+}
+
+/// exp(s − max) / Σ exp(s − max), summed in f64.
+fn softmax(scores: &[f32]) -> Vec<f32> {
+    let max = scores
+        .iter()
+        .copied()
+        .filter(|s| !s.is_nan())
+        .fold(f32::NEG_INFINITY, f32::max);
+    let exp = |s: f32| {
+        if s == max {
+            1.0
+        } else {
+            f64::from(s - max).exp()
+        }
+    };
+    let sum: f64 = scores.iter().filter(|s| !s.is_nan()).map(|&s| exp(s)).sum();
+    scores.iter().map(|&s| (exp(s) / sum) as f32).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ranked(
+        scores: &[f32],
+        activation: Activation,
+        top_k: usize,
+        threshold: f32,
+    ) -> Vec<(usize, f32)> {
+        let predictions = rank(scores, &[], activation, top_k, threshold);
+        predictions
+            .into_iter()
+            .map(|p| (p.index, p.probability))
+            .collect()
+    }
+
+    #[test]
+    fn softmax_sums_to_one_and_survives_large_scores() {
+        assert_eq!(
+            ranked(&[1e30, 1e30], Activation::Softmax, 5, 0.0),
+            [(0, 0.5), (1, 0.5)]
+        );
+        let sum: f32 = probabilities(&[0.1, -3.0, 7.0], Activation::Softmax)
+            .iter()
+            .sum();
+        assert!((sum - 1.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn sigmoid_treats_each_class_alone() {
+        assert_eq!(
+            ranked(&[0.0, 200.0, -200.0], Activation::Sigmoid, 5, 0.4),
+            [(1, 1.0), (0, 0.5)]
+        );
+    }
+
+    #[test]
+    fn nan_and_infinity_do_not_end_the_instance() {
+        assert_eq!(
+            ranked(&[f32::NAN, 1.0], Activation::Softmax, 5, 0.0),
+            [(1, 1.0), (0, 0.0)]
+        );
+        assert_eq!(
+            ranked(&[f32::INFINITY, 1.0], Activation::Softmax, 1, 0.0),
+            [(0, 1.0)]
+        );
+        assert_eq!(
+            ranked(&[f32::NEG_INFINITY; 2], Activation::Softmax, 1, 0.0),
+            [(0, 0.5)]
+        );
+    }
+
+    #[test]
+    fn classes_without_a_label_are_numbered() {
+        assert_eq!(
+            rank(&[1.0], &[], Activation::None, 1, 0.0)[0].label,
+            "class 0"
+        );
+        assert!(rank(&[], &[], Activation::Softmax, 5, 0.0).is_empty());
+    }
+}

@@ -1,0 +1,498 @@
+//! The JavaScript surface: what `www/worker.js` calls. Bulk data are typed arrays, records plain
+//! objects.
+
+mod look;
+#[cfg(feature = "prepare")]
+mod pack;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::rc::Rc;
+
+use futures_util::future::{Either, select, try_join};
+use futures_util::lock::Mutex;
+use js_sys::{Float32Array, Function, Promise, Reflect};
+use serde::{Deserialize, Serialize};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+use web_sys::AbortSignal;
+use web_time::Instant;
+
+use crate::classifier::{Classifier, Photo, Size};
+use crate::error::{Error, Result};
+use crate::estimate;
+use crate::fetch::{self, Log, Patience, Source};
+use crate::heatmap::Method;
+use crate::manifest::{Manifest, Place};
+use crate::memory;
+use crate::model::{Layer, Options, PLAN};
+use crate::preload::Preload;
+use crate::preprocess::{Region, Tensor};
+
+/// Most bytes of `model.json` and of a label file.
+const MOST_TEXT: u64 = 16_000_000;
+
+thread_local! {
+    /// Address of `model.json` → its guard, which is kept when the model is disposed of.
+    static MODELS: RefCell<BTreeMap<String, Preload<Loaded>>> = const { RefCell::new(BTreeMap::new()) };
+    /// Different models load one after the other, so that their peaks of memory do not add up.
+    static TURN: Rc<Mutex<()>> = Rc::default();
+}
+
+struct Loaded {
+    classifier: RefCell<Classifier>,
+    info: RefCell<Info>,
+    report: RefCell<Report>,
+    options: LoadOptions,
+    weights: String,
+}
+
+/// `classifier.model` in JavaScript.
+#[derive(Clone, Serialize)]
+struct Info {
+    url: String,
+    name: String,
+    version: String,
+    license: String,
+    source: String,
+    disclaimer: Option<String>,
+    bytes: u64,
+    sha256: String,
+    precision: crate::manifest::Precision,
+    activation: crate::manifest::Activation,
+    width: u32,
+    height: u32,
+    language: String,
+    labels: Vec<String>,
+    layers: Vec<Layer>,
+    candidates: Vec<Place>,
+    methods: Vec<Method>,
+}
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    model: &'a Info,
+    report: &'a Report,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Snapshot {
+    shape: Vec<usize>,
+    image: Size,
+    region: Region,
+}
+
+/// What a load did, for `health()`.
+#[derive(Clone, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    log: Log,
+    warnings: Vec<String>,
+    parsed: u32,
+    optimised: u32,
+    /// Bytes that were estimated before the download, and those that were in use when it was done.
+    estimated: u64,
+    needed: u64,
+    peak: u64,
+    timing: LoadTiming,
+}
+
+/// Milliseconds.
+#[derive(Clone, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LoadTiming {
+    manifest: f64,
+    download: f64,
+    prepare: f64,
+    warm_up: f64,
+    total: f64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LoadOptions {
+    heatmap: bool,
+    memory_limit: f64,
+    languages: Vec<String>,
+    cache: Option<String>,
+    #[serde(flatten)]
+    patience: Patience,
+    /// Whether to run the network once, so that the first photo finds it fast; not where one waits.
+    #[serde(default = "yes")]
+    warm_up: bool,
+    /// Bytes that other modules in this worker take up.
+    #[serde(default)]
+    memory_elsewhere: f64,
+    /// What the module did that the model is taken over from, and the `model.json` that it has read.
+    #[serde(default)]
+    earlier: Earlier,
+    manifest: Option<String>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[derive(Default, Deserialize)]
+struct Earlier {
+    requests: u32,
+    parsed: u32,
+    optimised: u32,
+}
+
+/// Runs when the module is instantiated.
+#[wasm_bindgen(start)]
+fn start() {
+    std::panic::set_hook(Box::new(|panic| {
+        console_error_panic_hook::hook(panic);
+        // The worker reads it when the trap that follows reaches it.
+        let text = JsValue::from(panic.to_string());
+        let _ = Reflect::set(&js_sys::global(), &"whylensPanic".into(), &text);
+    }));
+}
+
+/// Downloads and prepares the model whose `model.json` is at `url`, once however often it is called;
+/// gives `{ model, report }`. `progress(phase, loaded, total)` is that of the call that started the
+/// load. Aborting gives up waiting; the load stops when nobody waits any more. Without the feature
+/// `prepare`, models without a plan are refused with the code `unplanned`, before their weights are
+/// asked for.
+#[wasm_bindgen]
+pub async fn load(
+    url: String,
+    options: JsValue,
+    progress: Function,
+    signal: AbortSignal,
+) -> std::result::Result<JsValue, JsValue> {
+    let options: LoadOptions = parse(options).map_err(thrown)?;
+    let loading = MODELS.with_borrow_mut(|models| {
+        let guard = models.entry(url.clone()).or_default();
+        guard.get_or_load(move || read(url, options, progress))
+    });
+    let aborted = pin!(aborted(&signal));
+    let loaded = match select(loading, aborted).await {
+        Either::Left((loaded, _)) => loaded.map_err(thrown)?,
+        Either::Right(_) => return Err(thrown(Error::Cancelled)),
+    };
+    let (model, report) = (&loaded.info.borrow(), &loaded.report.borrow());
+    Ok(plain(&Answer { model, report }))
+}
+
+async fn aborted(signal: &AbortSignal) {
+    let abort = Promise::new(&mut |resolve, _| {
+        if signal.aborted() {
+            let _ = resolve.call0(&JsValue::UNDEFINED);
+        }
+        let _ = signal.add_event_listener_with_callback("abort", &resolve);
+    });
+    let _ = JsFuture::from(abort).await;
+}
+
+async fn read(url: String, mut options: LoadOptions, progress: Function) -> Result<Loaded> {
+    let turn = TURN.with(Rc::clone);
+    let _turn = turn.lock().await;
+    let start = Instant::now();
+    let mut report = Report::default();
+    let tell = |phase: &str, loaded: u64, total: u64| {
+        let (loaded, total) = (loaded as f64, total as f64);
+        let _ = progress.call3(
+            &JsValue::UNDEFINED,
+            &phase.into(),
+            &loaded.into(),
+            &total.into(),
+        );
+    };
+
+    let json = match options.manifest.take() {
+        Some(text) => text.into_bytes(),
+        None => fetch::get(&url, MOST_TEXT, options.patience).await?,
+    };
+    let (manifest, warnings) = Manifest::parse(&json)?;
+    report.warnings = warnings;
+    report.timing.manifest = milliseconds(start);
+
+    if !cfg!(feature = "prepare") && manifest.weights.plan != Some(PLAN) {
+        return Err(Error::Unplanned(String::from_utf8(json).ok()));
+    }
+
+    let elsewhere = options.memory_elsewhere as u64;
+    let (used, limit) = (wasm_memory() as u64 + elsewhere, options.memory_limit);
+    report.estimated = estimate::check(&manifest, options.heatmap, used, limit)?;
+
+    let downloading = Instant::now();
+    let total = manifest.weights.bytes;
+    tell("download", 0, total);
+    let weights = fetch::beside(&manifest.weights.file, &url)?;
+    let source = Source {
+        url: &weights,
+        weights: &manifest.weights,
+        cache: options.cache.as_deref(),
+        patience: options.patience,
+    };
+    let log = RefCell::new(Log::default());
+    let (language, file) = manifest.label_file(&options.languages);
+    let (language, labels) = (language.to_string(), fetch::beside(file, &url)?);
+    let downloaded = |loaded| tell("download", loaded, total);
+    let (labels, onnx) = try_join(
+        fetch::get(&labels, MOST_TEXT, options.patience),
+        fetch::weights(&source, &log, &downloaded),
+    )
+    .await?;
+    report.log = log.into_inner();
+    report.log.requests += options.earlier.requests;
+    report.timing.download = milliseconds(downloading);
+
+    tell("prepare", 0, 1);
+    // Lets an abort that was asked for meanwhile be heard before this thread is busy.
+    fetch::sleep(0.0).await;
+    let preparing = Instant::now();
+    memory::forget_peak();
+    let wanted = Options {
+        heatmap: options.heatmap,
+        layers: Vec::new(),
+    };
+    let classifier = Classifier::new(manifest, &labels, &onnx, &wanted)?;
+    report.parsed = options.earlier.parsed + 1;
+    report.optimised = options.earlier.optimised + 1;
+    drop(onnx);
+    report.timing.prepare = milliseconds(preparing);
+    let warming = Instant::now();
+    let name = &classifier.manifest().name;
+    estimate::check_run(
+        name,
+        classifier.work(),
+        memory::live() as u64 + elsewhere,
+        limit,
+    )?;
+    if options.warm_up {
+        classifier.warm_up()?;
+    }
+    let gradients = classifier.explainable();
+    if let (true, Err(error)) = (options.heatmap, &gradients) {
+        report.warnings.push(error.to_string());
+    }
+    let methods = match options.heatmap {
+        true => Method::usable(gradients.is_ok(), !classifier.layers().is_empty()),
+        false => Vec::new(),
+    };
+    report.timing.warm_up = milliseconds(warming);
+    report.timing.total = milliseconds(start);
+    (report.needed, report.peak) = (memory::live() as u64, memory::peak() as u64);
+    let used = wasm_memory() as f64 + options.memory_elsewhere;
+    if used > 0.8 * limit {
+        let (used, limit) = (used / 1e6, limit / 1e6);
+        report.warnings.push(format!(
+            "{used:.0} MB of memory are used, more than 80 % of the limit of {limit:.0} MB"
+        ));
+    }
+    tell("prepare", 1, 1);
+
+    let manifest = classifier.manifest();
+    let info = Info {
+        url,
+        name: manifest.name.clone(),
+        version: manifest.version.clone(),
+        license: manifest.license.clone(),
+        source: manifest.source.clone(),
+        disclaimer: manifest.disclaimer.clone(),
+        bytes: manifest.weights.bytes,
+        sha256: manifest.weights.sha256.clone(),
+        precision: manifest.weights.precision,
+        activation: manifest.output.activation,
+        width: manifest.input.width,
+        height: manifest.input.height,
+        language,
+        labels: classifier.labels().to_vec(),
+        layers: classifier.layers().to_vec(),
+        candidates: match options.heatmap {
+            true => manifest.heatmap.layers.clone(),
+            false => Vec::new(),
+        },
+        methods,
+    };
+    Ok(Loaded {
+        classifier: RefCell::new(classifier),
+        info: RefCell::new(info),
+        report: RefCell::new(report),
+        options,
+        weights,
+    })
+}
+
+/// Makes sure that heatmaps of these layers can be made: prepares the model anew where it was loaded
+/// without one of them, from the cache where there is one. Gives `{ model, report }` if so. Without the
+/// feature `prepare`, layers that are not those of the plan are refused with the code `unplanned`.
+#[wasm_bindgen(js_name = prepareLayers)]
+pub async fn prepare_layers(
+    url: String,
+    layers: Vec<String>,
+) -> std::result::Result<JsValue, JsValue> {
+    let turn = TURN.with(Rc::clone);
+    let _turn = turn.lock().await;
+    let loaded = loaded(&url).map_err(thrown)?;
+    let weights = {
+        let classifier = loaded.classifier.borrow();
+        let own = classifier.layers();
+        let prepared = |layer: &String| own.iter().any(|own| own.name == *layer);
+        if layers.iter().all(prepared) || !loaded.options.heatmap {
+            return Ok(JsValue::UNDEFINED);
+        }
+        if !cfg!(feature = "prepare") {
+            return Err(thrown(Error::Unplanned(None)));
+        }
+        let (manifest, used) = (classifier.manifest(), memory::live() as u64);
+        estimate::check(manifest, true, used, loaded.options.memory_limit).map_err(thrown)?;
+        manifest.weights.clone()
+    };
+    let source = Source {
+        url: &loaded.weights,
+        weights: &weights,
+        cache: loaded.options.cache.as_deref(),
+        patience: loaded.options.patience,
+    };
+    let log = RefCell::new(Log::default());
+    let onnx = fetch::weights(&source, &log, &|_| ())
+        .await
+        .map_err(thrown)?;
+    let mut classifier = loaded.classifier.borrow_mut();
+    classifier.prepare(&onnx, &layers).map_err(thrown)?;
+    let mut report = loaded.report.borrow_mut();
+    report.log.requests += log.into_inner().requests;
+    report.parsed += 1;
+    report.optimised += 1;
+    loaded.info.borrow_mut().layers = classifier.layers().to_vec();
+    let (model, report) = (&*loaded.info.borrow(), &*report);
+    Ok(plain(&Answer { model, report }))
+}
+
+/// What loading a model did so far; none when it is not loaded.
+#[wasm_bindgen]
+pub fn report(url: &str) -> JsValue {
+    loaded(url).map_or(JsValue::UNDEFINED, |loaded| plain(&*loaded.report.borrow()))
+}
+
+/// What [`restore`] needs to make the last photo the last one of another instance.
+#[wasm_bindgen]
+pub fn snapshot(url: &str) -> std::result::Result<JsValue, JsValue> {
+    let loaded = loaded(url).map_err(thrown)?;
+    let classifier = loaded.classifier.borrow();
+    let Some(photo) = classifier.photo() else {
+        return Ok(JsValue::UNDEFINED);
+    };
+    let object = plain(&Snapshot {
+        shape: photo.input.shape.clone(),
+        image: photo.image,
+        region: photo.region,
+    });
+    let values = Float32Array::from(&photo.input.values[..]);
+    set(&object, "values", &values);
+    Ok(object)
+}
+
+/// Makes the photo of a [`snapshot`] the last one.
+#[wasm_bindgen]
+pub fn restore(
+    url: &str,
+    values: &Float32Array,
+    snapshot: JsValue,
+) -> std::result::Result<(), JsValue> {
+    let Snapshot {
+        shape,
+        image,
+        region,
+    } = parse(snapshot).map_err(thrown)?;
+    let values = values.to_vec();
+    let photo = Photo {
+        input: Tensor { shape, values },
+        image,
+        region,
+    };
+    let loaded = loaded(url).map_err(thrown)?;
+    let shown = loaded.classifier.borrow_mut().show(photo);
+    shown.map_err(thrown)
+}
+
+/// Lets go of a model; a load of it under way is stopped, and its waiters get `disposed`.
+#[wasm_bindgen]
+pub fn dispose(url: &str) {
+    MODELS.with_borrow(|models| {
+        if let Some(guard) = models.get(url) {
+            guard.dispose();
+        }
+    });
+}
+
+/// Chooses the kernels that suit this machine; see [`crate::model::tune`].
+#[wasm_bindgen]
+pub fn tune() -> bool {
+    crate::model::tune()
+}
+
+/// Bytes: `{ wasm, live, peak, refused }`, see [`memory`]. Safe to call after a trap.
+#[wasm_bindgen(js_name = memoryUse)]
+pub fn memory_use() -> Vec<f64> {
+    [
+        wasm_memory(),
+        memory::live(),
+        memory::peak(),
+        memory::refused(),
+    ]
+    .map(|bytes| bytes as f64)
+    .to_vec()
+}
+
+/// Ends this instance in the way asked for; for tests of recovery.
+#[wasm_bindgen]
+pub fn provoke(fault: &str) {
+    match fault {
+        "panic" => panic!("a panic was asked for"),
+        "out-of-memory" => {
+            let mut hoard = Vec::new();
+            loop {
+                hoard.push(vec![0u8; 256 << 20]);
+            }
+        }
+        _ => core::arch::wasm32::unreachable(),
+    }
+}
+
+fn wasm_memory() -> usize {
+    core::arch::wasm32::memory_size(0) * 65536
+}
+
+fn loaded(url: &str) -> Result<Rc<Loaded>> {
+    MODELS
+        .with_borrow(|models| models.get(url).and_then(Preload::get))
+        .ok_or(Error::Disposed)
+}
+
+fn parse<T: serde::de::DeserializeOwned>(value: JsValue) -> Result<T> {
+    serde_wasm_bindgen::from_value(value).map_err(|error| Error::BadOption(error.to_string()))
+}
+
+fn plain<T: Serialize>(value: &T) -> JsValue {
+    value
+        .serialize(&serde_wasm_bindgen::Serializer::json_compatible())
+        .unwrap_or(JsValue::NULL)
+}
+
+fn set(object: &JsValue, name: &str, value: &JsValue) {
+    let _ = Reflect::set(object, &name.into(), value);
+}
+
+/// Most bytes of a message: file names and names in a graph may be of any length.
+const LONGEST_MESSAGE: usize = 2000;
+
+fn thrown(error: Error) -> JsValue {
+    let text = error.to_string();
+    let object = js_sys::Error::new(&text[..text.floor_char_boundary(LONGEST_MESSAGE)]);
+    set(&object, "code", &error.code().into());
+    if let Error::Unplanned(Some(manifest)) = error {
+        set(&object, "manifest", &manifest.into());
+    }
+    object.into()
+}
+
+fn milliseconds(start: Instant) -> f64 {
+    start.elapsed().as_secs_f64() * 1000.0
+}

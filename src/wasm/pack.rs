@@ -1,0 +1,129 @@
+//! the reader's own ONNX file → what it is; its model folder, checked as by `whylens pack`.
+
+use js_sys::{Array, Function, Object, Uint8Array};
+use serde::{Deserialize, Serialize};
+use wasm_bindgen::prelude::*;
+
+use super::{parse, plain, set, thrown};
+use crate::Manifest;
+use crate::error::{Error, Result};
+use crate::model::store::{self, Outline};
+use crate::pack::{self, Inspection, Options, Packed, Report, Stage};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Wanted {
+    /// Bytes that may be used, those of other workers aside.
+    memory_limit: f64,
+    /// The `model.json` that came with the file, in place of options.
+    manifest: Option<String>,
+    #[serde(default)]
+    options: Options,
+}
+
+#[derive(Serialize)]
+struct Found<'a> {
+    outline: &'a Outline,
+    #[serde(flatten)]
+    inspection: &'a Inspection,
+}
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    manifest: &'a Manifest,
+    report: &'a Report,
+}
+
+/// Tells what a graph is: `{ outline, manifest, classes, layers, … }`, see [`Inspection`]. `beside`
+/// holds the files that it may keep its weights in, by name.
+#[wasm_bindgen(js_name = inspectModel)]
+pub fn inspect_model(
+    onnx: Uint8Array,
+    beside: Object,
+    options: JsValue,
+) -> std::result::Result<JsValue, JsValue> {
+    let wanted: Wanted = parse(options).map_err(thrown)?;
+    let inspect = || {
+        let (onnx, outline) = whole(&onnx, &beside, wanted.memory_limit)?;
+        let inspection = pack::inspect(&onnx, &wanted.options)?;
+        Ok((outline, inspection))
+    };
+    let (outline, inspection) = inspect().map_err(thrown)?;
+    Ok(plain(&Found {
+        outline: &outline,
+        inspection: &inspection,
+    }))
+}
+
+/// Makes a model folder: `{ manifest, report, weights }`. `progress(done, total)` is told the stages.
+#[wasm_bindgen(js_name = packModel)]
+pub fn pack_model(
+    onnx: Uint8Array,
+    beside: Object,
+    labels: &str,
+    options: JsValue,
+    progress: &Function,
+) -> std::result::Result<JsValue, JsValue> {
+    let wanted: Wanted = parse(options).map_err(thrown)?;
+    let mut tell = |stage: Stage| {
+        let done = stage as u32;
+        let _ = progress.call2(&JsValue::UNDEFINED, &done.into(), &3.into());
+    };
+    let mut pack = || {
+        let (onnx, _) = whole(&onnx, &beside, wanted.memory_limit)?;
+        match &wanted.manifest {
+            None => pack::pack(onnx, labels, &wanted.options, &mut tell),
+            Some(json) => {
+                let (manifest, _) = Manifest::parse(json.as_bytes())?;
+                pack::repack(onnx, labels, manifest, &mut tell)
+            }
+        }
+    };
+    let Packed {
+        manifest,
+        onnx,
+        report,
+    } = pack().map_err(thrown)?;
+    let object = plain(&Answer {
+        manifest: &manifest,
+        report: &report,
+    });
+    set(&object, "weights", &Uint8Array::from(&onnx[..]));
+    Ok(object)
+}
+
+/// The bytes of a file with the weights that are beside it, once it is clear that there is memory.
+fn whole(onnx: &Uint8Array, beside: &Object, limit: f64) -> Result<(Vec<u8>, Outline)> {
+    let mut bytes = u64::from(onnx.length());
+    for entry in Object::entries(beside) {
+        let file: Uint8Array = Array::from(&entry).get(1).unchecked_into();
+        bytes += u64::from(file.length());
+    }
+    spare(bytes.saturating_mul(2), limit)?;
+    let mut given = onnx.to_vec();
+    let mut read = |name: &str| {
+        let file = js_sys::Reflect::get(beside, &name.into()).unwrap_or_default();
+        let file = file.dyn_into::<Uint8Array>().map_err(|_| {
+            Error::ExternalData(format!(
+                "the model keeps its weights in `{name}`; add that file too"
+            ))
+        })?;
+        Ok(file.to_vec())
+    };
+    if let Some(merged) = store::merge(&given, &mut read)? {
+        given = merged;
+    }
+    let outline = store::outline(&given)?;
+    spare(pack::need(&outline, given.len()), limit)?;
+    Ok((given, outline))
+}
+
+fn spare(needed: u64, limit: f64) -> Result<()> {
+    if needed as f64 <= limit {
+        return Ok(());
+    }
+    let (needed, limit) = (needed as f64 / 1e6, limit / 1e6);
+    Err(Error::OverMemoryLimit(format!(
+        "to check and pack this model about {needed:.0} MB of memory are needed, and {limit:.0} MB are left of the limit; raise `memoryLimit`, or use `whylens pack`"
+    )))
+}

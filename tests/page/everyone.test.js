@@ -1,0 +1,149 @@
+// the page for everyone: axe, the keyboard, zoom, a narrow screen
+
+import assert from 'node:assert/strict';
+import { createRequire } from 'node:module';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { TOP } from '../web/server.js';
+import { photo, place, ready, sample, verdict } from './visit.js';
+
+const AXE = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+/** @type {Awaited<ReturnType<typeof place>>} */
+let here;
+before(async () => {
+  here = await place();
+});
+after(() => here?.close());
+
+const KERAS = join(TOP, 'tests/golden/models/keras-mobilenet-v2.onnx');
+
+/** @type {Record<string, (page: import('playwright-core').Page) => Promise<unknown>>} */
+const STATES = {
+  empty: ready,
+  result: async (page) => {
+    await sample(page, 0);
+    await verdict(page);
+  },
+  unsure: async (page) => {
+    await sample(page, 3);
+    await verdict(page);
+  },
+  'two classes': async (page) => {
+    await sample(page, 0);
+    await verdict(page);
+    await page.locator('.versus').nth(1).click();
+    await page.waitForFunction(() => document.querySelectorAll('.overlay:not([hidden])').length === 2);
+  },
+  batch: async (page) => {
+    await page.setInputFiles('#chooser', [photo('chelsea.png'), photo('coffee.png'), photo('README.md')]);
+    await page.locator('.tile[data-status="failed"]').waitFor({ timeout: 60_000 });
+  },
+  error: async (page) => {
+    await page.setInputFiles('#chooser', photo('README.md'));
+    await page.locator('.alert-view').waitFor({ timeout: 60_000 });
+  },
+  settings: async (page) => {
+    await page.getByRole('button', { name: 'Settings' }).click();
+  },
+  model: async (page) => {
+    await ready(page);
+    await page.locator('.model-button').click();
+  },
+  'own model': async (page) => {
+    await page.setInputFiles('#chooser', KERAS);
+    await page.getByRole('button', { name: 'Check and use' }).waitFor({ timeout: 60_000 });
+    await page.getByText('More', { exact: true }).click();
+  },
+  'own model in use': async (page) => {
+    await page.setInputFiles('#chooser', KERAS);
+    await page.getByRole('button', { name: 'Check and use' }).click({ timeout: 60_000 });
+    await page.getByText('is checked, packed and in use').waitFor({ timeout: 60_000 });
+  },
+  slow: async (page) => {
+    await sample(page, 1);
+    await verdict(page);
+    await page.getByLabel('Method').selectOption('occlusion');
+    await page.locator('.busy', { hasText: 'of 64' }).waitFor();
+  },
+};
+
+for (const width of [360, 1600])
+  for (const colorScheme of /** @type {const} */ (['light', 'dark']))
+    test(`axe finds nothing at ${width} pixels, ${colorScheme}, and nothing is wider than the screen`, { timeout: 180_000 }, async () => {
+      /** @type {string[]} */
+      const found = [];
+      for (const [name, reach] of Object.entries(STATES)) {
+        const { page, context } = await here.visit({ viewport: { width, height: 800 }, colorScheme });
+        await reach(page);
+        await page.evaluate(AXE);
+        const { violations } = await page.evaluate(() => /** @type {any} */ (globalThis).axe.run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }));
+        found.push(...violations.map((/** @type {any} */ violation) => `${name}: ${violation.id}: ${violation.nodes.map((/** @type {any} */ node) => node.target + ' ' + node.failureSummary).join(' | ')}`));
+        const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+        if (wide !== width) found.push(`${name}: ${wide} pixels wide`);
+        await context.close();
+      }
+      assert.deepEqual(found, []);
+    });
+
+test('by keyboard alone: a sample, another class, two classes, the slider, a dialog', async () => {
+  const { page, context } = await here.visit();
+  await ready(page);
+  const focused = () => page.evaluate(() => document.activeElement?.getAttribute('aria-label') ?? document.activeElement?.textContent ?? '');
+  /** @param {string | RegExp} wanted */
+  const tabTo = async (wanted) => {
+    for (let at = 0; at < 60; at++) {
+      await page.keyboard.press('Tab');
+      if ((await focused()).match(wanted)) return;
+    }
+    assert.fail(`Tab never reaches ${wanted}`);
+  };
+  await page.keyboard.press('Tab');
+  assert.match(await focused(), /Skip/);
+  await tabTo(/Coffee/);
+  await page.keyboard.press('Enter');
+  await verdict(page, /espresso/i);
+  assert.match(await focused(), /Coffee/, 'the focus stays where it was');
+  assert.match(await page.locator('#spoken').innerText(), /espresso, 95%/);
+  await tabTo(/^\D+ \d+%$/);
+  await tabTo(/^\D+ \d+%$/);
+  const label = await page.evaluate(() => document.activeElement?.querySelector('.class-label')?.textContent ?? '');
+  await page.keyboard.press('Space');
+  await page.locator('.where h3', { hasText: label }).waitFor();
+  assert.match(await focused(), new RegExp(label), 'the list keeps the focus');
+  await tabTo(/Compare with/);
+  await page.keyboard.press('Enter');
+  await page.waitForFunction(() => document.querySelectorAll('.caption:not([hidden])').length === 2);
+  await page.getByRole('slider', { name: 'Heatmap' }).focus();
+  await page.keyboard.press('ArrowLeft');
+  await page.waitForFunction(() => Number(/** @type {HTMLInputElement} */ (document.querySelector('.opacity input')).value) === 0.74);
+  await page.keyboard.press('Tab');
+  await page.keyboard.down('Space');
+  await page.waitForSelector('[data-bare="true"]');
+  await page.keyboard.up('Space');
+  await page.waitForSelector('[data-bare="false"]');
+  await page.getByRole('button', { name: 'Settings' }).focus();
+  await page.keyboard.press('Enter');
+  await page.waitForSelector('dialog[open]');
+  await page.keyboard.press('Escape');
+  assert.equal(await focused(), 'Settings', 'the focus returns to the button');
+  await context.close();
+});
+
+test('at 200 % zoom, and with forced colours, all is there', async () => {
+  const { page, context } = await here.visit({ viewport: { width: 640, height: 400 }, deviceScaleFactor: 2, forcedColors: 'active' });
+  await sample(page, 1);
+  await verdict(page, /espresso/i);
+  assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 640);
+  assert.ok(await page.getByRole('button', { name: 'Save picture' }).isVisible());
+  await context.close();
+});
+
+test('nothing moves of itself under reduced motion', async () => {
+  const { page, context } = await here.visit({ reducedMotion: 'reduce' });
+  await sample(page, 1);
+  await verdict(page, /espresso/i);
+  assert.equal(await page.evaluate(() => document.getAnimations().length), 0);
+  await context.close();
+});

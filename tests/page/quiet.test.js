@@ -1,0 +1,90 @@
+// the page asks for nothing that it does not need, sends nothing, and never blocks
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { photo, place, ready, sample, verdict } from './visit.js';
+
+/** @type {Awaited<ReturnType<typeof place>>} */
+let here;
+/** @type {() => Promise<unknown>} */
+let stop;
+before(async () => {
+  here = await place();
+});
+after(() => here?.close());
+
+test('no request after load, none that carries anything, none elsewhere', async () => {
+  const { page, context, requests, complaints } = await here.visit();
+  await ready(page);
+  // The icons and the manifest come when the browser likes.
+  await page.waitForTimeout(500);
+  const before = requests.length;
+  await page.setInputFiles('#chooser', photo('chelsea.png'));
+  await verdict(page);
+  await page.locator('.class').nth(1).click();
+  await page.locator('.versus').nth(2).click();
+  await page.waitForFunction(() => document.querySelectorAll('.overlay:not([hidden])').length === 2);
+  await page.getByLabel('Colours').selectOption('cividis');
+  await page.getByRole('button', { name: 'Result (JSON)' }).click();
+  await page.setInputFiles('#chooser', [photo('coffee.png'), photo('rocket.jpg')]);
+  await page.locator('.tile[data-status="done"]').nth(2).waitFor({ timeout: 60_000 });
+  const later = requests.slice(before).map((request) => request.url()).filter((url) => !url.startsWith('blob:'));
+  assert.deepEqual(later, []);
+  for (const request of requests) {
+    assert.equal(request.method(), 'GET', request.url());
+    assert.equal(request.postData(), null, request.url());
+    assert.ok(request.url().startsWith(here.server.url) || /^(blob|data):/.test(request.url()), request.url());
+  }
+  assert.deepEqual(complaints, []);
+  await context.close();
+});
+
+/**
+ * Loads and classifies in a fresh visit; the tasks of the page's thread, in ms of that thread's own time or of
+ * the clock, whichever says less: other processes, and the machine's other guests, lengthen either.
+ */
+async function tasksOfAVisit() {
+  /** @type {{name: string, ph: string, pid: number, tid: number, dur?: number, tdur?: number, args: {name?: string}}[]} */
+  const events = [];
+  const { page, context } = await here.visit({ before: async (page) => {
+    const trace = await page.context().newCDPSession(page);
+    trace.on('Tracing.dataCollected', ({ value }) => events.push(.../** @type {any} */ (value)));
+    await trace.send('Tracing.start', { transferMode: 'ReportEvents', traceConfig: { includedCategories: ['toplevel'] } });
+    stop = () => new Promise((resolve) => {
+      trace.on('Tracing.tracingComplete', resolve);
+      void trace.send('Tracing.end');
+    });
+  } });
+  await ready(page);
+  await page.setInputFiles('#chooser', photo('chelsea.png'));
+  await verdict(page);
+  await page.locator('.class').nth(1).click();
+  await page.setInputFiles('#chooser', Array.from({ length: 12 }, (_, at) => photo(at % 2 ? 'coffee.png' : 'astronaut.png')));
+  await page.waitForFunction(() => document.querySelectorAll('.tile[data-status="done"]').length === 13, undefined, { timeout: 60_000 });
+  await stop();
+  await context.close();
+  const mains = events.filter(({ name, args }) => name === 'thread_name' && args.name === 'CrRendererMain').map(({ pid, tid }) => `${pid} ${tid}`);
+  const tasks = events.filter(({ ph, name, pid, tid }) => ph === 'X' && name.endsWith('RunTask') && mains.includes(`${pid} ${tid}`));
+  return tasks.map(({ dur = 0, tdur = dur }) => Math.min(dur, tdur) / 1000);
+}
+
+test('no task of the page’s thread takes more than 50 ms of it, during load and classification', async (t) => {
+  let long = [NaN];
+  // A task of ours is long in every visit; one that the machine made long is not.
+  for (let visit = 0; visit < 3 && long.length > 0; visit += 1) {
+    const tasks = await tasksOfAVisit();
+    assert.ok(tasks.length > 100, 'the trace holds the tasks of the page’s thread');
+    t.diagnostic(`the longest of ${tasks.length} tasks took ${Math.max(...tasks)} ms`);
+    long = tasks.filter((task) => task > 50);
+  }
+  assert.deepEqual(long, []);
+});
+
+test('the page works below a path', async () => {
+  const { page, context, complaints } = await here.visit({ before: (page) => page.route('**/below/this/**', (route) => route.continue({ url: route.request().url().replace('/below/this/', '/') })) });
+  await page.goto(`${here.server.url}/below/this/index.html`);
+  await sample(page, 1);
+  await verdict(page, /espresso/i);
+  assert.deepEqual(complaints, []);
+  await context.close();
+});

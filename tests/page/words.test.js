@@ -1,0 +1,84 @@
+// the page's own arithmetic and words, without a browser
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { words as en } from '../../www/i18n/en.js';
+import { words as vi } from '../../www/i18n/vi.js';
+import { csv, npy } from '../../www/page/download.js';
+import { evidence, overlap } from '../../www/page/evidence.js';
+import { numbers } from '../../www/page/numbers.js';
+import { saying } from '../../www/page/saying.js';
+import { sureness } from '../../www/page/verdict.js';
+
+/** @param {number[]} values @param {number} width @returns {import('../../www/protocol.js').Heatmap} */
+const map = (values, width, region = { x: 0, y: 0, width: 100, height: 100 }) => ({
+  classIndex: 0, label: 'a', method: 'gradcam', layer: 'l', values: Float32Array.from(values), width, height: values.length / width, max: Math.max(...values), region,
+});
+const image = { width: 100, height: 100 };
+
+test('evidence is found where its mass is', () => {
+  const corner = [0, 0, 0, 0, 0, 0, 0, 0, 1];
+  assert.deepEqual(evidence(map(corner, 3), image), { column: 2, row: 2, share: 1 / 9, concentration: 'focused' });
+  assert.deepEqual(evidence(map([1, 1, 1, 1], 2), image), { column: 1, row: 1, share: 0.5, concentration: 'even' });
+});
+
+test('the place is one of the photo, not of the part that the model saw', () => {
+  const right = { x: 60, y: 0, width: 40, height: 100 };
+  assert.equal(evidence(map([1, 0, 0, 0], 2, right), image)?.column, 2);
+});
+
+test('no evidence is none', () => {
+  assert.equal(evidence(map([0, 0, 0, 0], 2), image), null);
+  const [said] = saying([{ heatmap: map([0, 0, 0, 0], 2), overlay: null }], image, en, numbers('en'));
+  assert.match(said?.text ?? '', /Nothing in this photo speaks for “a”/);
+});
+
+test('overlap is 1 for maps that differ in strength only, 0 for maps that never meet', () => {
+  assert.equal(overlap(map([1, 0, 1, 0], 2), map([2, 0, 2, 0], 2)), 1);
+  assert.equal(overlap(map([1, 0, 1, 0], 2), map([0, 3, 0, 3], 2)), 0);
+});
+
+test('sureness', () => {
+  const at = (/** @type {number[]} */ ...probabilities) => probabilities.map((probability, index) => ({ index, label: '', probability, score: 0 }));
+  assert.equal(sureness(at(0.95, 0.02), 'softmax', 0.5), 'high');
+  assert.equal(sureness(at(0.6, 0.2), 'softmax', 0.5), 'good');
+  assert.equal(sureness(at(0.393, 0.356), 'softmax', 0.5), 'torn');
+  assert.equal(sureness(at(0.4, 0.1), 'softmax', 0.5), 'low');
+  assert.equal(sureness(at(0.162, 0.16), 'softmax', 0.5), 'none');
+  assert.equal(sureness(at(0.7, 0.6), 'sigmoid', 0.5), 'labels');
+  assert.equal(sureness(at(0.4, 0.1), 'sigmoid', 0.5), 'nothing');
+  assert.equal(sureness([], 'softmax', 0.5), 'nothing');
+});
+
+test('a table quotes what needs it and disarms formulas', async () => {
+  /** @type {any} */
+  const photo = { name: '=cmd|"x",.jpg', result: null, error: { code: 'image-format' } };
+  const [, line] = (await csv([photo]).text()).trim().split('\r\n');
+  assert.ok(line?.startsWith('"\'=cmd|""x"",.jpg",'), line);
+});
+
+test('a raw map is read by numpy’s rules', async () => {
+  const bytes = Buffer.from(await npy(map([1, 2, 3, 4, 5, 6], 3)).arrayBuffer());
+  assert.equal(bytes.subarray(0, 8).toString('latin1'), '\x93NUMPY\x01\x00');
+  assert.match(bytes.toString('latin1'), /'shape': \(2, 3\)/);
+  assert.equal(bytes.readFloatLE(bytes.length - 4), 6);
+});
+
+test('both languages say the same things, and every error code has its words', async () => {
+  /** @param {object} words @param {string} path @returns {string[]} */
+  const keys = (words, path = '') => Object.entries(words).flatMap(([name, value]) => (typeof value === 'object' ? keys(value, `${path}${name}.`) : [`${path}${name}:${typeof value}`]));
+  assert.deepEqual(keys(vi), keys(en));
+  const { readFile } = await import('node:fs/promises');
+  const protocol = await readFile(new URL('../../www/protocol.js', import.meta.url), 'utf8');
+  const codes = [...(/ErrorCode/.exec(protocol) ? protocol.slice(0, protocol.indexOf('ErrorCode')) : '').matchAll(/'([a-z-]+)'/g)].map(([, code]) => code);
+  assert.ok(codes.length > 15);
+  assert.deepEqual(Object.keys(en.errors.known).sort(), codes.sort());
+});
+
+test('percentages say small and nearly certain as such', () => {
+  const { percent } = numbers('en');
+  assert.equal(percent(0.0004), '< 1%');
+  assert.equal(percent(0.162), '16%');
+  assert.equal(percent(0.9996), '99.9%');
+  assert.equal(percent(0), '0%');
+});

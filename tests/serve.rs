@@ -1,0 +1,375 @@
+//! `whylens serve` against requests that a browser makes, and that no browser would.
+#![cfg(not(target_arch = "wasm32"))]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+struct Server {
+    process: Child,
+    address: String,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+struct Answer {
+    status: u16,
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (found, value) = line.split_once(": ")?;
+            found.eq_ignore_ascii_case(name).then_some(value)
+        })
+    }
+}
+
+impl Server {
+    fn start(name: &str, options: &[&str]) -> Server {
+        let site = site(name);
+        let mut process = Command::new(env!("CARGO_BIN_EXE_whylens"))
+            .arg("serve")
+            .arg(site)
+            .args(["--port", "0"])
+            .args(options)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let address = line
+            .trim()
+            .trim_start_matches("http://")
+            .trim_end_matches('/');
+        Server {
+            address: address.to_string(),
+            process,
+        }
+    }
+
+    fn raw(&self, request: &[u8]) -> Answer {
+        self.send(request, false)
+    }
+
+    fn send(&self, request: &[u8], then_close: bool) -> Answer {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .unwrap();
+        // A server that has seen enough may close before the whole request is written.
+        drop(stream.write_all(request));
+        if then_close {
+            drop(stream.shutdown(Shutdown::Write));
+        }
+        let mut bytes = Vec::new();
+        drop(stream.read_to_end(&mut bytes));
+        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
+        let head = String::from_utf8_lossy(&bytes[..end.unwrap_or(bytes.len())]).into_owned();
+        let body = end.map_or(Vec::new(), |end| bytes[end + 4..].to_vec());
+        let status = head
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok());
+        Answer {
+            status: status.unwrap_or(0),
+            head,
+            body,
+        }
+    }
+
+    fn ask(&self, method: &str, path: &str, headers: &str) -> Answer {
+        self.raw(
+            format!(
+                "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}\r\n"
+            )
+            .as_bytes(),
+        )
+    }
+
+    fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path, "")
+    }
+}
+
+/// A site beside a secret, with links that leave it.
+fn site(name: &str) -> PathBuf {
+    let outer = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("serve-{name}"));
+    drop(fs::remove_dir_all(&outer));
+    let site = outer.join("site");
+    for folder in ["www/pkg", ".git", "assets/0123456789abcdef", "models/m"] {
+        fs::create_dir_all(site.join(folder)).unwrap();
+    }
+    fs::create_dir_all(outer.join("outside")).unwrap();
+    fs::write(outer.join("secret.txt"), "secret").unwrap();
+    fs::write(outer.join("outside/secret.txt"), "secret").unwrap();
+    for (file, text) in [
+        ("index.html", "<!doctype html><title>page</title>"),
+        (".git/config", "secret"),
+        (".env", "secret"),
+        ("www/main.js", "let script;"),
+        ("www/main.js.br", "br bytes"),
+        ("www/main.js.gz", "gz bytes"),
+        ("www/pkg/whylens_bg.wasm", "\0asm0123456789"),
+        ("assets/0123456789abcdef/page.css", "p{}"),
+        ("models/m/model.onnx", "onnx"),
+        ("models/m/Größe 1.txt", "umlaut"),
+    ] {
+        fs::write(site.join(file), text).unwrap();
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::symlink;
+        symlink(outer.join("secret.txt"), site.join("link.txt")).unwrap();
+        symlink(outer.join("outside"), site.join("folder")).unwrap();
+        symlink(outer.join("secret.txt"), site.join("index.html.br")).unwrap();
+        symlink(site.join("www/main.js"), site.join("inner.js")).unwrap();
+    }
+    site
+}
+
+#[test]
+fn files_have_the_types_that_browsers_insist_on() {
+    let server = Server::start("types", &[]);
+    for (path, kind) in [
+        ("/", "text/html"),
+        ("/www/main.js", "text/javascript"),
+        ("/www/pkg/whylens_bg.wasm", "application/wasm"),
+        ("/assets/0123456789abcdef/page.css", "text/css"),
+        ("/models/m/model.onnx", "application/octet-stream"),
+    ] {
+        let answer = server.get(path);
+        assert_eq!(answer.status, 200, "{path}");
+        assert_eq!(answer.header("content-type"), Some(kind), "{path}");
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+    }
+    assert_eq!(
+        server.get("/models/m/Gr%C3%B6%C3%9Fe%201.txt").body,
+        b"umlaut"
+    );
+}
+
+#[test]
+fn no_file_outside_the_folder_is_served() {
+    let server = Server::start("outside", &[]);
+    for path in [
+        "/../secret.txt",
+        "/%2e%2e/secret.txt",
+        "/%2E%2E%2Fsecret.txt",
+        "/www/../../secret.txt",
+        "/www/%2e%2e/%2e%2e/secret.txt",
+        "/..%5csecret.txt",
+        "/%5c..%5csecret.txt",
+        "/%252e%252e/secret.txt",
+        "/./index.html",
+        "//secret.txt",
+        "//evil.example/..",
+        "/%2fetc/passwd",
+        "//etc/passwd",
+        "/www//main.js",
+        "/index.html%00.txt",
+        "/.env",
+        "/.git/config",
+        "/www/%2egit",
+        "/link.txt",
+        "/folder/secret.txt",
+        "/folder",
+        "/folder/",
+        "/none",
+    ] {
+        let answer = server.get(path);
+        assert!(
+            matches!(answer.status, 400 | 404),
+            "{path}: {}",
+            answer.head
+        );
+        assert_eq!(answer.header("location"), None, "{path}");
+        assert!(
+            !answer.body.windows(6).any(|six| six == b"secret"),
+            "{path}"
+        );
+    }
+    let absolute = server.raw(b"GET http://localhost/../secret.txt HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    assert!(matches!(absolute.status, 400 | 404), "{}", absolute.head);
+    assert_eq!(
+        server.get("/inner.js").status,
+        200,
+        "a link within the folder"
+    );
+}
+
+#[test]
+fn a_compressed_neighbour_that_is_a_link_to_elsewhere_is_not_served() {
+    let server = Server::start("neighbour", &[]);
+    let answer = server.ask("GET", "/index.html", "accept-encoding: br\r\n");
+    assert_eq!(answer.status, 404);
+    assert!(!answer.body.windows(6).any(|six| six == b"secret"));
+}
+
+#[test]
+fn malformed_requests_are_survived() {
+    let server = Server::start("malformed", &[]);
+    let long = format!(
+        "GET /{} HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        "a".repeat(100_000)
+    );
+    let many = format!("GET / HTTP/1.1\r\n{}\r\n", "x: y\r\n".repeat(10_000));
+    let requests: &[&[u8]] = &[
+        b"",
+        b"\r\n\r\n\r\n",
+        b"GET",
+        b"GET /\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"\0\0\0\0\0\0",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"GET * HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        b"GET /%ff%fe HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
+        b"GET /% HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: localhost\r\ncontent-length: -1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 99999999999\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
+        b"GET / HTTP/1.1\r\nhost: a b c\r\nconnection: close\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: localhost\r\nrange: bytes=9-1\r\nconnection: close\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: localhost\r\nrange: bytes=99999999999999999999-\r\nconnection: close\r\n\r\n",
+        long.as_bytes(),
+        many.as_bytes(),
+    ];
+    for request in requests {
+        let shown = String::from_utf8_lossy(&request[..request.len().min(60)]);
+        let answer = server.send(request, true);
+        assert!(answer.status < 500, "{shown:?}: {}", answer.head);
+        assert_eq!(server.get("/").status, 200, "after {shown:?}");
+    }
+    let idle: Vec<_> = (0..50)
+        .map(|_| TcpStream::connect(&server.address).unwrap())
+        .collect();
+    assert_eq!(server.get("/").status, 200, "beside 50 idle connections");
+    drop(idle);
+}
+
+#[test]
+fn only_get_and_head_are_answered() {
+    let server = Server::start("methods", &[]);
+    for method in ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH", "BREW"] {
+        assert_eq!(server.ask(method, "/", "").status, 405, "{method}");
+    }
+    let head = server.ask("HEAD", "/www/pkg/whylens_bg.wasm", "");
+    assert_eq!(head.status, 200);
+    assert_eq!(head.header("content-length"), Some("14"));
+    assert!(head.body.is_empty());
+}
+
+#[test]
+fn parts_of_a_file_can_be_asked_for() {
+    let server = Server::start("ranges", &[]);
+    let wasm = "/www/pkg/whylens_bg.wasm";
+    let part = server.ask("GET", wasm, "range: bytes=4-7\r\n");
+    assert_eq!(part.status, 206);
+    assert_eq!(part.header("content-range"), Some("bytes 4-7/14"));
+    assert_eq!(part.body, b"0123");
+    let beyond = server.ask("GET", wasm, "range: bytes=20-30\r\n");
+    assert_eq!(beyond.status, 416);
+}
+
+#[test]
+fn compressed_neighbours_are_used_when_the_browser_takes_them() {
+    let server = Server::start("compressed", &[]);
+    for (accept, encoding, body) in [
+        ("br, gzip", Some("br"), "br bytes"),
+        ("gzip", Some("gzip"), "gz bytes"),
+        ("gzip, br;q=0", Some("gzip"), "gz bytes"),
+        ("identity", None, "let script;"),
+        ("zstd", None, "let script;"),
+    ] {
+        let answer = server.ask(
+            "GET",
+            "/www/main.js",
+            &format!("accept-encoding: {accept}\r\n"),
+        );
+        assert_eq!(answer.header("content-encoding"), encoding, "{accept}");
+        assert_eq!(answer.header("content-type"), Some("text/javascript"));
+        assert_eq!(answer.body, body.as_bytes(), "{accept}");
+    }
+}
+
+#[test]
+fn only_files_named_by_their_content_are_kept_for_ever() {
+    let server = Server::start("cache", &[]);
+    let cache = |path| {
+        let answer = server.get(path);
+        answer.header("cache-control").map(str::to_string)
+    };
+    assert_eq!(
+        cache("/assets/0123456789abcdef/page.css").as_deref(),
+        Some("public, max-age=31536000, immutable")
+    );
+    for path in ["/", "/www/main.js", "/assets/0123456789abcdef/none.css"] {
+        assert_eq!(cache(path).as_deref(), Some("no-cache"), "{path}");
+    }
+    let modified = server.get("/www/main.js");
+    let date = modified.header("last-modified").unwrap();
+    let again = server.ask(
+        "GET",
+        "/www/main.js",
+        &format!("if-modified-since: {date}\r\n"),
+    );
+    assert_eq!((again.status, again.body.len()), (304, 0));
+}
+
+#[test]
+fn a_name_that_was_rebound_to_this_machine_is_refused() {
+    let server = Server::start("rebound", &[]);
+    let status = |host: &str| {
+        server
+            .raw(format!("GET / HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n").as_bytes())
+            .status
+    };
+    for host in ["localhost", "LOCALHOST:99", "127.0.0.1:8080", "[::1]:8080"] {
+        assert_eq!(status(host), 200, "{host}");
+    }
+    for host in ["evil.example", "localhost.evil.example", "192.168.1.2:8080"] {
+        assert_eq!(status(host), 421, "{host}");
+    }
+}
+
+#[test]
+fn the_headers_that_a_page_cannot_set_itself_are_sent() {
+    let plain = Server::start("headers", &[]).get("/www/main.js");
+    let policy = plain.header("permissions-policy").unwrap();
+    assert!(policy.contains("camera=(self)") && policy.contains("geolocation=()"));
+    let worker = plain.header("content-security-policy").unwrap();
+    assert!(worker.contains("default-src 'none'") && worker.contains("'wasm-unsafe-eval'"));
+    assert_eq!(plain.header("cross-origin-opener-policy"), None);
+    let isolated = Server::start("isolated", &["--isolate"]).get("/");
+    assert_eq!(
+        isolated.header("cross-origin-opener-policy"),
+        Some("same-origin")
+    );
+    assert_eq!(
+        isolated.header("cross-origin-embedder-policy"),
+        Some("require-corp")
+    );
+}
+
+#[test]
+fn it_listens_on_this_machine_only() {
+    let server = Server::start("loopback", &[]);
+    assert!(
+        server.address.starts_with("127.0.0.1:"),
+        "{}",
+        server.address
+    );
+}

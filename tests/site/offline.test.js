@@ -1,0 +1,197 @@
+// The service worker: what a visitor has when the network or a new version of the site fails.
+
+import assert from 'node:assert/strict';
+import { cp, readFile, readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, beforeEach, test } from 'node:test';
+import { browse } from '../web/browser.js';
+import { TOP } from '../web/server.js';
+import { Host, dist, espresso, kept, open, temporary } from './site.js';
+
+/** @type {import('playwright-core').Browser} */
+let browser;
+/** @type {{ path: string, remove: () => Promise<void> }} */
+let place;
+/** @type {Host} */
+let host;
+/** @type {{ first: string, second: string, off: string, isolated: string }} */
+let sites;
+
+before(async () => {
+  place = await temporary();
+  const page = join(place.path, 'page');
+  await cp(join(TOP, 'index.html'), join(page, 'index.html'));
+  await cp(join(TOP, 'www'), join(page, 'www'), { recursive: true });
+  const at = (/** @type {string} */ name) => join(place.path, name);
+  const first = await dist(at('first'), [], page);
+  const off = await dist(at('off'), ['--no-offline'], page);
+  const isolated = await dist(at('isolated'), ['--isolate'], page);
+  const main = join(page, 'www/main.js');
+  await writeFile(main, `${await readFile(main, 'utf8')}\ndocument.documentElement.dataset['version'] = 'second';\n`);
+  sites = { first, second: await dist(at('second'), [], page), off, isolated };
+  browser = await browse();
+});
+
+beforeEach(async () => {
+  await host?.stop();
+  host = await new Host(sites.first).start();
+});
+
+after(async () => {
+  await browser?.close();
+  await host?.stop();
+  await place?.remove();
+});
+
+/** A visitor who has been here once, and whose browser keeps the site. */
+async function visitor() {
+  const context = await browser.newContext();
+  const { page } = await open(context, host.url);
+  await espresso(page);
+  await kept(page);
+  return { context, page };
+}
+
+/** @param {import('playwright-core').Page} page */
+const version = (page) => page.evaluate(() => document.documentElement.dataset['version'] ?? 'first');
+
+/** Waits for the browser's own look at sw.js. @param {import('playwright-core').Page} page */
+const update = (page) => page.evaluate(async () => {
+  const registration = await navigator.serviceWorker.getRegistration();
+  await registration?.update().catch(() => {});
+  const worker = registration?.installing ?? registration?.waiting;
+  if (worker) await new Promise((resolve) => worker.addEventListener('statechange', () => ['activated', 'redundant'].includes(worker.state) && resolve(undefined)));
+});
+
+const files = (/** @type {Host} */ { seen }, /** @type {RegExp} */ name) => seen.filter((path) => name.test(path));
+
+test('the first visit asks for the weights and the module once, though the site is kept', { timeout: 120_000 }, async () => {
+  const { context } = await visitor();
+  assert.equal(files(host, /\.onnx/).length, 1);
+  assert.equal(files(host, /\.wasm$/).length, 1);
+  await context.close();
+});
+
+test('the second visit works without a network, model included', { timeout: 120_000 }, async () => {
+  const { context, page } = await visitor();
+  await page.close();
+  await host.stop();
+  const again = await open(context, host.url);
+  assert.match(await espresso(again.page), /espresso/i);
+  assert.equal(await again.page.evaluate(() => navigator.serviceWorker.controller !== null), true);
+  await context.close();
+  await host.start();
+});
+
+test('the second visit asks for no weights and no module', { timeout: 120_000 }, async () => {
+  const { context, page } = await visitor();
+  await page.close();
+  host.seen = [];
+  const again = await open(context, host.url);
+  await espresso(again.page);
+  assert.deepEqual(host.seen.filter((path) => !path.endsWith('/sw.js')), []);
+  await context.close();
+});
+
+test('a new version comes all at once, and a page that is open goes on with the old one', { timeout: 120_000 }, async () => {
+  const { context, page } = await visitor();
+  host.root = sites.second;
+  await update(page);
+  assert.equal(await version(page), 'first');
+  assert.equal(await page.evaluate(async () => {
+    const script = /** @type {HTMLScriptElement} */ (document.querySelector('script[type=module]'));
+    return (await fetch(new URL('./worker.js', script.src))).status;
+  }), 200, 'a file of the old version, which the server has no more');
+  const next = await open(context, host.url);
+  assert.equal(await version(next.page), 'second');
+  await espresso(next.page);
+  assert.deepEqual(next.complaints, []);
+  await context.close();
+});
+
+test('a deployment that lacks a file leaves visitors with the version before', { timeout: 240_000 }, async () => {
+  const www = (await readdir(sites.second)).find((name) => name.startsWith('www.'));
+  for (const missing of [`${www}/worker.js`, 'index.html', 'models/efficientnet-lite0/model.json']) {
+    host.root = sites.first;
+    host.missing = new Set();
+    const { context, page } = await visitor();
+    host.root = sites.second;
+    host.missing = new Set([missing]);
+    await update(page);
+    const next = await open(context, host.url);
+    assert.equal(await version(next.page), 'first', missing);
+    await espresso(next.page);
+    host.missing = new Set();
+    await update(page);
+    const healed = await open(context, host.url);
+    assert.equal(await version(healed.page), 'second', 'the repaired deployment arrives');
+    await context.close();
+  }
+});
+
+test('a deployment of wrong bytes, and one without sw.js, are not taken', { timeout: 120_000 }, async () => {
+  const { context, page } = await visitor();
+  const broken = join(place.path, 'broken');
+  await cp(sites.second, broken, { recursive: true });
+  const www = (await readdir(broken)).find((name) => name.startsWith('www.'));
+  await writeFile(join(broken, `${www}`, 'whylens.js'), '<!doctype html><h1>proxy error</h1>');
+  host.root = broken;
+  for (const missing of [[], ['sw.js']]) {
+    host.missing = new Set(missing);
+    await update(page);
+    const next = await open(context, host.url);
+    assert.equal(await version(next.page), 'first');
+    await espresso(next.page);
+    await next.page.close();
+  }
+  await context.close();
+});
+
+test('a visitor can switch it off, and so can the owner', { timeout: 120_000 }, async () => {
+  const left = (/** @type {import('playwright-core').Page} */ page) => page.waitForFunction(async () => {
+    const names = await caches.keys();
+    return !(await navigator.serviceWorker.getRegistration()) && !names.some((name) => name.startsWith('whylens site'));
+  });
+  const one = await visitor();
+  const off = await open(one.context, `${host.url}?offline=off`);
+  await left(off.page);
+  await one.context.close();
+
+  const two = await visitor();
+  host.root = sites.off;
+  await update(two.page);
+  await left(two.page);
+  const next = await open(two.context, host.url);
+  await espresso(next.page);
+  assert.equal(await next.page.evaluate(() => navigator.serviceWorker.controller), null);
+  await two.context.close();
+});
+
+test('the worker adds isolation and the other headers where the owner wants them', { timeout: 120_000 }, async () => {
+  host.root = sites.isolated;
+  const { context, page } = await visitor();
+  assert.equal(await page.evaluate(() => crossOriginIsolated), false);
+  const again = await open(context, host.url);
+  assert.equal(await again.page.evaluate(() => crossOriginIsolated), true);
+  await espresso(again.page);
+  assert.deepEqual(again.complaints, []);
+  await context.close();
+});
+
+test('photos that another app shares reach the page', { timeout: 120_000 }, async () => {
+  const { context, page } = await visitor();
+  await page.evaluate(async () => {
+    const photo = await (await fetch(/** @type {HTMLImageElement} */ (document.querySelector('.sample img')).src)).blob();
+    const input = Object.assign(document.createElement('input'), { type: 'file', name: 'photos' });
+    const data = new DataTransfer();
+    data.items.add(new File([photo], 'shared ü.jpg', { type: 'image/jpeg' }));
+    input.files = data.files;
+    const form = Object.assign(document.createElement('form'), { method: 'post', enctype: 'multipart/form-data', action: './?share' });
+    form.append(input);
+    document.body.append(form);
+    form.submit();
+  });
+  await page.waitForURL(/\?shared/);
+  await page.locator('.verdict').waitFor({ timeout: 60_000 });
+  await context.close();
+});

@@ -1,0 +1,36 @@
+// A browser, started once a test file: Chromium, or Firefox with `BROWSER=firefox`.
+
+import { chromium, firefox } from 'playwright-core';
+
+const FLAGS = [
+  '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+  '--disable-component-update', '--disable-sync', '--enable-precise-memory-info',
+  // A site that is not served securely: no Cache API, no Web Locks, no SubtleCrypto.
+  '--host-resolver-rules=MAP insecure.test 127.0.0.1',
+];
+
+/** The same for Firefox, and what Playwright and `tests/page` ask of Chromium in other ways. */
+const PREFERENCES = {
+  'network.dns.localDomains': 'insecure.test',
+  'ui.prefersReducedMotion': 1,
+  'media.navigator.streams.fake': true,
+  'media.navigator.permission.disabled': true,
+};
+
+/** Whether tests run in Firefox. */
+export const FIREFOX = process.env['BROWSER'] === 'firefox';
+
+/**
+ * A browser with its own empty profile; `CHROMIUM` and `FIREFOX` name another one than Debian's.
+ * @param {string[]} flags further ones of Chromium
+ * @param {Record<string, string | number | boolean>} preferences further ones of Firefox
+ */
+export async function browse(flags = [], preferences = {}) {
+  if (FIREFOX) {
+    const executablePath = process.env['FIREFOX'] ?? '/usr/bin/firefox-esr';
+    // An ordinary Firefox, by WebDriver BiDi, not one that Playwright patched.
+    return firefox.launch({ channel: 'moz-firefox', executablePath, headless: true, firefoxUserPrefs: { ...PREFERENCES, ...preferences } });
+  }
+  const executablePath = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
+  return chromium.launch({ executablePath, headless: true, args: [...FLAGS, ...flags] });
+}

@@ -1,0 +1,141 @@
+// A small classifier as ONNX bytes, written field by field: the numbers are those of onnx.proto.
+
+import { createHash } from 'node:crypto';
+
+/**
+ * @param {number} value
+ * @returns {number[]}
+ */
+const varint = (value) => (value > 127 ? [(value % 128) | 128, ...varint(Math.floor(value / 128))] : [value]);
+
+/**
+ * @param {number} field
+ * @param {number} value
+ */
+const number = (field, value) => Buffer.from([...varint(field * 8), ...varint(value)]);
+
+/**
+ * @param {number} field
+ * @param {(string | Buffer)[]} parts
+ */
+function nested(field, ...parts) {
+  const inner = Buffer.concat(parts.map((part) => Buffer.from(part)));
+  return Buffer.concat([Buffer.from([...varint(field * 8 + 2), ...varint(inner.length)]), inner]);
+}
+
+/**
+ * @param {string} name
+ * @param {number[]} values
+ */
+const ints = (name, values) =>
+  nested(5, nested(1, name), ...values.map((value) => number(8, value)), number(20, 7));
+
+/**
+ * @param {string} name
+ * @param {number} value
+ */
+const int = (name, value) => nested(5, nested(1, name), number(3, value), number(20, 2));
+
+/**
+ * @param {string} operator
+ * @param {string[]} inputs
+ * @param {string} output
+ * @param {Buffer[]} attributes
+ */
+const node = (operator, inputs, output, ...attributes) =>
+  nested(1, ...inputs.map((input) => nested(1, input)), nested(2, output), nested(3, output), nested(4, operator), ...attributes);
+
+/**
+ * @param {string} name
+ * @param {number[]} shape
+ * @param {number} seed 0: all values are the same
+ */
+function tensor(name, shape, seed) {
+  const values = new Float32Array(shape.reduce((a, b) => a * b));
+  if (seed === 0) values.fill(1 / values.length);
+  let state = seed;
+  for (let at = 0; seed !== 0 && at < values.length; at += 1) {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    values[at] = (state / 2 ** 32 - 0.5) / Math.sqrt(values.length / (shape[0] ?? 1));
+  }
+  return nested(5, ...shape.map((size) => number(1, size)), number(2, 1), nested(8, name), nested(9, Buffer.from(values.buffer)));
+}
+
+/**
+ * @param {number} field
+ * @param {string} name
+ * @param {number[]} shape
+ */
+const value = (field, name, shape) =>
+  nested(field, nested(1, name), nested(2, nested(1, number(1, 1), nested(2, ...shape.map((size) => nested(1, number(1, size)))))));
+
+/** Classes of the classifier. */
+export const CLASSES = 64;
+
+/**
+ * A classifier of 32 × 32 pixels with a layer `features` of 16 × 16 × 16 and about 1.3 MB of weights. With `bright`, every
+ * heatmap shows where the photo is bright.
+ * @param {{ seed?: number, operator?: string, external?: boolean, bright?: boolean }} [options]
+ */
+export function classifier({ seed = 1, operator = 'Relu', external = false, bright = false } = {}) {
+  const wide = 4096;
+  // An even kernel does not shift what it sees.
+  const side = bright ? 2 : 3;
+  const outside = nested(
+    5,
+    number(1, 1),
+    number(2, 1),
+    nested(8, 'outside'),
+    nested(13, nested(1, 'location'), nested(2, 'weights.bin')),
+    number(14, 1),
+  );
+  const graph = nested(
+    7,
+    node('Conv', ['input', 'w1'], 'conv', ints('kernel_shape', [side, side]), ints('strides', [2, 2]), ints('pads', Array(4).fill(side - 2))),
+    node(operator, ['conv'], 'features'),
+    node('GlobalAveragePool', ['features'], 'pooled'),
+    node('Flatten', ['pooled'], 'flat', int('axis', 1)),
+    node('Gemm', ['flat', 'w2'], 'hidden'),
+    node('Gemm', ['hidden', 'w3'], 'logits'),
+    nested(2, 'small'),
+    tensor('w1', [16, 3, side, side], bright ? 0 : seed),
+    tensor('w2', [16, wide], bright ? 0 : seed + 1),
+    tensor('w3', [wide, CLASSES], bright ? 0 : seed + 2),
+    ...(external ? [outside] : []),
+    value(11, 'input', [1, 3, 32, 32]),
+    value(12, 'logits', [1, CLASSES]),
+  );
+  return Buffer.concat([number(1, 8), nested(8, nested(1, ''), number(2, 13)), graph]);
+}
+
+/**
+ * The files of a model folder.
+ * @param {{ onnx?: Buffer, name?: string, change?: (manifest: any) => void }} [options]
+ * @returns {Record<string, Buffer>}
+ */
+export function folder({ onnx = classifier(), name = 'Small', change = () => {} } = {}) {
+  const manifest = {
+    format: 1,
+    name,
+    version: '1',
+    license: 'MIT',
+    source: 'tests/web/onnx.js',
+    disclaimer: null,
+    weights: { file: 'model.onnx', bytes: onnx.length, sha256: createHash('sha256').update(onnx).digest('hex'), precision: 'fp32' },
+    input: {
+      name: 'input', layout: 'nchw', channels: 'rgb', width: 32, height: 32,
+      resize: { mode: 'shorter-side', size: 32, filter: 'bilinear' }, crop: 'center',
+      scale: 1 / 255, mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5],
+    },
+    output: { name: 'logits', activation: 'softmax' },
+    heatmap: { layer: 'features' },
+    labels: { en: 'labels.txt' },
+  };
+  change(manifest);
+  const labels = Array.from({ length: CLASSES }, (_, index) => `class ${index}`);
+  return {
+    'model.json': Buffer.from(JSON.stringify(manifest)),
+    'model.onnx': onnx,
+    'labels.txt': Buffer.from(labels.join('\n')),
+  };
+}

@@ -1,0 +1,295 @@
+// Memory and recovery: what a worker that dies or grows costs the page.
+
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { BUILDS, WHOLE } from '../../www/features.js';
+import { folder } from './onnx.js';
+import { SMALL, Stage, attempt, health, look } from './page.js';
+import { TOP } from './server.js';
+
+/** @typedef {import('../../www/protocol.js').Fault} Fault */
+
+const stage = new Stage();
+const { server } = stage;
+const REAL = '/models/efficientnet-lite0/';
+const options = { timeout: 120_000 };
+/** @type {string[]} */
+const table = [];
+
+/** The library in the page. @type {import('./page.js').Library} */
+const whylens = /** @type {any} */ (undefined);
+
+before(() => stage.start());
+after(async () => {
+  console.log(['| fault | what the user sees | requests afterwards | next call works |', '|---|---|---|---|', ...table].join('\n'));
+  await stage.stop();
+});
+
+/**
+ * From now on every classification ends the worker in this way; none: no more.
+ * @param {import('playwright-core').Page} page
+ * @param {Fault | undefined} fault
+ */
+const provoke = (page, fault) =>
+  page.evaluate((fault) => {
+    /** @type {any} */ (globalThis)[Symbol.for('whylens')].provoke = () => fault;
+  }, fault);
+
+for (const [fault, code, says] of /** @type {[Fault, string, RegExp][]} */ ([
+  ['panic', 'worker-crashed', /^the worker ended: a panic was asked for; try again/],
+  ['unreachable', 'worker-crashed', /unreachable/],
+  ['out-of-memory', 'out-of-memory', /no more memory.*smaller photo or model/],
+  ['close', 'worker-crashed', /the browser ended the worker/],
+])) {
+  test(`${fault}: what was under way is rejected, the next call works without a download`, options, async () => {
+    const page = await stage.page();
+    assert.equal(await look(page), 'ok');
+    server.forget();
+    await provoke(page, fault);
+    const errors = await page.evaluate(async (model) => {
+      const classifier = await whylens.load(model);
+      const calls = [30, 31, 32].map((width) => classifier.classify(new ImageData(width, 30)));
+      return Promise.all(calls.map((call) => call.then(() => ({ code: 'ok', message: '' }), ({ code, message }) => ({ code, message }))));
+    }, SMALL);
+    await provoke(page, undefined);
+    const next = await look(page);
+    const made = server.count(/\.(onnx|wasm)$/);
+    table.push(`| ${fault} | \`${errors[0]?.code}\`: ${errors[0]?.message} | ${made} | ${next === 'ok' ? 'yes' : next} |`);
+    assert.equal(errors[0]?.code, code, errors[0]?.message);
+    assert.match(errors[0]?.message ?? '', says);
+    assert.ok(errors.every((error) => error.code === code), JSON.stringify(errors));
+    assert.equal(next, 'ok');
+    assert.equal(made, 0, 'requests for weights and wasm');
+    const { counters } = await health(page);
+    assert.deepEqual([counters.weightsRequested, counters.loads], [1, counters.crashes + 1]);
+    assert.equal(page.workers().length, 1);
+    await page.context().close();
+  });
+}
+
+test('a worker that does not stop what was given up is replaced, and one whose calls wait their turn is not', options, async () => {
+  const page = await stage.page();
+  await page.evaluate(() => Object.assign(/** @type {any} */ (globalThis)[Symbol.for('whylens')], { toStop: 700 }));
+  assert.equal(await look(page), 'ok');
+  server.forget();
+  const waiting = await page.evaluate(async (model) => {
+    const classifier = await whylens.load(model);
+    const controller = new AbortController();
+    const first = classifier.classify(new ImageData(30, 30), { heatmap: { method: 'occlusion' } });
+    const others = [31, 32].map((width) => classifier.classify(new ImageData(width, 30), { signal: controller.signal }));
+    setTimeout(() => controller.abort(), 20);
+    const start = performance.now();
+    const codes = await Promise.all(others.map((call) => call.then(() => 'ok', ({ code }) => code)));
+    const prompt = performance.now() - start < 500;
+    return [...codes, prompt, await first.then(() => 'ok', ({ code }) => code)];
+  }, SMALL);
+  assert.deepEqual(waiting, ['cancelled', 'cancelled', true, 'ok']);
+  assert.equal((await health(page)).counters.crashes, 0);
+
+  await provoke(page, 'hang');
+  const hung = await page.evaluate(async (model) => {
+    const classifier = await whylens.load(model);
+    const controller = new AbortController();
+    const call = classifier.classify(new ImageData(30, 30), { signal: controller.signal });
+    setTimeout(() => controller.abort(), 200);
+    return call.then(() => 'ok', ({ code }) => code);
+  }, SMALL);
+  await provoke(page, undefined);
+  const next = await look(page);
+  const made = server.count(/\.(onnx|wasm)$/);
+  table.push(`| a call that does not stop when it is given up | \`${hung}\` | ${made} | ${next === 'ok' ? 'yes' : next} |`);
+  assert.deepEqual([hung, next, made], ['cancelled', 'ok', 0]);
+  assert.equal((await health(page)).counters.crashes, 1);
+  await page.context().close();
+});
+
+test('three crashes in a row on the same photo stop, and another photo still works', options, async () => {
+  const page = await stage.page();
+  await attempt(page);
+  await provoke(page, 'panic');
+  const messages = await page.evaluate(async (model) => {
+    const classifier = await whylens.load(model);
+    /** @type {string[]} */
+    const messages = [];
+    // The same bytes, not the same object.
+    for (let turn = 0; turn < 5; turn += 1) {
+      await classifier.classify(new Uint8Array([1, 2, 3])).catch(({ message }) => messages.push(message));
+    }
+    return messages;
+  }, SMALL);
+  assert.equal(messages.filter((message) => /a panic was asked for/.test(message)).length, 3, messages.join('\n'));
+  assert.equal(messages.filter((message) => /3 times in a row and is not tried again/.test(message)).length, 2);
+  await provoke(page, undefined);
+  assert.equal(await look(page), 'ok');
+  assert.equal((await health(page)).counters.crashes, 3);
+  await page.context().close();
+});
+
+for (const [when, trap] of /** @type {const} */ ([
+  ['at once', "provoke('unreachable');"],
+  // The trap comes out of the module's own queue, not of the call.
+  ['in the middle', "const tell = progress; progress = (...news) => (tell(...news), news[0] === 'prepare' && setTimeout(() => provoke('unreachable')));"],
+])) {
+  test(`a model whose load ends the worker ${when} is given up after three times, and others still load`, options, async () => {
+    const head = 'export function load(url, options, progress, signal) {';
+    for (const { folder: build } of [...BUILDS, WHOLE]) {
+      const glue = await readFile(join(TOP, `www/${build}/whylens.js`), 'utf8');
+      assert.ok(glue.includes(head));
+      const body = Buffer.from(glue.replace(head, `${head} if (url.includes('/models/fragile/')) { ${trap} }`));
+      server.behave(`/www/${build}/whylens.js`, { body });
+    }
+    server.put('/models/fragile/', folder());
+    const page = await stage.page();
+    assert.equal(await look(page), 'ok');
+    const outcomes = [];
+    for (let turn = 0; turn < 5; turn += 1) outcomes.push(await attempt(page, '/models/fragile/'));
+    server.forget();
+    assert.ok(outcomes.every(({ code }) => code === 'worker-crashed'), JSON.stringify(outcomes));
+    assert.equal(outcomes.filter(({ message }) => /unreachable/.test(message ?? '')).length, 3, JSON.stringify(outcomes));
+    assert.equal(outcomes.filter(({ message }) => /3 times in a row and is not tried again/.test(message ?? '')).length, 2);
+    assert.equal(await look(page), 'ok', 'the other model');
+    const made = server.count(/\.(onnx|wasm)$/);
+    table.push(`| a load that ends the worker ${when}, for the fourth time | \`${outcomes[4]?.code}\`: ${outcomes[4]?.message} | ${made} | yes, of other models |`);
+    assert.equal(made, 0);
+    for (const { folder: build } of [...BUILDS, WHOLE]) server.behave(`/www/${build}/whylens.js`);
+    await page.context().close();
+  });
+}
+
+test('a worker that dies takes all models with it, and each comes back from the cache', options, async () => {
+  server.put('/models/second/', folder({ name: 'Second' }));
+  const page = await stage.page();
+  assert.deepEqual([await look(page), await look(page, '/models/second/')], ['ok', 'ok']);
+  server.forget();
+  await provoke(page, 'panic');
+  assert.equal(await look(page), 'worker-crashed');
+  await provoke(page, undefined);
+  const heatmap = await page.evaluate(async () => {
+    const classifier = await whylens.load('/models/second/');
+    return classifier.heatmap({ classIndex: 1 }).then(() => 'ok', ({ code, message }) => `${code}: ${message}`);
+  });
+  // The last photo went with the worker, and that is said.
+  assert.match(heatmap, /^bad-option: .*photo/);
+  assert.deepEqual([await look(page, '/models/second/'), await look(page)], ['ok', 'ok']);
+  assert.equal(server.count(/\.(onnx|wasm)$/), 0);
+  assert.equal(page.workers().length, 1);
+  await page.context().close();
+});
+
+test('without a cache, the next call after a crash downloads once more', options, async () => {
+  const page = await stage.page();
+  await attempt(page, SMALL, { cache: false });
+  assert.equal(await look(page), 'ok');
+  server.forget();
+  await provoke(page, 'panic');
+  assert.equal(await look(page), 'worker-crashed');
+  await provoke(page, undefined);
+  assert.equal(await look(page), 'ok');
+  assert.equal(server.count(/\.onnx$/), 1);
+  await page.context().close();
+});
+
+test('a model over the limit is refused before it is downloaded, with the numbers', options, async () => {
+  const page = await stage.page();
+  server.forget();
+  const outcome = await attempt(page, REAL, { memoryLimit: 30e6 });
+  assert.equal(outcome.code, 'over-memory-limit');
+  assert.match(outcome.message ?? '', /10 MB of weights.*needs about \d+ MB.*limit is 30 MB.*memoryLimit/);
+  assert.equal(server.count(/\.onnx$/), 0);
+  assert.ok((await attempt(page, REAL)).ok, 'and is taken with a higher one');
+  await page.context().close();
+});
+
+test('past 80 % of the limit, health warns', options, async () => {
+  const page = await stage.page();
+  const { memory } = await attempt(page).then(() => health(page));
+  await page.evaluate(async (model) => (await whylens.load(model)).dispose(), SMALL);
+  await attempt(page, SMALL, { memoryLimit: (memory?.wasm ?? 0) * 1.15 });
+  const { warnings, memory: now } = await health(page);
+  assert.match(warnings.join(), /8\d % of the memory limit/);
+  assert.ok((now?.share ?? 0) > 0.8);
+  await page.context().close();
+});
+
+test('the estimate covers the peak of the default model, and heatmap: false saves memory', options, async () => {
+  const page = await stage.page();
+  /** @type {number[]} bytes of WebAssembly memory */
+  const used = [];
+  for (const heatmap of [true, false]) {
+    const outcome = await attempt(page, REAL, { heatmap });
+    assert.ok(outcome.ok, outcome.message);
+    assert.equal(await look(page, REAL), 'ok');
+    const { memory } = await health(page, REAL);
+    console.log(`heatmap ${heatmap}: ${JSON.stringify(memory)}`);
+    assert.ok((memory?.peak ?? Infinity) <= (memory?.estimated ?? 0), JSON.stringify(memory));
+    used.push(memory?.wasm ?? 0);
+    await page.evaluate(async (model) => (await whylens.load(model)).dispose(), REAL);
+  }
+  assert.ok((used[1] ?? 0) <= (used[0] ?? 0) - 1e6, used.join(' '));
+  await page.context().close();
+});
+
+test('dispose of the last model ends the worker', options, async () => {
+  const page = await stage.page();
+  await attempt(page);
+  assert.equal(page.workers().length, 1);
+  const gone = page.workers()[0]?.waitForEvent('close');
+  await page.evaluate(async (model) => (await whylens.load(model)).dispose(), SMALL);
+  await gone;
+  assert.equal(page.workers().length, 0);
+  assert.equal(await look(page), 'ok');
+  await page.context().close();
+});
+
+test('a worker that a huge photo made large is replaced in idle time, with the last photo', options, async () => {
+  const page = await stage.page();
+  await attempt(page);
+  const before = await health(page);
+  server.forget();
+  const seen = await page.evaluate(async (model) => {
+    /** @type {any} */ (globalThis)[Symbol.for('whylens')].idleTime = 100;
+    const classifier = await whylens.load(model);
+    const canvas = new OffscreenCanvas(6000, 4000);
+    const context = canvas.getContext('2d');
+    if (context) [context.fillStyle] = ['red'];
+    context?.fillRect(0, 0, 3000, 2000);
+    const { heatmap } = await classifier.classify(canvas, { heatmap: { classIndex: 7 } });
+    const grown = (await classifier.health()).memory?.wasm ?? 0;
+    while ((await classifier.health()).counters.renewals === 0) await new Promise((resolve) => setTimeout(resolve, 50));
+    const again = await classifier.heatmap({ classIndex: 7 });
+    return { grown, same: JSON.stringify(heatmap) === JSON.stringify(again), region: again.region };
+  }, SMALL);
+  const after = await health(page);
+  assert.ok(seen.grown > (before.memory?.wasm ?? 0) + 96e6, `${seen.grown}`);
+  assert.ok((after.memory?.wasm ?? Infinity) < (before.memory?.wasm ?? 0) * 1.5, `${after.memory?.wasm}`);
+  assert.ok(seen.same, 'the last photo is still there');
+  assert.deepEqual([after.counters.weightsRequested, after.counters.renewals, after.counters.crashes], [1, 1, 0]);
+  assert.equal(server.count(/\.(onnx|wasm)$/), 0);
+  assert.equal(page.workers().length, 1);
+  await page.context().close();
+});
+
+test('a layer that was not prepared is prepared from the cache', options, async () => {
+  server.put('/models/layers/', folder());
+  const page = await stage.page();
+  const seen = await page.evaluate(async (model) => {
+    const classifier = await whylens.load(model);
+    await classifier.classify(new ImageData(32, 32));
+    const first = await classifier.heatmap({ layer: 'features', classIndex: 1 });
+    const other = await classifier.heatmap({ layer: 'pooled', classIndex: 1 });
+    const unknown = await classifier.heatmap({ layer: 'nothing' }).catch(({ code }) => code);
+    const again = await classifier.heatmap({ layer: 'features', classIndex: 1 });
+    const direct = await classifier.classify(new ImageData(32, 32), { heatmap: { layer: 'pooled', classIndex: 1 } });
+    return {
+      layers: [first.layer, other.layer, direct.heatmap?.layer], unknown,
+      same: [JSON.stringify(first) === JSON.stringify(again), JSON.stringify(other) === JSON.stringify(direct.heatmap)],
+    };
+  }, '/models/layers/');
+  assert.deepEqual(seen, { layers: ['features', 'pooled', 'pooled'], unknown: 'bad-option', same: [true, true] });
+  assert.equal(server.count('/models/layers/model.onnx'), 1);
+  await page.context().close();
+});
+
+test('nothing that was not expected was thrown on the page', () => assert.deepEqual(stage.errors, []));

@@ -1,0 +1,194 @@
+// call → the worker's answer.
+
+import { WhylensError, cancelled, fromWire } from './errors.js';
+import { scriptUrl } from './trusted.js';
+
+/** @typedef {import('./protocol.js').Call} Call */
+/** @typedef {import('./protocol.js').Answer} Answer */
+/** @typedef {import('./protocol.js').Progress} Progress */
+/** @typedef {{ resolve: (result: any) => void, reject: (error: unknown) => void, input: string | null,
+ *   onProgress: ((progress: Progress) => void) | undefined }} Pending */
+
+/**
+ * One worker. Every call is answered once; when the worker dies, all calls under way are rejected.
+ */
+export class Connection {
+  /** @type {Worker | null} */
+  #worker;
+  /** @type {Map<number, Pending>} */
+  #pending = new Map();
+  #last = 0;
+  #onDeath;
+  #toStop;
+  /** @type {AbortController} */
+  #watch = new AbortController();
+  /** @type {Map<number, { timer: ReturnType<typeof setTimeout> | undefined, heard: Promise<void>, resolve: () => void }>} calls
+   *   that were given up, until the worker hears of it */
+  #unheard = new Map();
+  /** @type {import('./protocol.js').Memory | null} */
+  memory = null;
+
+  /**
+   * @param {URL} script
+   * @param {(error: WhylensError, input: string | null) => void} onDeath is told what the worker was busy with
+   * @param {number} [toStop] ms after which a worker that does not hear that a call was given up is ended
+   */
+  constructor(script, onDeath, toStop = Infinity) {
+    this.#onDeath = onDeath;
+    this.#toStop = toStop;
+    const life = `whylens worker ${Math.random()} ${Math.random()}`;
+    const worker = new Worker(scriptUrl(script), { type: 'module', name: life });
+    this.#worker = worker;
+    worker.onmessage = ({ data }) => this.#answer(data);
+    worker.onerror = (event) => {
+      event.preventDefault();
+      const error = event.message
+        ? new WhylensError('worker-crashed', `the worker ended: ${event.message}`, event.error)
+        : new WhylensError('network', `${script} cannot be loaded; check the connection, and that it was uploaded`);
+      this.#die(error, null);
+    };
+    worker.onmessageerror = () => {
+      this.#die(new WhylensError('worker-crashed', 'an answer of the worker could not be read'), null);
+    };
+    this.#watchOver(life);
+  }
+
+  get alive() {
+    return this.#worker !== null;
+  }
+
+  /** Number of calls that wait for an answer. */
+  get busy() {
+    return this.#pending.size;
+  }
+
+  /**
+   * @param {Call} call
+   * @param {{ transfer?: Transferable[], signal?: AbortSignal, input?: string, onProgress?: (progress: Progress) => void }} [options]
+   * @returns {Promise<any>}
+   */
+  call(call, { transfer = [], signal, input, onProgress } = {}) {
+    const worker = this.#worker;
+    if (!worker) return Promise.reject(new WhylensError('worker-crashed', 'the worker is gone'));
+    if (signal?.aborted) return Promise.reject(cancelled(signal));
+    const id = (this.#last += 1);
+    return new Promise((resolve, reject) => {
+      const giveUp = () => {
+        this.#pending.delete(id);
+        worker.postMessage({ type: 'cancel', target: id });
+        this.#waitFor(id);
+        reject(cancelled(/** @type {AbortSignal} */ (signal)));
+      };
+      const settled = () => signal?.removeEventListener('abort', giveUp);
+      signal?.addEventListener('abort', giveUp, { once: true });
+      this.#pending.set(id, {
+        resolve: (result) => (settled(), resolve(result)),
+        reject: (error) => (settled(), reject(error)),
+        input: input ?? null,
+        onProgress,
+      });
+      try {
+        worker.postMessage({ ...call, id }, transfer);
+      } catch (error) {
+        this.#pending.delete(id);
+        settled();
+        reject(new WhylensError('bad-option', `this cannot be sent to the worker: ${error}`, error));
+      }
+    });
+  }
+
+  /** Resolves when the worker has heard of all that was given up, or was ended. */
+  async hearing() {
+    await Promise.all([...this.#unheard.values()].map(({ heard }) => heard));
+  }
+
+  /**
+   * One run of a network hears nothing, and one that takes very long would keep all other calls waiting.
+   * @param {number} id
+   */
+  #waitFor(id) {
+    const end = () => this.#die(new WhylensError('worker-crashed', 'the worker did not stop what was given up, and was replaced'), null);
+    const timer = this.#toStop < Infinity ? setTimeout(end, this.#toStop) : undefined;
+    let resolve = () => {};
+    /** @type {Promise<void>} */
+    const heard = new Promise((done) => (resolve = done));
+    this.#unheard.set(id, { timer, heard, resolve });
+  }
+
+  /**
+   * @param {number} id
+   */
+  #hasHeard(id) {
+    const call = this.#unheard.get(id);
+    this.#unheard.delete(id);
+    clearTimeout(call?.timer);
+    call?.resolve();
+  }
+
+  /**
+   * Ends the worker and gives its memory back.
+   * @param {WhylensError} error for calls under way
+   */
+  close(error) {
+    this.#worker?.terminate();
+    this.#worker = null;
+    this.#watch.abort();
+    for (const id of this.#unheard.keys()) this.#hasHeard(id);
+    const pending = [...this.#pending.values()];
+    this.#pending.clear();
+    for (const { reject } of pending) reject(error);
+  }
+
+  /**
+   * @param {Answer} answer
+   */
+  #answer(answer) {
+    if ('crashed' in answer) {
+      const busy = answer.id === null ? undefined : this.#pending.get(answer.id);
+      this.#die(fromWire(answer.crashed), busy?.input ?? null);
+      return;
+    }
+    if ('heard' in answer) {
+      this.#hasHeard(answer.heard);
+      return;
+    }
+    const pending = this.#pending.get(answer.id);
+    if ('progress' in answer) {
+      pending?.onProgress?.(answer.progress);
+      return;
+    }
+    this.memory = answer.memory ?? this.memory;
+    this.#pending.delete(answer.id);
+    if ('error' in answer) pending?.reject(fromWire(answer.error));
+    else pending?.resolve(answer.result);
+  }
+
+  /**
+   * @param {WhylensError} error
+   * @param {string | null} input
+   */
+  #die(error, input) {
+    if (!this.#worker) return;
+    this.#worker.terminate();
+    this.#worker = null;
+    this.#onDeath(error, input);
+    this.close(error);
+  }
+
+  /**
+   * A worker that the browser ends says nothing. But it holds a lock of its name while it lives, so
+   * whoever is given that lock knows that it died.
+   * @param {string} life
+   */
+  #watchOver(life) {
+    const locks = globalThis.navigator?.locks;
+    if (!locks) return;
+    const { signal } = this.#watch;
+    const started = () =>
+      locks.request(life, { signal }, () => {
+        const [busy] = this.#pending.values();
+        this.#die(new WhylensError('worker-crashed', 'the browser ended the worker'), busy?.input ?? null);
+      });
+    this.#worker?.addEventListener('message', () => started().catch(() => {}), { once: true });
+  }
+}

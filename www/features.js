@@ -1,0 +1,82 @@
+// browser → what it can do. Every signal may be missing, and then counts as "no" or "not known".
+
+/**
+ * @param {() => unknown} signal
+ */
+function can(signal) {
+  try {
+    return Boolean(signal());
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * A module with one function that puts these instructions' vector on the stack.
+ * @param {number[]} instructions
+ */
+function validates(instructions) {
+  const body = [0, ...instructions, 11];
+  return can(() => WebAssembly.validate(new Uint8Array([
+    0, 97, 115, 109, 1, 0, 0, 0,
+    1, 5, 1, 96, 0, 1, 123,
+    3, 2, 1, 0,
+    10, body.length + 2, 1, body.length, ...body,
+  ])));
+}
+
+/** `i8x16.popcnt(i8x16.splat(0))` */
+const SIMD = [65, 0, 253, 15, 253, 98];
+/** `i8x16.relaxed_swizzle(i8x16.splat(0), i8x16.splat(0))` */
+const RELAXED_SIMD = [65, 0, 253, 15, 65, 0, 253, 15, 253, 128, 2];
+
+/**
+ * @typedef {object} Features
+ * @property {boolean} webAssembly
+ * @property {boolean} simd
+ * @property {boolean} relaxedSimd
+ * @property {boolean} threads shared memory between workers
+ * @property {boolean} crossOriginIsolated
+ * @property {boolean} offscreenCanvas
+ * @property {boolean} cacheApi
+ * @property {boolean} webLocks
+ * @property {boolean} subtleCrypto
+ */
+
+/**
+ * Reads every signal anew, on the page or in the worker.
+ * @returns {Features}
+ */
+export function features() {
+  const isolated = can(() => globalThis.crossOriginIsolated);
+  return {
+    webAssembly: can(() => typeof WebAssembly.instantiate === 'function'),
+    simd: validates(SIMD),
+    relaxedSimd: validates(RELAXED_SIMD),
+    threads: isolated && can(() => new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true })),
+    crossOriginIsolated: isolated,
+    offscreenCanvas: can(() => new OffscreenCanvas(1, 1).getContext('2d')),
+    cacheApi: can(() => globalThis.caches.open),
+    webLocks: can(() => navigator.locks.request),
+    subtleCrypto: can(() => crypto.subtle.digest),
+  };
+}
+
+/** The builds of the module, the best first. They run models that have a plan. */
+export const BUILDS = /** @type {const} */ ([
+  { name: 'relaxed-simd', folder: 'pkg-relaxed', needs: 'relaxedSimd' },
+  { name: 'simd128', folder: 'pkg', needs: 'simd' },
+]);
+
+/** The build that also runs models without a plan, and packs. */
+export const WHOLE = /** @type {const} */ ({ name: 'simd128', folder: 'pkg-whole', needs: 'simd' });
+
+/**
+ * Which build of the module runs here; none: this browser runs none.
+ * @param {Features} found
+ * @param {string | null} [wanted] the name of a build that is taken where it runs
+ */
+export function build(found, wanted) {
+  const able = BUILDS.filter(({ needs }) => found[needs]);
+  return able.find(({ name }) => name === wanted) ?? able[0];
+}

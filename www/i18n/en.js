@@ -1,0 +1,254 @@
+// the page's words in English
+
+/** @param {number} n */
+const photos = (n) => (n === 1 ? '1 photo' : `${n} photos`);
+
+export const words = {
+  code: 'en',
+  name: 'English',
+  skip: 'Skip to the photo',
+  title: 'See what a classifier sees.',
+  lead: 'Add a photo. It is classified on this device, and a heatmap shows which parts of it decided. The photo never leaves this page.',
+  choose: 'Choose photos',
+  camera: 'Camera',
+  paste: 'Paste',
+  address: 'Link',
+  dropHere: 'or drop photos anywhere',
+  letGo: 'Let go to classify',
+  samples: 'Or try one of these',
+  sampleNames: { astronaut: 'Astronaut', chelsea: 'Chelsea the cat', coffee: 'Coffee', rocket: 'Rocket' },
+
+  loading: {
+    idle: 'The model loads with the first photo',
+    start: 'Starting',
+    /** @param {string} loaded @param {string} total @param {string} seconds */
+    download: (loaded, total, seconds) => `Downloading ${loaded} of ${total} · ${seconds}`,
+    /** @param {string} seconds */
+    prepare: (seconds) => `Preparing the model · ${seconds}`,
+    failed: 'The model is not loaded',
+    /** @param {string[]} facts */
+    ready: (facts) => ['Ready', ...facts].join(' · '),
+    progress: 'Loading the model',
+  },
+  cancel: 'Cancel',
+  retry: 'Try again',
+  load: 'Load now',
+  close: 'Close',
+  /** @param {string} model */
+  aboutModel: (model) => `Model: ${model}`,
+  model: 'Model',
+  settings: 'Settings',
+  theme: { light: 'Light', dark: 'Dark', system: 'As the system' },
+  switchTheme: 'Switch between light and dark',
+
+  working: 'Looking …',
+  waitingForModel: 'This photo is next, as soon as the model is ready.',
+  /** @param {string} label */
+  heatmapOf: (label) => `Heatmap for “${label}”`,
+  cannotShow: 'This file cannot be shown.',
+  modelSees: 'The model sees what is inside the frame',
+  opacity: 'Heatmap',
+  hold: 'Hold to see the photo',
+  colours: 'Colours',
+  colourNames: { inferno: 'Inferno', viridis: 'Viridis', magma: 'Magma', plasma: 'Plasma', cividis: 'Cividis', turbo: 'Turbo', grey: 'Grey' },
+  less: 'little evidence',
+  more: 'most',
+  method: 'Method',
+  layer: 'Layer',
+  occlusion: 'Occlusion (slow)',
+  /** @param {number} done @param {number} all 0 where there are no steps */
+  explaining: (done, all) => (all ? `Explaining · ${done} of ${all}` : 'Explaining …'),
+  /** @param {number} width @param {number} height @param {number} channels */
+  layerSize: (width, height, channels) => `${width} × ${height}, ${channels} channels`,
+  allLayers: 'All of these, averaged',
+  noGradients: 'This model cannot be differentiated here, so heatmaps are made by methods that need no gradient.',
+
+  sure: {
+    high: 'Quite sure',
+    good: 'Probably',
+    torn: 'Torn between two classes',
+    low: 'Perhaps',
+    none: 'Not sure: a guess at best',
+    scores: 'Highest score',
+    labels: 'Above the threshold',
+    nothing: 'Nothing above the threshold',
+  },
+  /** @param {string} p */
+  sureHigh: (p) => `The model gives it ${p}.`,
+  /** @param {string} p @param {string} second @param {string} q */
+  sureTorn: (p, second, q) => `${p}, with “${second}” close behind at ${q}.`,
+  /** @param {string} p @param {string} rest */
+  sureNone: (p, rest) => `It gives this only ${p} and spreads the other ${rest} over many classes. Do not rely on it.`,
+  /** @param {number} n */
+  search: (n) => `Search ${n} classes`,
+  /** @param {number} n */
+  matches: (n) => (n === 0 ? 'No class of this name' : n === 1 ? '1 class' : `${n} classes`),
+  moreClasses: 'Show ten',
+  fewerClasses: 'Show five',
+  showClass: 'Show its heatmap',
+  /** @param {string} label */
+  compareWith: (label) => `Compare with “${label}”`,
+  stopComparing: 'Stop comparing',
+  threshold: 'Threshold',
+  unlisted: 'below the listed',
+
+  where: {
+    /** @param {string} label */
+    title: (label) => `Evidence for “${label}”`,
+    /** @param {string} place @param {string} how @param {string} share */
+    sentence: (place, how, share) => `The evidence lies ${place} and is ${how}: half of it falls on ${share} of the area.`,
+    /** @param {string} label */
+    zero: (label) => `Nothing in this photo speaks for “${label}”. There is no heatmap to draw.`,
+    places: [
+      ['at the top left', 'at the top', 'at the top right'],
+      ['on the left', 'in the middle', 'on the right'],
+      ['at the bottom left', 'at the bottom', 'at the bottom right'],
+    ],
+    concentration: { sharp: 'sharply concentrated', focused: 'concentrated', spread: 'spread out', even: 'almost everywhere' },
+    /** @param {string} a @param {string} b @param {string} share */
+    overlap: (a, b, share) => `“${a}” and “${b}” share ${share} of their evidence`,
+    same: 'The model looks at the same place for both.',
+    partly: 'It looks partly at the same place.',
+    apart: 'It looks at different places.',
+  },
+  noHeatmaps: 'Heatmaps are switched off in the settings.',
+
+  times: {
+    title: 'Time',
+    decode: 'read', preprocess: 'resize', inference: 'classify', heatmap: 'explain', total: 'in all',
+  },
+  milliseconds: 'ms',
+
+  savePicture: 'Save picture',
+  copyPicture: 'Copy picture',
+  saveResult: 'Result (JSON)',
+  saveMap: 'Raw map (NPY)',
+  copied: 'Copied',
+  cannotCopy: 'This browser does not allow copying pictures. Save it instead.',
+
+  sheet: {
+    title: 'Contact sheet',
+    photos,
+    /** @param {number} done @param {number} all */
+    progress: (done, all) => `${done} of ${all} classified`,
+    sort: 'Sort',
+    sorts: { added: 'As added', sure: 'Most sure first', unsure: 'Least sure first', label: 'By class', name: 'By name' },
+    filter: 'Show',
+    all: 'All classes',
+    failedOnly: 'Failed',
+    csv: 'CSV', json: 'JSON',
+    clear: 'Clear',
+    resume: 'Go on',
+    done: '', waiting: 'waiting', working: 'looking', failed: 'failed', cancelled: 'left out',
+  },
+
+  cameraView: { title: 'Camera', take: 'Take photo', live: 'Classify live', stop: 'Stop' },
+  addressView: { title: 'Photo from an address', label: 'Address of a picture', go: 'Fetch it', note: 'Your browser fetches the picture from that site; the site must allow it (CORS).', failed: 'That site does not give the picture to other pages, or there is none. Save the picture and drop it here.' },
+
+  settingsView: {
+    language: 'Language', browser: 'As the browser', theme: 'Appearance',
+    given: 'As this page sets it',
+    preload: 'Load the model', preloadNote: 'Before the first photo, or with it',
+    preloads: { auto: 'When it makes sense', eager: 'At once', lazy: 'With the first photo' },
+    heatmap: 'Heatmaps', heatmapNote: 'Without them the model needs less memory', on: 'On', off: 'Off',
+    memory: 'Memory limit in MB', memoryNote: 'A model that needs more is not loaded',
+    build: 'Build', buildNote: 'Which instructions of the processor are used', builds: { 'auto': 'The quickest that runs', 'simd128': 'SIMD', 'relaxed-simd': 'Relaxed SIMD' },
+  },
+
+  modelView: {
+    name: 'Name', size: 'Size', input: 'Sees', classes: 'Classes', license: 'Licence', source: 'Source', disclaimer: 'Note', address: 'Address',
+    other: 'Address of another model folder', use: 'Use it', models: 'Models of this site',
+    own: 'Your own model', ownNote: 'An ONNX classifier, with labels.txt or model.json if you have them. Drop the files anywhere on the page, or choose them. They stay on this device.',
+    ownChoose: 'Choose files', forget: 'Forget the kept model',
+  },
+  ownModel: {
+    title: 'Your own model', use: 'Check and use', name: 'Name',
+    /** @param {string} file @param {string} size @param {string} input @param {number} classes */
+    about: (file, size, input, classes) => `${file}, ${size}. It takes ${input} and knows ${classes} classes.`,
+    /** @param {string} activation */
+    endsIn: (activation) => `It ends in its own ${activation}.`,
+    noGradients: 'It cannot be differentiated here: heatmaps come from methods that need no gradient.',
+    rest: 'The file does not say the rest: how the model was trained.',
+    /** @param {string} file */
+    reading: (file) => `Reading ${file}`,
+    checking: 'Checking the model',
+    checkingStep: ['Running it as it is', 'Storing it in half the size', 'Comparing the two'],
+    /** @param {string} name */
+    ready: (name) => `“${name}” is checked, packed and in use.`,
+    done: 'Go on', change: 'Change the answers', save: 'Save the model folder',
+    open: 'pictures of any size',
+    pixel: 'Pixel values',
+    pixels: { imagenet: 'ImageNet mean and deviation (torchvision)', half: '−1 to 1 (mean 0.5, deviation 0.5)', unit: '0 to 1', keras: '−1 to 1 (Keras)', caffe: 'Caffe: BGR less the mean', raw: '0 to 255 (the graph scales them)' },
+    resize: 'Size', resizes: { crop: 'Crop the middle', stretch: 'Stretch', fit: 'Fit the whole photo, with borders' },
+    size: 'Width and height in pixels',
+    activation: 'Output', activations: { softmax: 'One class a photo (softmax)', sigmoid: 'Several classes a photo (sigmoid)', none: 'As it is' },
+    labels: 'Labels', labelsHint: 'One a line; empty: numbered',
+    /** @param {number} n @param {number} classes */
+    labelsCount: (n, classes) => (n === classes ? `${n} labels, one a class` : `${n} labels for ${classes} classes`),
+    more: 'More', side: 'Shorter side before the crop, in pixels', filter: 'Resampling',
+    filters: { bilinear: 'Bilinear', bicubic: 'Bicubic', lanczos: 'Lanczos', box: 'Box', nearest: 'Nearest' },
+    layer: 'Heatmaps at', lastLayer: 'The last map', precision: 'Weights', precisions: { '': 'FP16 where nothing changes', fp16: 'FP16: half the size', fp32: 'FP32: as they are' },
+    disclaimer: 'Note beside every result',
+    keep: 'Keep it on this device for the next visit',
+  },
+
+  packed: {
+    weights: 'Weights', agreement: 'Agreement', memory: 'Memory', heatmaps: 'Heatmaps', noGradients: 'No gradient', start: 'Start', assumed: 'Assumed',
+    /** @param {string} kept @param {string} precision @param {string} given */
+    weightsText: (kept, precision, given) => `${kept} in ${precision}, from ${given}`,
+    /** @param {string} difference @param {boolean} same */
+    agreementText: (difference, same) => `Probabilities differ by ${difference} at most from the file that was given; the first class is ${same ? 'the same' : 'ANOTHER'}.`,
+    /** @param {string} difference */
+    refusedText: (difference) => `In FP16 a probability would differ by ${difference}, so FP32 was kept.`,
+    /** @param {string} bytes */
+    memoryText: (bytes) => `about ${bytes} while it loads`,
+    /** @param {boolean} planned @returns {string} */
+    startText: (planned) => (planned ? 'prepared: nothing is left to do at load' : 'prepared anew at every load'),
+    guesses: {
+      activation: 'One class a photo (softmax).', channels: 'Three colours.', colours: 'Colours in the order red, green, blue.',
+      pixels: 'Pixel values as ImageNet’s networks want them.', resize: 'The middle of the photo is cut out.', size: '224 × 224 pixels.',
+    },
+  },
+
+  footer: 'Nothing is uploaded: the model runs in this page.',
+  licences: 'Licences',
+
+  errors: {
+    /** @type {Record<string, [string, string]>} */
+    known: {
+      'network': ['The connection failed.', 'Check that you are online, then try again.'],
+      'http-status': ['The server did not give the file.', 'Check the address of the model, or try again later.'],
+      'not-a-model': ['This file is no ONNX model.', 'Check what the server sends: a web page or a Git LFS pointer may stand in its place.'],
+      'truncated': ['The file ended too early.', 'Try again: the next download starts afresh.'],
+      'integrity': ['The model is not the one that its description names.', 'Try again; if it stays so, the model folder was changed in part only.'],
+      'external-data': ['This model keeps its weights in another file.', 'Save it as one file (ONNX without external data) and add it again.'],
+      'unsupported-operator': ['This model uses an operation that is not supported.', 'Look at the details, and export the model with simpler operations.'],
+      'unsupported-model': ['This model cannot be used here.', 'A classifier with one image as input is needed. The details say what is different.'],
+      'bad-manifest': ['The description of the model (model.json) is not right.', 'The details name the field to correct.'],
+      'over-memory-limit': ['The model needs more memory than is allowed.', 'Raise the memory limit in the settings, or switch heatmaps off.'],
+      'out-of-memory': ['The device ran out of memory.', 'Close other tabs, or use a smaller photo, then try again.'],
+      'image-format': ['This is not a picture that can be read.', 'Use a JPEG, PNG, WebP, GIF or BMP file.'],
+      'image-corrupt': ['The picture is damaged.', 'It may have been cut short on its way here. Try another copy.'],
+      'image-too-large': ['The picture is too large.', 'Make it smaller first: 64 megapixels can be read.'],
+      'bad-option': ['That cannot be done with this photo.', 'The details say why.'],
+      'cancelled': ['Stopped.', 'Try again when you like.'],
+      'disposed': ['The model was put away.', 'Load it again.'],
+      'worker-crashed': ['The classifier stopped unexpectedly.', 'Try again: it starts afresh, without another download.'],
+    },
+    /** @type {Record<string, [string, string]>} */
+    page: {
+      'no-classifier': ['This model cannot be used here.', 'An ONNX classifier with one picture as input and one list of scores as output is needed.'],
+      'no-labels': ['The names of the classes are missing.', 'Add labels.txt, one label a line, and choose both files together.'],
+      'bad-model-json': ['This model.json cannot be read.', 'The details say where it goes wrong.'],
+      'no-camera': ['No camera can be used here.', 'Allow it in the browser’s address bar, or choose a photo instead.'],
+      'no-clipboard': ['The clipboard cannot be read.', 'Allow it, or press Ctrl+V (⌘V) on this page.'],
+      'nothing-to-paste': ['There is no picture on the clipboard.', 'Copy one and paste again.'],
+    },
+    /** @type {[string, string]} */
+    unknown: ['Something went wrong.', 'Try again. If it stays so, the details help to find out why.'],
+    details: 'Details',
+    dismiss: 'Dismiss',
+  },
+};
+
+/** @typedef {typeof words} Words */

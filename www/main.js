@@ -1,0 +1,295 @@
+// the page: owns all state, tells the views, and is told by them
+import { keepForOffline, takeShared } from './offline.js';
+import { addition } from './page/adding.js';
+import { csv, download, json, named, npy, record } from './page/download.js';
+import { layersOf } from './page/explain.js';
+import { languages, otherThan, wordsFor } from './page/language.js';
+import { numbers as numbersFor } from './page/numbers.js';
+import { lightbox } from './page/lightbox.js';
+import { addressOf, folder, forgetKept, keep, kept } from './page/ownmodel.js';
+import { copyPicture, pictureOf } from './page/picture.js';
+import { saying } from './page/saying.js';
+import { session } from './page/session.js';
+import { keepSettings, readSettings } from './page/settings.js';
+import { blank } from './page/state.js';
+import { fetchPhoto, readClipboard, sorted, watchDropsAndPastes } from './page/sources.js';
+import { sureness } from './page/verdict.js';
+import { addressView } from './views/address.js';
+import { alertView } from './views/alert.js';
+import { answerView } from './views/answer.js';
+import { cameraView } from './views/camera.js';
+import { controlsView } from './views/controls.js';
+import { element } from './views/element.js';
+import { healthView } from './views/health.js';
+import { intakeView } from './views/intake.js';
+import { modelView } from './views/model.js';
+import { ownModelView } from './views/ownmodel.js';
+import { settingsView } from './views/settings.js';
+import { sheetView } from './views/sheet.js';
+import { stageView } from './views/stage.js';
+import { statusView } from './views/status.js';
+import { toolsView } from './views/tools.js';
+
+/** @typedef {import('./page/photos.js').Photo} Photo */
+
+const query = new URLSearchParams(location.search);
+const SAMPLES = /** @type {const} */ (['chelsea', 'coffee', 'rocket', 'astronaut']).map((name) => ({ name, url: new URL(`./samples/${name}.jpg`, import.meta.url).href }));
+/** Models that this site holds; `whylens dist` names them on the script tag. */
+const MODELS = document.querySelector('script[data-models]')?.getAttribute('data-models')?.split(' ') ?? ['models/efficientnet-lite0/'];
+const settings = readSettings();
+let words = wordsFor(settings.language);
+let numbers = numbersFor(words.code);
+
+const state = blank(query.get('model') ?? MODELS[0] ?? '');
+
+/** @type {Awaited<ReturnType<typeof mount>>} */
+let views;
+
+const desk = session((loading) => {
+  change({ loading });
+  if (loading.phase === 'failed') trouble(loading.error, null, openModel);
+  if (loading.phase === 'ready') void tellFacts();
+});
+
+const box = lightbox({
+  state, change, desk, settings, trouble, dismiss, openModel: () => void openModel(),
+  onAnswer: ({ name, result }) => {
+    const best = result?.predictions[0];
+    at('spoken').textContent = [name, best?.label, numbers.percent(best?.probability ?? 0)].join(', ');
+  },
+});
+
+function openModel() {
+  dismiss();
+  return desk.open(state.model, settings).then(box.work);
+}
+
+/** @param {string} model */
+function useModel(model) {
+  box.lookAnew();
+  change({ model });
+  return openModel();
+}
+
+/** @param {import('./page/ownmodel.js').OwnModel} model */
+function own(model) {
+  return { ...addressOf(model), name: model.manifest.name, model };
+}
+
+const adding = addition({
+  onChange: (adding) => change({ adding }),
+  memoryLimit: () => settings.memoryLimit ?? undefined,
+  onTrouble: (error, about) => trouble(error, about, null),
+  async onModel(model, keeping) {
+    if (keeping) await keep(model).catch((error) => trouble(error, model.manifest.name, null));
+    const before = state.own;
+    change({ own: own(model), kept: state.kept || keeping });
+    await useModel(state.own?.url ?? '');
+    before?.forget();
+  },
+});
+
+/** @param {File[]} files */
+function addFiles(files) {
+  const { photos, model } = sorted(files);
+  if (model.length) void adding.start(model);
+  box.addFiles(photos);
+}
+
+async function tellFacts() {
+  const { memory, build } = await desk.health(false);
+  change({ facts: [memory ? numbers.bytes(memory.wasm) : '', build ?? ''].filter(Boolean) });
+  if (query.get('health') === 'verbose') change({ report: await desk.health(true) });
+}
+
+/** @param {() => Promise<File[]>} get @param {string | null} about */
+async function addFrom(get, about) {
+  try {
+    addFiles(await get());
+  } catch (error) {
+    trouble(error, about, null);
+  }
+}
+
+/** @param {unknown} error @param {string | null} about @param {(() => void) | null} retry */
+function trouble(error, about, retry) {
+  change({ trouble: { error, about, retry } });
+}
+
+function dismiss() {
+  if (state.trouble.error) trouble(null, null, null);
+}
+
+/** @param {Partial<import('./page/settings.js').Settings>} choice */
+function choose(choice) {
+  Object.assign(settings, choice);
+  keepSettings(settings);
+  change();
+}
+
+function drawPicture() {
+  if (!state.shown || !desk.info) throw new Error('there is nothing to draw');
+  return pictureOf(state.shown, { ...state, opacity: settings.opacity }, desk.info, words, numbers);
+}
+
+/** @param {(photo: Photo) => Promise<void> | void} act */
+function withShown(act) {
+  return () => {
+    if (state.shown?.result) void Promise.resolve(act(state.shown)).catch((error) => trouble(error, state.shown?.name ?? null, null));
+  };
+}
+
+/** @param {Partial<import('./page/state.js').State>} [news] */
+function change(news = {}) {
+  Object.assign(state, news);
+  drawing ||= requestAnimationFrame(() => {
+    drawing = 0;
+    draw();
+  });
+}
+let drawing = 0;
+
+function draw() {
+  const { loading, photos, shown, explanations, chosen, threshold } = state;
+  const { result = null } = shown ?? {};
+  const info = desk.info;
+  document.documentElement.lang = words.code;
+  document.body.dataset.letGo = words.letGo;
+  document.documentElement.dataset.theme = settings.theme ?? 'system';
+  document.body.dataset.state = !shown ? 'empty' : result ? 'result' : 'waiting';
+  views.status.update({ loading, facts: state.facts });
+  const own = state.own?.url === state.model ? state.own.model : null;
+  views.tools.update({ name: info?.name ?? own?.manifest.name ?? null });
+  views.alert.update(state.trouble);
+  views.health.update(state);
+  views.settings.update(settings);
+  views.model.update({ info, url: state.model, models: [...MODELS.map((url) => ({ url, name: url.split('/').filter(Boolean).at(-1) ?? url })), ...(state.own ? [state.own] : [])], kept: state.kept, own });
+  views.ownModel.update(state.adding);
+  views.camera.update({ on: !!shown?.camera, live: state.live });
+  at('photo').hidden = !shown;
+  at('controls').hidden = !explanations.length;
+  at('answer').hidden = !result;
+  at('sheet').hidden = photos.length < 2;
+  if (photos.length > 1) views.sheet.update({ photos, shown });
+  if (!shown) return;
+  const waiting = !result && shown.file && shown.status !== 'failed' && shown.status !== 'cancelled';
+  const busy = waiting ? (loading.phase === 'ready' ? words.working : words.waitingForModel) : state.explaining ? words.explaining(state.explaining.loaded, state.explaining.total) : null;
+  views.stage.update({
+    url: shown.url, video: shown.camera?.video ?? null, name: shown.name, image: result?.image ?? null, region: explanations[0]?.heatmap.region ?? null,
+    panes: explanations.map(({ heatmap, overlay }) => ({ label: heatmap.label, zero: !(heatmap.max > 0), overlay })),
+    opacity: settings.opacity, bare: state.bare, busy, steps: waiting ? null : state.explaining,
+  });
+  if (!result || !info) return;
+  views.answer.update({
+    predictions: result.predictions, labels: info.labels, activation: info.activation, threshold,
+    sure: sureness(result.predictions, info.activation, threshold), disclaimer: info.disclaimer,
+    chosen, where: saying(explanations, result.image, words, numbers), timing: result.timing, live: !!shown.camera, heatmaps: info.methods.length > 0,
+  });
+  const heatmap = explanations[0]?.heatmap;
+  if (!heatmap) return;
+  views.controls.update({
+    opacity: settings.opacity, colormap: settings.colormap, legend: state.legend, methods: info.methods, layers: layersOf(info),
+    method: state.method ?? heatmap.method, chosen: state.layers.length ? state.layers : heatmap.layer.split(' + '),
+  });
+}
+
+/** @param {string} id */
+function at(id) {
+  const found = document.getElementById(id);
+  if (!found) throw new Error(`no element #${id}`);
+  return found;
+}
+
+/** @param {string | null} language */
+function speak(language) {
+  choose({ language });
+  words = wordsFor(language);
+  numbers = numbersFor(words.code);
+  void mount().then((made) => {
+    views = made;
+    change();
+  });
+}
+
+/** Lets the browser answer between two pieces of work, which together might take it longer than 50 ms. */
+function pause() {
+  return new Promise((resolve) => setTimeout(resolve));
+}
+
+/** Builds every view in the chosen language. */
+async function mount() {
+  await pause();
+  const other = otherThan(words);
+  const dark = () => (settings.theme ? settings.theme === 'dark' : matchMedia('(prefers-color-scheme: dark)').matches);
+  const frame = {
+    status: statusView({ words, numbers, onCancel: desk.cancel, onLoad: () => (state.loading.phase === 'idle' ? void desk.start() : openModel()) }),
+    tools: toolsView({
+      words, other, onModel: () => views.model.open(), onSettings: () => views.settings.open(),
+      onLanguage: () => speak(other.code), onTheme: () => choose({ theme: dark() ? 'light' : 'dark' }),
+    }),
+    intake: intakeView({
+      words, samples: SAMPLES, onFiles: addFiles, onCamera: () => void box.startCamera(words.camera), onAddress: () => views.address.open(), onPaste: () => void addFrom(readClipboard, null),
+      onSample: ({ url, name }) => void addFrom(async () => [await fetchPhoto(url)], words.sampleNames[name]),
+    }),
+    alert: alertView({ words, onDismiss: dismiss }),
+    health: healthView(),
+  };
+  await pause();
+  const results = {
+    stage: stageView({ words, onCancel: box.cancelExplaining, onBroken: (url) => void box.develop(url) }),
+    camera: cameraView({
+      words, onTake: () => void box.takePhoto(words.camera), onStop: () => box.show(state.photos[0] ?? null),
+      onLive: (on) => (on && state.shown ? void box.watch(state.shown) : change({ live: false })),
+    }),
+    controls: controlsView({
+      words, onOpacity: (opacity) => choose({ opacity }), onHold: (bare) => change({ bare }),
+      onColormap: (colormap) => { choose({ colormap }); void box.explainChosen(); },
+      onMethod: (method) => void box.explainChosen({ method }),
+      onLayers: (layers) => void box.explainChosen({ layers }),
+    }),
+    answer: answerView({
+      words, numbers, onThreshold: (threshold) => change({ threshold }),
+      onClass: (index) => void box.explainChosen({ pinned: true, chosen: [index, ...state.chosen.slice(1).filter((second) => second !== index)] }),
+      onCompare: (index) => void box.explainChosen({ pinned: true, chosen: [...state.chosen.slice(0, 1), ...(index === null ? [] : [index])] }),
+      actions: {
+        onPicture: withShown(async (photo) => download(await drawPicture(), named(photo, 'whylens.png'))),
+        onCopy: () => copyPicture(drawPicture()),
+        onResult: withShown((photo) => download(json(record(photo, state.explanations.map(({ heatmap }) => heatmap))), named(photo, 'whylens.json'))),
+        onMap: withShown((photo) => state.explanations.forEach(({ heatmap }) => download(npy(heatmap), named(photo, `${heatmap.label.replace(/\W+/g, '-')}.npy`)))),
+      },
+    }),
+    sheet: sheetView({
+      words, numbers, onShow: box.show, onCancel: box.cancelBatch, onClear: box.clear,
+      onResume: () => box.again(state.photos.filter(({ status }) => status === 'cancelled')),
+      onCsv: (photos) => download(csv(photos), 'whylens.csv'), onJson: (photos) => download(json(photos.map((photo) => record(photo))), 'whylens.json'),
+    }),
+  };
+  await pause();
+  const dialogs = {
+    address: addressView({ words, onAddress: async (address) => addFiles([await fetchPhoto(address)]) }),
+    settings: settingsView({
+      words, languages, onReload: (choice) => { choose(choice); void openModel(); },
+      onChoice: (choice) => (choice.language === undefined ? choose(choice) : speak(choice.language)),
+    }),
+    model: modelView({ words, numbers, onModel: (url) => void useModel(url), onFiles: (files) => void adding.start(files), onForget: () => void forgetKept().then(() => change({ kept: false })) }),
+    ownModel: ownModelView({
+      words, numbers, onAnswers: (answers, keeping) => void adding.answer(answers, keeping), onBack: adding.back, onClose: adding.close,
+      onSave: () => state.adding?.own && folder(state.adding.own).forEach(([name, file]) => download(file, name)),
+    }),
+  };
+  await pause();
+  const made = { ...frame, ...results, ...dialogs };
+  const { address, alert, answer, camera, controls, intake, model, ownModel, settings: choices, sheet, stage, status, tools } = made;
+  const places = { status: [status], tools: [tools], intake: [intake], alert: [alert], photo: [stage, camera], controls: [controls], answer: [answer], sheet: [sheet], dialogs: [address, choices, model, ownModel] };
+  for (const [id, inside] of Object.entries(places)) at(id).replaceChildren(...inside.map(({ root }) => root));
+  const licences = element('a', { className: 'link', href: new URL('./licenses.txt', import.meta.url).href }, words.licences);
+  at('footer').replaceChildren(words.footer, ' ', licences, made.health.root);
+  for (const skip of document.querySelectorAll('[data-words="skip"]')) skip.textContent = words.skip;
+  return made;
+}
+
+views = await mount();
+watchDropsAndPastes({ files: addFiles, over: (over) => document.body.toggleAttribute('data-over', over) });
+void keepForOffline(openModel());
+void addFrom(takeShared, null);
+void kept().then((model) => model && change({ own: own(model), kept: true }));

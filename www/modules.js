@@ -1,0 +1,238 @@
+// model → the WebAssembly module that runs it. The only script that knows pkg/.
+//
+// In a worker there are two modules at most: the first runs models that have a plan; the whole one, fetched
+// only when it comes to that, also runs those that have none, and packs.
+
+import { WHOLE, build, features } from './features.js';
+import * as files from './files.js';
+
+/** @typedef {import('./protocol.js').ErrorCode} ErrorCode */
+/** @typedef {import('./protocol.js').Module} Module */
+/** @typedef {import('./protocol.js').WireLoadOptions} LoadOptions */
+
+/** @type {Map<string, Promise<Module>>} by folder */
+const starting = new Map();
+/** @type {Set<Module>} */
+const started = new Set();
+/** @type {Map<string, { module: Module, options: LoadOptions }>} by the address of the model */
+const homes = new Map();
+let failed = 0;
+
+/** The module that this browser runs models with a plan in. */
+export function first() {
+  return running(build(features(), new URL(location.href).searchParams.get('build')));
+}
+
+/** The module that can do everything. */
+export function whole() {
+  return running(features()[WHOLE.needs] ? WHOLE : undefined);
+}
+
+/**
+ * @param {{ folder: string } | undefined} chosen
+ */
+async function running(chosen) {
+  if (!chosen) throw coded('unsupported-model', 'this browser cannot run WebAssembly with SIMD; update it');
+  return start(chosen.folder);
+}
+
+/**
+ * The module that a model is in.
+ * @param {string} url
+ */
+export async function home(url) {
+  return homes.get(url)?.module ?? first();
+}
+
+/**
+ * Loads a model into the first module, or else, if it has no plan, into the whole one.
+ * @param {string} url
+ * @param {LoadOptions} options
+ * @param {Parameters<Module['load']>[2]} progress
+ * @param {AbortSignal} signal
+ */
+export async function load(url, options, progress, signal) {
+  const into = async (/** @type {Module} */ module, /** @type {string | undefined} */ manifest) => {
+    homes.set(url, { module, options });
+    return module.load(url, { ...options, memoryElsewhere: elsewhere(module), manifest }, progress, signal);
+  };
+  let manifest;
+  try {
+    return await into(await home(url), undefined);
+  } catch (error) {
+    if (!isUnplanned(error)) throw error;
+    ({ manifest } = error);
+  }
+  const module = await whole();
+  if (!homes.has(url)) throw coded('disposed', `${url} was disposed of while it was loaded`);
+  return into(module, manifest);
+}
+
+/**
+ * The module that a model is in, once heatmaps of these layers can be made there: those that are not in
+ * the plan take the whole module, and with it the model and its last photo move there.
+ * @param {string} url
+ * @param {string[]} layers
+ */
+export async function explaining(url, layers) {
+  const module = await home(url);
+  if (layers.length === 0) return module;
+  try {
+    await module.prepareLayers(url, layers);
+    return module;
+  } catch (error) {
+    if (!isUnplanned(error)) throw error;
+  }
+  const target = await whole();
+  await move(url, module, target);
+  await target.prepareLayers(url, layers);
+  return target;
+}
+
+/**
+ * @param {string} url
+ * @param {Module} from
+ * @param {Module} to
+ */
+async function move(url, from, to) {
+  const { options } = homes.get(url) ?? {};
+  const report = from.report(url);
+  if (!options || !report) throw coded('disposed', `${url} was disposed of; load it again`);
+  const { log: { requests }, parsed, optimised } = report;
+  const earlier = { requests, parsed, optimised };
+  await to.load(url, { ...options, memoryElsewhere: elsewhere(to), earlier }, () => {}, new AbortController().signal);
+  const snapshot = from.snapshot(url);
+  if (snapshot) {
+    const { values, ...shape } = snapshot;
+    to.restore(url, values, shape);
+  }
+  from.dispose(url);
+  homes.set(url, { module: to, options });
+}
+
+/**
+ * @param {string} url
+ */
+export async function dispose(url) {
+  const module = await home(url);
+  homes.delete(url);
+  module.dispose(url);
+}
+
+/** What all modules take up; none before there is one. */
+export function memory() {
+  if (started.size === 0) return null;
+  const sums = { wasm: 0, live: 0, peak: 0 };
+  for (const module of started) {
+    const [wasm = 0, live = 0, peak = 0] = module.memoryUse();
+    sums.wasm += wasm;
+    sums.live += live;
+    sums.peak += peak;
+  }
+  return sums;
+}
+
+/** Bytes that could not be had. */
+export function refused() {
+  let bytes = 0;
+  for (const module of started) bytes += module.memoryUse()[3] ?? 0;
+  return bytes;
+}
+
+/**
+ * @param {Module} module
+ */
+function elsewhere(module) {
+  let bytes = 0;
+  for (const other of started) if (other !== module) bytes += other.memoryUse()[0] ?? 0;
+  return bytes;
+}
+
+/**
+ * @param {unknown} error
+ * @returns {error is { manifest?: string }}
+ */
+function isUnplanned(error) {
+  return /** @type {{ code?: unknown } | undefined} */ (error)?.code === 'unplanned';
+}
+
+/**
+ * A module, instantiated once: its own `init` does not protect itself.
+ * @param {string} folder
+ */
+function start(folder) {
+  const before = starting.get(folder);
+  if (before) return before;
+  const module = instantiate(folder).catch((error) => {
+    starting.delete(folder);
+    throw error;
+  });
+  starting.set(folder, module);
+  return module;
+}
+
+/**
+ * @param {string} folder
+ */
+async function instantiate(folder) {
+  const script = files.script(folder);
+  /** @type {Promise<Module>} */
+  const glue = import(failed ? `${script}?try=${failed}` : script.href).catch((error) => {
+    // Browsers remember a script that failed to load: it has to be asked for by another name.
+    failed += 1;
+    throw coded('network', `${script} cannot be loaded: ${error.message}`);
+  });
+  const [module, file] = await Promise.all([glue, wasm(folder)]);
+  await module.default({ module_or_path: file }).catch((error) => {
+    if (!(error instanceof WebAssembly.CompileError)) throw error;
+    throw coded('integrity', `${file.url} is damaged; upload it again: ${error.message}`);
+  });
+  started.add(module);
+  return module;
+}
+
+/**
+ * The module's file: from the cache where the build says which version it is, so that a second visit
+ * asks for nothing.
+ * @param {string} folder
+ * @returns {Promise<Response>}
+ */
+async function wasm(folder) {
+  const url = files.wasm(folder);
+  const sha256 = await files.sha256(folder);
+  const cache = sha256 === null ? null : await globalThis.caches?.open('whylens').catch(() => null);
+  const key = new URL(`?whylens-sha256=${sha256}`, url);
+  const cached = await cache?.match(key).catch(() => null);
+  if (cached) return cached;
+  const response = await fetch(url).catch((error) => {
+    throw coded('network', `${url} cannot be reached: ${error.message}`);
+  });
+  if (!response.ok) throw coded('http-status', `${url} answered with status ${response.status}; check that www/${folder} was uploaded`);
+  if (cache && sha256 !== null) keep(cache, key, response.clone(), sha256).catch(() => {});
+  return response;
+}
+
+/**
+ * Keeps a file in the cache if it is the right one, and forgets its other versions.
+ * @param {Cache} cache
+ * @param {URL} key
+ * @param {Response} response
+ * @param {string} sha256
+ */
+async function keep(cache, key, response, sha256) {
+  const bytes = await response.arrayBuffer();
+  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
+  if (Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('') !== sha256) return;
+  await cache.put(key, new Response(bytes, { headers: { 'content-type': 'application/wasm' } }));
+  for (const { url } of await cache.keys()) {
+    if (url !== key.href && url.startsWith(`${key.origin}${key.pathname}?whylens-sha256=`)) await cache.delete(url);
+  }
+}
+
+/**
+ * @param {ErrorCode} code
+ * @param {string} message
+ */
+export function coded(code, message) {
+  return Object.assign(new Error(message), { code });
+}

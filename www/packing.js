@@ -1,0 +1,39 @@
+// ONNX file → what it is; its model folder. In a worker of its own, whose memory is given back.
+
+import { Connection } from './connection.js';
+import { WhylensError, badOption, cancelled } from './errors.js';
+
+/** @typedef {import('./protocol.js').Call} Call */
+/** @typedef {import('./protocol.js').PackingOptions} PackingOptions */
+/** @typedef {Blob | ArrayBuffer | Uint8Array<ArrayBufferLike>} ModelFile */
+
+/**
+ * @param {ModelFile} model
+ * @returns {Blob | ArrayBuffer}
+ */
+export function fileOf(model) {
+  if (model instanceof Blob) return model;
+  if (model instanceof ArrayBuffer) return model.slice(0);
+  if (model instanceof Uint8Array) return new Uint8Array(model).buffer;
+  throw badOption(`the model is ${String(model)}, expected a Blob, an ArrayBuffer or a Uint8Array`);
+}
+
+/**
+ * Runs one call in a new worker. Giving up ends the worker at once.
+ * @param {Extract<Call, { type: 'inspect' | 'pack' }>} call
+ * @param {URL} script of the worker
+ * @param {Pick<PackingOptions, 'onProgress' | 'signal'>} options
+ * @returns {Promise<any>}
+ */
+export async function inWorker(call, script, { onProgress, signal }) {
+  if (signal?.aborted) throw cancelled(signal);
+  const connection = new Connection(script, () => {});
+  const stop = () => connection.close(cancelled(/** @type {AbortSignal} */ (signal)));
+  signal?.addEventListener('abort', stop, { once: true });
+  try {
+    return await connection.call(call, { onProgress });
+  } finally {
+    signal?.removeEventListener('abort', stop);
+    connection.close(new WhylensError('worker-crashed', 'the worker has done its work'));
+  }
+}

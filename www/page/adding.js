@@ -1,0 +1,118 @@
+// files of the reader → their model in use: looked into, described in a form, checked and packed
+import { inspectModel, packModel } from '../whylens.js';
+import { describe, labelFiles, labelled, likely, partsOf } from './ownmodel.js';
+import { PageError } from './trouble.js';
+
+/** @typedef {import('./ownmodel.js').Answers} Answers */
+/** @typedef {import('./ownmodel.js').OwnModel} OwnModel */
+/**
+ * A model that is being added.
+ * @typedef {object} Adding
+ * @property {'reading' | 'form' | 'checking' | 'report'} stage
+ * @property {import('./ownmodel.js').Parts} parts
+ * @property {import('../protocol.js').Inspection | null} seen
+ * @property {Answers | null} likely the answers that the form shows first
+ * @property {{loaded: number, total: number} | null} steps
+ * @property {unknown} failure of the last check
+ * @property {OwnModel | null} own
+ */
+
+/**
+ * @param {object} page
+ * @param {(adding: Adding | null) => void} page.onChange
+ * @param {() => number | undefined} page.memoryLimit
+ * @param {(error: unknown, about: string | null) => void} page.onTrouble
+ * @param {(own: OwnModel, keeping: boolean) => Promise<void>} page.onModel it is ready to be used
+ */
+export function addition({ onChange, memoryLimit, onTrouble, onModel }) {
+  let abort = new AbortController();
+  /** @type {Adding | null} */
+  let now = null;
+
+  /** @param {Partial<Adding>} news */
+  const tell = (news) => {
+    if (now) onChange((now = { ...now, ...news }));
+  };
+
+  function close() {
+    abort.abort();
+    onChange((now = null));
+  }
+
+  /** @param {File[]} files an ONNX file and what came with it */
+  async function start(files) {
+    abort.abort();
+    abort = new AbortController();
+    const { signal } = abort;
+    const parts = partsOf(files);
+    try {
+      if (!parts) throw new PageError('no-classifier', 'there is no .onnx file among these');
+      now = { stage: 'reading', parts, seen: null, likely: null, steps: null, failure: null, own: null };
+      onChange(now);
+      if (parts.manifest) {
+        await given(parts, parts.manifest, signal);
+        return close();
+      }
+      const seen = await inspectModel(parts.onnx, { beside: parts.beside, memoryLimit: memoryLimit(), signal });
+      const answers = await likely(parts, seen);
+      if (!signal.aborted) tell({ stage: 'form', seen, likely: answers });
+    } catch (error) {
+      if (signal.aborted) return;
+      close();
+      onTrouble(error, parts?.onnx.name ?? null);
+    }
+  }
+
+  /** A model whose `model.json` came with it. @param {import('./ownmodel.js').Parts} parts @param {File} file @param {AbortSignal} signal */
+  async function given(parts, file, signal) {
+    const description = await file.text().then(JSON.parse).catch((cause) => {
+      throw new PageError('bad-model-json', cause);
+    });
+    const labels = labelFiles(description ?? {}, parts.labels);
+    const [first] = Object.values(labels);
+    if (!first) throw new PageError('no-labels', 'add labels.txt to model.json and the ONNX file');
+    await pack(parts, await first.text(), { format: 1, ...description }, labels, false, signal);
+  }
+
+  /** @param {Answers} answers @param {boolean} keeping */
+  async function answer(answers, keeping) {
+    if (!now?.seen) return;
+    const { parts, seen } = now;
+    abort = new AbortController();
+    const { signal } = abort;
+    try {
+      const text = labelled(answers.labels, seen.classes);
+      await pack(parts, text, describe(answers, seen, parts.onnx.name), { en: new Blob([text]) }, keeping, signal);
+    } catch (error) {
+      if (!signal.aborted) tell({ stage: 'form', failure: error });
+    }
+  }
+
+  /**
+   * @param {import('./ownmodel.js').Parts} parts
+   * @param {string} text labels, one a line
+   * @param {import('../protocol.js').PackOptions | import('../protocol.js').Manifest} description
+   * @param {Record<string, Blob>} labels
+   * @param {boolean} keeping
+   * @param {AbortSignal} signal
+   */
+  async function pack({ onnx, beside }, text, description, labels, keeping, signal) {
+    tell({ stage: 'checking', steps: null, failure: null });
+    const packed = await packModel(onnx, text, description, {
+      beside, memoryLimit: memoryLimit(), signal, onProgress: ({ loaded, total }) => signal.aborted || tell({ steps: { loaded, total } }),
+    });
+    const { manifest, weights, report } = packed;
+    const own = { onnx: new Blob([weights]), manifest, labels, report };
+    tell({ stage: 'report', own });
+    await onModel(own, keeping);
+  }
+
+  return {
+    start, answer, close,
+    /** Shows the form again, as it was. */
+    back: () => {
+      abort.abort();
+      tell({ stage: 'form', failure: null });
+    },
+  };
+}

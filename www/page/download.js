@@ -1,0 +1,83 @@
+// result → files to keep: picture, raw map, JSON, CSV
+/** @typedef {import('../protocol.js').Heatmap} Heatmap */
+/** @typedef {import('./photos.js').Photo} Photo */
+
+/** Predictions written per photo. */
+const WRITTEN = 10;
+/** Predictions per line of a table. */
+const COLUMNS = 5;
+
+/** @param {Blob} blob @param {string} name */
+export function download(blob, name) {
+  const link = document.createElement('a');
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  // Some browsers read the address only after the click has been handled.
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
+/** @param {Photo} photo @param {string} ending what the name ends in */
+export function named({ name }, ending) {
+  return `${name.replace(/\.[^.]*$/, '') || 'photo'}-${ending}`;
+}
+
+/**
+ * The fields of `whylens classify --json`.
+ * @param {Photo} photo
+ * @param {Heatmap[]} [heatmaps] those shown instead of the result's own; a second one is `compared`
+ */
+export function record({ name, result, error }, heatmaps) {
+  if (!result) return { file: name, error: failure(error) };
+  const [heatmap, compared] = (heatmaps ?? (result.heatmap ? [result.heatmap] : [])).map((map) => ({ ...map, values: [...map.values] }));
+  const { image, predictions, timing, model } = result;
+  return { file: name, image, predictions: predictions.slice(0, WRITTEN), ...(heatmap && { heatmap }), ...(compared && { compared }), timing, model };
+}
+
+/** @param {unknown} content */
+export function json(content) {
+  return new Blob([JSON.stringify(content, null, 2), '\n'], { type: 'application/json' });
+}
+
+/** One line a photo. @param {Photo[]} photos */
+export function csv(photos) {
+  const ranks = Array.from({ length: COLUMNS }, (_, at) => at + 1);
+  const head = ['file', 'width', 'height', ...ranks.flatMap((rank) => [`label_${rank}`, `probability_${rank}`, `score_${rank}`]), 'error'];
+  const lines = photos.map(({ name, result, error }) => [
+    name, result?.image.width, result?.image.height,
+    ...ranks.flatMap((_, at) => {
+      const prediction = result?.predictions[at];
+      return [prediction?.label, prediction?.probability, prediction?.score];
+    }),
+    result ? '' : failure(error),
+  ]);
+  const text = [head, ...lines].map((cells) => cells.map(cell).join(',')).join('\r\n');
+  return new Blob(['\ufeff', text, '\r\n'], { type: 'text/csv' });
+}
+
+/** NumPy's format 1.0: `float32`, height × width. @param {Heatmap} heatmap */
+export function npy({ values, width, height }) {
+  const text = `{'descr': '<f4', 'fortran_order': False, 'shape': (${height}, ${width}), }`;
+  // The specification wants the data to begin at a multiple of 64 bytes, after a line feed.
+  const header = text.padEnd(Math.ceil((text.length + 11) / 64) * 64 - 11) + '\n';
+  const data = new DataView(new ArrayBuffer(10 + header.length + values.length * 4));
+  [0x93, ...'NUMPY'].forEach((byte, at) => data.setUint8(at, typeof byte === 'string' ? byte.charCodeAt(0) : byte));
+  data.setUint8(6, 1);
+  data.setUint16(8, header.length, true);
+  [...header].forEach((letter, at) => data.setUint8(10 + at, letter.charCodeAt(0)));
+  values.forEach((value, at) => data.setFloat32(10 + header.length + at * 4, value, true));
+  return new Blob([data.buffer], { type: 'application/octet-stream' });
+}
+
+/** @param {unknown} error */
+function failure(error) {
+  const { code, message } = /** @type {{code?: string, message?: string}} */ (error ?? {});
+  return code ?? message ?? '';
+}
+
+/** A spreadsheet would run a text that begins like a formula. @param {unknown} value */
+function cell(value) {
+  if (typeof value !== 'string') return String(value ?? '');
+  const text = /^[=+\-@\t\r]/.test(value) ? `'${value}` : value;
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}

@@ -1,0 +1,197 @@
+// what the reader does with photos → changes of the state
+import { openCamera } from './camera.js';
+import { darkroom, forget, live, photo as newPhoto } from './photos.js';
+
+/** @typedef {import('./photos.js').Photo} Photo */
+/** @typedef {import('./state.js').State} State */
+
+/** @param {unknown} error */
+const codeOf = (error) => String(/** @type {{code?: string} | null} */ (error)?.code);
+
+/** Predictions kept of the shown photo and of the others. */
+const KEPT = { shown: 1000, others: 10 };
+
+/**
+ * @param {object} page
+ * @param {Readonly<State>} page.state
+ * @param {(news?: Partial<State>) => void} page.change
+ * @param {ReturnType<typeof import('./session.js').session>} page.desk
+ * @param {import('./settings.js').Settings} page.settings
+ * @param {(error: unknown, about: string | null, retry: (() => void) | null) => void} page.trouble
+ * @param {() => void} page.dismiss
+ * @param {() => void} page.openModel
+ * @param {(photo: Photo) => void} page.onAnswer a result is shown
+ */
+export function lightbox({ state, change, desk, settings, trouble, dismiss, openModel, onAnswer }) {
+  const work = darkroom(
+    () => (state.loading.phase === 'failed' ? undefined : [state.shown, ...state.photos].find((photo) => photo?.file && photo.status === 'waiting') ?? undefined),
+    (photo) => desk.look(photo, photo === state.shown ? KEPT.shown : KEPT.others),
+    (photo) => {
+      if (photo.status === 'failed' && state.loading.phase === 'failed') photo.status = 'waiting';
+      if (photo === state.shown && photo.status === 'done') show(photo);
+      if (photo === state.shown && photo.status === 'failed') {
+        tellFailure(photo);
+        // What is no picture is not shown as one.
+        if (codeOf(photo.error) === 'image-format' && state.photos.length === 1) {
+          forget(photo);
+          change({ photos: [], shown: null });
+        }
+      }
+      change();
+    },
+  );
+
+  /** Trying again helps where the photo itself is sound. @param {Photo} photo */
+  function tellFailure(photo) {
+    trouble(photo.error, photo.name, codeOf(photo.error).startsWith('image-') ? null : () => again([photo]));
+  }
+
+  /** @param {File[]} files */
+  function addFiles(files) {
+    if (!files.length) return;
+    const added = files.map(newPhoto);
+    const alone = added.length === 1 && state.photos.length < 2;
+    if (alone) state.photos.forEach(forget);
+    change({ photos: alone ? added : [...state.photos, ...added] });
+    show(added[0] ?? null);
+    if (state.loading.phase === 'failed') openModel();
+    else void work();
+  }
+
+  /** @param {Photo | null} photo */
+  function show(photo) {
+    const { shown } = state;
+    if (shown !== photo) shown?.camera?.stop();
+    if (shown !== photo) explaining.abort();
+    if (shown !== photo || photo?.status === 'done') dismiss();
+    const best = photo?.result && explainable() ? photo.result.predictions[0] : null;
+    change({ shown: photo, live: false, pinned: false, chosen: best ? [best.index] : [], explanations: photo && photo === shown ? state.explanations : [] });
+    if (photo?.status === 'failed') tellFailure(photo);
+    if (!photo?.result) return;
+    void explainChosen();
+    onAnswer(photo);
+  }
+
+  /** @returns {boolean} */
+  function explainable() {
+    return (desk.info?.methods.length ?? 0) > 0;
+  }
+
+  let explaining = new AbortController();
+  /** Draws the heatmaps of the chosen classes; a newer call makes an older one void. @param {Partial<State>} [news] */
+  async function explainChosen(news = {}) {
+    change(news);
+    explaining.abort();
+    const { signal } = (explaining = new AbortController());
+    const { shown, chosen: classes, method, layers } = state;
+    if (!shown?.result || !classes.length) return;
+    const slow = shown.camera ? undefined : setTimeout(() => change({ explaining: { loaded: 0, total: 0 } }), 300);
+    let before = 0;
+    // Two classes side by side are explained one after the other.
+    const onProgress = (/** @type {import('../protocol.js').Progress} */ { loaded, total }) => {
+      if (signal.aborted) return;
+      if (loaded === 1 && state.explaining?.loaded) before = total;
+      change({ explaining: { loaded: before + loaded, total: total * classes.length } });
+    };
+    try {
+      const found = await desk.explain(shown, { classes, method, layers, colormap: settings.colormap, topK: KEPT.shown }, { signal, onProgress });
+      if (found) change(found);
+    } catch (error) {
+      if (signal.aborted) return;
+      cancelExplaining();
+      trouble(error, shown.name, () => void explainChosen({ chosen: classes, method, layers }));
+    } finally {
+      clearTimeout(slow);
+      if (signal === explaining.signal && state.explaining) change({ explaining: null });
+    }
+  }
+
+  /** What is shown stays as it was before the last choice. */
+  function cancelExplaining() {
+    explaining.abort();
+    const [first, second] = state.explanations.map(({ heatmap }) => heatmap);
+    const before = first && { method: first.method, layers: first.method === 'occlusion' ? [] : first.layer.split(' + '), chosen: [first.classIndex, ...(second ? [second.classIndex] : [])] };
+    change({ explaining: null, ...before });
+  }
+
+  /** @param {Photo[]} photos */
+  function again(photos) {
+    photos.forEach((photo) => Object.assign(photo, { status: 'waiting', error: null, abort: new AbortController() }));
+    dismiss();
+    change();
+    if (state.loading.phase === 'failed') openModel();
+    else void work();
+  }
+
+  /** A photo that the browser cannot show, such as a TIFF, is decoded by the classifier. @param {string} url */
+  async function develop(url) {
+    const photo = [state.shown, ...state.photos].find((photo) => photo?.url === url);
+    if (!photo?.file || photo.view !== photo.file) return;
+    try {
+      photo.view = await desk.picture(photo.file);
+      photo.url = URL.createObjectURL(photo.view);
+      URL.revokeObjectURL(url);
+      change();
+    } catch {
+      // What is wrong with it is said when it is classified.
+    }
+  }
+
+  function cancelBatch() {
+    for (const photo of state.photos) {
+      if (photo.status === 'working') photo.abort.abort();
+      if (photo.status === 'waiting') photo.status = 'cancelled';
+    }
+    change();
+  }
+
+  function clear() {
+    state.photos.forEach(forget);
+    change({ photos: [] });
+    show(null);
+  }
+
+  /** @param {string} name */
+  async function startCamera(name) {
+    try {
+      const photo = live(await openCamera(), name);
+      show(photo);
+      await watch(photo);
+    } catch (error) {
+      trouble(error, null, null);
+    }
+  }
+
+  /** Classifies the camera's newest frame for as long as it is live. @param {Photo} photo */
+  async function watch(photo) {
+    change({ live: true });
+    while (photo === state.shown && state.live && photo.camera) {
+      await photo.camera.next();
+      const result = await desk.look(photo, KEPT.shown);
+      photo.result = result;
+      const best = explainable() ? result.predictions[0] : null;
+      if (photo === state.shown) await explainChosen(best && !state.pinned ? { chosen: [best.index] } : {});
+    }
+  }
+
+  /** @param {string} name */
+  async function takePhoto(name) {
+    const camera = state.shown?.camera;
+    if (!camera) return;
+    try {
+      addFiles([await camera.photo(name)]);
+    } catch (error) {
+      trouble(error, name, null);
+    }
+  }
+
+  /** Another model: what the one before said is void. */
+  function lookAnew() {
+    explaining.abort();
+    state.photos.forEach((photo) => Object.assign(photo, { status: 'waiting', result: null, error: null, abort: new AbortController() }));
+    if (state.shown?.camera) state.shown.result = null;
+    change({ chosen: [], explanations: [], legend: null, method: null, layers: [], explaining: null, pinned: false });
+  }
+
+  return { work, addFiles, show, develop, explainChosen, cancelExplaining, again, cancelBatch, clear, startCamera, watch, takePhoto, lookAnew };
+}

@@ -1,0 +1,151 @@
+// files of the reader → what describes their model; the packed model → a folder at blob addresses, kept if wished
+
+/** @typedef {import('../protocol.js').Inspection} Inspection */
+/** @typedef {import('../protocol.js').Manifest} Manifest */
+/** @typedef {import('../protocol.js').PackOptions} PackOptions */
+/** @typedef {import('../protocol.js').PackReport} PackReport */
+/**
+ * A model folder in the page's hands.
+ * @typedef {object} OwnModel
+ * @property {Blob} onnx
+ * @property {Manifest} manifest
+ * @property {Record<string, Blob>} labels by language
+ * @property {PackReport} report
+ */
+/** @typedef {{onnx: File, manifest: File | null, labels: File[], beside: Record<string, File>}} Parts */
+/** @typedef {keyof typeof PIXELS} Pixels */
+/**
+ * What an ONNX file does not say of itself.
+ * @typedef {object} Answers
+ * @property {string} name
+ * @property {Pixels} pixels
+ * @property {'crop' | 'stretch' | 'fit'} resize
+ * @property {number} side the shorter side before the crop
+ * @property {NonNullable<PackOptions['resize']>['filter']} filter
+ * @property {'softmax' | 'sigmoid' | 'none' | null} activation null: the graph ends in it
+ * @property {number} size of the input, where the graph leaves it open
+ * @property {string} layer empty: the last map
+ * @property {'fp16' | 'fp32' | ''} precision empty: the smaller one that changes nothing
+ * @property {string} license
+ * @property {string} disclaimer
+ * @property {string} labels one a line; empty: they are numbered
+ */
+
+/** value = (pixel × scale − mean) / std, in the tensor's channel order. */
+const PIXELS = /** @type {const} */ ({
+  /** torchvision's weights */
+  imagenet: { channels: 'rgb', scale: 1 / 255, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] },
+  half: { channels: 'rgb', scale: 1 / 255, mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] },
+  unit: { channels: 'rgb', scale: 1 / 255, mean: [0, 0, 0], std: [1, 1, 1] },
+  /** `keras.applications.imagenet_utils.preprocess_input(mode='tf')` */
+  keras: { channels: 'rgb', scale: 1 / 127.5, mean: [1, 1, 1], std: [1, 1, 1] },
+  /** the same with `mode='caffe'` */
+  caffe: { channels: 'bgr', scale: 1, mean: [103.939, 116.779, 123.68], std: [1, 1, 1] },
+  raw: { channels: 'rgb', scale: 1, mean: [0, 0, 0], std: [1, 1, 1] },
+});
+
+const CACHE = 'whylens own model';
+
+/**
+ * The parts of a model among files: the ONNX file, and what came with it.
+ * @param {File[]} files
+ * @returns {Parts | null}
+ */
+export function partsOf(files) {
+  const onnx = files.find(({ name }) => /\.onnx$/i.test(name));
+  const manifest = files.find(({ name }) => /\.json$/i.test(name)) ?? null;
+  const labels = files.filter(({ name }) => /\.txt$/i.test(name));
+  const beside = files.filter((file) => file !== onnx && file !== manifest && !labels.includes(file));
+  return onnx ? { onnx, manifest, labels, beside: Object.fromEntries(beside.map((file) => [file.name, file])) } : null;
+}
+
+/** What the form says at first: the likeliest answers. @param {Parts} parts @param {Inspection} seen @returns {Promise<Answers>} */
+export async function likely({ onnx, labels }, { manifest, activation }) {
+  const { layout, width, height } = manifest.input;
+  return {
+    name: onnx.name.replace(/\.onnx$/i, ''), pixels: layout === 'nhwc' ? 'keras' : 'imagenet', resize: 'crop',
+    side: Math.round((Math.min(width, height) * 8) / 7), filter: 'bilinear', activation: activation ? null : 'softmax',
+    size: width, layer: '', precision: '', license: '', disclaimer: '', labels: (await labels[0]?.text()) ?? '',
+  };
+}
+
+/** @param {Answers} answers @param {Inspection} seen @param {string} file @returns {PackOptions} */
+export function describe(answers, { manifest, guesses }, file) {
+  const { channels, scale, mean, std } = PIXELS[answers.pixels];
+  const grey = manifest.input.channels === 'grey', open = guesses.includes('size');
+  const { filter } = answers;
+  return {
+    name: answers.name, source: file, license: answers.license || undefined, disclaimer: answers.disclaimer || undefined,
+    layout: manifest.input.layout, channels: grey ? 'grey' : channels, size: open ? [answers.size, answers.size] : undefined,
+    resize: { crop: { mode: /** @type {const} */ ('shorter-side'), size: answers.side, filter }, stretch: { mode: /** @type {const} */ ('exact'), filter }, fit: { mode: /** @type {const} */ ('fit'), filter } }[answers.resize],
+    scale, mean: mean.slice(0, grey ? 1 : 3), std: std.slice(0, grey ? 1 : 3),
+    activation: answers.activation ?? undefined, layer: answers.layer || undefined, precision: answers.precision || undefined,
+  };
+}
+
+/** Labels as text, one a line. @param {string} given @param {number} classes */
+export const labelled = (given, classes) => given.trim() || Array.from({ length: classes }, (_, at) => `class ${at}`).join('\n');
+
+/** The file of each language, by the names in `model.json`; where there is but one file, it is that. @param {Manifest} manifest @param {File[]} files */
+export function labelFiles({ labels }, files) {
+  const found = Object.entries(labels ?? {}).flatMap(([language, name]) => files.filter((file) => file.name === name).map((file) => /** @type {const} */ ([language, file])));
+  const only = files[0] ? [/** @type {const} */ ([Object.keys(labels ?? {})[0] ?? 'en', files[0]])] : [];
+  return /** @type {Record<string, Blob>} */ (Object.fromEntries(found.length ? found : only));
+}
+
+/**
+ * The address of its `model.json`, good for this visit, and how to let go of it.
+ * @param {OwnModel} model
+ */
+export function addressOf({ onnx, manifest, labels }) {
+  /** @type {string[]} */
+  const made = [];
+  /** @param {Blob} blob */
+  const address = (blob) => {
+    const url = URL.createObjectURL(blob);
+    made.push(url);
+    return url;
+  };
+  const content = {
+    ...manifest,
+    weights: { ...manifest.weights, file: address(onnx) },
+    labels: Object.fromEntries(Object.entries(labels).map(([language, file]) => [language, address(file)])),
+  };
+  const url = address(new Blob([JSON.stringify(content)], { type: 'application/json' }));
+  return { url, forget: () => made.forEach((url) => URL.revokeObjectURL(url)) };
+}
+
+/** The files of its folder, by name. @param {OwnModel} model @returns {[string, Blob][]} */
+export function folder({ onnx, manifest, labels }) {
+  const names = Object.fromEntries(Object.keys(labels).map((language, at) => [language, at ? `labels.${language}.txt` : 'labels.txt']));
+  const json = JSON.stringify({ ...manifest, labels: names }, null, 2);
+  return [
+    ['model.json', new Blob([json, '\n'], { type: 'application/json' })], ['model.onnx', onnx],
+    ...Object.entries(labels).map(([language, file]) => /** @type {[string, Blob]} */ ([names[language], file])),
+  ];
+}
+
+/** @param {OwnModel} model */
+export async function keep({ onnx, manifest, labels, report }) {
+  await caches.delete(CACHE);
+  const cache = await caches.open(CACHE);
+  const texts = Object.fromEntries(await Promise.all(Object.entries(labels).map(async ([language, file]) => [language, await file.text()])));
+  await cache.put('/own/model.onnx', new Response(onnx));
+  await cache.put('/own/model.json', Response.json({ manifest, labels: texts, report }));
+}
+
+/** The model that was kept, if there is one. @returns {Promise<OwnModel | null>} */
+export async function kept() {
+  try {
+    const cache = await caches.open(CACHE);
+    const [onnx, rest] = await Promise.all(['model.onnx', 'model.json'].map((name) => cache.match(`/own/${name}`)));
+    if (!onnx || !rest) return null;
+    const { manifest, labels, report } = await rest.json();
+    const files = Object.entries(labels).map(([language, text]) => [language, new Blob([text])]);
+    return manifest && report ? { onnx: await onnx.blob(), manifest, labels: Object.fromEntries(files), report } : null;
+  } catch {
+    return null;
+  }
+}
+
+export const forgetKept = () => caches.delete(CACHE);

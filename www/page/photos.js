@@ -1,0 +1,67 @@
+// files → photos waiting for their results, the chosen one first
+
+/** @typedef {import('../protocol.js').Result} Result */
+/**
+ * @typedef {object} Photo
+ * @property {number} id
+ * @property {string} name
+ * @property {Blob | null} file
+ * @property {Blob | null} view the same as `file`, or what the page shows of it where the browser cannot
+ * @property {string | null} url of the view
+ * @property {import('./camera.js').Camera | null} camera gives its newest frame instead of a file
+ * @property {'waiting' | 'working' | 'done' | 'failed' | 'cancelled'} status
+ * @property {Result | null} result
+ * @property {unknown} error
+ * @property {AbortController} abort
+ */
+
+let last = 0;
+
+/** @param {File} file @returns {Photo} */
+export function photo(file) {
+  return { ...blank(file.name), file, view: file, url: URL.createObjectURL(file) };
+}
+
+/** The newest frame of a camera, whenever it is looked at. @param {import('./camera.js').Camera} camera @param {string} name @returns {Photo} */
+export function live(camera, name) {
+  return { ...blank(name), camera };
+}
+
+/** @param {string} name @returns {Photo} */
+function blank(name) {
+  return { id: ++last, name, file: null, view: null, url: null, camera: null, status: 'waiting', result: null, error: null, abort: new AbortController() };
+}
+
+/** Stops its work and lets its memory go. @param {Photo} photo */
+export function forget(photo) {
+  photo.abort.abort();
+  photo.camera?.stop();
+  if (photo.url) URL.revokeObjectURL(photo.url);
+}
+
+/**
+ * Works on one photo at a time until none waits.
+ * @param {() => Photo | undefined} next the photo to work on now
+ * @param {(photo: Photo) => Promise<Result>} classify
+ * @param {(photo: Photo) => void} onChange
+ */
+export function darkroom(next, classify, onChange) {
+  let working = false;
+  return async function work() {
+    if (working) return;
+    working = true;
+    for (let photo = next(); photo; photo = next()) {
+      photo.status = 'working';
+      onChange(photo);
+      try {
+        photo.result = await classify(photo);
+        photo.status = 'done';
+      } catch (error) {
+        photo.error = error;
+        photo.status = photo.abort.signal.aborted ? 'cancelled' : 'failed';
+      }
+      onChange(photo);
+    }
+    working = false;
+  };
+}

@@ -1,0 +1,149 @@
+// model + photos → results and explanations, one at a time
+import { load } from '../whylens.js';
+import { explain, legend } from './explain.js';
+import { turns } from './turns.js';
+
+/** @typedef {import('../whylens.js').Classifier} Classifier */
+/** @typedef {import('../protocol.js').Result} Result */
+/** @typedef {import('./photos.js').Photo} Photo */
+/** @typedef {import('./settings.js').Settings} Settings */
+/**
+ * @typedef {object} Loading
+ * @property {'idle' | 'start' | 'download' | 'prepare' | 'ready' | 'failed'} phase
+ * @property {number} loaded bytes
+ * @property {number} total bytes, 0 where not known
+ * @property {number} since when it began, performance.now()
+ * @property {unknown} [error]
+ */
+
+/** @type {Loading} */
+export const idle = { phase: 'idle', loaded: 0, total: 0, since: 0 };
+
+/** Longest side of a photo that is decoded for the page to show. */
+const LONGEST = 2048;
+
+/** The quickest method that a model allows. @param {import('../protocol.js').ModelInfo | null} model */
+const usual = (model) => model?.methods[0] ?? null;
+
+/** @param {(loading: Loading) => void} onLoading */
+export function session(onLoading) {
+  const inTurn = turns();
+  let loading = idle;
+  let abort = new AbortController();
+  /** @type {Promise<Classifier>} */
+  let opening = Promise.reject(new Error('no model is chosen'));
+  opening.catch(() => {});
+  /** @type {Classifier | null} */
+  let classifier = null;
+  /** Heatmaps are of the photo that the classifier saw last. @type {Photo | null} */
+  let seen = null;
+
+  /** @param {Partial<Loading>} news */
+  const tell = (news) => onLoading((loading = { ...loading, ...news }));
+  /** @param {import('../protocol.js').Progress} progress */
+  const tellProgress = ({ phase, loaded, total }) => (phase === 'download' || phase === 'prepare') && tell({ phase, loaded, total });
+
+  /** Loads the model where it is not loaded yet, with progress. @param {Classifier} made */
+  async function ready(made) {
+    if (loading.phase === 'ready') return made;
+    const { signal } = abort;
+    try {
+      await made.load({ signal, onProgress: (progress) => signal.aborted || made !== classifier || tellProgress(progress) });
+    } catch (error) {
+      if (made === classifier) tell({ phase: 'failed', error });
+      throw error;
+    }
+    if (made === classifier) tell({ phase: 'ready' });
+    return made;
+  }
+
+  return {
+    /** @returns {import('../protocol.js').ModelInfo | null} */
+    get info() {
+      return classifier?.model ?? null;
+    },
+
+    /**
+     * Opens a model, loads it where the policy says so, and lets go of the one before.
+     * @param {string} url
+     * @param {Settings} settings
+     */
+    async open(url, { preload, heatmap, memoryLimit, build }) {
+      abort.abort();
+      abort = new AbortController();
+      const { signal } = abort;
+      const before = classifier;
+      classifier = seen = null;
+      tell({ ...idle, phase: 'start', since: performance.now(), error: undefined });
+      await before?.dispose();
+      opening = load(url, {
+        preload: preload ?? undefined, heatmap: heatmap ?? undefined, memoryLimit: memoryLimit ?? undefined, build: build ?? undefined, signal,
+        // A blob's address is a new one at every visit.
+        cache: !url.startsWith('blob:'),
+        onProgress: (progress) => signal.aborted || tellProgress(progress),
+      });
+      opening.catch(() => {});
+      try {
+        const made = await opening;
+        if (signal.aborted) return;
+        classifier = made;
+        tell({ phase: made.model ? 'ready' : 'idle' });
+      } catch (error) {
+        if (signal === abort.signal) tell({ phase: 'failed', error });
+      }
+    },
+
+    /** Loads a model that was opened but waits for its first use. */
+    async start() {
+      tell({ phase: 'start', since: performance.now() });
+      await ready(await opening).catch(() => {});
+    },
+
+    cancel: () => abort.abort(),
+
+    /** @param {boolean} verbose */
+    health: async (verbose) => (await opening).health({ verbose }),
+
+    /** A photo that the browser cannot show, as one that it can. @param {Blob} file @returns {Promise<Blob>} */
+    async picture(file) {
+      const bitmap = await (await opening).decode(file, { longest: LONGEST });
+      const canvas = Object.assign(document.createElement('canvas'), { width: bitmap.width, height: bitmap.height });
+      canvas.getContext('2d')?.drawImage(bitmap, 0, 0);
+      bitmap.close();
+      return new Promise((resolve, reject) => canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error('the picture cannot be encoded'))), 'image/png'));
+    },
+
+    /** @param {Photo} photo @param {number} topK @returns {Promise<Result>} */
+    look: (photo, topK) => inTurn(() => look(photo, topK)),
+
+    /**
+     * Heatmaps of the chosen classes and the legend; null when nobody wants them any more.
+     * @param {Photo} photo
+     * @param {Parameters<typeof explain>[2] & {topK: number}} choice
+     * @param {Parameters<typeof explain>[3]} waiting its signal: nobody wants them any more
+     */
+    explain: (photo, choice, waiting) => inTurn(async () => {
+      const wanted = () => !waiting.signal.aborted;
+      if (!wanted() || !classifier || !photo.result) return null;
+      if (seen !== photo) photo.result = await look(photo, choice.topK);
+      const method = choice.method ?? usual(classifier.model);
+      const explanations = await explain(classifier, photo.result, { ...choice, method }, waiting);
+      const ramp = explanations[0] && (await legend(classifier, explanations[0].heatmap, choice.colormap));
+      return wanted() ? { explanations, legend: ramp ?? null } : null;
+    }),
+  };
+
+  /** @param {Photo} photo @param {number} topK */
+  async function look(photo, topK) {
+    const { file, camera, abort } = photo;
+    const made = await ready(await opening);
+    const frame = camera ? await camera.frame() : file;
+    if (!frame) throw new Error('the photo is gone');
+    seen = null;
+    const heatmap = made.model?.methods.includes('gradcam');
+    const result = await made.classify(frame, { topK, threshold: 0, heatmap, signal: abort.signal });
+    seen = photo;
+    if (frame instanceof ImageBitmap) frame.close();
+    return result;
+  }
+}

@@ -1,0 +1,46 @@
+// all that the page knows, as it is at first
+import { idle } from './session.js';
+
+/** @typedef {import('./photos.js').Photo} Photo */
+/** @typedef {ReturnType<typeof blank>} State */
+
+/** @param {string} model */
+export const blank = (model) => ({
+  /** Address of the model in use. */
+  model,
+  loading: idle,
+  /** @type {string[]} */
+  facts: [],
+  /** @type {Photo[]} */
+  photos: [],
+  /** One of the photos, or the camera. @type {Photo | null} */
+  shown: null,
+  /** Class indices explained: one, or two side by side. @type {number[]} */
+  chosen: [],
+  /** Whether the reader chose the class, so that the camera's next frame keeps it. */
+  pinned: false,
+  /** @type {import('./explain.js').Explanation[]} */
+  explanations: [],
+  /** @type {ImageData | null} */
+  legend: null,
+  /** @type {string | null} */
+  method: null,
+  /** ONNX tensors explained, averaged where there are several; empty: the model's own. @type {string[]} */
+  layers: [],
+  /** The reader's own model, in use or at hand. @type {{url: string, name: string, model: import('./ownmodel.js').OwnModel, forget: () => void} | null} */
+  own: null,
+  /** The one that is being added. @type {import('./adding.js').Adding | null} */
+  adding: null,
+  /** Whether it stays for the next visit. */
+  kept: false,
+  /** An explanation that takes long enough to be said, with its steps where it has some. @type {{loaded: number, total: number} | null} */
+  explaining: null,
+  threshold: 0.5,
+  bare: false,
+  /** Whether the camera's frames are classified. */
+  live: false,
+  /** @type {{error: unknown, about: string | null, retry: (() => void) | null}} */
+  trouble: { error: null, about: null, retry: null },
+  /** @type {unknown} */
+  report: null,
+});

@@ -1,0 +1,153 @@
+// page, connection and device → load now or on first use.
+
+import { badOption } from './errors.js';
+
+/** @typedef {'auto' | 'eager' | 'lazy'} Preload */
+/** @typedef {'auto' | 'simd128' | 'relaxed-simd'} Build of the module */
+/** @typedef {{ preload: Preload, heatmap: boolean, memoryLimit: number, build: Build }} Switches */
+/** @typedef {{ eager: boolean, reason: string }} Decision */
+
+/** Bytes of WebAssembly memory that models may use when nobody says otherwise. */
+export const MEMORY_LIMIT = 512e6;
+
+/** Gigabytes of a device below which nothing is loaded before it is needed. */
+const LEAST_DEVICE_MEMORY = 2;
+
+/** @type {readonly Build[]} */
+const BUILDS = ['auto', 'simd128', 'relaxed-simd'];
+
+/** @type {{ [name in keyof Switches]: (text: string) => Switches[name] | undefined }} */
+const READERS = {
+  preload: (text) => (text === 'auto' || text === 'eager' || text === 'lazy' ? text : undefined),
+  heatmap: (text) =>
+    ['', 'true', '1', 'on'].includes(text) ? true : ['false', '0', 'off'].includes(text) ? false : undefined,
+  build: (text) => BUILDS.find((name) => name === text),
+  memoryLimit: (text) => (Number(text) > 0 && Number.isFinite(Number(text)) ? Number(text) : undefined),
+};
+
+/** @type {{ [name in keyof Switches]: string }} */
+const ATTRIBUTES = { preload: 'data-preload', heatmap: 'data-heatmap', memoryLimit: 'data-memory-limit', build: 'data-build' };
+
+/**
+ * The switches in force: those of `load()` come before those in the page's address (`?preload=lazy`),
+ * and these before those on a script tag (`data-preload="lazy"`).
+ * @param {Partial<Switches>} options
+ * @param {{ query: string, attribute: (name: string) => string | null }} page
+ * @param {(message: string) => void} warn is told of values that mean nothing
+ * @returns {Switches}
+ */
+export function switches(options, page, warn) {
+  const query = new URLSearchParams(page.query);
+  /**
+   * @template {keyof Switches} Name
+   * @param {Name} name
+   * @returns {Switches[Name] | undefined}
+   */
+  const find = (name) => {
+    if (options[name] !== undefined) return options[name];
+    const attribute = ATTRIBUTES[name];
+    for (const text of [query.get(attribute), query.get(attribute.slice('data-'.length)), page.attribute(attribute)]) {
+      if (text === null) continue;
+      const value = READERS[name](text.trim().toLowerCase());
+      if (value !== undefined) return value;
+      warn(`${attribute} is "${text}", which means nothing here and is ignored`);
+    }
+    return undefined;
+  };
+  return {
+    preload: find('preload') ?? 'auto',
+    heatmap: find('heatmap') ?? true,
+    memoryLimit: find('memoryLimit') ?? MEMORY_LIMIT,
+    build: find('build') ?? 'auto',
+  };
+}
+
+/**
+ * Checks the switches given to `load()`.
+ * @param {Partial<Switches>} options
+ */
+export function checkSwitches({ preload, heatmap, memoryLimit, build }) {
+  if (preload !== undefined && !['auto', 'eager', 'lazy'].includes(preload)) {
+    throw badOption(`preload is ${JSON.stringify(preload)}, expected 'auto', 'eager' or 'lazy'`);
+  }
+  if (heatmap !== undefined && typeof heatmap !== 'boolean') {
+    throw badOption(`heatmap is ${JSON.stringify(heatmap)}, expected true or false`);
+  }
+  if (build !== undefined && !BUILDS.includes(build)) {
+    throw badOption(`build is ${JSON.stringify(build)}, expected 'auto', 'simd128' or 'relaxed-simd'`);
+  }
+  if (memoryLimit !== undefined && !(typeof memoryLimit === 'number' && memoryLimit > 0)) {
+    throw badOption(`memoryLimit is ${JSON.stringify(memoryLimit)}, expected a number of bytes above 0`);
+  }
+}
+
+/**
+ * What is known of the page, the connection and the device; `undefined`: not known.
+ * @typedef {object} Signals
+ * @property {boolean | undefined} prerendering
+ * @property {boolean | undefined} hidden
+ * @property {boolean | undefined} saveData
+ * @property {string | undefined} effectiveType of the connection
+ * @property {number | undefined} deviceMemory in gigabytes
+ */
+
+/**
+ * @template T
+ * @param {() => T} read
+ * @returns {T | undefined}
+ */
+function signal(read) {
+  try {
+    return read() ?? undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Reads every signal anew.
+ * @returns {Signals}
+ */
+export function signals() {
+  const page = /** @type {Document & { prerendering?: boolean } | undefined} */ (globalThis.document);
+  const device = /** @type {Navigator & { connection?: { saveData?: boolean, effectiveType?: string }, deviceMemory?: number } | undefined} */ (
+    globalThis.navigator
+  );
+  return {
+    prerendering: signal(() => page?.prerendering),
+    hidden: signal(() => page && page.visibilityState === 'hidden'),
+    saveData: signal(() => device?.connection?.saveData),
+    effectiveType: signal(() => device?.connection?.effectiveType),
+    deviceMemory: signal(() => device?.deviceMemory),
+  };
+}
+
+/**
+ * Whether a model is loaded now, and why.
+ * @param {Preload} preload
+ * @param {Signals} found
+ * @returns {Decision}
+ */
+export function decide(preload, found) {
+  const lazy = (/** @type {string} */ reason) => ({ eager: false, reason });
+  if (preload === 'eager') return { eager: true, reason: 'eager was asked for' };
+  if (preload === 'lazy') return lazy('lazy was asked for');
+  if (found.prerendering) return lazy('the page is prerendered and may never be shown');
+  if (found.hidden) return lazy('the page is in a hidden tab');
+  if (found.saveData) return lazy('the browser is asked to save data');
+  if (found.effectiveType === '2g' || found.effectiveType === 'slow-2g') {
+    return lazy(`the connection is slow (${found.effectiveType})`);
+  }
+  if (found.deviceMemory !== undefined && found.deviceMemory < LEAST_DEVICE_MEMORY) {
+    return lazy(`the device has little memory (${found.deviceMemory} GB)`);
+  }
+  return { eager: true, reason: 'nothing speaks against it' };
+}
+
+/**
+ * The first script tag that has this attribute speaks for the page: a module cannot know its own tag.
+ * @param {string} name
+ */
+export function scriptAttribute(name) {
+  return globalThis.document?.querySelector(`script[${name}]`)?.getAttribute(name) ?? null;
+}

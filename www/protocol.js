@@ -1,0 +1,332 @@
+// Types of everything that passes between the page, the library and the worker; no code.
+
+/**
+ * @typedef {'network' | 'http-status' | 'not-a-model' | 'truncated' | 'integrity' | 'external-data'
+ *   | 'unsupported-operator' | 'unsupported-model' | 'bad-manifest' | 'over-memory-limit'
+ *   | 'out-of-memory' | 'image-format' | 'image-corrupt' | 'image-too-large' | 'bad-option'
+ *   | 'cancelled' | 'disposed' | 'worker-crashed'} ErrorCode
+ */
+
+/** @typedef {Blob | ArrayBuffer | Uint8Array<ArrayBufferLike> | ImageBitmap | ImageData | HTMLImageElement | HTMLCanvasElement
+ *   | HTMLVideoElement | OffscreenCanvas | VideoFrame} Photo */
+
+/** @typedef {{ width: number, height: number }} Size in pixels */
+/** @typedef {{ x: number, y: number, width: number, height: number }} Region in pixels of the upright photo */
+/** @typedef {{ phase: 'download' | 'prepare' | 'heatmap' | 'pack', loaded: number, total: number }} Progress
+ *   bytes while downloading, 0 or 1 of 1 while preparing, steps of a slow heatmap or of packing */
+
+/**
+ * What `load()` takes.
+ * @typedef {object} LoadOptions
+ * @property {'auto' | 'eager' | 'lazy'} [preload] whether the model is loaded now or on first use
+ * @property {boolean} [heatmap] false: no heatmaps, less memory
+ * @property {number} [memoryLimit] bytes of WebAssembly memory; a model that needs more is refused
+ * @property {import('./policy.js').Build} [build] of the module, the best that runs here when absent; a page has one
+ *   worker, so the first load's choice holds
+ * @property {string | readonly string[]} [language] of the labels, the browser's when absent
+ * @property {number} [maxPixels] of a photo, 64 million when absent
+ * @property {number} [maxBytes] of a photo's file, 256 million when absent
+ * @property {(progress: Progress) => void} [onProgress]
+ * @property {AbortSignal} [signal]
+ * @property {boolean} [cache] false: nothing is kept in the browser's cache
+ * @property {number} [retries] attempts after the first that bring no byte
+ * @property {number} [retryDelay] ms before the first retry, doubled with each
+ * @property {number} [stallTimeout] ms without a byte after which a connection counts as broken
+ */
+
+/**
+ * Which heatmap is wanted; the most probable class, `gradcam` and the model's layer when absent.
+ * @typedef {object} HeatmapOptions
+ * @property {number} [classIndex]
+ * @property {string} [label]
+ * @property {string} [method]
+ * @property {string | readonly string[]} [layer] name of an ONNX tensor; the maps of several are averaged
+ * @property {(progress: Progress) => void} [onProgress] is told of a slow method (`occlusion`), phase `heatmap`
+ * @property {AbortSignal} [signal] stops a slow method between two of its steps
+ */
+
+/**
+ * What `classify()` takes.
+ * @typedef {object} ClassifyOptions
+ * @property {number} [topK] most predictions given, 5 when absent
+ * @property {number} [threshold] least probability given, 0 when absent
+ * @property {boolean | HeatmapOptions} [heatmap] true when absent, unless the model is loaded without
+ * @property {boolean} [scores] adds the scores of all classes
+ * @property {boolean} [transfer] an `ArrayBuffer` or `Uint8Array` is taken from the caller, not copied
+ * @property {number} [maxPixels] of the photo, that of `load()` when absent
+ * @property {number} [maxBytes] of the photo's file, that of `load()` when absent
+ * @property {(progress: Progress) => void} [onProgress] is told of a slow heatmap
+ * @property {AbortSignal} [signal]
+ */
+
+/**
+ * @typedef {object} RenderOptions
+ * @property {number} [width] of the picture drawn, the photo's when absent
+ * @property {number} [height]
+ * @property {string} [colormap] `inferno` when absent
+ * @property {number} [opacity] of the strongest evidence, 0..1, 0.6 when absent
+ * @property {Size} [image] size of the photo explained; known for heatmaps that this page made
+ * @property {AbortSignal} [signal]
+ */
+
+/**
+ * @typedef {object} Prediction
+ * @property {number} index in the model's output
+ * @property {string} label
+ * @property {number} probability 0..1
+ * @property {number} score before softmax or sigmoid
+ */
+
+/**
+ * @typedef {object} Heatmap
+ * @property {number} classIndex
+ * @property {string} label
+ * @property {string} method
+ * @property {string} layer
+ * @property {number} width columns
+ * @property {number} height rows
+ * @property {Float32Array} values row-major, none negative
+ * @property {number} max the largest value; 0: nothing speaks for the class
+ * @property {Region} region the part of the photo that the map covers
+ */
+
+/**
+ * @typedef {object} Result
+ * @property {Size} image the upright photo
+ * @property {Prediction[]} predictions most probable first
+ * @property {Heatmap} [heatmap]
+ * @property {Float32Array} [scores] of all classes, before softmax or sigmoid
+ * @property {{ decode: number, preprocess: number, inference: number, heatmap: number, total: number }} timing ms
+ * @property {{ name: string, version: string }} model
+ */
+
+/**
+ * @typedef {object} ModelInfo
+ * @property {string} url of its `model.json`
+ * @property {string} name
+ * @property {string} version
+ * @property {string} license
+ * @property {string} source
+ * @property {string | null} disclaimer to be shown beside every result
+ * @property {number} bytes of its weights
+ * @property {string} sha256 of its weights
+ * @property {'fp16' | 'fp32'} precision
+ * @property {'softmax' | 'sigmoid' | 'none'} activation
+ * @property {number} width of its input
+ * @property {number} height
+ * @property {string} language of its labels
+ * @property {string[]} labels in class order
+ * @property {Layer[]} layers that are prepared for heatmaps
+ * @property {Layer[]} candidates that heatmaps can be taken at, as `model.json` lists them: the last of each size
+ * @property {string[]} methods that heatmaps can be made by; those that need gradients are missing where there are none
+ */
+
+/**
+ * What a load did.
+ * @typedef {object} Report
+ * @property {{ requests: number, fromCache: boolean, cached: boolean, notes: string[] }} log
+ * @property {string[]} warnings
+ * @property {number} parsed
+ * @property {number} optimised
+ * @property {number} estimated bytes, before the download
+ * @property {number} needed bytes in use afterwards
+ * @property {number} peak most bytes in use during it
+ * @property {{ manifest: number, download: number, prepare: number, warmUp: number, total: number }} timing ms
+ */
+
+/** @typedef {{ wasm: number, live: number, peak: number }} Memory bytes: the module's memory (it never
+ *   shrinks), what of it is in use, and the most that was in use */
+
+/**
+ * What `classifier.health()` gives; the fields from `url` on with `verbose: true` only.
+ * @typedef {object} Health
+ * @property {'idle' | 'loading' | 'ready' | 'error'} status
+ * @property {boolean} model_loaded
+ * @property {string} message the status in words, with the cause of a failure
+ * @property {{ name: string, version: string, sha256: string, bytes: number } | null} model
+ * @property {string | null} build of the module that runs here; none: this browser runs none
+ * @property {(Memory & { limit: number, share: number | null, estimated: number, needed: number }) | null} memory bytes;
+ *   `share` of the limit that the module's memory takes, `estimated` before the download, `needed` by the loaded model
+ * @property {Report['timing'] | null} timing ms of the last load
+ * @property {{ weightsRequested: number, parsed: number, optimised: number, loads: number, crashes: number, renewals: number }} counters
+ *   since the page was opened; `crashes` and `renewals` count workers
+ * @property {string[]} warnings
+ * @property {string} [url] of `model.json`
+ * @property {import('./policy.js').Decision & { preload: string, signals: import('./policy.js').Signals }} [policy] eager or lazy, and why
+ * @property {boolean} [heatmap] whether heatmaps can be made
+ * @property {import('./features.js').Features} [features] of the browser
+ * @property {{ fromCache: boolean, cached: boolean } | null} [cache]
+ * @property {string[]} [notes] what did not work and was done without
+ * @property {{ code: string, message: string } | null} [lastError]
+ */
+
+/**
+ * What an ONNX file does not say of itself, as the options of `whylens pack`. What is absent is read from
+ * the graph or guessed; value in the tensor = (pixel × scale − mean) / std.
+ * @typedef {object} PackOptions
+ * @property {string} name shown to people
+ * @property {string} [version]
+ * @property {string} [license] SPDX expression
+ * @property {string} [source] where the weights come from
+ * @property {string} [disclaimer] shown beside every result
+ * @property {'nchw' | 'nhwc'} [layout]
+ * @property {'rgb' | 'bgr' | 'grey'} [channels]
+ * @property {[number, number]} [size] width and height, where the graph leaves them open
+ * @property {{ mode: 'shorter-side' | 'exact' | 'fit', size?: number, filter: 'nearest' | 'box' | 'bilinear' | 'bicubic' | 'lanczos' }} [resize]
+ * @property {number} [scale]
+ * @property {number[]} [mean] one value, or one a channel in the tensor's order
+ * @property {number[]} [std]
+ * @property {'softmax' | 'sigmoid' | 'none'} [activation]
+ * @property {string} [output] with the scores, where there are several
+ * @property {string} [layer] ONNX tensor that heatmaps are taken at
+ * @property {'fp16' | 'fp32'} [precision] of the weights kept; when absent `fp16` where the result stays the same, else `fp32`
+ */
+
+/** @typedef {'activation' | 'channels' | 'colours' | 'pixels' | 'resize' | 'size'} Guess what the graph does not tell and nobody said */
+/** @typedef {{ name: string, channels: number, height: number, width: number }} Layer */
+
+/**
+ * `model.json`; see `src/manifest.rs`.
+ * @typedef {object} Manifest
+ * @property {1} format
+ * @property {string} name
+ * @property {string} version
+ * @property {string} license
+ * @property {string} source
+ * @property {string | null} disclaimer
+ * @property {{ file: string, bytes: number, sha256: string, precision: 'fp16' | 'fp32', plan?: number, parts?: { file: string, bytes: number }[] }} weights
+ * @property {{ name: string, layout: 'nchw' | 'nhwc', channels: 'rgb' | 'bgr' | 'grey', width: number, height: number,
+ *   resize: NonNullable<PackOptions['resize']>, crop: 'center' | 'none', scale: number, mean: number[], std: number[] }} input
+ * @property {{ name: string, activation: 'softmax' | 'sigmoid' | 'none' }} output
+ * @property {{ layer: string | null, layers?: Layer[] }} heatmap
+ * @property {Record<string, string>} labels
+ */
+
+/**
+ * What `inspectModel()` finds in an ONNX file.
+ * @typedef {object} Inspection
+ * @property {{ producer: string, opset: number, inputs: [string, (number | null)[]][], outputs: string[],
+ *   operators: Record<string, number>, unsupported: [string, string][], parameters: number }} outline what the graph says
+ *   of itself; the length of an axis that it leaves open is null
+ * @property {Manifest} manifest that the graph suggests; its weights are not filled in
+ * @property {Guess[]} guesses
+ * @property {number} classes
+ * @property {'softmax' | 'sigmoid' | null} activation at the end of the graph itself
+ * @property {Layer[]} layers that heatmaps can be taken at, the last of each size
+ * @property {Layer | null} layer the one taken when none is named
+ * @property {[ErrorCode, string] | null} noGradients why there are none, so that only methods without them can be used
+ * @property {string[]} methods that heatmaps can be made by
+ */
+
+/**
+ * What `packModel()` found out.
+ * @typedef {object} PackReport
+ * @property {Guess[]} guesses
+ * @property {number} classes
+ * @property {string | null} layer that heatmaps are taken at
+ * @property {string | null} noGradients
+ * @property {string | null} unplanned why the file holds no plan, so that the model is prepared anew at every load
+ * @property {string[]} methods
+ * @property {'fp16' | 'fp32'} precision
+ * @property {number} bytesGiven
+ * @property {number} bytesKept
+ * @property {number} memory bytes needed while the model loads, estimated
+ * @property {{ score: number, probability: number, sameFirst: boolean }} difference between the file given and
+ *   the one kept, on a made-up image: the largest of a score and of a probability
+ * @property {PackReport['difference'] | null} refused what half precision would have made of it, where it was not kept
+ */
+
+/** @typedef {{ manifest: Manifest, weights: Uint8Array<ArrayBuffer>, report: PackReport }} PackedModel a model folder but for its labels */
+
+/**
+ * @typedef {object} PackingOptions
+ * @property {Record<string, Blob>} [beside] files that the model may keep its weights in, by name
+ * @property {number} [memoryLimit] bytes of WebAssembly memory that all of this page may use
+ * @property {(progress: Progress) => void} [onProgress] phase `pack`
+ * @property {AbortSignal} [signal]
+ */
+
+/** @typedef {{ values: Float32Array, shape: number[], image: Size, region: Region }} Snapshot the last photo, as the network saw it */
+/** @typedef {{ code: ErrorCode, message: string, cause?: string }} WireError */
+
+/**
+ * What the worker is told about a load.
+ * @typedef {object} WireLoadOptions
+ * @property {boolean} heatmap
+ * @property {number} memoryLimit
+ * @property {string[]} languages
+ * @property {string | null} cache
+ * @property {number} retries
+ * @property {number} retryDelay
+ * @property {number} stallTimeout
+ * @property {boolean} [warmUp] whether to run the network once before the first photo; yes when absent
+ * @property {number} [memoryElsewhere] bytes that other modules in the worker take up
+ * @property {{ requests: number, parsed: number, optimised: number }} [earlier] what the module did that the model comes from
+ * @property {string} [manifest] the text of `model.json`, where it was read already
+ */
+
+/** @typedef {{ classIndex?: number, label?: string, method?: string, layers: string[] }} WireHeatmapOptions */
+/** @typedef {{ topK: number, threshold: number, heatmap: WireHeatmapOptions | null, scores: boolean, maxPixels: number,
+ *   maxBytes: number }} WireClassifyOptions */
+/** @typedef {{ memoryLimit: number, manifest?: string, options: PackOptions }} WirePackOptions */
+/** @typedef {Blob | ArrayBuffer} WireFile */
+/** @typedef {{ width: number, height: number, colormap: string, opacity: number, image: Size }} WireRenderOptions */
+/** @typedef {{ rgba: Uint8Array<ArrayBuffer>, width: number, height: number }} Pixels straight alpha, row-major */
+/** @typedef {Blob | ArrayBuffer | ImageBitmap | Pixels} WirePhoto */
+/** @typedef {'panic' | 'unreachable' | 'out-of-memory' | 'close' | 'hang'} Fault for tests of recovery */
+
+/**
+ * Page → worker. Each but `cancel` is answered exactly once, unless the worker dies.
+ * @typedef {{ type: 'load', url: string, options: WireLoadOptions }
+ *   | { type: 'classify', url: string, photo: WirePhoto, options: WireClassifyOptions, provoke?: Fault }
+ *   | { type: 'heatmap', url: string, options: WireHeatmapOptions }
+ *   | { type: 'render', heatmap: Heatmap, options: WireRenderOptions }
+ *   | { type: 'decode', photo: Blob | ArrayBuffer, maxPixels: number, longest: number }
+ *   | { type: 'dispose', url: string }
+ *   | { type: 'inspect', model: WireFile, beside: Record<string, Blob>, options: WirePackOptions }
+ *   | { type: 'pack', model: WireFile, beside: Record<string, Blob>, labels: string, options: WirePackOptions }
+ *   | { type: 'state', url: string }
+ *   | { type: 'snapshot', url: string }
+ *   | { type: 'restore', url: string, snapshot: Snapshot }} Call
+ * @typedef {Call & { id: number }} Request
+ * @typedef {{ type: 'cancel', target: number }} Cancel
+ */
+
+/**
+ * Worker → page. `heard` is a call that is given up, which tells that the worker is not stuck; `crashed` is the last message of a worker; `id` is the call that it was busy with.
+ * @typedef {{ id: number, result: any, memory: Memory | null }
+ *   | { id: number, error: WireError, memory: Memory | null }
+ *   | { id: number, progress: Progress }
+ *   | { heard: number }
+ *   | { crashed: WireError, id: number | null }} Answer
+ */
+
+/** @typedef {(done: number, total: number) => void} Steps */
+
+/**
+ * The WebAssembly module; see `src/wasm.rs`. Failures are thrown as errors with a `code`; anything else
+ * that comes out of it means that it is dead.
+ * @typedef {object} Module
+ * @property {(input: { module_or_path: Response }) => Promise<unknown>} default
+ * @property {(url: string, options: WireLoadOptions, progress: (phase: Progress['phase'], loaded: number, total: number) => void,
+ *   signal: AbortSignal) => Promise<{ model: ModelInfo, report: Report }>} load
+ * @property {(url: string, photo: Uint8Array, options: WireClassifyOptions, progress: Steps, signal: AbortSignal) => Promise<Result>} classify
+ * @property {(url: string, rgba: Uint8Array, width: number, height: number, decode: number,
+ *   options: WireClassifyOptions, progress: Steps, signal: AbortSignal) => Promise<Result>} classifyPixels
+ * @property {(url: string, options: WireHeatmapOptions, progress: Steps, signal: AbortSignal) => Promise<Heatmap>} heatmap
+ * @property {(model: Uint8Array, beside: Record<string, Uint8Array>, options: WirePackOptions) => Inspection} inspectModel
+ * @property {(model: Uint8Array, beside: Record<string, Uint8Array>, labels: string, options: WirePackOptions,
+ *   progress: Steps) => PackedModel} packModel
+ * @property {(photo: Uint8Array, maxPixels: number) => { rgba: Uint8ClampedArray<ArrayBuffer>, width: number, height: number }} decodePhoto
+ * @property {(values: Float32Array, heatmap: object, options: WireRenderOptions) => Uint8ClampedArray<ArrayBuffer>} render
+ * @property {(url: string, layers: string[]) => Promise<unknown>} prepareLayers
+ * @property {(url: string) => Report | undefined} report
+ * @property {(url: string) => Snapshot | undefined} snapshot
+ * @property {(url: string, values: Float32Array, snapshot: object) => void} restore
+ * @property {(url: string) => void} dispose
+ * @property {() => boolean} tune chooses kernels by measuring them
+ * @property {() => Float64Array} memoryUse
+ * @property {(fault: Fault) => void} provoke
+ */
+
+export {};

@@ -1,0 +1,35 @@
+// address of a picture → its photo
+import { dialogView } from './dialog.js';
+import { element } from './element.js';
+
+/**
+ * @param {object} options
+ * @param {import('../i18n/en.js').Words} options.words
+ * @param {(address: string) => Promise<void>} options.onAddress rejects where the picture cannot be had
+ */
+export function addressView({ words, onAddress }) {
+  const said = words.addressView;
+  const address = element('input', { type: 'url', required: true, autofocus: true, placeholder: 'https://', autocomplete: 'url' });
+  const failed = element('p', { className: 'disclaimer', role: 'alert', hidden: true }, said.failed);
+  const form = element('form', { className: 'stack', onsubmit: submit },
+    element('label', { className: 'field' }, said.label, address),
+    element('p', { className: 'soft' }, said.note),
+    failed,
+    element('button', { className: 'way primary' }, said.go));
+  const dialog = dialogView({ title: said.title, close: words.close }, form);
+  return dialog;
+
+  /** @param {Event} event */
+  async function submit(event) {
+    event.preventDefault();
+    failed.hidden = true;
+    form.inert = true;
+    try {
+      await onAddress(address.value);
+      dialog.close();
+    } catch {
+      failed.hidden = false;
+    }
+    form.inert = false;
+  }
+}

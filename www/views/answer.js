@@ -1,0 +1,74 @@
+// result → verdict, classes, the heatmap in words, ways to keep it
+import { actionsView } from './actions.js';
+import { classesView } from './classes.js';
+import { element } from './element.js';
+
+/** @typedef {import('../protocol.js').Prediction} Prediction */
+/**
+ * @typedef {object} AnswerData
+ * @property {Prediction[]} predictions best first
+ * @property {string[]} labels of all classes
+ * @property {string} activation
+ * @property {number} threshold
+ * @property {import('../page/verdict.js').Sureness} sure
+ * @property {string | null} disclaimer
+ * @property {number[]} chosen class indices whose heatmaps are shown
+ * @property {{title: string, text: string}[]} where the heatmaps in words
+ * @property {Record<string, number>} timing
+ * @property {boolean} live
+ * @property {boolean} heatmaps false: the model was loaded without
+ */
+
+/**
+ * @param {object} options
+ * @param {import('../i18n/en.js').Words} options.words
+ * @param {import('../page/numbers.js').Numbers} options.numbers
+ * @param {(classIndex: number) => void} options.onClass
+ * @param {(classIndex: number | null) => void} options.onCompare
+ * @param {(threshold: number) => void} options.onThreshold
+ * @param {import('./actions.js').Actions} options.actions
+ */
+export function answerView({ words, numbers, onClass, onCompare, onThreshold, actions }) {
+  const sure = element('p', { className: 'sure' });
+  const label = element('h2', { className: 'verdict' });
+  const detail = element('p', { className: 'sure-detail' });
+  const disclaimer = element('p', { className: 'disclaimer' });
+  const classes = classesView({ words, numbers, onClass, onCompare, onThreshold });
+  const where = element('div', { className: 'where' });
+  const times = element('dl', { className: 'times', 'aria-label': words.times.title });
+  const kept = actionsView({ words, actions });
+  const root = element('div', { className: 'answer-view' },
+    element('div', { className: 'verdict-block' }, sure, label, detail, disclaimer),
+    classes.root, where, kept.root, times);
+  return {
+    root,
+    /** @param {AnswerData} data */
+    update(data) {
+      const { predictions, timing } = data;
+      const [first, second] = predictions;
+      root.dataset.sure = data.sure;
+      sure.textContent = words.sure[data.sure];
+      label.textContent = data.sure === 'labels' ? predictions.filter((p) => p.probability >= data.threshold).slice(0, 4).map((p) => p.label).join(', ') : first?.label ?? '';
+      label.hidden = data.sure === 'nothing';
+      detail.textContent = first ? sentence(data, first, second) : '';
+      disclaimer.hidden = !data.disclaimer;
+      disclaimer.textContent = data.disclaimer;
+      classes.update(data);
+      const said = data.heatmaps ? data.where : [{ title: words.opacity, text: words.noHeatmaps }];
+      where.replaceChildren(...said.map(({ title, text }) =>
+        element('div', {}, element('h3', {}, title), element('p', {}, text))));
+      kept.update({ hidden: data.live, heatmap: data.chosen.length > 0 });
+      times.replaceChildren(.../** @type {const} */ (['decode', 'preprocess', 'inference', 'heatmap', 'total']).map((stage) =>
+        element('div', {}, element('dt', {}, words.times[stage]), element('dd', {}, `${numbers.time(timing[stage] ?? 0)} ${words.milliseconds}`))));
+    },
+  };
+
+  /** @param {AnswerData} data @param {Prediction} first @param {Prediction | undefined} second */
+  function sentence({ sure, activation }, first, second) {
+    if (activation === 'none') return numbers.score(first.score);
+    const p = numbers.percent(first.probability);
+    if (sure === 'torn' && second) return words.sureTorn(p, second.label, numbers.percent(second.probability));
+    if (sure === 'none') return words.sureNone(p, numbers.percent(1 - first.probability));
+    return sure === 'labels' || sure === 'nothing' ? '' : words.sureHigh(p);
+  }
+}

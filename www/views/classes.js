@@ -1,0 +1,124 @@
+// predictions → bars, a search over all classes; each bar one click from its heatmap
+import { element, icon } from './element.js';
+
+/** @typedef {import('../protocol.js').Prediction} Prediction */
+
+const FEW = 5, MANY = 10;
+
+/**
+ * @param {object} options
+ * @param {import('../i18n/en.js').Words} options.words
+ * @param {import('../page/numbers.js').Numbers} options.numbers
+ * @param {(classIndex: number) => void} options.onClass
+ * @param {(classIndex: number | null) => void} options.onCompare
+ * @param {(threshold: number) => void} options.onThreshold
+ */
+export function classesView({ words, numbers, onClass, onCompare, onThreshold }) {
+  let count = FEW;
+  /** @type {import('./answer.js').AnswerData | null} */
+  let shown = null;
+  const search = element('input', { type: 'search', autocomplete: 'off', spellcheck: false, 'aria-controls': 'classes', oninput: () => draw() });
+  const found = element('span', { className: 'found', role: 'status' });
+  const list = element('ol', { className: 'classes', id: 'classes' });
+  const more = element('button', { type: 'button', className: 'link', onclick: () => { count = count === FEW ? MANY : FEW; draw(); } });
+  const threshold = element('input', { type: 'range', min: '0', max: '1', step: '0.01', oninput: () => onThreshold(threshold.valueAsNumber) });
+  const limit = element('output');
+  const thresholdField = element('label', { className: 'field threshold' }, words.threshold, threshold, limit);
+  const root = element('div', { className: 'classes-view' },
+    thresholdField,
+    list,
+    element('div', { className: 'class-tools' },
+      element('label', { className: 'search' }, icon('search'), search), found, more));
+  /** @type {Row[]} */
+  let rows = [];
+  return {
+    root,
+    /** @param {import('./answer.js').AnswerData} data */
+    update(data) {
+      shown = data;
+      search.placeholder = words.search(data.labels.length);
+      search.setAttribute('aria-label', search.placeholder);
+      thresholdField.hidden = data.activation !== 'sigmoid';
+      threshold.value = String(data.threshold);
+      threshold.style.setProperty('--part', `${data.threshold * 100}%`);
+      limit.textContent = numbers.percent(data.threshold);
+      draw();
+    },
+  };
+
+  function draw() {
+    if (!shown) return;
+    const { chosen, activation } = shown;
+    const wanted = search.value.trim().toLowerCase();
+    const matching = wanted ? matches(shown, wanted) : null;
+    const visible = matching ? matching.slice(0, MANY) : listed(shown, count);
+    found.textContent = matching ? words.matches(matching.length) : '';
+    more.hidden = !!matching || shown.predictions.length <= FEW;
+    more.textContent = count === FEW ? words.moreClasses : words.fewerClasses;
+    const best = Math.max(...shown.predictions.map((p) => Math.abs(p.score)), 1e-9);
+    while (rows.length < visible.length) rows.push(row());
+    rows.length = visible.length;
+    list.replaceChildren(...rows.map((each) => each.root));
+    visible.forEach((prediction, at) => {
+      const part = activation === 'none' ? Math.max(0, prediction.score / best) : prediction.probability;
+      rows[at]?.update(prediction, part, value(prediction, activation), chosen);
+    });
+  }
+
+  /** @param {Prediction} prediction @param {string} activation */
+  function value(prediction, activation) {
+    if (Number.isNaN(prediction.probability)) return words.unlisted;
+    return activation === 'none' ? numbers.score(prediction.score) : numbers.percent(prediction.probability);
+  }
+
+  /** @typedef {ReturnType<typeof row>} Row */
+  function row() {
+    let index = 0;
+    const label = element('span', { className: 'class-label' });
+    const percent = element('span', { className: 'class-value' });
+    const bar = element('span', { className: 'class-bar' }, element('span'));
+    const show = element('button', { type: 'button', className: 'class', title: words.showClass, onclick: () => onClass(index) }, label, ' ', percent, bar);
+    const compare = element('button', { type: 'button', className: 'versus', onclick: () => onCompare(compare.getAttribute('aria-pressed') === 'true' ? null : index) }, icon('versus'));
+    const root = element('li', {}, show, compare);
+    return {
+      root,
+      /** @param {Prediction} prediction @param {number} part @param {string} text @param {number[]} chosen */
+      update(prediction, part, text, chosen) {
+        index = prediction.index;
+        const [a, b] = chosen;
+        label.textContent = prediction.label;
+        percent.textContent = text;
+        bar.style.setProperty('--part', `${(part || 0) * 100}%`);
+        root.dataset.shown = index === a ? 'first' : index === b ? 'second' : '';
+        show.setAttribute('aria-pressed', String(index === a));
+        const title = index === b ? words.stopComparing : words.compareWith(prediction.label);
+        compare.title = title;
+        compare.setAttribute('aria-label', title);
+        compare.setAttribute('aria-pressed', String(index === b));
+        compare.disabled = index === a || a === undefined;
+      },
+    };
+  }
+}
+
+/** The best, and those whose heatmaps are shown. @param {import('./answer.js').AnswerData} data @param {number} count */
+function listed({ predictions, chosen, labels }, count) {
+  const best = predictions.slice(0, count);
+  const others = chosen.filter((index) => !best.some((prediction) => prediction.index === index));
+  return [...best, ...others.map((index) => prediction(predictions, labels, index))];
+}
+
+/** @param {import('./answer.js').AnswerData} data @param {string} wanted */
+function matches({ predictions, labels }, wanted) {
+  const found = predictions.filter((prediction) => prediction.label.toLowerCase().includes(wanted));
+  const seen = new Set(predictions.map((prediction) => prediction.index));
+  labels.forEach((label, index) => {
+    if (!seen.has(index) && label.toLowerCase().includes(wanted)) found.push(prediction(predictions, labels, index));
+  });
+  return found;
+}
+
+/** @param {Prediction[]} predictions @param {string[]} labels @param {number} index @returns {Prediction} */
+function prediction(predictions, labels, index) {
+  return predictions.find((each) => each.index === index) ?? { index, label: labels[index] ?? '', probability: NaN, score: NaN };
+}

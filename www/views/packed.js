@@ -1,0 +1,25 @@
+// packed model → what its check found, term by term
+import { element } from './element.js';
+import { methodName } from './controls.js';
+
+/**
+ * @param {import('../page/ownmodel.js').OwnModel} own
+ * @param {import('../i18n/en.js').Words} words
+ * @param {import('../page/numbers.js').Numbers} numbers
+ */
+export function facts({ report }, words, numbers) {
+  const said = words.packed;
+  const { difference, bytesGiven, bytesKept, precision, guesses, methods, layer, noGradients, refused } = report;
+  const rows = /** @type {[string, string][]} */ ([
+    [said.weights, said.weightsText(numbers.bytes(bytesKept), precision.toUpperCase(), numbers.bytes(bytesGiven))],
+    [said.agreement, [said.agreementText(numbers.small(difference.probability), difference.sameFirst), refused ? said.refusedText(numbers.small(refused.probability)) : ''].join(' ')],
+    [said.memory, said.memoryText(numbers.bytes(report.memory))],
+    [said.start, said.startText(report.unplanned === null)],
+    [words.modelView.classes, String(report.classes)],
+    [said.heatmaps, methods.map((method) => methodName(method, words)).join(', ')],
+    ...(layer ? [[words.layer, layer]] : []),
+    ...(noGradients ? [[said.noGradients, noGradients]] : []),
+    ...(guesses.length ? [[said.assumed, guesses.map((guess) => said.guesses[guess]).join(' ')]] : []),
+  ]);
+  return rows.map(([term, text]) => element('div', {}, element('dt', {}, term), element('dd', {}, text)));
+}

@@ -1,0 +1,126 @@
+// many photos → a contact sheet: progress, sort, filter, export
+import { element } from './element.js';
+import { thumbnails } from './thumbnails.js';
+
+/** @typedef {import('../page/photos.js').Photo} Photo */
+/** @typedef {'added' | 'sure' | 'unsure' | 'label' | 'name'} Order */
+
+/**
+ * @param {object} options
+ * @param {import('../i18n/en.js').Words} options.words
+ * @param {import('../page/numbers.js').Numbers} options.numbers
+ * @param {(photo: Photo) => void} options.onShow
+ * @param {() => void} options.onCancel
+ * @param {() => void} options.onResume
+ * @param {() => void} options.onClear
+ * @param {(photos: Photo[]) => void} options.onCsv those listed, in their order
+ * @param {(photos: Photo[]) => void} options.onJson
+ */
+export function sheetView({ words, numbers, onShow, onCancel, onResume, onClear, onCsv, onJson }) {
+  const said = words.sheet;
+  /** @type {Photo[]} */
+  let photos = [];
+  /** @type {Photo | null} */
+  let shown = null;
+  /** @type {Map<number, ReturnType<typeof tile>>} */
+  const tiles = new Map();
+  const draw = thumbnails();
+  const button = (/** @type {string} */ label, /** @type {() => void} */ onclick) => element('button', { type: 'button', className: 'action', onclick }, label);
+  const progress = element('progress', { className: 'sheet-bar', 'aria-label': said.title });
+  const count = element('p', { className: 'soft', role: 'status' });
+  const sort = element('select', { onchange: () => list() }, ...Object.entries(said.sorts).map(([value, text]) => new Option(text, value)));
+  const filter = element('select', { onchange: () => list() });
+  const cancel = button(words.cancel, onCancel), resume = button(said.resume, onResume);
+  const roll = element('ol', { className: 'roll' });
+  const root = element('div', { className: 'sheet-view' },
+    element('div', { className: 'sheet-head' },
+      element('h2', {}, said.title), count, progress, cancel, resume),
+    element('div', { className: 'sheet-tools' },
+      element('label', { className: 'field' }, said.sort, sort),
+      element('label', { className: 'field' }, said.filter, filter),
+      button(said.csv, () => onCsv(listed())), button(said.json, () => onJson(listed())), button(said.clear, onClear)),
+    roll);
+  return {
+    root,
+    /** @param {{photos: Photo[], shown: Photo | null}} data */
+    update(data) {
+      ({ photos, shown } = data);
+      const settled = photos.filter(({ status }) => status === 'done' || status === 'failed').length;
+      const left = photos.filter(({ status }) => status === 'waiting' || status === 'working').length;
+      count.textContent = left ? said.progress(settled, photos.length) : said.photos(photos.length);
+      progress.max = photos.length;
+      progress.value = settled;
+      progress.hidden = cancel.hidden = !left;
+      resume.hidden = !photos.some(({ status }) => status === 'cancelled');
+      offer();
+      list();
+    },
+  };
+
+  /** Photos that pass the filter, in the chosen order. */
+  function listed() {
+    const wanted = filter.value;
+    const kept = photos.filter((photo) => !wanted || (wanted === '!' ? photo.status === 'failed' : label(photo) === wanted.slice(1)));
+    const sure = (/** @type {Photo} */ photo) => photo.result?.predictions[0]?.probability ?? -1;
+    /** @type {Record<Order, (a: Photo, b: Photo) => number>} */
+    const orders = {
+      added: () => 0,
+      sure: (a, b) => sure(b) - sure(a),
+      unsure: (a, b) => (sure(a) < 0 ? 2 : sure(a)) - (sure(b) < 0 ? 2 : sure(b)),
+      label: (a, b) => label(a).localeCompare(label(b), words.code) || sure(b) - sure(a),
+      name: (a, b) => a.name.localeCompare(b.name, words.code, { numeric: true }),
+    };
+    return kept.sort(orders[/** @type {Order} */ (sort.value)]);
+  }
+
+  /** Keeps the filter's choices in step with the classes found. */
+  function offer() {
+    const found = new Map();
+    for (const photo of photos) if (photo.result) found.set(label(photo), (found.get(label(photo)) ?? 0) + 1);
+    const classes = [...found].sort(([a], [b]) => a.localeCompare(b, words.code));
+    const wanted = [[said.all, ''], ...classes.map(([name, n]) => [`${name} (${n})`, `=${name}`]), ...(photos.some(({ status }) => status === 'failed') ? [[said.failedOnly, '!']] : [])];
+    if (wanted.length === filter.options.length && wanted.every(([text], at) => filter.options[at]?.text === text)) return;
+    const before = filter.value;
+    filter.replaceChildren(...wanted.map(([text, value]) => new Option(text, value)));
+    filter.value = wanted.some(([, value]) => value === before) ? before : '';
+  }
+
+  function list() {
+    const wanted = listed().map((photo) => {
+      const made = tiles.get(photo.id) ?? tile(photo);
+      tiles.set(photo.id, made);
+      made.update(photo === shown, photos.indexOf(photo) + 1);
+      return made.root;
+    });
+    for (const id of tiles.keys()) if (!photos.some((photo) => photo.id === id)) tiles.delete(id);
+    const now = [...roll.children];
+    if (wanted.length !== now.length || wanted.some((each, at) => each !== now[at])) roll.replaceChildren(...wanted);
+  }
+
+  /** @param {Photo} photo */
+  function tile(photo) {
+    const canvas = element('canvas', { width: 144, height: 144, role: 'img', 'aria-label': photo.name });
+    const number = element('b', { 'aria-hidden': 'true' });
+    const title = element('span', { className: 'tile-label' });
+    const value = element('span', { className: 'tile-value' });
+    const show = element('button', { type: 'button', className: 'tile', title: photo.name, onclick: () => onShow(photo) }, canvas, ' ', number, title, ' ', value);
+    /** @type {Blob | null} */
+    let drawn = null;
+    return {
+      root: element('li', {}, show),
+      /** @param {boolean} current @param {number} at */
+      update(current, at) {
+        if (photo.view && photo.view !== drawn) draw((drawn = photo.view), canvas);
+        const best = photo.result?.predictions[0];
+        number.textContent = String(at);
+        title.textContent = best?.label ?? photo.name;
+        value.textContent = best ? (Number.isNaN(best.probability) ? numbers.score(best.score) : numbers.percent(best.probability)) : said[photo.status];
+        show.setAttribute('aria-current', String(current));
+        show.dataset.status = photo.status;
+      },
+    };
+  }
+}
+
+/** @param {Photo} photo */
+const label = ({ result }) => result?.predictions[0]?.label ?? '';

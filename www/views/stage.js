@@ -1,0 +1,125 @@
+// photo + heatmaps → the picture, with the frame of what the model sees
+import { element } from './element.js';
+
+/** @typedef {import('../protocol.js').Heatmap} Heatmap */
+/** @typedef {{label: string, zero: boolean, overlay: ImageData | null}} Pane */
+/**
+ * @typedef {object} StageData
+ * @property {string | null} url of the photo
+ * @property {HTMLVideoElement | null} video shown instead while the camera classifies live
+ * @property {string} name
+ * @property {{width: number, height: number} | null} image
+ * @property {Heatmap['region'] | null} region
+ * @property {Pane[]} panes none: the photo alone
+ * @property {number} opacity
+ * @property {boolean} bare hides everything but the photo
+ * @property {string | null} busy
+ * @property {{loaded: number, total: number} | null} steps of a slow explanation, which can be stopped
+ */
+
+/**
+ * @param {object} options
+ * @param {import('../i18n/en.js').Words} options.words
+ * @param {() => void} options.onCancel of a slow explanation
+ * @param {(url: string) => void} options.onBroken the browser cannot show this photo
+ */
+export function stageView({ words, onCancel, onBroken }) {
+  const panes = element('div', { className: 'panes' });
+  const said = element('span');
+  const bar = element('progress', { className: 'bar-line', 'aria-label': words.opacity });
+  const cancel = element('button', { type: 'button', className: 'link', onclick: onCancel }, words.cancel);
+  const busy = element('div', { className: 'busy' }, said, cancel, bar);
+  const root = element('div', { className: 'stage-view' }, panes, busy);
+  /** @type {ReturnType<typeof pane>[]} */
+  let shown = [];
+  return {
+    root,
+    /** @param {StageData} data */
+    update(data) {
+      const wanted = Math.max(1, data.panes.length);
+      if (shown.length !== wanted) {
+        shown = Array.from({ length: wanted }, () => pane(words, onBroken));
+        panes.replaceChildren(...shown.map((each) => each.root));
+      }
+      shown.forEach((each, at) => each.update(data, data.panes[at]));
+      root.dataset.bare = String(data.bare);
+      panes.dataset.count = String(wanted);
+      const { busy: doing, steps } = data;
+      busy.hidden = !doing;
+      said.textContent = doing;
+      bar.hidden = cancel.hidden = !steps?.total;
+      if (steps?.total) Object.assign(bar, { max: steps.total, value: steps.loaded });
+    },
+  };
+}
+
+/** @param {import('../i18n/en.js').Words} words @param {(url: string) => void} onBroken */
+function pane(words, onBroken) {
+  const img = element('img', { alt: '', draggable: false });
+  const canvas = element('canvas', { className: 'overlay', role: 'img', hidden: true });
+  const frame = element('div', { className: 'frame', title: words.modelSees });
+  const caption = element('p', { className: 'caption' });
+  const unshown = element('p', { className: 'unshown', hidden: true }, words.cannotShow);
+  const box = element('div', { className: 'photo' }, img, canvas, frame, caption);
+  const root = element('div', { className: 'pane' }, box, unshown);
+  /** @type {ImageData | null} */
+  let drawn = null;
+  const broken = (/** @type {boolean} */ now) => {
+    box.hidden = now;
+    unshown.hidden = !now;
+  };
+  img.addEventListener('load', () => {
+    broken(false);
+    shape(img.naturalWidth, img.naturalHeight);
+  });
+  img.addEventListener('error', () => {
+    broken(true);
+    onBroken(img.src);
+  });
+
+  /** @param {number} width @param {number} height */
+  const shape = (width, height) => {
+    if (width && height) box.style.setProperty('--ratio', String(width / height));
+  };
+
+  return {
+    root,
+    /** @param {StageData} data @param {Pane | undefined} shown */
+    update(data, shown) {
+      const medium = data.video ?? img;
+      if (box.firstElementChild !== medium) box.firstElementChild?.replaceWith(medium);
+      if (data.video) broken(false);
+      else if (data.url && img.src !== data.url) img.src = data.url;
+      img.alt = data.name;
+      if (data.video) shape(data.video.videoWidth, data.video.videoHeight);
+      else if (data.image) shape(data.image.width, data.image.height);
+      draw(shown?.overlay ?? null);
+      canvas.setAttribute('aria-label', shown ? words.heatmapOf(shown.label) : '');
+      canvas.style.opacity = String(shown ? data.opacity : 0);
+      outline(data.region, data.image);
+      caption.textContent = shown ? (shown.zero ? words.where.zero(shown.label) : shown.label) : '';
+      caption.hidden = !shown || (data.panes.length < 2 && !shown.zero);
+    },
+  };
+
+  /** @param {ImageData | null} overlay */
+  function draw(overlay) {
+    if (overlay === drawn) return;
+    drawn = overlay;
+    canvas.hidden = !overlay;
+    if (!overlay) return;
+    if (canvas.width !== overlay.width || canvas.height !== overlay.height) Object.assign(canvas, { width: overlay.width, height: overlay.height });
+    canvas.getContext('2d')?.putImageData(overlay, 0, 0);
+  }
+
+  /** @param {StageData['region']} region @param {StageData['image']} image */
+  function outline(region, image) {
+    frame.hidden = !region || !image;
+    if (!region || !image) return;
+    const percent = (/** @type {number} */ part) => `${Math.min(100, Math.max(0, part * 100))}%`;
+    frame.style.left = percent(region.x / image.width);
+    frame.style.top = percent(region.y / image.height);
+    frame.style.right = percent(1 - (region.x + region.width) / image.width);
+    frame.style.bottom = percent(1 - (region.y + region.height) / image.height);
+  }
+}

@@ -1,0 +1,228 @@
+// <why-lens model="…"> → a place for a photo, with what the model sees in it and why.
+
+import { load } from './whylens.js';
+
+/** @typedef {import('./whylens.js').Classifier} Classifier */
+/** @typedef {import('./protocol.js').Result} Result */
+/** @typedef {import('./protocol.js').Photo} Photo */
+
+const STYLE = `
+  :host { display: block; max-inline-size: 32rem; font: inherit; color: inherit; }
+  :host([hidden]) { display: none; }
+  .stage { display: grid; place-items: center; min-block-size: 8rem; border: 1px dashed currentColor; border-radius: .5rem; overflow: hidden; }
+  .stage.full { border-style: solid; }
+  .stage > * { grid-area: 1 / 1; max-inline-size: 100%; }
+  .stage img, .stage canvas { display: block; inline-size: 100%; block-size: auto; }
+  .stage canvas { pointer-events: none; }
+  label { padding: 1.5rem; cursor: pointer; text-align: center; }
+  .full label { place-self: end; padding: .4rem .8rem; margin: .5rem; border-radius: .4rem; background: Canvas; color: CanvasText; z-index: 1; }
+  input { position: absolute; opacity: 0; inline-size: 1px; block-size: 1px; }
+  label:focus-within { outline: 2px solid; outline-offset: -4px; }
+  ol { list-style: none; margin: .5rem 0; padding: 0; }
+  button { display: grid; grid-template-columns: 1fr auto; gap: .1rem 1rem; inline-size: 100%; padding: .3rem .4rem; border: 0; border-radius: .3rem; background: none; color: inherit; font: inherit; text-align: start; cursor: pointer; }
+  button[aria-pressed=true] { outline: 1px solid currentColor; }
+  meter { grid-column: 1 / -1; inline-size: 100%; block-size: .5rem; }
+  p { margin: .5rem 0; } p:empty { display: none; }
+`;
+
+const number = (/** @type {string | null} */ text, /** @type {number} */ otherwise) => (text === null || !Number.isFinite(Number(text)) ? otherwise : Number(text));
+
+/**
+ * Attributes: `model` (address of a model folder, relative to the page), `src` (a photo to begin with),
+ * `top-k`, `threshold`, `method`, `layer`, `colormap`, `opacity`, `preload` (`auto`, `eager`, `lazy`),
+ * `heatmap` (`off`: none). Text for the reader is given in slots: `choose` (the button), `alt` is the
+ * photo's description. Elements with the same model share it, and all elements share one worker.
+ *
+ * Events: `result` and `error`, with the result or the error as `detail`.
+ */
+export class WhyLens extends HTMLElement {
+  static observedAttributes = ['model', 'src'];
+
+  #stage = document.createElement('div');
+  #input = document.createElement('input');
+  #image = document.createElement('img');
+  #canvas = document.createElement('canvas');
+  #list = document.createElement('ol');
+  #status = document.createElement('p');
+  #note = document.createElement('p');
+  #job = 0;
+  /** @type {Photo | null} */
+  #photo = null;
+  /** @type {string | null} */
+  #shown = null;
+  /** @type {Promise<Classifier> | null} */
+  #classifier = null;
+
+  constructor() {
+    super();
+    const root = this.attachShadow({ mode: 'open' });
+    const sheet = new CSSStyleSheet();
+    sheet.replaceSync(STYLE);
+    root.adoptedStyleSheets = [sheet];
+    this.#input.type = 'file';
+    this.#input.accept = 'image/*';
+    const label = document.createElement('label');
+    const words = document.createElement('slot');
+    words.name = 'choose';
+    words.textContent = 'Choose a photo, or drop one here';
+    label.append(this.#input, words);
+    this.#stage.className = 'stage';
+    this.#stage.setAttribute('part', 'stage');
+    this.#stage.append(label);
+    this.#status.setAttribute('role', 'status');
+    root.append(this.#stage, this.#status, this.#list, this.#note);
+    this.#input.onchange = () => this.#take(this.#input.files);
+    this.#stage.ondragover = (event) => event.preventDefault();
+    this.#stage.ondrop = (event) => {
+      event.preventDefault();
+      this.#take(event.dataTransfer?.files ?? null);
+    };
+  }
+
+  connectedCallback() {
+    if (this.getAttribute('model')) this.classifier.catch((error) => this.#fail(error));
+  }
+
+  disconnectedCallback() {
+    this.#job += 1;
+    this.#forget();
+  }
+
+  /** @param {string} name @param {string | null} before @param {string | null} now */
+  attributeChangedCallback(name, before, now) {
+    if (before === now) return;
+    if (name === 'model') {
+      this.#classifier = null;
+      if (this.isConnected && now) this.classifier.catch((error) => this.#fail(error));
+    }
+    if (name === 'src' && now) void this.#open(now);
+  }
+
+  /** The classifier, shared with every element and script that uses this model. */
+  get classifier() {
+    const model = this.getAttribute('model');
+    if (!model) return Promise.reject(new TypeError('<why-lens> needs a model="…"'));
+    const preload = /** @type {'auto' | 'eager' | 'lazy' | null} */ (this.getAttribute('preload')) ?? undefined;
+    const loading = (this.#classifier ??= load(model, { preload, heatmap: this.#explains ? undefined : false }));
+    loading.catch(() => {
+      if (this.#classifier === loading) this.#classifier = null;
+    });
+    return loading;
+  }
+
+  get #explains() {
+    return this.getAttribute('heatmap') !== 'off';
+  }
+
+  /**
+   * Shows a photo and what the model sees in it.
+   * @param {Blob} photo
+   * @returns {Promise<Result | null>} none when another photo came in the meantime
+   */
+  async classify(photo) {
+    this.#photo = photo;
+    this.#show(photo);
+    return this.#look();
+  }
+
+  /** @param {FileList | null} files */
+  #take(files) {
+    if (files?.[0]) this.classify(files[0]).catch(() => {});
+  }
+
+  /** @param {string} src */
+  async #open(src) {
+    try {
+      const response = await fetch(new URL(src, document.baseURI));
+      if (!response.ok) throw new Error(`${src} answered with status ${response.status}`);
+      await this.classify(await response.blob());
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  /** @param {number} [classIndex] the class explained, the most probable one when absent */
+  async #look(classIndex) {
+    const job = (this.#job += 1);
+    this.#status.textContent = '…';
+    try {
+      const classifier = await this.classifier;
+      const { method, layer } = { method: this.getAttribute('method') ?? undefined, layer: this.getAttribute('layer') ?? undefined };
+      // Not classifier.heatmap(): another element may have shown the shared classifier another photo.
+      const result = await classifier.classify(/** @type {Photo} */ (this.#photo), {
+        topK: number(this.getAttribute('top-k'), 3),
+        threshold: number(this.getAttribute('threshold'), 0),
+        heatmap: this.#explains && { classIndex, method, layer },
+      });
+      const overlay = result.heatmap && (await this.#draw(classifier, result));
+      if (job !== this.#job) return null;
+      this.#status.textContent = '';
+      this.#note.textContent = classifier.model?.disclaimer ?? '';
+      this.#tell(result);
+      if (overlay) this.#lay(overlay);
+      this.dispatchEvent(new CustomEvent('result', { detail: result }));
+      return result;
+    } catch (error) {
+      if (job === this.#job) this.#fail(error);
+      throw error;
+    }
+  }
+
+  /** @param {Classifier} classifier @param {Result} result */
+  #draw(classifier, { heatmap, image }) {
+    const shrink = Math.min(1, 1024 / Math.max(image.width, image.height));
+    return classifier.render(/** @type {NonNullable<typeof heatmap>} */ (heatmap), {
+      width: Math.max(1, Math.round(image.width * shrink)), height: Math.max(1, Math.round(image.height * shrink)), image,
+      colormap: this.getAttribute('colormap') ?? undefined, opacity: number(this.getAttribute('opacity'), 0.6),
+    });
+  }
+
+  /** @param {ImageData} overlay */
+  #lay(overlay) {
+    this.#canvas.width = overlay.width;
+    this.#canvas.height = overlay.height;
+    this.#canvas.getContext('2d')?.putImageData(overlay, 0, 0);
+    this.#image.after(this.#canvas);
+  }
+
+  /** @param {Blob} photo */
+  #show(photo) {
+    this.#forget();
+    this.#shown = URL.createObjectURL(photo);
+    this.#image.src = this.#shown;
+    this.#image.alt = this.getAttribute('alt') ?? '';
+    this.#canvas.remove();
+    this.#stage.classList.add('full');
+    this.#stage.prepend(this.#image);
+    this.#list.replaceChildren();
+  }
+
+  #forget() {
+    if (this.#shown) URL.revokeObjectURL(this.#shown);
+    this.#shown = null;
+  }
+
+  /** @param {Result} result */
+  #tell({ predictions, heatmap }) {
+    this.#list.replaceChildren(...predictions.map(({ index, label, probability }) => {
+      const [row, button, meter] = [document.createElement('li'), document.createElement('button'), document.createElement('meter')];
+      const percent = probability.toLocaleString(undefined, { style: 'percent', maximumFractionDigits: 1 });
+      button.type = 'button';
+      button.disabled = !heatmap;
+      button.setAttribute('aria-pressed', String(index === heatmap?.classIndex));
+      button.onclick = () => this.#look(index).catch(() => {});
+      meter.value = probability;
+      button.append(label, ' ', percent, meter);
+      row.append(button);
+      return row;
+    }));
+  }
+
+  /** @param {unknown} error */
+  #fail(error) {
+    this.#status.textContent = error instanceof Error ? error.message : String(error);
+    this.dispatchEvent(new CustomEvent('error', { detail: error }));
+  }
+}
+
+if (!customElements.get('why-lens')) customElements.define('why-lens', WhyLens);

@@ -1,0 +1,284 @@
+// message → a WebAssembly module → answer.
+
+import * as modules from './modules.js';
+import { coded } from './modules.js';
+import { AS_STORED, readPixels } from './photo.js';
+
+/** @typedef {import('./protocol.js').Answer} Answer */
+/** @typedef {import('./protocol.js').ErrorCode} ErrorCode */
+/** @typedef {import('./protocol.js').Request} Request */
+/** @typedef {import('./protocol.js').WireError} WireError */
+/** @typedef {import('./protocol.js').Module} Module */
+
+/** @typedef {Pick<Worker, 'postMessage' | 'onmessage'> & Pick<Window, 'name' | 'addEventListener' | 'close'>
+ *   & { whylensPanic?: string }} Scope what TypeScript calls a DedicatedWorkerGlobalScope, of its own library */
+
+const scope = /** @type {Scope} */ (/** @type {unknown} */ (globalThis));
+
+/** @type {Map<number, AbortController>} calls that are not answered yet */
+const open = new Map();
+/** @type {number | null} the call that the module is busy with */
+let busy = null;
+/** @type {number | null} the load whose progress was told last: the module does one at a time */
+let loading = null;
+let dead = false;
+/** @type {Promise<unknown>} photos and heatmaps, one after the other */
+let queue = Promise.resolve();
+
+// See `watchOver` in connection.js.
+navigator.locks?.request(scope.name, () => new Promise(() => {})).catch(() => {});
+
+/**
+ * @param {unknown} error
+ * @returns {WireError | null} none: no failure of ours, so the module is dead
+ */
+function wire(error) {
+  const { code, message, cause } = /** @type {{ code?: unknown, message?: string, cause?: unknown }} */ (error ?? {});
+  if (typeof code !== 'string' || error instanceof DOMException) return null;
+  return { code: /** @type {ErrorCode} */ (code), message: String(message), ...(cause ? { cause: String(cause) } : {}) };
+}
+
+/**
+ * @param {Answer} answer
+ * @param {Transferable[]} [transfer]
+ */
+function post(answer, transfer = []) {
+  scope.postMessage(answer, transfer);
+}
+
+/**
+ * Says that the module cannot be used any more. Nothing is answered after that.
+ * @param {unknown} error
+ * @param {number | null} id the call that it was busy with
+ */
+function crash(error, id = busy ?? loading) {
+  if (dead) return;
+  dead = true;
+  let refused = 0;
+  try {
+    refused = modules.refused();
+  } catch {
+    // It is dead indeed.
+  }
+  const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  const panic = scope.whylensPanic?.replace(/^panicked at .*:\n/, '');
+  const exhausted = refused > 0 || (error instanceof RangeError && /alloc/i.test(error.message));
+  post({
+    crashed: exhausted
+      ? { code: 'out-of-memory', message: `the browser has no more memory for this (${refused} bytes were asked for); try a smaller photo or model`, cause: text }
+      : { code: 'worker-crashed', message: `the worker ended: ${panic ?? text}; try again, or another photo`, cause: scope.whylensPanic ?? text },
+    id,
+  });
+}
+
+scope.addEventListener('error', (event) => {
+  event.preventDefault();
+  crash(event.error ?? event.message);
+});
+scope.addEventListener('unhandledrejection', (event) => {
+  event.preventDefault();
+  crash(event.reason);
+});
+
+/**
+ * @param {Request} request
+ * @param {AbortSignal} signal
+ * @returns {Promise<{ result: unknown, transfer?: Transferable[] }>}
+ */
+async function run(request, signal) {
+  /** @param {import('./protocol.js').Progress['phase']} phase @param {number} loaded @param {number} total */
+  const progress = (phase, loaded, total) => post({ id: request.id, progress: { phase, loaded, total } });
+  switch (request.type) {
+    case 'load': {
+      /** @type {typeof progress} */
+      const tell = (...news) => {
+        loading = request.id;
+        progress(...news);
+      };
+      const result = await modules.load(request.url, request.options, tell, signal);
+      tuneSoon(await modules.home(request.url));
+      return { result };
+    }
+    case 'classify':
+      return { result: await classify(request, progress.bind(null, 'heatmap'), signal) };
+    case 'heatmap': {
+      const { url, options } = request;
+      const module = await modules.explaining(url, options.layers);
+      return { result: await module.heatmap(url, options, progress.bind(null, 'heatmap'), signal) };
+    }
+    case 'decode': {
+      const bytes = request.photo instanceof Blob ? await readBlob(request.photo) : request.photo;
+      const { rgba, width, height } = (await modules.first()).decodePhoto(new Uint8Array(bytes), request.maxPixels);
+      const scale = Math.min(1, request.longest / Math.max(width, height));
+      const [resizeWidth, resizeHeight] = [width, height].map((side) => Math.max(1, Math.round(side * scale)));
+      const bitmap = await createImageBitmap(new ImageData(rgba, width, height), { resizeWidth, resizeHeight, resizeQuality: 'high' });
+      return { result: bitmap, transfer: [bitmap] };
+    }
+    case 'inspect': {
+      const { model, beside } = await readModel(request);
+      return { result: (await modules.whole()).inspectModel(model, beside, request.options) };
+    }
+    case 'pack': {
+      const { model, beside } = await readModel(request);
+      const result = (await modules.whole()).packModel(model, beside, request.labels, request.options, progress.bind(null, 'pack'));
+      return { result, transfer: [result.weights.buffer] };
+    }
+    case 'render': {
+      const { values, ...shape } = request.heatmap;
+      const rgba = (await modules.first()).render(values, shape, request.options);
+      return { result: rgba, transfer: [rgba.buffer] };
+    }
+    case 'dispose':
+      return { result: await modules.dispose(request.url) };
+    case 'state':
+      return { result: { memory: modules.memory(), report: (await modules.home(request.url)).report(request.url) ?? null } };
+    case 'snapshot':
+      return { result: (await modules.home(request.url)).snapshot(request.url) };
+    case 'restore': {
+      const { values, ...shape } = request.snapshot;
+      return { result: (await modules.home(request.url)).restore(request.url, values, shape) };
+    }
+  }
+}
+
+/** ms after the first model is ready: by then the browser has compiled well what is measured. */
+const TUNE_AFTER = 250;
+/** @type {WeakSet<Module>} */
+const tuned = new WeakSet();
+
+/**
+ * @param {Module} module
+ */
+function tuneSoon(module) {
+  if (tuned.has(module)) return;
+  tuned.add(module);
+  setTimeout(() => dead || module.tune(), TUNE_AFTER);
+}
+
+/**
+ * @param {Extract<Request, { type: 'classify' }>} request
+ * @param {import('./protocol.js').Steps} progress
+ * @param {AbortSignal} signal
+ */
+async function classify({ url, photo, options, provoke }, progress, signal) {
+  if (provoke === 'close') {
+    scope.close();
+    await new Promise(() => {});
+  }
+  if (provoke === 'hang') for (;;);
+  const module = await modules.explaining(url, options.heatmap?.layers ?? []);
+  if (provoke) module.provoke(provoke);
+  const start = performance.now();
+  /** @param {ImageBitmap} bitmap */
+  const fromBitmap = (bitmap) => {
+    if (bitmap.width * bitmap.height > options.maxPixels) {
+      const size = `${bitmap.width} × ${bitmap.height} pixels, at most ${options.maxPixels / 1e6} megapixels are read`;
+      bitmap.close();
+      throw coded('image-too-large', `the picture has ${size}; make it smaller first, or raise \`maxPixels\``);
+    }
+    const { rgba, width, height } = readPixels(bitmap, new OffscreenCanvas(1, 1));
+    return module.classifyPixels(url, rgba, width, height, performance.now() - start, options, progress, signal);
+  };
+  if (photo instanceof ImageBitmap) return fromBitmap(photo);
+  if ('rgba' in photo) return module.classifyPixels(url, photo.rgba, photo.width, photo.height, 0, options, progress, signal);
+  const bytes = photo instanceof Blob ? await readBlob(photo) : photo;
+  try {
+    return await module.classify(url, new Uint8Array(bytes), options, progress, signal);
+  } catch (error) {
+    if (wire(error)?.code !== 'image-format' || bytes.byteLength === 0) throw error;
+    // The browser may know formats that the module does not, such as AVIF.
+    const bitmap = await createImageBitmap(new Blob([bytes]), AS_STORED).catch(() => null);
+    if (!bitmap) throw error;
+    return fromBitmap(bitmap);
+  }
+}
+
+/**
+ * @param {Extract<Request, { type: 'inspect' | 'pack' }>} request
+ */
+async function readModel({ model, beside, options: { memoryLimit } }) {
+  const files = Object.entries(beside);
+  const size = files.reduce((sum, [, file]) => sum + file.size, model instanceof Blob ? model.size : model.byteLength);
+  if (2 * size > memoryLimit) {
+    throw coded('over-memory-limit', `the model has ${Math.ceil(size / 1e6)} MB, and ${Math.floor(memoryLimit / 1e6)} MB of memory are left to check it in; raise \`memoryLimit\`, or use \`whylens pack\``);
+  }
+  const bytes = async (/** @type {Blob} */ file) => new Uint8Array(await file.arrayBuffer().catch((error) => {
+    throw coded('not-a-model', `the file cannot be read: ${error.message}`);
+  }));
+  return {
+    model: model instanceof Blob ? await bytes(model) : new Uint8Array(model),
+    beside: Object.fromEntries(await Promise.all(files.map(async ([name, file]) => [name, await bytes(file)]))),
+  };
+}
+
+/**
+ * @param {Blob} blob
+ */
+async function readBlob(blob) {
+  try {
+    return await blob.arrayBuffer();
+  } catch (error) {
+    throw coded('image-corrupt', `the file cannot be read: ${error instanceof Error ? error.message : error}`);
+  }
+}
+
+/**
+ * @param {Request} request
+ */
+async function handle(request) {
+  const { id, type } = request;
+  const controller = new AbortController();
+  open.set(id, controller);
+  const { signal } = controller;
+  try {
+    if (type === 'classify' || type === 'heatmap') {
+      const before = queue;
+      let done = () => {};
+      const turn = new Promise((resolve) => (done = () => resolve(undefined)));
+      queue = Promise.all([before, turn]);
+      try {
+        await Promise.race([before, new Promise((resolve) => signal.addEventListener('abort', resolve))]);
+        // Lets a cancel that came in meanwhile be heard.
+        await new Promise((resolve) => setTimeout(resolve));
+        if (dead) return;
+        if (signal.aborted) {
+          post({ id, error: { code: 'cancelled', message: 'cancelled by the caller' }, memory: modules.memory() });
+          return;
+        }
+        busy = id;
+        await answer(request, signal);
+      } finally {
+        done();
+      }
+    } else {
+      await answer(request, signal);
+    }
+  } finally {
+    open.delete(id);
+  }
+}
+
+/**
+ * @param {Request} request
+ * @param {AbortSignal} signal
+ */
+async function answer(request, signal) {
+  const { id } = request;
+  try {
+    const { result, transfer } = await run(request, signal);
+    if (!dead) post({ id, result, memory: modules.memory() }, transfer);
+  } catch (error) {
+    const known = wire(error);
+    if (!known) crash(error, id);
+    else if (!dead) post({ id, error: known, memory: modules.memory() });
+  }
+  if (busy === id) busy = null;
+  if (loading === id) loading = null;
+}
+
+scope.onmessage = ({ data }) => {
+  if (data.type === 'cancel') {
+    open.get(data.target)?.abort();
+    post({ heard: data.target });
+  } else if (!dead) handle(data);
+};
