@@ -55,13 +55,28 @@ async function visitor() {
 /** @param {import('playwright-core').Page} page */
 const version = (page) => page.evaluate(() => document.documentElement.dataset['version'] ?? 'first');
 
-/** Waits for the browser's own look at sw.js. @param {import('playwright-core').Page} page */
+/** Has the browser look at sw.js, and waits until it took or refused what it found. @param {import('playwright-core').Page} page */
 const update = (page) => page.evaluate(async () => {
   const registration = await navigator.serviceWorker.getRegistration();
   await registration?.update().catch(() => {});
   const worker = registration?.installing ?? registration?.waiting;
   if (worker) await new Promise((resolve) => worker.addEventListener('statechange', () => ['activated', 'redundant'].includes(worker.state) && resolve(undefined)));
 });
+
+/**
+ * Changes what the host serves and waits until the browser has taken it. Asks more than once: a browser may join
+ * an update to one that is under way for the page before, which ends with what the host served then.
+ * @param {import('playwright-core').Page} page @param {() => void} change
+ */
+async function deploy(page, change) {
+  const taken = await page.evaluateHandle(() => {
+    const state = { taken: false };
+    navigator.serviceWorker.addEventListener('controllerchange', () => (state.taken = true), { once: true });
+    return state;
+  });
+  change();
+  while (!(await taken.evaluate((state) => state.taken))) await update(page);
+}
 
 const files = (/** @type {Host} */ { seen }, /** @type {RegExp} */ name) => seen.filter((path) => name.test(path));
 
@@ -95,8 +110,7 @@ test('the second visit asks for no weights and no module', { timeout: 120_000 },
 
 test('a new version comes all at once, and a page that is open goes on with the old one', { timeout: 120_000 }, async () => {
   const { context, page } = await visitor();
-  host.root = sites.second;
-  await update(page);
+  await deploy(page, () => (host.root = sites.second));
   assert.equal(await version(page), 'first');
   assert.equal(await page.evaluate(async () => {
     const script = /** @type {HTMLScriptElement} */ (document.querySelector('script[type=module]'));
@@ -121,8 +135,7 @@ test('a deployment that lacks a file leaves visitors with the version before', {
     const next = await open(context, host.url);
     assert.equal(await version(next.page), 'first', missing);
     await espresso(next.page);
-    host.missing = new Set();
-    await update(page);
+    await deploy(page, () => host.missing.clear());
     const healed = await open(context, host.url);
     assert.equal(await version(healed.page), 'second', 'the repaired deployment arrives');
     await context.close();
@@ -150,6 +163,7 @@ test('a deployment of wrong bytes, and one without sw.js, are not taken', { time
 test('a visitor can switch it off, and so can the owner', { timeout: 120_000 }, async () => {
   const left = (/** @type {import('playwright-core').Page} */ page) => page.waitForFunction(async () => {
     const names = await caches.keys();
+    await (await navigator.serviceWorker.getRegistration())?.update().catch(() => {});
     return !(await navigator.serviceWorker.getRegistration()) && !names.some((name) => name.startsWith('whylens site'));
   });
   const one = await visitor();
@@ -159,7 +173,6 @@ test('a visitor can switch it off, and so can the owner', { timeout: 120_000 }, 
 
   const two = await visitor();
   host.root = sites.off;
-  await update(two.page);
   await left(two.page);
   const next = await open(two.context, host.url);
   await espresso(next.page);
