@@ -27,6 +27,10 @@ mod lanes {
         f32x4_add(a, b)
     }
     #[inline(always)]
+    pub fn sub(a: Lanes, b: Lanes) -> Lanes {
+        f32x4_sub(a, b)
+    }
+    #[inline(always)]
     pub fn mul(a: Lanes, b: Lanes) -> Lanes {
         f32x4_mul(a, b)
     }
@@ -76,6 +80,10 @@ mod lanes {
     #[inline(always)]
     pub fn add(a: Lanes, b: Lanes) -> Lanes {
         from_fn(|lane| a[lane] + b[lane])
+    }
+    #[inline(always)]
+    pub fn sub(a: Lanes, b: Lanes) -> Lanes {
+        from_fn(|lane| a[lane] - b[lane])
     }
     #[inline(always)]
     pub fn mul(a: Lanes, b: Lanes) -> Lanes {
@@ -129,6 +137,11 @@ impl F4 {
     #[inline(always)]
     pub fn add(self, other: F4) -> F4 {
         F4(lanes::add(self.0, other.0))
+    }
+
+    #[inline(always)]
+    pub fn sub(self, other: F4) -> F4 {
+        F4(lanes::sub(self.0, other.0))
     }
 
     #[inline(always)]

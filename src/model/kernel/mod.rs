@@ -12,11 +12,13 @@ mod f4;
 mod gemm;
 mod half;
 mod pool;
+mod winograd;
 
 pub use depthwise::Depthwise;
 pub use gemm::{Gemm, Output, Patches, tune};
 pub use half::widen;
 pub use pool::{max_pool, pad};
+pub use winograd::Winograd;
 
 use f4::F4;
 
@@ -375,6 +377,50 @@ mod tests {
                         &expected,
                         &format!("{channels} channels, {window:?}"),
                     );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn fewer_multiplications_give_the_same_sums() {
+        for (inputs, outputs) in [(16, 16), (20, 64), (48, 28)] {
+            for (side, before) in [(8, 1), (9, 1), (13, 0), (21, 2)] {
+                let window = window(side, 3, 1, 1, before);
+                let [rows, columns] = window.output;
+                let image = noise(side * (side + 1) * inputs);
+                let (weights, bias) = (noise(9 * inputs * outputs), noise(outputs));
+                let residual = noise(rows * columns * outputs);
+                let convolution = Winograd::new(window, inputs, &bias, |o, row| {
+                    row.copy_from_slice(&weights[o * 9 * inputs..][..9 * inputs]);
+                });
+                for residual in [None, Some(&*residual)] {
+                    let activation = Activation::Clamp(-0.5, 1.5);
+                    let mut actual = vec![f32::NAN; rows * columns * outputs];
+                    let output = Output {
+                        values: &mut actual,
+                        stride: outputs,
+                        first: 0,
+                        residual,
+                        activation,
+                    };
+                    convolution.run(&image, output);
+                    let mut expected = Vec::new();
+                    for pixel in 0..rows * columns {
+                        let taps = taps(&window, pixel / columns, pixel % columns);
+                        expected.extend((0..outputs).map(|o| {
+                            let product = |(tap, at): (usize, usize)| -> f32 {
+                                let weights = &weights[(o * 9 + tap) * inputs..][..inputs];
+                                let image = &image[at * inputs..][..inputs];
+                                weights.iter().zip(image).map(|(w, v)| w * v).sum()
+                            };
+                            let sum = taps.iter().copied().map(product).sum::<f32>() + bias[o];
+                            let at = pixel * outputs + o;
+                            activate(sum + residual.map_or(0.0, |r| r[at]), activation)
+                        }));
+                    }
+                    let what = format!("{inputs} → {outputs}, {window:?}");
+                    agree(&actual, &expected, &what);
                 }
             }
         }

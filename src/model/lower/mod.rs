@@ -486,8 +486,9 @@ impl Lowering<'_> {
         let values = Values::Single(floats(&tensor)?);
         let outlet = match plan.root {
             Root::Product(patches, padding) => {
+                let window = padding.as_ref().map(|(_, window)| window);
                 let op = Product {
-                    groups: arrangement.products(values),
+                    weights: arrangement.pack(values, window),
                     patches,
                     padding,
                     activation,

@@ -4,19 +4,27 @@ use std::sync::Arc;
 
 use tract_onnx::tract_core::internal::*;
 
-use super::super::kernel::{self, Activation, Depthwise, Gemm, Output, Patches, Window};
+use super::super::kernel::{self, Activation, Depthwise, Gemm, Output, Patches, Window, Winograd};
 
 /// Convolution, full or grouped, or matrix product with constant weights. A second input is added
 /// before the activation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Product {
-    /// One for each group, over neighbouring channels.
-    pub groups: Arc<[Gemm]>,
+    pub weights: Packed,
     pub patches: Patches,
     /// Channels of the input and the window over it, where it has to be padded first.
     pub padding: Option<(usize, Window)>,
     pub activation: Activation,
     pub output: TVec<usize>,
+}
+
+/// Weights of a [`Product`], packed for its kernel.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Packed {
+    /// One for each group, over neighbouring channels.
+    Groups(Arc<[Gemm]>),
+    /// For a 3×3 window over all channels.
+    Winograd(Arc<Winograd>),
 }
 
 /// Depthwise convolution.
@@ -55,11 +63,40 @@ fn filled(
     Ok(tvec!(tensor.into_tvalue()))
 }
 
+impl Product {
+    fn to<'a>(
+        &self,
+        values: &'a mut [f32],
+        residual: Option<&'a [f32]>,
+        stride: usize,
+        first: usize,
+    ) -> Output<'a> {
+        Output {
+            values,
+            stride,
+            first,
+            residual,
+            activation: self.activation,
+        }
+    }
+}
+
 impl EvalOp for Product {
     op_out_of_plan!();
 
     fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let image = floats(&inputs[0])?;
+        let residual = inputs.get(1).map(|residual| floats(residual)).transpose()?;
+        let groups = match &self.weights {
+            Packed::Groups(groups) => groups,
+            Packed::Winograd(convolution) => {
+                return filled(&self.output, |values| {
+                    let stride = convolution.outputs();
+                    convolution.run(image, self.to(values, residual, stride, 0));
+                    Ok(())
+                });
+            }
+        };
         let padded;
         let image = match &self.padding {
             None => image,
@@ -68,19 +105,15 @@ impl EvalOp for Product {
                 &padded
             }
         };
-        let residual = inputs.get(1).map(|residual| floats(residual)).transpose()?;
-        let stride = self.groups.iter().map(Gemm::outputs).sum();
+        let stride = groups.iter().map(Gemm::outputs).sum();
         filled(&self.output, |values| {
             let (mut first, mut input) = (0, 0);
-            for gemm in &*self.groups {
-                let output = Output {
-                    values,
-                    stride,
-                    first,
-                    residual,
-                    activation: self.activation,
-                };
-                gemm.run(&image[input..], &self.patches, output);
+            for gemm in &**groups {
+                gemm.run(
+                    &image[input..],
+                    &self.patches,
+                    self.to(values, residual, stride, first),
+                );
                 first += gemm.outputs();
                 input += self.patches.length;
             }

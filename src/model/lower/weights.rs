@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::super::kernel::{Depthwise, Gemm, widen};
+use super::super::kernel::{Depthwise, Gemm, Window, Winograd, widen};
+use super::ops::Packed;
 
 /// How the weights of a convolution or product lie in their tensor: each output has `inputs` inputs of
 /// its group with `taps` weights each.
@@ -70,12 +71,11 @@ impl Arrangement {
         self.strides[1] == self.taps && (self.strides[2] == 1 || self.taps == 1)
     }
 
-    /// One product for each group.
+    /// Packed for products, or for the window over padded images where there is one and that is faster.
     ///
     /// # Panics
     /// When fewer values than [`Arrangement::reach`] are given.
-    pub fn products(&self, values: Values) -> Arc<[Gemm]> {
-        let each = self.bias.len() / self.groups;
+    pub fn pack(&self, values: Values, window: Option<&Window>) -> Packed {
         let (inputs, taps) = (self.inputs, self.taps);
         let rows = self.in_rows();
         let mut all = Vec::new();
@@ -84,34 +84,43 @@ impl Arrangement {
             values.read(0, &mut all);
         }
         let mut row = vec![0.0; if rows { inputs * taps } else { 0 }];
-        let pack = |group: usize| {
+        // Those of one output, tap by tap.
+        let mut fill = |output: usize, to: &mut [f32]| {
+            let start = output * self.strides[0];
+            if rows && taps == 1 {
+                values.read(start, to);
+            } else {
+                if rows {
+                    values.read(start, &mut row);
+                }
+                let (from, [_, across, deep]) = match rows {
+                    true => (&row[..], [0, taps, 1]),
+                    false => (&all[start..], self.strides),
+                };
+                for (tap, to) in to.chunks_exact_mut(inputs).enumerate() {
+                    for (input, to) in to.iter_mut().enumerate() {
+                        *to = from[input * across + tap * deep];
+                    }
+                }
+            }
+            if let Some(scale) = self.scale.get(output) {
+                to.iter_mut().for_each(|value| *value *= scale);
+            }
+        };
+        let outputs = self.bias.len();
+        if let Some(window) = window.filter(|window| Winograd::suits(window, inputs, outputs))
+            && self.groups == 1
+        {
+            let convolution = Winograd::new(*window, inputs, &self.bias, fill);
+            return Packed::Winograd(Arc::new(convolution));
+        }
+        let each = outputs / self.groups;
+        let group = |group: usize| {
             let first = group * each;
             let bias = &self.bias[first..first + each];
-            Gemm::new(inputs * taps, bias, |output, to| {
-                let output = first + output;
-                let start = output * self.strides[0];
-                if rows && taps == 1 {
-                    values.read(start, to);
-                } else {
-                    if rows {
-                        values.read(start, &mut row);
-                    }
-                    let (from, [_, across, deep]) = match rows {
-                        true => (&row[..], [0, taps, 1]),
-                        false => (&all[start..], self.strides),
-                    };
-                    for (tap, to) in to.chunks_exact_mut(inputs).enumerate() {
-                        for (input, to) in to.iter_mut().enumerate() {
-                            *to = from[input * across + tap * deep];
-                        }
-                    }
-                }
-                if let Some(scale) = self.scale.get(output) {
-                    to.iter_mut().for_each(|value| *value *= scale);
-                }
-            })
+            Gemm::new(inputs * taps, bias, |output, to| fill(first + output, to))
         };
-        (0..self.groups).map(pack).collect()
+        Packed::Groups((0..self.groups).map(group).collect())
     }
 
     /// One filter for each channel.

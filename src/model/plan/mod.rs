@@ -464,8 +464,9 @@ fn add(
             let (arrangement, values) = weights(record, file)?;
             let (patches, padding) =
                 step::product(&arrangement, (patches, padding), output, volumes[0])?;
+            let window = padding.as_ref().map(|(_, window)| window);
             Box::new(Product {
-                groups: arrangement.products(values),
+                weights: arrangement.pack(values, window),
                 patches,
                 padding,
                 activation: activation.into(),

@@ -637,7 +637,10 @@ pub fn product(
         ensure!((1..=MOST_SIDE).contains(channels), "{channels} channels");
         let area = |[rows, columns]: [usize; 2]| rows.checked_mul(columns)?.checked_mul(*channels);
         ensure!(
-            area(window.input) == Some(volume),
+            area(window.input) == Some(volume)
+                && window.output == patches.output
+                && window.kernel[0] * window.kernel[1] == arrangement.taps
+                && arrangement.inputs.checked_mul(arrangement.groups) == Some(*channels),
             "a window that does not fit"
         );
         volume = area(window.padded()).context("a window of no sound size")?;

@@ -5,7 +5,7 @@
 #[path = "../../../../src/model/kernel/mod.rs"]
 mod kernel;
 
-use kernel::{Activation, Depthwise, Gemm, Output, Patches, Window};
+use kernel::{Activation, Depthwise, Gemm, Output, Patches, Window, Winograd};
 
 /// A prepared case.
 pub struct Case {
@@ -72,6 +72,38 @@ pub extern "C" fn dense(side: usize, inputs: usize, outputs: usize) -> *mut Case
         length: 3 * inputs,
     };
     product(values((side + 2) * (side + 2) * inputs), patches, outputs)
+}
+
+/// The same by fewer multiplications; operations are those of the plain sum.
+#[unsafe(no_mangle)]
+pub extern "C" fn winograd(side: usize, inputs: usize, outputs: usize) -> *mut Case {
+    let window = Window {
+        input: [side; 2],
+        output: [side; 2],
+        kernel: [3; 2],
+        stride: [1; 2],
+        dilation: [1; 2],
+        before: [1; 2],
+    };
+    let convolution = Winograd::new(window, inputs, &values(outputs), |o, row| {
+        for (i, weight) in row.iter_mut().enumerate() {
+            *weight = ((o + i) % 7) as f32 / 7.0 - 0.4;
+        }
+    });
+    let image = values(side * side * inputs);
+    let mut values = vec![0.0; side * side * outputs];
+    case(2 * side * side * 9 * inputs * outputs, move || {
+        convolution.run(
+            &image,
+            Output {
+                values: &mut values,
+                stride: outputs,
+                first: 0,
+                residual: None,
+                activation: Activation::Clamp(0.0, 6.0),
+            },
+        );
+    })
 }
 
 /// A depthwise convolution with a border.
