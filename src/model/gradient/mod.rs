@@ -9,6 +9,7 @@
 mod elementwise;
 mod linear;
 mod norm;
+mod scatter;
 mod shape;
 mod window;
 
@@ -19,6 +20,7 @@ use tract_onnx::tract_core::ops::math;
 use tract_onnx::tract_core::ops::nn::{Reduce, Reducer};
 
 pub use elementwise::Slope;
+pub use scatter::{Fold, Unpool, Window};
 
 use super::seam::Seam;
 use crate::error::{Error, Result};

@@ -4,7 +4,10 @@
 //! Convolutions are faster the other way round, so every outlet here says which of its axes is kept
 //! last; an operator that has no channels-last form gets its input back as it was.
 
+mod contract;
+mod gather;
 mod ops;
+mod product;
 mod weights;
 
 use std::collections::{HashMap, HashSet};
@@ -22,6 +25,7 @@ use tract_onnx::tract_core::ops::nn::{DataFormat, HardSwish, Reduce};
 use tract_onnx::tract_core::ops::{Downsample, change_axes::AxisOp};
 
 use super::kernel::{Activation, Patches, Window};
+pub use contract::Contract;
 pub use ops::{Filter, Largest, Product};
 pub use weights::{Arrangement, Values};
 
@@ -122,7 +126,10 @@ impl Lowering<'_> {
             self.planned.insert(end, plan);
             return Ok(());
         }
-        if self.channels_last(id)?.is_some() {
+        if self.channels_last(id)?.is_some()
+            || self.contraction(id)?.is_some()
+            || self.pick(id)?.is_some()
+        {
             return Ok(());
         }
         let node = self.graph.node(id);
@@ -303,85 +310,6 @@ impl Lowering<'_> {
         Ok(Some((window, shape.c_axis(), *shape.c())))
     }
 
-    fn product(&self, node: &TypedNode, einsum: &EinSum) -> TractResult<Option<Plan>> {
-        if einsum.q_params.is_some() || node.inputs.len() != 2 {
-            return Ok(None);
-        }
-        let constants = [
-            self.constant(node.inputs[0])?,
-            self.constant(node.inputs[1])?,
-        ];
-        let (data, tensor) = match constants {
-            [None, Some(tensor)] => (0, tensor),
-            [Some(tensor), None] => (1, tensor),
-            _ => return Ok(None),
-        };
-        let (Some(input), Some(output)) =
-            (self.shape(node.inputs[data])?, self.shape(node.id.into())?)
-        else {
-            return Ok(None);
-        };
-        let Some(axes) = ProductAxes::new(einsum, data, &input, tensor.shape(), &output) else {
-            return Ok(None);
-        };
-        let stride = |axis: usize| tensor.shape()[axis + 1..].iter().product();
-        let strides = [stride(axes.outputs[0]), stride(axes.inputs[1]), 0];
-
-        // A stride is a downsampling in front of the product: stepped over here.
-        let (mut source, mut steps) = (node.inputs[data], vec![1; input.len()]);
-        while let Some(downsample) = self.graph.node(source.node).op_as::<Downsample>() {
-            let whole = downsample.modulo == 0 && downsample.stride > 0;
-            if !whole || downsample.axis == axes.inputs[0] {
-                break;
-            }
-            steps[downsample.axis] *= downsample.stride as usize;
-            source = self.graph.node(source.node).inputs[0];
-        }
-        let Some(full) = self.shape(source)? else {
-            return Ok(None);
-        };
-        let inputs = input[axes.inputs[0]];
-        let spatial: Vec<usize> = (0..input.len())
-            .filter(|&axis| axis != axes.inputs[0] && full[axis] != 1)
-            .collect();
-        let patches = match *spatial {
-            [rows, columns] => Patches {
-                output: [input[rows], input[columns]],
-                row: steps[rows] * full[columns] * inputs,
-                column: steps[columns] * inputs,
-                runs: vec![0],
-                length: inputs,
-            },
-            _ if steps.iter().all(|&step| step == 1) => Patches {
-                output: [1, input.iter().product::<usize>() / inputs],
-                row: 0,
-                column: inputs,
-                runs: vec![0],
-                length: inputs,
-            },
-            _ => return Ok(None),
-        };
-        let outputs = output[axes.outputs[1]];
-        Ok(Some(Plan {
-            root: Root::Product(patches, None),
-            weights: Weights {
-                tensor,
-                arrangement: Arrangement {
-                    groups: 1,
-                    inputs,
-                    taps: 1,
-                    strides,
-                    scale: Vec::new(),
-                    bias: vec![0.0; outputs],
-                },
-            },
-            input: (source, axes.inputs[0]),
-            last: axes.outputs[1],
-            residual: None,
-            activation: Activation::NONE,
-        }))
-    }
-
     /// Takes what follows into the plan, as far as it goes; the node that ends it.
     fn follow(&mut self, id: usize, plan: &mut Plan) -> TractResult<usize> {
         let mut end = id;
@@ -406,6 +334,11 @@ impl Lowering<'_> {
 
     fn take(&self, outlet: OutletId, next: usize, plan: &mut Plan) -> TractResult<bool> {
         let node = self.graph.node(next);
+        // Outputs over several axes have no single axis that a bias could lie along.
+        let last = self.shape(outlet)?.map(|shape| shape[plan.last]);
+        if last != Some(plan.weights.arrangement.bias.len()) {
+            return Ok(false);
+        }
         let linear = plan.activation == Activation::NONE;
         if let Some(op) = node.op_as::<ElementWiseOp>() {
             let taken = linear && op.0.is::<HardSwish>();
@@ -616,60 +549,6 @@ impl Lowering<'_> {
         };
         self.keep(id, 0, outlet, Some(last));
         Ok(Some(()))
-    }
-}
-
-/// Which axes of a product with constant weights are summed over and made.
-struct ProductAxes {
-    /// The axis summed over: in the data, in the weights.
-    inputs: [usize; 2],
-    /// The axis made: in the weights, in the output.
-    outputs: [usize; 2],
-}
-
-impl ProductAxes {
-    /// None where the product is more than a matrix product per pixel, the pixels in order.
-    fn new(
-        einsum: &EinSum,
-        data: usize,
-        input: &[usize],
-        weights: &[usize],
-        output: &[usize],
-    ) -> Option<ProductAxes> {
-        let (mut inputs, mut outputs, mut pixels) = (None, None, Vec::new());
-        for axis in einsum.axes.iter_all_axes() {
-            let slots = [&axis.inputs[data], &axis.inputs[1 - data], &axis.outputs[0]];
-            if slots.iter().any(|positions| positions.len() > 1) {
-                return None;
-            }
-            let [i, w, o] = slots.map(|positions| positions.first().copied());
-            let unit = [(i, input), (w, weights), (o, output)]
-                .iter()
-                .all(|(at, shape)| at.is_none_or(|at| shape[at] == 1));
-            match (i, w, o) {
-                (Some(i), Some(w), None) if inputs.is_none() || !unit => {
-                    if inputs.is_some_and(|[i, _]: [usize; 2]| input[i] != 1) {
-                        return None;
-                    }
-                    inputs = Some([i, w]);
-                }
-                (None, Some(w), Some(o)) if outputs.is_none() || !unit => {
-                    if outputs.is_some_and(|[w, _]: [usize; 2]| weights[w] != 1) {
-                        return None;
-                    }
-                    outputs = Some([w, o]);
-                }
-                (Some(i), None, Some(o)) if !unit => pixels.push((i, o)),
-                _ if !unit => return None,
-                _ => {}
-            }
-        }
-        pixels.sort_unstable();
-        let ordered = pixels.is_sorted_by_key(|&(_, o)| o);
-        ordered.then_some(ProductAxes {
-            inputs: inputs?,
-            outputs: outputs?,
-        })
     }
 }
 

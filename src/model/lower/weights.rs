@@ -30,7 +30,16 @@ pub enum Values<'a> {
     HalfBytes(&'a [u8]),
 }
 
-impl Values<'_> {
+impl<'a> Values<'a> {
+    /// Those from `start` on; none where there are fewer.
+    pub fn skip(self, start: usize) -> Option<Values<'a>> {
+        Some(match self {
+            Values::Single(values) => Values::Single(values.get(start..)?),
+            Values::SingleBytes(bytes) => Values::SingleBytes(bytes.get(start.checked_mul(4)?..)?),
+            Values::HalfBytes(bytes) => Values::HalfBytes(bytes.get(start.checked_mul(2)?..)?),
+        })
+    }
+
     pub fn len(&self) -> usize {
         match self {
             Values::Single(values) => values.len(),
@@ -67,7 +76,7 @@ impl Arrangement {
     }
 
     /// Whether the weights of one output lie side by side, as in ONNX's Conv.
-    fn in_rows(&self) -> bool {
+    pub fn in_rows(&self) -> bool {
         self.strides[1] == self.taps && (self.strides[2] == 1 || self.taps == 1)
     }
 

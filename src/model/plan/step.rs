@@ -14,9 +14,9 @@ use tract_onnx::tract_core::ops::nn::{
 };
 use tract_onnx::tract_core::ops::{Downsample, change_axes::AxisOp, math};
 
-use super::super::gradient::{Fill, Slope};
+use super::super::gradient::{self, Fill, Fold, Slope, Unpool};
 use super::super::kernel::{Activation, Patches, Window};
-use super::super::lower::{Arrangement, Largest};
+use super::super::lower::{Arrangement, Contract, Largest};
 
 /// An operator of one output.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -45,6 +45,8 @@ pub enum Step {
         window: WindowRecord,
         output: Vec<usize>,
     },
+    /// Positions of each axis in the two inputs and in the output.
+    Contract(Vec<[Option<usize>; 3]>),
     AddAxis(usize),
     RemoveAxis(usize),
     MoveAxis(usize, usize),
@@ -67,6 +69,8 @@ pub enum Step {
     Choose,
     TruthToNumber,
     Fill(Vec<usize>),
+    Fold(WindowRecord),
+    Unpool(WindowRecord),
     Concat(usize),
     Slice(usize, usize, usize),
     Downsample(usize, usize, usize),
@@ -112,12 +116,19 @@ pub enum Numbers {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Weights {
     pub tensor: String,
+    /// Where the first weight is in the tensor.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub start: usize,
     pub groups: usize,
     pub inputs: usize,
     pub taps: usize,
     pub strides: [usize; 3],
     pub scale: Numbers,
     pub bias: Numbers,
+}
+
+fn is_zero(start: &usize) -> bool {
+    *start == 0
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -161,6 +172,9 @@ pub struct PoolRecord {
 
 /// Longest side of an image, and largest window or step: what no arithmetic on them overflows.
 const MOST_SIDE: usize = 1 << 14;
+
+/// Most taps times places of a window: ten times those of AlexNet's first.
+const MOST_NUMBERS: usize = 1 << 22;
 
 impl From<&Patches> for PatchesRecord {
     fn from(patches: &Patches) -> Self {
@@ -223,7 +237,47 @@ impl From<&Window> for WindowRecord {
     }
 }
 
+impl TryFrom<&gradient::Window> for WindowRecord {
+    type Error = TractError;
+
+    fn try_from(window: &gradient::Window) -> TractResult<Self> {
+        let pair = |sizes: &[usize]| match *sizes {
+            [rows, columns] => Ok([rows, columns]),
+            _ => bail!("there is no record of a window over {} axes", sizes.len()),
+        };
+        Ok(WindowRecord {
+            input: pair(&window.input)?,
+            output: pair(&window.output)?,
+            kernel: pair(&window.kernel)?,
+            stride: pair(&window.strides)?,
+            dilation: pair(&window.dilations)?,
+            before: pair(&window.before)?,
+        })
+    }
+}
+
 impl WindowRecord {
+    /// For operators that keep a number for each tap of each place.
+    fn scatter(&self) -> TractResult<gradient::Window> {
+        let window = self.window()?;
+        let sizes = [window.output, window.kernel].into_iter().flatten();
+        let numbers = sizes
+            .into_iter()
+            .try_fold(1usize, |n, size| n.checked_mul(size));
+        ensure!(
+            numbers.is_some_and(|n| n <= MOST_NUMBERS),
+            "a window of absurd size"
+        );
+        Ok(gradient::Window {
+            input: window.input[..].into(),
+            output: window.output[..].into(),
+            kernel: window.kernel[..].into(),
+            strides: window.stride[..].into(),
+            dilations: window.dilation[..].into(),
+            before: window.before[..].into(),
+        })
+    }
+
     fn window(&self) -> TractResult<Window> {
         let WindowRecord {
             input,
@@ -334,6 +388,8 @@ impl Step {
                 window: (&op.window).into(),
                 output: op.output.to_vec(),
             }
+        } else if let Some(op) = op.downcast_ref::<Contract>() {
+            Step::Contract(op.axes().to_vec())
         } else if let Some(op) = op.downcast_ref::<AxisOp>() {
             match op {
                 AxisOp::Add(axis) => Step::AddAxis(*axis),
@@ -377,6 +433,10 @@ impl Step {
             Step::TruthToNumber
         } else if let Some(Fill(shape)) = op.downcast_ref::<Fill>() {
             Step::Fill(shape.to_vec())
+        } else if let Some(Fold(window)) = op.downcast_ref::<Fold>() {
+            Step::Fold(window.try_into()?)
+        } else if let Some(Unpool(window)) = op.downcast_ref::<Unpool>() {
+            Step::Unpool(window.try_into()?)
         } else if let Some(op) = op.downcast_ref::<TypedConcat>() {
             Step::Concat(op.axis)
         } else if let Some(op) = op.downcast_ref::<Slice>() {
@@ -432,6 +492,7 @@ impl Step {
             Ok(Box::new(Reduce::new(all(axes)?, reducer)))
         };
         Ok(match self {
+            Step::Contract(axes) => Box::new(Contract::new(axes)?),
             Step::AddAxis(at) => {
                 ensure!(*at <= rank, "axis {at} of {rank}");
                 Box::new(AxisOp::Add(*at))
@@ -498,6 +559,8 @@ impl Step {
                 ensure!(fits, "{from:?} does not fill {shape:?}");
                 Box::new(Fill(shape[..].into()))
             }
+            Step::Fold(window) => Box::new(Fold(window.scatter()?)),
+            Step::Unpool(window) => Box::new(Unpool(window.scatter()?)),
             Step::Concat(at) => Box::new(TypedConcat::new(axis(*at)?)),
             Step::Slice(at, start, end) => {
                 ensure!(
