@@ -340,8 +340,9 @@ pub async fn prepare_layers(
         if !cfg!(feature = "prepare") {
             return Err(thrown(Error::Unplanned(None)));
         }
-        let (manifest, used) = (classifier.manifest(), memory::live() as u64);
-        estimate::check(manifest, true, used, loaded.options.memory_limit).map_err(thrown)?;
+        let (manifest, options) = (classifier.manifest(), &loaded.options);
+        let used = memory::live() as u64 + options.memory_elsewhere as u64;
+        estimate::check(manifest, true, used, options.memory_limit).map_err(thrown)?;
         manifest.weights.clone()
     };
     let source = Source {
