@@ -23,11 +23,14 @@ before(async () => {
   await cp(join(TOP, 'index.html'), join(page, 'index.html'));
   await cp(join(TOP, 'www'), join(page, 'www'), { recursive: true });
   const at = (/** @type {string} */ name) => join(place.path, name);
+  const main = join(page, 'www/main.js');
+  const code = await readFile(main, 'utf8');
+  const name = (/** @type {string} */ version) => writeFile(main, `${code}\ndocument.documentElement.dataset['version'] = '${version}';\n`);
+  await name('first');
   const first = await dist(at('first'), [], page);
   const off = await dist(at('off'), ['--no-offline'], page);
   const isolated = await dist(at('isolated'), ['--isolate'], page);
-  const main = join(page, 'www/main.js');
-  await writeFile(main, `${await readFile(main, 'utf8')}\ndocument.documentElement.dataset['version'] = 'second';\n`);
+  await name('second');
   sites = { first, second: await dist(at('second'), [], page), off, isolated };
   browser = await browse();
 });
@@ -52,8 +55,8 @@ async function visitor() {
   return { context, page };
 }
 
-/** @param {import('playwright-core').Page} page */
-const version = (page) => page.evaluate(() => document.documentElement.dataset['version'] ?? 'first');
+/** The version that a page runs, which it says at the end of its script. @param {import('playwright-core').Page} page */
+const version = async (page) => (await page.waitForFunction(() => document.documentElement.dataset['version'])).jsonValue();
 
 /** Has the browser look at sw.js, and waits until it took or refused what it found. @param {import('playwright-core').Page} page */
 const update = (page) => page.evaluate(async () => {
@@ -163,7 +166,6 @@ test('a deployment of wrong bytes, and one without sw.js, are not taken', { time
 test('a visitor can switch it off, and so can the owner', { timeout: 120_000 }, async () => {
   const left = (/** @type {import('playwright-core').Page} */ page) => page.waitForFunction(async () => {
     const names = await caches.keys();
-    await (await navigator.serviceWorker.getRegistration())?.update().catch(() => {});
     return !(await navigator.serviceWorker.getRegistration()) && !names.some((name) => name.startsWith('whylens site'));
   });
   const one = await visitor();
@@ -173,6 +175,8 @@ test('a visitor can switch it off, and so can the owner', { timeout: 120_000 }, 
 
   const two = await visitor();
   host.root = sites.off;
+  const registered = () => two.page.evaluate(async () => (await navigator.serviceWorker.getRegistration()) !== undefined);
+  while (await registered()) await update(two.page);
   await left(two.page);
   const next = await open(two.context, host.url);
   await espresso(next.page);

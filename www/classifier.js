@@ -1,0 +1,416 @@
+// A model on the page: photos → results, in their order; also its health and its moves between workers.
+
+import { WhylensError, badOption, until } from './errors.js';
+import { build, features } from './features.js';
+import { Guard } from './guard.js';
+import { classifyOptions, heatmapOptions } from './options.js';
+import { identify, pack } from './photo.js';
+import { decide, scriptAttribute, signals, switches } from './policy.js';
+import { carefully, connect, registry } from './registry.js';
+
+/** @typedef {import('./connection.js').Connection} Connection */
+/** @typedef {import('./protocol.js').ClassifyOptions} ClassifyOptions */
+/** @typedef {import('./protocol.js').Heatmap} Heatmap */
+/** @typedef {import('./protocol.js').HeatmapOptions} HeatmapOptions */
+/** @typedef {import('./protocol.js').LoadOptions} LoadOptions */
+/** @typedef {import('./protocol.js').ModelInfo} ModelInfo */
+/** @typedef {import('./protocol.js').Photo} Photo */
+/** @typedef {import('./protocol.js').Progress} Progress */
+/** @typedef {import('./protocol.js').RenderOptions} RenderOptions */
+/** @typedef {import('./protocol.js').Report} Report */
+/** @typedef {import('./protocol.js').Result} Result */
+/** @typedef {import('./protocol.js').Size} Size */
+
+/** Name of the browser's cache that models are kept in. */
+export const CACHE = 'whylens';
+
+/** Bytes that the worker's memory may grow after loading before it is replaced. */
+const MOST_GROWTH = 96e6;
+
+/** Share of the memory limit past which `health()` warns. */
+const WARN_SHARE = 0.8;
+
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let idle;
+
+/**
+ * WebAssembly memory never shrinks: a worker that a huge photo made large is replaced by a new one, from
+ * the cache, as soon as nothing is asked of it for a while.
+ */
+function renewWhenIdle() {
+  clearTimeout(idle);
+  const { connection, atRest } = registry;
+  if (!connection?.memory || connection.memory.wasm < atRest + MOST_GROWTH) return;
+  idle = setTimeout(() => renew(connection).catch(() => {}), registry.idleTime);
+}
+
+/**
+ * @param {Connection} connection
+ */
+async function renew(connection) {
+  const classifiers = [...registry.models.values()].map(({ classifier }) => classifier);
+  if (!connection.alive || !classifiers.every(({ movable }) => movable)) return;
+  const free = () => connection.busy === 0 && !classifiers.some(({ loading }) => loading);
+  if (!free()) return renewWhenIdle();
+  const moves = await Promise.all(classifiers.map((classifier) => classifier.pack()));
+  if (!free()) return renewWhenIdle();
+  connection.close(new WhylensError('worker-crashed', 'the worker was replaced'));
+  registry.renewals += 1;
+  for (const move of moves) await move();
+}
+
+/** Keeps `new Classifier` to the library. */
+export const CREATE = Symbol('create');
+
+/**
+ * A model that classifies photos and explains what it saw. Made by `load()`.
+ */
+export class Classifier {
+  #url;
+  #options;
+  #switches;
+  /** @type {Guard<void>} */
+  #guard = new Guard();
+  /** @type {Connection | null} the worker that holds the model */
+  #home = null;
+  /** @type {Promise<unknown>} */
+  #order = Promise.resolve();
+  /** Photos that wait for an answer. */
+  #photos = 0;
+  /** @type {Set<(progress: Progress) => void>} */
+  #listeners = new Set();
+  /** @type {Progress | null} */
+  #progress = null;
+  /** @type {Report | null} */
+  #report = null;
+  /** What was done by workers that are gone. */
+  #counters = { weightsRequested: 0, parsed: 0, optimised: 0, loads: 0 };
+  /** @type {import('./protocol.js').Snapshot | null} the last photo, on its way to another worker */
+  #kept = null;
+  /** @type {{ code: string, message: string } | null} */
+  #lastError = null;
+  /** @type {Size | null} */
+  #image = null;
+  /** @type {WeakMap<Heatmap, Size>} */
+  #images = new WeakMap();
+  #disposed = false;
+  /** @type {(value?: undefined) => void} */
+  #setReady = () => {};
+  /** @type {(error: unknown) => void} */
+  #setFailed = () => {};
+
+  /** What the model is; none before it is ready for the first time. @type {ModelInfo | null} */
+  model = null;
+
+  /** Whether the model is loaded before it is needed, and why. @type {import('./policy.js').Decision} */
+  policy;
+
+  /**
+   * Resolves when the model is ready for the first time; starts nothing. Rejects when it is disposed of
+   * before.
+   * @type {Promise<void>}
+   */
+  ready;
+
+  /**
+   * @param {symbol} create
+   * @param {string} url
+   * @param {LoadOptions} options
+   */
+  constructor(create, url, options) {
+    if (create !== CREATE) throw new TypeError('a Classifier is made by load()');
+    this.#url = url;
+    this.#options = options;
+    const query = globalThis.location?.search ?? '';
+    const warn = (/** @type {string} */ message) => console.warn(`whylens: ${message}`);
+    this.#switches = switches(options, { query, attribute: scriptAttribute }, warn);
+    this.policy = decide(this.#switches.preload, signals());
+    this.ready = new Promise((resolve, reject) => {
+      this.#setReady = resolve;
+      this.#setFailed = reject;
+    });
+    this.ready.catch(() => {});
+  }
+
+  /** The build of the module that was asked for. */
+  get build() {
+    return this.#switches.build;
+  }
+
+  /** Whether the model is being loaded. */
+  get loading() {
+    return this.#guard.busy;
+  }
+
+  /**
+   * Tells of the progress of the load under way, or else of the next one, until it ends.
+   * @param {(progress: Progress) => void} onProgress
+   */
+  listen(onProgress) {
+    this.#listeners.add(onProgress);
+    if (this.#progress) onProgress(this.#progress);
+  }
+
+  /**
+   * Makes the model ready; does nothing where it is. Every other method does so by itself.
+   * @param {{ signal?: AbortSignal, onProgress?: (progress: Progress) => void }} [options]
+   * @returns {Promise<void>}
+   */
+  load({ signal, onProgress } = {}) {
+    if (this.#disposed) return Promise.reject(new WhylensError('disposed', `${this.#url} was disposed of; load it again`));
+    if (this.#home?.alive) return Promise.resolve();
+    if (onProgress) this.listen(onProgress);
+    return this.#guard.join((stop) => this.#open(stop), signal);
+  }
+
+  /**
+   * @param {AbortSignal} signal
+   */
+  async #open(signal) {
+    const { cache = true, retries = 3, retryDelay = 500, stallTimeout = 20000, language } = this.#options;
+    const { heatmap, memoryLimit } = this.#switches;
+    const languages = language === undefined ? [...(globalThis.navigator?.languages ?? [])] : [language].flat();
+    const warmUp = this.#photos === 0;
+    const options = { heatmap, memoryLimit, warmUp, languages, cache: cache ? CACHE : null, retries, retryDelay, stallTimeout };
+    const onProgress = (/** @type {Progress} */ progress) => {
+      this.#progress = progress;
+      for (const listener of this.#listeners) listener(progress);
+    };
+    try {
+      const input = `load ${this.#url}`;
+      const connection = connect();
+      const { model, report } = await carefully(input, () =>
+        connection.call({ type: 'load', url: this.#url, options }, { signal, input, onProgress }),
+      );
+      if (this.#disposed) throw new WhylensError('disposed', `${this.#url} was disposed of while it was loaded`);
+      if (this.#kept) await connection.call({ type: 'restore', url: this.#url, snapshot: this.#kept });
+      this.#kept = null;
+      const { weightsRequested, parsed, optimised, loads } = this.#count();
+      this.#counters = { weightsRequested, parsed, optimised, loads };
+      this.#report = report;
+      this.#home = connection;
+      this.model = model;
+      registry.atRest = connection.memory?.wasm ?? 0;
+      for (const warning of report.warnings) console.warn(`whylens: ${warning}`);
+      this.#listeners.clear();
+      this.#setReady();
+    } catch (error) {
+      this.#note(error);
+      throw error;
+    } finally {
+      this.#progress = null;
+    }
+  }
+
+  /**
+   * The worker with the model: a new one where the last does not stop what was given up.
+   * @param {AbortSignal} [signal]
+   */
+  async #worker(signal) {
+    await this.load({ signal });
+    await until(connect().hearing(), signal);
+    await this.load({ signal });
+    return connect();
+  }
+
+  /**
+   * Classifies a photo and, unless it is told otherwise, explains the most probable class.
+   * @param {Photo} photo
+   * @param {ClassifyOptions} [options]
+   * @returns {Promise<Result>}
+   */
+  async classify(photo, options = {}) {
+    const { signal, transfer = false, onProgress } = options;
+    const checked = classifyOptions(options, this.#options);
+    const input = identify(photo);
+    const before = this.#order;
+    const packed = pack(photo, transfer);
+    packed.catch(() => {});
+    this.#photos += 1;
+    const answer = (async () => {
+      await until(before, signal);
+      const { photo: message, transfer: transferred } = await packed;
+      return carefully(input, async () => {
+        const connection = await this.#worker(signal);
+        if (options.heatmap === undefined && !this.model?.methods.length) checked.heatmap = null;
+        const provoke = registry.provoke?.(input);
+        const call = /** @type {const} */ ({ type: 'classify', url: this.#url, photo: message, options: checked, provoke });
+        return connection.call(call, { transfer: transferred, signal, input, onProgress });
+      });
+    })();
+    // The next photo waits for this one to be on its way, whatever becomes of it.
+    this.#order = Promise.all([before, answer.catch(() => {})]);
+    try {
+      const result = /** @type {Result} */ (await answer);
+      this.#image = result.image;
+      renewWhenIdle();
+      if (result.heatmap) this.#images.set(result.heatmap, result.image);
+      return result;
+    } catch (error) {
+      this.#note(error);
+      throw error;
+    } finally {
+      this.#photos -= 1;
+    }
+  }
+
+  /**
+   * Explains another class of the last photo, with no second run of the network. The method `occlusion`
+   * needs many runs: it tells how far it is, and can be stopped.
+   * @param {HeatmapOptions} [options]
+   * @returns {Promise<Heatmap>}
+   */
+  async heatmap(options = {}) {
+    const checked = heatmapOptions(options);
+    const { signal, onProgress } = options;
+    await until(this.#order, signal);
+    const connection = await this.#worker(signal);
+    const heatmap = await connection.call({ type: 'heatmap', url: this.#url, options: checked }, { signal, onProgress });
+    if (this.#image) this.#images.set(heatmap, this.#image);
+    return heatmap;
+  }
+
+  /**
+   * A photo as this library reads it, upright, for formats that the browser cannot show.
+   * @param {Blob | ArrayBuffer} photo
+   * @param {{ longest?: number, maxPixels?: number, signal?: AbortSignal }} [options] `longest`: most pixels of a side
+   * @returns {Promise<ImageBitmap>}
+   */
+  async decode(photo, { longest = Infinity, maxPixels, signal } = {}) {
+    const limits = classifyOptions({ maxPixels }, this.#options);
+    const call = /** @type {const} */ ({ type: 'decode', photo, maxPixels: limits.maxPixels, longest });
+    return connect().call(call, { signal, input: identify(photo) });
+  }
+
+  /**
+   * Draws a heatmap, to be laid over the photo it explains.
+   * @param {Heatmap} heatmap
+   * @param {RenderOptions} [options]
+   * @returns {Promise<ImageData>}
+   */
+  async render(heatmap, options = {}) {
+    const image = options.image ?? this.#images.get(heatmap) ?? this.#image;
+    const { width = image?.width, height = image?.height, colormap = 'inferno', opacity = 0.6, signal } = options;
+    if (!image || !width || !height) throw badOption('the size of the picture is not known; give width, height and image');
+    await this.load({ signal });
+    const call = { heatmap, options: { width, height, colormap, opacity, image } };
+    const rgba = await connect().call({ type: 'render', ...call }, { signal });
+    return new ImageData(rgba, width, height);
+  }
+
+  /**
+   * How the model is: loaded or not, why, how long it took, what it costs.
+   * @param {{ verbose?: boolean }} [options]
+   * @returns {Promise<import('./protocol.js').Health>}
+   */
+  async health({ verbose = false } = {}) {
+    const home = this.#home?.alive ? this.#home : null;
+    const state = home && (await home.call({ type: 'state', url: this.#url }).catch(() => null));
+    if (state?.report && home === this.#home) this.#report = state.report;
+    const report = this.#report;
+    const status = this.loading ? 'loading' : home ? 'ready' : this.#lastError ? 'error' : 'idle';
+    const { memoryLimit, preload, heatmap } = this.#switches;
+    const memory = state?.memory ?? null;
+    const share = memory && memory.wasm / memoryLimit;
+    const { model } = this;
+    /** @type {import('./protocol.js').Health} */
+    const health = {
+      status,
+      model_loaded: status === 'ready',
+      message: this.#message(status),
+      model: model && { name: model.name, version: model.version, sha256: model.sha256, bytes: model.bytes },
+      build: build(features(), registry.build)?.name ?? null,
+      memory: memory && {
+        ...memory,
+        limit: memoryLimit,
+        share,
+        estimated: report?.estimated ?? 0,
+        needed: report?.needed ?? 0,
+      },
+      timing: report?.timing ?? null,
+      counters: this.#count(),
+      warnings: [
+        ...(report?.warnings ?? []),
+        ...(share && share > WARN_SHARE ? [`${Math.round(share * 100)} % of the memory limit are used`] : []),
+      ],
+    };
+    if (!verbose) return health;
+    return {
+      ...health,
+      url: this.#url,
+      policy: { ...this.policy, preload, signals: signals() },
+      heatmap,
+      features: features(),
+      cache: report && { fromCache: report.log.fromCache, cached: report.log.cached },
+      notes: report?.log.notes ?? [],
+      lastError: this.#lastError,
+    };
+  }
+
+  /**
+   * @param {string} status
+   */
+  #message(status) {
+    if (status === 'ready') return 'the model is ready';
+    if (status === 'loading') return 'the model is being loaded';
+    if (status === 'error') return `${this.#lastError?.code}: ${this.#lastError?.message}`;
+    return `the model is loaded on first use: ${this.policy.reason}`;
+  }
+
+  /** What was done for this model on this page, by workers that are gone too. */
+  #count() {
+    const past = this.#counters;
+    const now = this.#report;
+    return {
+      weightsRequested: past.weightsRequested + (now?.log.requests ?? 0),
+      parsed: past.parsed + (now?.parsed ?? 0),
+      optimised: past.optimised + (now?.optimised ?? 0),
+      loads: past.loads + (now ? 1 : 0),
+      crashes: registry.restarts,
+      renewals: registry.renewals,
+    };
+  }
+
+  /**
+   * Lets go of the model and of its memory. Calls under way and later ones reject with `disposed`.
+   */
+  async dispose() {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    const gone = new WhylensError('disposed', `${this.#url} was disposed of; load it again`);
+    this.#setFailed(gone);
+    if (registry.models.get(this.#url)?.classifier === this) registry.models.delete(this.#url);
+    const connection = registry.connection;
+    if (!connection?.alive) return;
+    if (registry.models.size === 0) connection.close(gone);
+    else await connection.call({ type: 'dispose', url: this.#url });
+  }
+
+  /**
+   * Whether the model can be moved to a new worker without a download.
+   */
+  get movable() {
+    return this.#home === null || this.#url.startsWith('blob:') || (this.#report?.log.cached ?? false);
+  }
+
+  /**
+   * Takes the last photo out of the worker, to show it to the next one.
+   * @returns {Promise<() => Promise<void>>} what puts the model into a new worker
+   */
+  async pack() {
+    if (!this.#home?.alive) return async () => {};
+    const snapshot = await this.#home.call({ type: 'snapshot', url: this.#url });
+    return () => {
+      this.#kept = snapshot ?? null;
+      return this.load();
+    };
+  }
+
+  /**
+   * @param {unknown} error
+   */
+  #note(error) {
+    if (!(error instanceof WhylensError) || error.code === 'cancelled') return;
+    this.#lastError = { code: error.code, message: error.message };
+  }
+}

@@ -1,0 +1,82 @@
+// What all copies of the library on a page share: the one worker, and the models by their addresses.
+
+import { Connection } from './connection.js';
+import { WhylensError } from './errors.js';
+import { worker } from './files.js';
+
+/** @typedef {import('./classifier.js').Classifier} Classifier */
+
+/** Crashes of the worker on one input after which it is not tried again. */
+const MOST_CRASHES = 3;
+
+/**
+ * What all copies of this script on a page share.
+ * @typedef {object} Registry
+ * @property {Connection | null} connection the one worker
+ * @property {Map<string, Entry>} models by address
+ * @property {Map<string, Classifier>} failed the last load of each model that cannot be loaded
+ * @property {Map<string, number>} crashes in a row, by input
+ * @property {import('./policy.js').Build} build of the module that the next worker runs
+ * @property {number} restarts workers that died
+ * @property {number} renewals workers that were replaced because they had grown
+ * @property {number} atRest bytes of the worker's memory after the last load
+ * @property {number} toStop ms that the worker has to hear that a call was given up
+ * @property {number} idleTime ms without a call before a worker that has grown is replaced
+ * @property {((input: string) => import('./protocol.js').Fault | undefined) | undefined} provoke for tests
+ */
+
+/** @typedef {{ classifier: Classifier, lazy: Promise<Classifier>, eager: Promise<Classifier> | null }} Entry */
+
+const KEY = Symbol.for('whylens');
+const page = /** @type {{ [KEY]?: Registry }} */ (globalThis);
+/** @type {Registry} */
+export const registry = (page[KEY] ??= {
+  connection: null,
+  models: new Map(),
+  failed: new Map(),
+  crashes: new Map(),
+  build: 'auto',
+  restarts: 0,
+  renewals: 0,
+  atRest: 0,
+  toStop: 10_000,
+  idleTime: 3000,
+  provoke: undefined,
+});
+
+/** The worker's script, which is told the build in its address. */
+export function script() {
+  const url = worker();
+  if (registry.build !== 'auto') url.searchParams.set('build', registry.build);
+  return url;
+}
+
+/**
+ * The worker, a new one where there is none or the last one died.
+ */
+export function connect() {
+  if (!registry.connection?.alive) {
+    registry.connection = new Connection(script(), (error, input) => {
+      if (error.code !== 'network') registry.restarts += 1;
+      if (input !== null) registry.crashes.set(input, (registry.crashes.get(input) ?? 0) + 1);
+    }, registry.toStop);
+  }
+  return /** @type {Connection} */ (registry.connection);
+}
+
+/**
+ * Runs a call that may end the worker, unless this input ended it too often.
+ * @template T
+ * @param {string} input
+ * @param {() => Promise<T>} run
+ */
+export async function carefully(input, run) {
+  const crashes = registry.crashes.get(input) ?? 0;
+  if (crashes >= MOST_CRASHES) {
+    const message = `this input ended the worker ${crashes} times in a row and is not tried again`;
+    throw new WhylensError('worker-crashed', message);
+  }
+  const result = await run();
+  registry.crashes.delete(input);
+  return result;
+}
