@@ -73,6 +73,57 @@ fn golden_models_give_the_same_scores() {
     assert!(seen > 10);
 }
 
+/// Every kind of axis, moved, missing and 1 long.
+#[test]
+fn contractions_of_two_maps_give_the_same() {
+    let size = |letter: char| match letter {
+        'b' => 2,
+        'h' => 3,
+        'm' => 5,
+        'n' => 7,
+        'k' => 11,
+        'l' => 4,
+        _ => 1,
+    };
+    let shape = |letters: &str| -> Vec<usize> { letters.chars().map(size).collect() };
+    for (inputs, output) in [
+        (["mk", "nk"], "mn"),
+        (["km", "kn"], "nm"),
+        (["bhmk", "bhnk"], "bhmn"),
+        (["mbhk", "nbhk"], "hmbn"),
+        (["mckl", "nakl"], "mn"),
+        (["bmk", "bk"], "bm"),
+        (["mk", "n"], "kmn"),
+        (["k", "k"], ""),
+    ] {
+        let mut graph = TypedModel::default();
+        let [a, b] = inputs.map(|letters| {
+            let outlet = graph.add_source(
+                format!("{letters} {}", graph.nodes().len()),
+                f32::fact(shape(letters)),
+            );
+            outlet.unwrap()
+        });
+        let axes = AxesMapping::from_strs(&inputs, &[output]).unwrap();
+        let op = EinSum::new(axes, f32::datum_type());
+        let outlets = graph.wire_node("einsum", op, &[a, b]).unwrap();
+        graph.select_output_outlets(&outlets).unwrap();
+        let lowered = lower(&graph, None).unwrap();
+        assert!(
+            lowered.nodes().iter().any(|node| node.op_is::<Contract>()),
+            "{inputs:?}"
+        );
+        let run = |graph: TypedModel| {
+            let values = inputs.map(|letters| noise(&shape(letters)).into_tvalue());
+            let plan = graph.into_runnable().unwrap();
+            plan.run(values.into_iter().collect()).unwrap().remove(0)
+        };
+        let (expected, actual) = (run(graph), run(lowered));
+        let close = actual.close_enough(&expected, Approximation::Approximate);
+        close.unwrap_or_else(|error| panic!("{inputs:?} → {output}: {error}"));
+    }
+}
+
 #[test]
 fn inputs_keep_their_order() {
     let mut graph = TypedModel::default();
