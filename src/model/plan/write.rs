@@ -41,6 +41,14 @@ impl<'a> Writer<'a> {
         self.names.get(&bits(values)).map(|name| (*name).into())
     }
 
+    /// Values and names, by name: a plan is the same each time.
+    fn in_order(&self) -> Vec<(&[u32], &str)> {
+        let named = self.names.iter();
+        let mut named: Vec<_> = named.map(|(base, name)| (&base[..], *name)).collect();
+        named.sort_by_key(|&(_, name)| name);
+        named
+    }
+
     /// The tensor that these weights are multiples of, with the factor of each output: that of a batch
     /// norm that was left in the file.
     fn scaled(&self, values: &[f32], arrangement: &Arrangement) -> Option<(String, Vec<f32>)> {
@@ -67,13 +75,9 @@ impl<'a> Writer<'a> {
                 .all(|at| (values[at] - base(at) * factor).abs() <= near)
                 .then_some(factor)
         };
-        let mut alike: Vec<_> = self
-            .names
-            .iter()
-            .filter(|(base, _)| base.len() == values.len())
-            .collect();
-        alike.sort_by_key(|(_, name)| **name);
-        alike.into_iter().find_map(|(base, name)| {
+        let named = self.in_order().into_iter();
+        let mut alike = named.filter(|(base, _)| base.len() == values.len());
+        alike.find_map(|(base, name)| {
             let factors = (0..arrangement.bias.len()).map(|output| factor(base, output));
             Some((name.to_string(), factors.collect::<Option<Vec<f32>>>()?))
         })
@@ -82,10 +86,10 @@ impl<'a> Writer<'a> {
     /// The tensor of which these weights are a part of every output's: those of one of the maps that were
     /// side by side before. With the place of the first, and the distance between outputs.
     fn part(&self, values: &[f32], arrangement: &Arrangement) -> Option<(String, [usize; 2])> {
-        let outputs = arrangement.bias.len() / arrangement.groups;
+        let outputs = arrangement.bias.len();
         let row = arrangement.inputs * arrangement.taps;
-        if !arrangement.in_rows() || arrangement.strides[0] != row || values.len() != outputs * row
-        {
+        let whole = arrangement.in_rows() && arrangement.strides[0] == row;
+        if !whole || values.is_empty() || values.len() != outputs * row {
             return None;
         }
         let values = bits(values);
@@ -104,10 +108,8 @@ impl<'a> Writer<'a> {
                     found.then_some([start, whole])
                 })
         };
-        let mut all: Vec<_> = self.names.iter().collect();
-        all.sort_by_key(|(_, name)| **name);
-        all.into_iter()
-            .find_map(|(base, name)| Some((name.to_string(), place(base)?)))
+        let mut named = self.in_order().into_iter();
+        named.find_map(|(base, name)| Some((name.to_string(), place(base)?)))
     }
 
     fn numbers(&self, values: &[f32]) -> TractResult<Numbers> {
