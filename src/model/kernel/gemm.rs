@@ -33,6 +33,17 @@ pub struct Patches {
 }
 
 impl Patches {
+    /// Neighbouring pixels of so many inputs, each a patch: a plain matrix product.
+    pub fn pixels(count: usize, inputs: usize) -> Patches {
+        Patches {
+            output: [1, count],
+            row: 0,
+            column: inputs,
+            runs: vec![0],
+            length: inputs,
+        }
+    }
+
     /// How much of an image all patches cover; none where it cannot be counted.
     pub fn reach(&self) -> Option<usize> {
         let [rows, columns] = self.output;
@@ -200,13 +211,7 @@ static TALL: AtomicBool = AtomicBool::new(false);
 pub fn tune(rounds: usize, now: impl Fn() -> f64) -> bool {
     const SIDE: usize = 48;
     let gemm = Gemm::new(SIDE, &[0.0; SIDE], |_, row| row.fill(0.5));
-    let patches = Patches {
-        output: [1, SIDE],
-        row: 0,
-        column: SIDE,
-        runs: vec![0],
-        length: SIDE,
-    };
+    let patches = Patches::pixels(SIDE, SIDE);
     let (image, mut values) = (vec![0.5; SIDE * SIDE], vec![0.0; SIDE * SIDE]);
     let mut best = [f64::INFINITY; 2];
     for round in 0..2 * rounds {

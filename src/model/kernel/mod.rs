@@ -197,13 +197,7 @@ mod tests {
                 let gemm = Gemm::new(inputs, &bias, |o, row| {
                     row.copy_from_slice(&weights[o * inputs..][..inputs]);
                 });
-                let patches = Patches {
-                    output: [1, pixels],
-                    row: 0,
-                    column: inputs,
-                    runs: vec![0],
-                    length: inputs,
-                };
+                let patches = Patches::pixels(pixels, inputs);
                 for residual in [None, Some(&*residual)] {
                     let mut actual = vec![f32::NAN; pixels * outputs];
                     let output = Output {
@@ -251,13 +245,7 @@ mod tests {
         let gemm = Gemm::new(inputs, &noise(outputs), |o, row| {
             row.copy_from_slice(&weights[o * inputs..][..inputs]);
         });
-        let patches = Patches {
-            output: [1, pixels],
-            row: 0,
-            column: inputs,
-            runs: vec![0],
-            length: inputs,
-        };
+        let patches = Patches::pixels(pixels, inputs);
         let run = |tall| {
             assert_eq!(choose(tall), tall);
             let mut values = vec![f32::NAN; pixels * outputs];
@@ -293,13 +281,7 @@ mod tests {
     #[test]
     fn a_product_leaves_the_channels_of_other_groups_alone() {
         let gemm = Gemm::new(2, &[1.0; 3], |_, row| row.fill(0.0));
-        let patches = Patches {
-            output: [1, 2],
-            row: 0,
-            column: 2,
-            runs: vec![0],
-            length: 2,
-        };
+        let patches = Patches::pixels(2, 2);
         let mut values = [7.0; 12];
         let output = Output {
             values: &mut values,

@@ -120,13 +120,7 @@ impl Winograd {
                 // SAFETY: the assertions above bound the image; `spread` holds `block` tiles.
                 unsafe { self.spread(image, &zeros, corner, &mut spread, [at, apart[0]]) }
             }
-            let patches = Patches {
-                output: [1, count],
-                row: 0,
-                column: inputs,
-                runs: vec![0],
-                length: inputs,
-            };
+            let patches = Patches::pixels(count, inputs);
             for (place, product) in self.products.iter().enumerate() {
                 let output = Output {
                     values: &mut sums[place * apart[1]..][..count * outputs],

@@ -105,13 +105,7 @@ impl EvalOp for Contract {
             .into_tensor()
             .permute_axes(&self.order(1, [BATCH, COLUMNS, SUMMED]))?;
         let (left, right) = (floats(&a)?, floats(&b)?);
-        let patches = Patches {
-            output: [1, rows],
-            row: 0,
-            column: summed,
-            runs: vec![0],
-            length: summed,
-        };
+        let patches = Patches::pixels(rows, summed);
         let mut values = vec![0.0; batch * rows * columns];
         for at in 0..batch {
             let right = &right[at * columns * summed..][..columns * summed];

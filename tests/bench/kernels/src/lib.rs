@@ -51,13 +51,7 @@ fn product(image: Vec<f32>, patches: Patches, outputs: usize) -> *mut Case {
 /// A pointwise convolution.
 #[unsafe(no_mangle)]
 pub extern "C" fn pointwise(pixels: usize, inputs: usize, outputs: usize) -> *mut Case {
-    let patches = Patches {
-        output: [1, pixels],
-        row: 0,
-        column: inputs,
-        runs: vec![0],
-        length: inputs,
-    };
+    let patches = Patches::pixels(pixels, inputs);
     product(values(pixels * inputs), patches, outputs)
 }
 
