@@ -15,6 +15,17 @@ pub struct Contract {
 
 type Positions = [Option<usize>; 3];
 
+/// Positions of each axis in two inputs of an einsum and in its output; none where one has it twice.
+pub(super) fn positions(einsum: &EinSum, inputs: [usize; 2]) -> Option<Vec<Positions>> {
+    let axes = einsum.axes.iter_all_axes().map(|axis| {
+        let [a, b] = inputs.map(|input| &axis.inputs[input]);
+        let slots = [a, b, &axis.outputs[0]];
+        let once = slots.iter().all(|positions| positions.len() < 2);
+        once.then(|| slots.map(|positions| positions.first().copied()))
+    });
+    axes.collect()
+}
+
 /// What kind of axis the position tells, by tensors that have it.
 const BATCH: [bool; 3] = [true, true, true];
 const ROWS: [bool; 3] = [true, false, true];
@@ -172,14 +183,9 @@ impl Lowering<'_> {
         let (Some(_), Some(_)) = (self.shape(node.inputs[0])?, self.shape(node.inputs[1])?) else {
             return Ok(None);
         };
-        let mut axes = Vec::new();
-        for axis in einsum.axes.iter_all_axes() {
-            let slots = [&axis.inputs[0], &axis.inputs[1], &axis.outputs[0]];
-            if slots.iter().any(|positions| positions.len() > 1) {
-                return Ok(None);
-            }
-            axes.push(slots.map(|positions| positions.first().copied()));
-        }
+        let Some(axes) = positions(einsum, [0, 1]) else {
+            return Ok(None);
+        };
         let Ok(contract) = Contract::new(&axes) else {
             return Ok(None);
         };

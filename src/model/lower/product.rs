@@ -5,6 +5,7 @@ use tract_onnx::tract_core::ops::Downsample;
 use tract_onnx::tract_core::ops::einsum::EinSum;
 
 use super::super::kernel::{Activation, Patches};
+use super::contract::positions;
 use super::{Arrangement, Lowering, Plan, Root, Weights};
 
 impl Lowering<'_> {
@@ -131,12 +132,7 @@ impl Axes {
         output: &[usize],
     ) -> Option<Axes> {
         let (mut inputs, mut outputs, mut pixels) = (Vec::new(), Vec::new(), Vec::new());
-        for axis in einsum.axes.iter_all_axes() {
-            let slots = [&axis.inputs[data], &axis.inputs[1 - data], &axis.outputs[0]];
-            if slots.iter().any(|positions| positions.len() > 1) {
-                return None;
-            }
-            let [i, w, o] = slots.map(|positions| positions.first().copied());
+        for [i, w, o] in positions(einsum, [data, 1 - data])? {
             let unit = [(i, input), (w, weights), (o, output)]
                 .iter()
                 .all(|(at, shape)| at.is_none_or(|at| shape[at] == 1));
