@@ -1,9 +1,7 @@
 // Chromium by its own protocol: Playwright keeps every tab visible, so none can be hidden or frozen there.
 
 import { spawn } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { hold, temporary } from '../web/held.js';
 
 const FLAGS = [
   '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
@@ -14,9 +12,10 @@ const FLAGS = [
 
 /** Starts a browser with an empty profile. */
 export async function devtools() {
-  const profile = await mkdtemp(join(tmpdir(), 'whylens-chromium-'));
-  const child = spawn(process.env['CHROMIUM'] ?? '/usr/bin/chromium', [...FLAGS, `--user-data-dir=${profile}`], { stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'] });
+  const { path } = await temporary();
+  const child = spawn(process.env['CHROMIUM'] ?? '/usr/bin/chromium', [...FLAGS, `--user-data-dir=${path}`], { stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'] });
   const gone = new Promise((resolve) => child.once('exit', resolve));
+  const close = hold(() => (child.kill(), gone));
   const [, , , input, output] = /** @type {[null, null, null, import('node:stream').Writable, import('node:stream').Readable]} */ (/** @type {unknown} */ (child.stdio));
   /** @type {Map<number, { resolve: (result: any) => void, reject: (error: Error) => void }>} */
   const waiting = new Map();
@@ -58,10 +57,6 @@ export async function devtools() {
         front: () => send('Target.activateTarget', { targetId }),
       };
     },
-    async close() {
-      await send('Browser.close').catch(() => {});
-      await gone;
-      await rm(profile, { recursive: true, force: true, maxRetries: 5 });
-    },
+    close,
   };
 }

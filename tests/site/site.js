@@ -2,12 +2,14 @@
 
 import { execFile, spawn } from 'node:child_process';
 import { existsSync, statSync } from 'node:fs';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
-import { tmpdir } from 'node:os';
 import { extname, join } from 'node:path';
 import { promisify } from 'node:util';
+import { hold } from '../web/held.js';
 import { TOP } from '../web/server.js';
+
+export { temporary } from '../web/held.js';
 
 /** @typedef {import('playwright-core').Page} Page */
 
@@ -22,12 +24,6 @@ export const TOOL = (() => {
 })();
 
 export const MODEL = join(TOP, 'models/efficientnet-lite0');
-
-/** A folder that is gone after the tests. */
-export async function temporary() {
-  const path = await mkdtemp(join(tmpdir(), 'whylens-site-'));
-  return { path, remove: () => rm(path, { recursive: true, force: true }) };
-}
 
 /**
  * Makes a site of the page in this repository, or of another one.
@@ -69,6 +65,7 @@ export class Host {
   async start() {
     await new Promise((resolve) => this.#server.listen(this.#port, '127.0.0.1', () => resolve(undefined)));
     this.#port = /** @type {import('node:net').AddressInfo} */ (this.#server.address()).port;
+    hold(() => this.stop());
     return this;
   }
 
@@ -104,13 +101,14 @@ export class Host {
 export async function start(command, options, url, cwd) {
   const child = spawn(command, options, { cwd, stdio: 'ignore' });
   const gone = new Promise((resolve) => child.once('exit', resolve));
+  const stop = hold(() => (child.kill(), gone));
   for (let tries = 0; ; tries += 1) {
     const up = await fetch(url).then((response) => response.ok, () => false);
     if (up) break;
     if (tries > 100 || child.exitCode !== null) throw new Error(`${command} does not answer at ${url}`);
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
-  return { url, stop: () => (child.kill(), gone) };
+  return { url, stop };
 }
 
 /** A port that nobody uses. */

@@ -1,6 +1,7 @@
 // A browser, started once a test file: Chromium, or Firefox with `BROWSER=firefox`.
 
 import { chromium, firefox } from 'playwright-core';
+import { hold } from './held.js';
 
 const FLAGS = [
   '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
@@ -17,6 +18,9 @@ const PREFERENCES = {
   'media.navigator.permission.disabled': true,
 };
 
+/** Signals are for `held.js`; at the exit of the process Playwright kills its browsers and removes their profiles. */
+const LAUNCH = { headless: true, handleSIGINT: false, handleSIGTERM: false, handleSIGHUP: false };
+
 /** Whether tests run in Firefox. */
 export const FIREFOX = process.env['BROWSER'] === 'firefox';
 
@@ -26,11 +30,18 @@ export const FIREFOX = process.env['BROWSER'] === 'firefox';
  * @param {Record<string, string | number | boolean>} preferences further ones of Firefox
  */
 export async function browse(flags = [], preferences = {}) {
+  const browser = await launch(flags, preferences);
+  hold(() => browser.close());
+  return browser;
+}
+
+/** @param {string[]} flags @param {Record<string, string | number | boolean>} preferences */
+function launch(flags, preferences) {
   if (FIREFOX) {
     const executablePath = process.env['FIREFOX'] ?? '/usr/bin/firefox-esr';
     // An ordinary Firefox, by WebDriver BiDi, not one that Playwright patched.
-    return firefox.launch({ channel: 'moz-firefox', executablePath, headless: true, firefoxUserPrefs: { ...PREFERENCES, ...preferences } });
+    return firefox.launch({ ...LAUNCH, channel: 'moz-firefox', executablePath, firefoxUserPrefs: { ...PREFERENCES, ...preferences } });
   }
   const executablePath = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
-  return chromium.launch({ executablePath, headless: true, args: [...FLAGS, ...flags] });
+  return chromium.launch({ ...LAUNCH, executablePath, args: [...FLAGS, ...flags] });
 }

@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
+import { hold } from './held.js';
 
 /** The top of the repository. */
 export const TOP = fileURLToPath(new URL('../..', import.meta.url));
@@ -72,6 +73,7 @@ export class Server {
 
   async start() {
     await new Promise((resolve) => this.#server.listen(0, '127.0.0.1', () => resolve(undefined)));
+    hold(() => this.stop());
     return this;
   }
 

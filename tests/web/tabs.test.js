@@ -2,11 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
 import { FIREFOX } from './browser.js';
+import { hold, temporary } from './held.js';
 import { HASTY, MODULE, SMALL, Stage, attempt, health, look } from './page.js';
 
 const stage = new Stage();
@@ -129,10 +127,11 @@ test('a page that the browser prerenders loads when it is shown and used', { ...
       await fetch('/report?' + encodeURIComponent(JSON.stringify({ prerendered, status, reason: policy.reason, predictions: predictions.length })));`),
   });
   server.behave('/go', { body: Buffer.from('wait'), pace: 100 });
-  const profile = await mkdtemp(join(tmpdir(), 'whylens-'));
-  const flags = ['--headless', '--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-sync', `--user-data-dir=${profile}`, '--remote-debugging-port=0'];
+  const { path } = await temporary();
+  const flags = ['--headless', '--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-sync', `--user-data-dir=${path}`, '--remote-debugging-port=0'];
   const browser = spawn(process.env['CHROMIUM'] ?? '/usr/bin/chromium', [...flags, `${server.url}/before.html`], { stdio: 'ignore' });
   const ended = new Promise((resolve) => browser.on('exit', resolve));
+  const close = hold(() => (browser.kill(), ended));
   try {
     await until(() => server.count('/loaded') > 0);
     assert.deepEqual([server.count(WEIGHTS), server.count(/\.wasm$/)], [0, 0], 'while it is prerendered');
@@ -144,9 +143,7 @@ test('a page that the browser prerenders loads when it is shown and used', { ...
     assert.match(reason, /prerendered/);
     assert.equal(server.count(WEIGHTS), 1);
   } finally {
-    browser.kill();
-    await ended;
-    await rm(profile, { recursive: true, force: true, maxRetries: 5 });
+    await close();
   }
 });
 
