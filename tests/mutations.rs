@@ -1,7 +1,7 @@
 //! Damaged photos of every format: no panic, no hang, no more memory than allowed, a code for each
 //! failure.
 //!
-//! Runs for two seconds; `WHYLENS_MUTATE=600 cargo test --test mutations` for ten minutes, from
+//! Runs for two seconds; `WHYLENS_MUTATE=600 cargo test --release --test mutations` for ten minutes, from
 //! another seed with `WHYLENS_SEED=7`. A file that fails is left in `target/tmp`.
 #![cfg(not(target_arch = "wasm32"))]
 

@@ -1,48 +1,159 @@
 #!/usr/bin/env bash
-# Every check, cheapest first; stops at the first that fails.
+# Every check: three lanes at once (one waits for downloads, one compiles for wasm32, one natively), then the
+# browsers, which need what all of them made. A lane's output is printed whole when it ends; the first check that
+# fails, or takes longer than its limit, ends the run. How long each took stands at the end.
+#
+# `bash tests/run.sh LANE` runs one alone: scripts, wasm, native, chromium, firefox, or soak, which is no part of it all.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-step() { printf '\n\033[1m== %s (%dm %02ds)\033[0m\n' "$*" $((SECONDS / 60)) $((SECONDS % 60)); }
+# Lanes are not to wait for each other's turn in a make that called this.
+unset MAKEFLAGS MFLAGS
 
-# What also runs on wasm32: the golden values, with the kernels that visitors have.
-on_wasm=(--no-default-features --features prepare --test preprocess --test samples --test models)
+# --- the lanes -------------------------------------------------------------------------------------------------
+
+scripts() {
+  check 10m "node modules" make --silent tests/node_modules
+  check 5m "types of the JavaScript" bash -c 'cd tests && npx tsc --project ..'
+  check 20m "cargo-deny" make --silent deny
+  check 5m "licences and sources of the dependencies" cargo deny check licenses bans sources
+  if timeout 60 cargo deny fetch db 2>/dev/null; then
+    check 5m "advisories" cargo deny check advisories
+  else
+    echo "skipped: advisories; the RustSec database cannot be reached from here"
+  fi
+  check 15m "browsers" make --silent chromium firefox
+}
+
+# The golden values, with the kernels that visitors have; of the dependencies that the modules are linked of.
+on_wasm=(--profile wasm --target wasm32-unknown-unknown --no-default-features --features prepare --test golden)
+export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=wasm-bindgen-test-runner
 # Once compiled, for node and for Chromium.
 export WASM_BINDGEN_TEST_TIMEOUT=600
-wasm_tests() { wasm-pack test "$@" -- --profile wasm-quick "${on_wasm[@]}"; }
 
-step rustfmt
-cargo fmt --check
-step "licences and sources of the dependencies"
-cargo deny check licenses bans sources
-if cargo deny fetch db 2>/dev/null; then
-  cargo deny check advisories
-else
-  echo "skipped: advisories; the RustSec database cannot be reached from here"
-fi
-step clippy
-cargo clippy --all-targets -- -D warnings
-cargo clippy --lib "${on_wasm[@]}" --target wasm32-unknown-unknown -- -D warnings
-cargo clippy --lib --no-default-features --target wasm32-unknown-unknown -- -D warnings
-step "documentation"
-RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --lib
-step "native tests"
-cargo test
-step "wasm tests under node"
-wasm_tests --node
-step "wasm tests in a worker of Chromium"
-WASM_BINDGEN_USE_DEDICATED_WORKER=1 wasm_tests --headless --chrome --chromedriver "$(command -v chromedriver)"
-step "types of the JavaScript"
-(cd tests && npx tsc --project ..)
-step "build"
-# The tool on one core, the link-time optimisation of the modules on the other.
-make -j2 build
-step "the page in Chromium"
-(cd tests && npm test)
-step "the page in Firefox"
-firefox=${FIREFOX:-$(command -v firefox-esr || true)}
-if [ -n "$firefox" ]; then
-  (cd tests && FIREFOX=$firefox npm run firefox)
-else
-  echo "skipped: no Firefox here; install Debian's package firefox-esr, or set FIREFOX to its path"
-fi
-step "all passed"
+wasm() {
+  check 20m "wasm-bindgen" make --silent bindgen
+  check 10m "clippy for wasm32" cargo clippy --lib "${on_wasm[@]}" -- -D warnings
+  check 10m "clippy for wasm32, of the smaller module" cargo clippy --lib --profile wasm --target wasm32-unknown-unknown --no-default-features -- -D warnings
+  check 30m "modules" make modules
+  check 15m "golden values on wasm32 compiled" cargo test "${on_wasm[@]}" --no-run
+  check 10m "golden values under node" cargo test "${on_wasm[@]}"
+}
+
+native() {
+  check 1m "rustfmt" cargo fmt --check
+  check 15m "clippy" cargo clippy --release --all-targets -- -D warnings
+  RUSTDOCFLAGS="-D warnings" check 10m "documentation" cargo doc --release --no-deps --lib
+  check 30m "native tests compiled" cargo test --release --no-run
+  if cargo nextest --version >/dev/null 2>&1; then
+    check 15m "native tests" cargo nextest run --release
+  else
+    check 15m "native tests" cargo test --release --lib --bins --tests
+  fi
+  check 5m "documentation's examples" cargo test --release --doc
+  check 10m "the tool" make target/release/whylens www/licenses.txt
+}
+
+# A file that takes longer than ten minutes is ended, whatever holds it up.
+node_tests() { (cd tests && node --test --test-force-exit --test-timeout="${FILE_LIMIT:-600000}" "$@"); }
+
+# Files in which time or memory is measured: one at a time.
+measured=(page/quiet.test.js page/slow.test.js site/endurance.test.js web/loading.test.js web/recovery.test.js)
+
+chromium() {
+  CHROMEDRIVER=$(command -v chromedriver) WASM_BINDGEN_USE_DEDICATED_WORKER=1 \
+    check 10m "golden values in a worker of Chromium" cargo test "${on_wasm[@]}"
+  local others
+  mapfile -t others < <(cd tests && printf '%s\n' {web,page,site,package}/*.test.js | grep -vxF "$(printf '%s\n' "${measured[@]}")")
+  check 20m "Chromium, two files at a time" node_tests --test-concurrency=2 "${others[@]}"
+  check 15m "Chromium, what is measured" node_tests --test-concurrency=1 "${measured[@]}"
+}
+
+firefox() {
+  export FIREFOX=${FIREFOX:-$(command -v firefox-esr || true)}
+  if [ -n "$FIREFOX" ]; then
+    BROWSER=firefox check 20m "Firefox" node_tests --test-concurrency=1 web/[!g]*.test.js page/answer.test.js page/waysin.test.js site/endurance.test.js
+  else
+    echo "skipped: no Firefox here; install Debian's package firefox-esr, or set FIREFOX to its path"
+  fi
+}
+
+soak() {
+  WHYLENS_FUZZ=${WHYLENS_FUZZ:-600} check 3h "damaged files" cargo test --release --test fuzz
+  WHYLENS_MUTATE=${WHYLENS_MUTATE:-600} check 3h "damaged photos" cargo test --release --test mutations
+  check 1h "the page's modules and the tool" make build
+  WHYLENS_ENDURE=${WHYLENS_ENDURE:-1000} FILE_LIMIT=10800000 check 3h "many classifications" node_tests site/endurance.test.js
+}
+
+# --- how they are run ------------------------------------------------------------------------------------------
+
+logs=target/checks
+# Lines that are seen at once, from inside a lane too.
+console=${console:-1}
+running=
+
+minutes() { printf '%dm %02ds' $(($1 / 60)) $(($1 % 60)); }
+
+# Runs a check, which may take this long: check LIMIT NAME COMMAND…
+check() {
+  local limit=$1 name=$2 began=$SECONDS code=0 took
+  shift 2
+  printf '\n\033[1m== %s\033[0m\n' "$name"
+  # A process group of its own, so that all that a check started ends with it.
+  if [ "$(type -t "$1")" = function ]; then set -- bash "$0" "$@"; fi
+  timeout --kill-after=20 "$limit" "$@" </dev/null &
+  running=$!
+  wait "$running" || code=$?
+  running=
+  took=$((SECONDS - began))
+  case $code in
+    0)
+      printf '%s  %s\n' "$(minutes $took)" "$name" >>"$logs/times"
+      printf '%s  %s\n' "$(minutes $took)" "$name" >&"$console"
+      ;;
+    124) printf '\n\033[1m%s: takes longer than %s\033[0m\n' "$name" "$limit" ;;
+    *) printf '\n\033[1m%s: failed after %s\033[0m\n' "$name" "$(minutes $took)" ;;
+  esac
+  return "$code"
+}
+
+declare -A lanes=()
+
+stop() {
+  [ -z "$running" ] || kill "$running" 2>/dev/null || true
+  [ ${#lanes[@]} = 0 ] || kill "${!lanes[@]}" 2>/dev/null || true
+}
+trap stop EXIT
+trap 'exit 1' INT TERM
+
+# Runs lanes at once.
+together() {
+  local lane pid code
+  for lane; do
+    console=$console bash "$0" "$lane" >"$logs/$lane.log" 2>&1 &
+    lanes[$!]=$lane
+  done
+  while [ ${#lanes[@]} -gt 0 ]; do
+    code=0
+    wait -n -p pid "${!lanes[@]}" || code=$?
+    lane=${lanes[$pid]}
+    unset "lanes[$pid]"
+    printf '\n\033[1m==== %s\033[0m\n' "$lane"
+    cat "$logs/$lane.log"
+    [ "$code" = 0 ] || return 1
+  done
+}
+
+mkdir -p "$logs"
+case ${1:-} in
+  '')
+    : >"$logs/times"
+    exec {console}>&1
+    make --silent toolchain
+    together scripts wasm native
+    chromium
+    firefox
+    printf '\n\033[1m== all passed in %s\033[0m\n' "$(minutes $SECONDS)"
+    cat "$logs/times"
+    ;;
+  *) "$@" ;;
+esac

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use include_dir::{Dir, include_dir};
 use serde::Deserialize;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -13,10 +12,7 @@ use whylens::manifest::Activation;
 use whylens::model::{FeatureMap, Model, Options};
 use whylens::preprocess::Tensor;
 
-#[path = "golden/npy.rs"]
-mod npy;
-
-static GOLDEN: Dir = include_dir!("$CARGO_MANIFEST_DIR/tests/golden/models");
+use super::{golden, npy};
 
 #[derive(Deserialize)]
 struct Golden {
@@ -75,8 +71,7 @@ struct Class {
 }
 
 fn bytes(name: &str) -> &'static [u8] {
-    let file = GOLDEN.get_file(name);
-    file.unwrap_or_else(|| panic!("no {name}")).contents()
+    golden(&format!("models/{name}"))
 }
 
 fn cases() -> Vec<Case> {

@@ -15,7 +15,6 @@ pub fn floats(file: &[u8]) -> Vec<f32> {
         .collect()
 }
 
-#[allow(dead_code)] // not every test has pixels
 pub fn bytes(file: &[u8]) -> &[u8] {
     body(file)
 }

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use image::codecs::png::PngEncoder;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageEncoder, RgbImage};
-use include_dir::{Dir, include_dir};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 #[cfg(target_arch = "wasm32")]
@@ -15,7 +14,7 @@ use whylens::decode::{Limits, decode, from_rgba};
 use whylens::manifest::{Channels, Crop, Filter, Input, Layout, Resize, ResizeMode};
 use whylens::preprocess::preprocess;
 
-static PHOTOS: Dir = include_dir!("$CARGO_MANIFEST_DIR/tests/golden/photos");
+use super::{GOLDEN, golden};
 
 const MEAN: [f64; 3] = [0.485, 0.456, 0.406];
 const STD: [f64; 3] = [0.229, 0.224, 0.225];
@@ -88,7 +87,7 @@ impl Case {
 }
 
 fn bytes(name: &str) -> &'static [u8] {
-    PHOTOS.get_file(name).unwrap().contents()
+    golden(&format!("photos/{name}"))
 }
 
 fn cases() -> Vec<Case> {
@@ -362,9 +361,13 @@ fn all_files() -> impl Iterator<Item = (&'static str, &'static [u8])> {
         "cases.json",
         "expected.png",
     ];
-    PHOTOS
+    let photos = GOLDEN.get_dir("photos").unwrap();
+    photos
         .files()
-        .map(|file| (file.path().to_str().unwrap(), file.contents()))
+        .map(|file| {
+            let name = file.path().file_name().unwrap();
+            (name.to_str().unwrap(), file.contents())
+        })
         .filter(move |(name, _)| !own.contains(name))
 }
 

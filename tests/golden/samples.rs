@@ -13,10 +13,8 @@ use whylens::model::Options;
 use whylens::preprocess::{self, Region};
 use whylens::{Classifier, Error, Manifest};
 
-#[path = "golden/npy.rs"]
-mod npy;
+use super::{golden, npy};
 
-static GOLDEN: Dir = include_dir!("$CARGO_MANIFEST_DIR/tests/golden");
 static PHOTOS: Dir = include_dir!("$CARGO_MANIFEST_DIR/tests/photos");
 static MODEL: Dir = include_dir!("$CARGO_MANIFEST_DIR/models/efficientnet-lite0");
 
@@ -71,7 +69,7 @@ fn file(folder: &Dir<'static>, name: &str) -> &'static [u8] {
 }
 
 fn samples() -> Vec<Sample> {
-    let golden = serde_json::from_slice::<Golden>(file(&GOLDEN, "samples.json"));
+    let golden = serde_json::from_slice::<Golden>(golden("samples.json"));
     golden.unwrap().samples
 }
 
@@ -82,7 +80,7 @@ impl Sample {
 }
 
 fn floats(name: &str) -> Vec<f32> {
-    npy::floats(file(&GOLDEN, name))
+    npy::floats(golden(name))
 }
 
 fn manifest() -> Manifest {
@@ -143,7 +141,7 @@ fn input_tensors_are_those_of_pillow_and_torchvision() {
         );
         let (tensor, region) = preprocess::preprocess(&image, &manifest.input).unwrap();
         assert_eq!(tensor.shape, [1, 3, 224, 224]);
-        let pixels = npy::bytes(file(&GOLDEN, &sample.pixels));
+        let pixels = npy::bytes(golden(&sample.pixels));
         let plane = 224 * 224;
         let expected: Vec<f32> = (0..3 * plane)
             .map(|i| (f32::from(pixels[i % plane * 3 + i / plane]) / 255.0 - 0.5) / 0.5)
@@ -170,7 +168,7 @@ fn input_tensors_are_those_of_pillow_and_torchvision() {
 #[test]
 fn logits_are_those_of_onnx_runtime_on_the_same_tensor() {
     for sample in samples() {
-        let pixels = npy::bytes(file(&GOLDEN, &sample.pixels));
+        let pixels = npy::bytes(golden(&sample.pixels));
         let plane = 224 * 224;
         let values = (0..3 * plane)
             .map(|i| (f32::from(pixels[i % plane * 3 + i / plane]) / 255.0 - 0.5) / 0.5);

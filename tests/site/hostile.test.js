@@ -1,4 +1,4 @@
-// Model folders made to do harm, in the browser: those of `cargo test --test hostile`, which leaves them in
+// Model folders made to do harm, in the browser: those of `cargo test --release --test hostile`, which leaves them in
 // target/hostile/, and texts with markup on the page.
 
 import assert from 'node:assert/strict';
@@ -31,7 +31,7 @@ const around = (onnx) => folder({ onnx, name: 'hostile', change: (manifest) => {
 test('each is refused with its code within two seconds, and the next call works', { timeout: 600_000 }, async (t) => {
   /** @type {Case[]} */
   const cases = JSON.parse(await readFile(join(TOP, 'target/hostile/cases.json'), 'utf8').catch(() => {
-    throw new Error('target/hostile is missing: run `cargo test --test hostile`');
+    throw new Error('target/hostile is missing: run `cargo test --release --test hostile`');
   }));
   assert.ok(cases.length > 100);
   const held = (/** @type {number} */ at) => readFile(join(TOP, `target/hostile/${at}`));
