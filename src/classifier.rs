@@ -394,7 +394,7 @@ impl Classifier {
             let whole = forward.scores[class_index];
             State::Slow(Box::new(Occlusion::new(tensor, layout, whole)?))
         } else {
-            let (map, layer) = self.map(query, forward, class_index)?;
+            let (map, layer) = self.map(query, tensor, forward, class_index)?;
             State::Done { map, layer }
         };
         Ok(Explaining {
@@ -451,6 +451,7 @@ impl Classifier {
     fn map(
         &self,
         query: &HeatmapQuery,
+        tensor: &Tensor,
         forward: &Forward,
         class_index: usize,
     ) -> Result<(Map, String)> {
@@ -475,7 +476,10 @@ impl Classifier {
             chosen = (0..own).collect();
         }
         let gradients = if query.method.needs_gradients() {
-            self.model.gradients(forward, class_index)?
+            let gradients = self.model.gradients(forward, class_index)?;
+            self.model
+                .check_gradient(tensor, forward, class_index, &gradients)?;
+            gradients
         } else {
             forward.features.clone()
         };

@@ -36,6 +36,8 @@ pub fn estimate(manifest: &Manifest, heatmap: bool) -> Estimate {
         Precision::Fp16 => file.saturating_mul(2),
         Precision::Fp32 => file,
     };
+    let told = manifest.weights.parameters.unwrap_or(0);
+    let single = single.max(told.saturating_mul(4));
     let parsed = match manifest.weights.plan {
         Some(_) => 0,
         None => file,
@@ -146,7 +148,18 @@ mod tests {
     }
 
     #[test]
+    fn quantised_weights_count_as_they_are_computed_with() {
+        let mut quantised = manifest(9_000_000);
+        quantised.weights.parameters = Some(18_000_000);
+        let of = |manifest| estimate(manifest, true).weights;
+        assert_eq!(of(&quantised) - of(&manifest(9_000_000)), 54_000_000);
+    }
+
+    #[test]
     fn absurd_sizes_do_not_overflow() {
+        let mut absurd = manifest(u64::MAX);
+        absurd.weights.parameters = Some(u64::MAX);
+        check(&absurd, true, u64::MAX, 512e6).unwrap_err();
         check(&manifest(u64::MAX), true, u64::MAX, 512e6).unwrap_err();
     }
 }

@@ -50,6 +50,10 @@ pub struct Weights {
     pub sha256: String,
     /// How weights are stored in the file; arithmetic is always FP32.
     pub precision: Precision,
+    /// Number of weights, where the bytes of the file do not tell it: quantised ones take less than they
+    /// need in FP32.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameters: Option<u64>,
     /// Version of the plan in the file, where it holds one: [`PLAN`](crate::model::PLAN) is understood.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<u32>,

@@ -43,9 +43,9 @@ pub struct Arguments {
     disclaimer: Option<String>,
     #[command(flatten)]
     reading: Reading,
-    /// How weights are stored
-    #[arg(long, value_name = "fp16|fp32", default_value = "fp16", value_parser = word::<Precision>)]
-    precision: Precision,
+    /// How weights are stored [default: fp16 where the answers stay the same, fp32 otherwise]
+    #[arg(long, value_name = "fp16|fp32", value_parser = word::<Precision>)]
+    precision: Option<Precision>,
 }
 
 /// What the graph itself does not tell. Values = (pixel × scale − mean) / std.
@@ -158,7 +158,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         license: arguments.license.clone(),
         source: arguments.source.clone(),
         disclaimer: arguments.disclaimer.clone(),
-        precision: Some(arguments.precision),
+        precision: arguments.precision,
         ..arguments.reading.options()?
     };
     let Packed {
@@ -211,6 +211,12 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     println!(
         "agreement   scores within {score:.1e}, probabilities within {probability:.1e}, {first} first class"
     );
+    if let Some(refused) = &report.refused {
+        println!(
+            "precision   FP32: in FP16 a probability would differ by {:.1e}, a score by {:.1e}",
+            refused.probability, refused.score
+        );
+    }
     for guess in &report.guesses {
         println!("guessed     {guess}");
     }

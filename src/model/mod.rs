@@ -2,6 +2,8 @@
 //! names tract.
 
 mod bounds;
+mod composite;
+mod corrected;
 mod gradient;
 mod kernel;
 mod layer;
@@ -9,7 +11,10 @@ mod lower;
 mod onnx;
 mod plan;
 mod proto;
+mod quantise;
+mod quantised;
 mod seam;
+mod simplify;
 mod split;
 pub mod store;
 
@@ -28,6 +33,9 @@ pub const PLAN: u32 = plan::VERSION;
 use crate::error::{Error, Result};
 use crate::manifest::{Activation, Manifest};
 use crate::preprocess::Tensor as Input;
+
+/// Classes whose gradients are looked at to tell whether a model has any.
+const MOST_CHECKED: usize = 8;
 
 /// How a model is made ready.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -121,7 +129,7 @@ impl Draft {
             places.push(Place::of(&graph, outlet, name, layout)?);
         }
         seam::sew(&mut graph).map_err(unusable)?;
-        let mut graph = graph.into_decluttered().map_err(unusable)?;
+        simplify::declutter(&mut graph).map_err(unusable)?;
 
         let (scores, maps) = (graph.outputs[0], graph.outputs[1..].to_vec());
         let gradients =
@@ -143,11 +151,12 @@ impl Draft {
         })
     }
 
-    fn ready(self) -> Result<Model> {
+    fn ready(self, kernels: Kernels) -> Result<Model> {
+        let optimised = |graph| optimised(graph, kernels).map_err(unusable);
         let work = bounds::work(&self.forward)?;
-        let forward = optimised(self.forward).map_err(unusable)?;
+        let forward = optimised(self.forward)?;
         let backward = match self.backward {
-            Some(Ok(graph)) => Some(optimised(graph).map_err(unusable)),
+            Some(Ok(graph)) => Some(optimised(graph)),
             Some(Err(error)) => Some(Err(error)),
             None => None,
         };
@@ -213,7 +222,45 @@ impl Model {
         if !cfg!(feature = "prepare") {
             return Err(Error::Unplanned(None));
         }
-        contained(|| Draft::new(onnx, manifest, options)?.ready())
+        let kernels = match cfg!(target_arch = "wasm32") {
+            true => Kernels::Own,
+            false => Kernels::Tract,
+        };
+        contained(|| Draft::new(onnx, manifest, options)?.ready(kernels))
+    }
+
+    /// As a page runs a model without a plan, whatever this machine has.
+    ///
+    /// # Errors
+    /// Those of [`Model::load`].
+    pub fn in_a_page(onnx: &[u8], manifest: &Manifest, options: &Options) -> Result<Model> {
+        contained(|| Draft::new(onnx, manifest, options)?.ready(Kernels::Own))
+    }
+
+    /// A graph operator by operator, with nothing simplified and nothing to explain: what the other ways
+    /// to run it are compared with.
+    ///
+    /// # Errors
+    /// Those of [`Model::load`].
+    pub fn as_given(onnx: &[u8], manifest: &Manifest) -> Result<Model> {
+        contained(|| {
+            let onnx::Parsed {
+                mut graph,
+                activation,
+            } = onnx::parse(onnx, manifest, &[])?;
+            let work = bounds::work(&graph)?;
+            let scores = shape(&graph, graph.outputs[0])?;
+            simplify::keep(&mut graph).map_err(unusable)?;
+            Ok(Model {
+                forward: graph.into_runnable().map_err(unusable)?,
+                backward: None,
+                scores,
+                layers: Vec::new(),
+                places: Vec::new(),
+                activation,
+                work,
+            })
+        })
     }
 
     /// A model by the plan in its file, without any preparation; none where there is no plan for this
@@ -301,6 +348,62 @@ impl Model {
         self.maps(&contained(|| backward.run(inputs).map_err(failed))?)
     }
 
+    /// Whether the gradients of what [`Model::forward`] made of `input` tell anything: zero everywhere,
+    /// for every class looked at, while the scores change with the image, they do not.
+    ///
+    /// # Errors
+    /// [`Error::UnsupportedOperator`] when they tell nothing, and those of [`Model::gradients`].
+    pub fn check_gradients(&self, input: &Input, forward: &Forward) -> Result<()> {
+        for class in 0..self.classes().min(MOST_CHECKED) {
+            let gradients = self.gradients(forward, class)?;
+            if self
+                .check_gradient(input, forward, class, &gradients)
+                .is_ok()
+            {
+                return Ok(());
+            }
+        }
+        Err(self.silent())
+    }
+
+    /// [`Model::check_gradients`] for one class, whose gradients are known.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn check_gradient(
+        &self,
+        input: &Input,
+        forward: &Forward,
+        class: usize,
+        gradients: &[FeatureMap],
+    ) -> Result<()> {
+        let told = |map: &FeatureMap| map.values.iter().any(|&value| value != 0.0);
+        if gradients.iter().any(told) {
+            return Ok(());
+        }
+        let blank = Input {
+            shape: input.shape.clone(),
+            values: vec![0.0; input.values.len()],
+        };
+        let other = self.forward(&blank)?.scores;
+        match other.get(class) == forward.scores.get(class) {
+            true => Ok(()),
+            false => Err(self.silent()),
+        }
+    }
+
+    fn silent(&self) -> Error {
+        let names: Vec<_> = self
+            .layers
+            .iter()
+            .map(|layer| layer.name.as_str())
+            .collect();
+        Error::UnsupportedOperator(format!(
+            "no heatmap: the gradient at `{}` is zero everywhere, although the scores change with the photo; name another layer, or use the method eigencam or occlusion",
+            names.join("`, `")
+        ))
+    }
+
     /// Whether there are gradients, and why not.
     ///
     /// # Errors
@@ -355,14 +458,24 @@ pub fn tune() -> bool {
     kernel::tune(8, || start.elapsed().as_secs_f64())
 }
 
+/// Whose kernels run a graph.
+#[derive(Clone, Copy)]
+enum Kernels {
+    /// Those of this crate.
+    Own,
+    /// tract's: natively, it has some for wider vectors.
+    Tract,
+}
+
 /// Differentiated or not: optimised and ready to run.
-fn optimised(graph: TypedModel) -> TractResult<Arc<TypedSimplePlan>> {
-    // Natively, tract has kernels for wider vectors than ours.
-    let graph = match cfg!(target_arch = "wasm32") {
-        true => lower::lower(&graph, None)?,
-        false => graph,
+fn optimised(graph: TypedModel, kernels: Kernels) -> TractResult<Arc<TypedSimplePlan>> {
+    let mut graph = match kernels {
+        Kernels::Own => lower::lower(&graph, None)?,
+        Kernels::Tract => graph,
     };
-    graph.into_optimized()?.into_runnable()
+    simplify::declutter(&mut graph)?;
+    simplify::optimise(&mut graph)?;
+    graph.into_runnable()
 }
 
 fn unusable(error: TractError) -> Error {

@@ -1,11 +1,12 @@
 //! ONNX bytes → typed graph with the wanted tensors as outputs.
 
+use tract_onnx::Onnx;
 use tract_onnx::pb::GraphProto;
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::konst::Const;
 use tract_onnx::tract_hir::infer::{Factoid, InferenceModelExt};
 
-use super::{bounds, proto};
+use super::{bounds, composite, corrected, proto, quantised};
 use crate::error::{Error, Result};
 use crate::manifest::{Activation, Manifest};
 
@@ -29,10 +30,9 @@ pub fn parse(onnx: &[u8], manifest: &Manifest, layers: &[String]) -> Result<Pars
     proto::prune(graph, &scores)?;
     proto::check_operators(graph)?;
     proto::widen(graph);
+    let numbers = composite::expand(graph)?;
     let axes = proto::axes(graph);
-    let mut graph = tract_onnx::onnx()
-        .model_for_proto_model(&file)
-        .map_err(unusable)?;
+    let mut graph = engine().model_for_proto_model(&file).map_err(unusable)?;
     drop(file);
     for node in graph.nodes_mut() {
         let half = node.op_as::<Const>().map(|op| op.val().clone());
@@ -78,7 +78,11 @@ pub fn parse(onnx: &[u8], manifest: &Manifest, layers: &[String]) -> Result<Pars
     }
     graph.select_output_outlets(&outputs).map_err(unusable)?;
     bounds::analyse(&mut graph, &axes)?;
-    let graph = graph.into_typed().map_err(unusable)?;
+    let mut graph = graph.into_typed().map_err(unusable)?;
+    let outputs = graph.outputs.clone();
+    graph
+        .outlet_labels
+        .retain(|outlet, name| outputs.contains(outlet) || !numbers.contains(name));
     // A length that depends on values becomes a formula, and tract may take minutes to compare two.
     let mut outlets = graph
         .nodes
@@ -91,6 +95,14 @@ pub fn parse(onnx: &[u8], manifest: &Manifest, layers: &[String]) -> Result<Pars
         )));
     }
     Ok(Parsed { graph, activation })
+}
+
+/// tract's reader, with the quantised operators of this crate.
+pub fn engine() -> Onnx {
+    let mut engine = tract_onnx::onnx();
+    corrected::register(&mut engine.op_register);
+    quantised::register(&mut engine.op_register);
+    engine
 }
 
 /// The graph's output that the manifest names, or its only one.

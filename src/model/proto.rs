@@ -9,6 +9,7 @@ use tract_onnx::pb::{
 };
 use tract_onnx::prelude::*;
 
+use super::composite::OPERATORS;
 use crate::error::{Error, Result};
 use crate::manifest::Activation;
 use crate::sniff;
@@ -216,6 +217,8 @@ fn check_tensor(tensor: &TensorProto) -> Result<()> {
         Ok(DataType::Float16 | DataType::Int16 | DataType::Uint16) => 2,
         Ok(DataType::Float | DataType::Int32 | DataType::Uint32) => 4,
         Ok(DataType::Double | DataType::Int64 | DataType::Uint64) => 8,
+        // Two lie in a byte.
+        Ok(DataType::Uint4 | DataType::Int4) => 1,
         Ok(DataType::String) if tensor.raw_data.is_empty() => return Ok(()),
         _ => {
             return Err(Error::UnsupportedModel(format!(
@@ -234,11 +237,15 @@ fn check_tensor(tensor: &TensorProto) -> Result<()> {
     } else {
         tensor.raw_data.len()
     };
-    if held != elements * size {
+    let four_bits = [DataType::Uint4 as i32, DataType::Int4 as i32].contains(&tensor.data_type);
+    let expected = match four_bits {
+        true => elements.div_ceil(2),
+        false => elements * size,
+    };
+    if held != expected {
         return Err(Error::Truncated(format!(
-            "tensor `{name}` of shape {:?} has {held} bytes, expected {}",
-            tensor.dims,
-            elements * size
+            "tensor `{name}` of shape {:?} has {held} bytes, expected {expected}",
+            tensor.dims
         )));
     }
     Ok(())
@@ -260,7 +267,8 @@ pub fn scores(graph: &GraphProto, output: &str) -> (String, Option<Activation>) 
         match node.op_type.as_str() {
             "Softmax" | "LogSoftmax" => return (input.clone(), Some(Activation::Softmax)),
             "Sigmoid" => return (input.clone(), Some(Activation::Sigmoid)),
-            "Identity" | "Cast" | "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" => name = input,
+            "Identity" | "Cast" | "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze"
+            | "QuantizeLinear" | "DequantizeLinear" => name = input,
             _ => break,
         }
     }
@@ -409,7 +417,7 @@ const LEFT_OUT: [&str; 2] = ["DFT", "STFT"];
 pub fn unsupported(graph: &GraphProto) -> Vec<&NodeProto> {
     let known = tract_onnx::onnx().op_register;
     let unknown = |node: &&NodeProto| {
-        !known.0.contains_key(&node.op_type)
+        !known.0.contains_key(&node.op_type) && !OPERATORS.contains(&node.op_type.as_str())
             || LEFT_OUT.contains(&node.op_type.as_str())
             || node.domain.starts_with("ai.onnx.ml")
     };

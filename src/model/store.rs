@@ -12,7 +12,7 @@ use tract_onnx::pb::{
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_hir::infer::Factoid;
 
-use super::{Layer, bounds, contained, layer, onnx, plan, proto};
+use super::{Layer, bounds, composite, contained, layer, onnx, plan, proto};
 use crate::error::{Error, Result};
 use crate::manifest::{Manifest, Precision};
 
@@ -33,6 +33,8 @@ pub struct Outline {
     pub unsupported: Vec<(String, String)>,
     /// Number of weights.
     pub parameters: usize,
+    /// Whether weights or values are quantised.
+    pub quantised: bool,
 }
 
 /// Reads what a graph says of itself; weights in other files are not looked for.
@@ -68,7 +70,7 @@ pub fn outline(onnx: &[u8]) -> Result<Outline> {
     }
     let unsupported = proto::unsupported(&graph).into_iter();
     let standard = model.opset_import.iter().find(|o| o.domain.is_empty());
-    let sizes = graph.initializer.iter().filter(|t| t.dims.len() > 1);
+    let parameters = composite::parameters(&graph);
     Ok(Outline {
         producer: format!("{} {}", model.producer_name, model.producer_version)
             .trim()
@@ -80,7 +82,8 @@ pub fn outline(onnx: &[u8]) -> Result<Outline> {
         unsupported: unsupported
             .map(|node| (node.op_type.clone(), proto::label(node).to_string()))
             .collect(),
-        parameters: sizes.filter_map(|t| proto::elements(&t.dims)).sum(),
+        parameters: usize::try_from(parameters).unwrap_or(usize::MAX),
+        quantised: composite::is_quantised(&graph),
     })
 }
 
@@ -223,9 +226,16 @@ fn fold(model: &mut ModelProto, shape: &[usize; 4]) -> Result<()> {
     let unusable = |error: TractError| {
         Error::UnsupportedModel(format!("the graph cannot be prepared: {error:#}"))
     };
-    let mut known = tract_onnx::onnx()
-        .model_for_proto_model(model)
+    let mut apart = None;
+    if model.graph.as_ref().is_some_and(composite::is_quantised) {
+        let copy = apart.insert(model.clone());
+        composite::expand(copy.graph.get_or_insert_default())?;
+    }
+    let readable = apart.as_ref().unwrap_or(model);
+    let mut known = onnx::engine()
+        .model_for_proto_model(readable)
         .map_err(unusable)?;
+    drop(apart);
     known
         .set_input_fact(0, f32::fact(shape).into())
         .map_err(unusable)?;
@@ -234,7 +244,17 @@ fn fold(model: &mut ModelProto, shape: &[usize; 4]) -> Result<()> {
     let graph = model.graph.get_or_insert_default();
     let outputs: HashSet<String> = graph.output.iter().map(|o| o.name.clone()).collect();
     let mut made = Vec::new();
+    // Their weights are smaller as they are, and exact. Where only weights are quantised, folding them
+    // lets the graph have a plan.
+    let quantised = ["QuantizeLinear", "DequantizeLinear"];
+    let kept: &[&str] = match composite::quantises_values(graph) {
+        true => &quantised,
+        false => &[],
+    };
     graph.node.retain(|node| {
+        if kept.contains(&node.op_type.as_str()) {
+            return true;
+        }
         let values: Option<Vec<TensorProto>> = node
             .output
             .iter()

@@ -5,6 +5,7 @@ use include_dir::{Dir, include_dir};
 
 mod models;
 mod npy;
+mod operators;
 mod preprocess;
 mod samples;
 

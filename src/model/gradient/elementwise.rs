@@ -11,6 +11,7 @@ use tract_onnx::tract_core::ops::logic::{Iff, comp_eq, comp_gt, comp_gte, comp_l
 use tract_onnx::tract_core::ops::math;
 use tract_onnx::tract_core::ops::nn::{GeluApproximate, LeakyRelu};
 
+use super::super::quantise::{Part, Quantise};
 use super::Tape;
 
 pub fn pull(
@@ -28,6 +29,12 @@ pub fn pull(
             return Ok(None);
         };
         let slope = tape.wire(ElementWiseOp(Box::new(slope), None), &[input])?;
+        return tape.wire(math::mul(), &[gradient, slope]).map(Some);
+    }
+    if let Some(op) = node.op_as::<Quantise>() {
+        ensure!(slot == 0, "its steps depend on the layer");
+        let part = Part::Slope;
+        let slope = tape.wire(Quantise { part, ..op.clone() }, &node.inputs)?;
         return tape.wire(math::mul(), &[gradient, slope]).map(Some);
     }
     if node.op_is::<Cast>() {

@@ -22,6 +22,7 @@ use tract_onnx::tract_core::ops::nn::{Reduce, Reducer};
 pub use elementwise::Slope;
 pub use scatter::{Fold, Unpool, Window};
 
+use super::quantise::Spread;
 use super::seam::Seam;
 use crate::error::{Error, Result};
 
@@ -51,8 +52,9 @@ pub fn differentiate(
     let order = graph.eval_order().map_err(failed)?;
     let mut active = vec![false; graph.nodes().len()];
     for &id in &order {
+        let node = graph.node(id);
         active[id] = layers.contains(&id.into())
-            || graph.node(id).inputs.iter().any(|input| active[input.node]);
+            || !node.op_is::<Spread>() && node.inputs.iter().any(|input| active[input.node]);
     }
     let first = graph.nodes().len();
     let fact = graph.outlet_fact(scores).map_err(failed)?.without_value();

@@ -25,6 +25,7 @@ use tract_onnx::tract_core::ops::nn::{DataFormat, HardSwish, Reduce};
 use tract_onnx::tract_core::ops::{Downsample, change_axes::AxisOp};
 
 use super::kernel::{Activation, Patches, Window};
+use super::quantise::Quantise;
 pub use contract::Contract;
 pub use ops::{Filter, Largest, Product};
 pub use weights::{Arrangement, Values};
@@ -471,55 +472,57 @@ impl Lowering<'_> {
             std::cmp::Ordering::Equal => rank - 1,
             std::cmp::Ordering::Greater => axis - 1,
         };
-        let (op, last): (Box<dyn TypedOp>, usize) =
-            if node.op_is::<ElementWiseOp>() || node.op_is::<TypedBinOp>() {
-                (node.op.clone(), last)
-            } else if let Some(reduce) = node.op_as::<Reduce>() {
-                let mut axes: TVec<usize> = reduce.axes.iter().map(|&axis| place(axis)).collect();
-                axes.sort_unstable();
-                (Box::new(Reduce::new(axes, reduce.reducer)), last)
-            } else if let Some(concat) = node.op_as::<TypedConcat>() {
-                (Box::new(TypedConcat::new(place(concat.axis))), last)
-            } else if let Some(slice) = node.op_as::<Slice>() {
-                let axis = place(slice.axis);
-                let slice = slice.clone();
-                (Box::new(Slice { axis, ..slice }), last)
-            } else if let Some(downsample) = node.op_as::<Downsample>() {
-                let axis = place(downsample.axis);
-                let downsample = downsample.clone();
-                (Box::new(Downsample { axis, ..downsample }), last)
-            } else if let Some(pool) = node.op_as::<MaxPool>() {
-                let Some((window, channel, channels)) = self.window(node, &pool.pool_spec)? else {
-                    return Ok(None);
-                };
-                if pool.with_index_outputs.is_some() || channel != last && chosen.is_some() {
-                    return Ok(None);
-                }
-                let Some(mut output) = self.shape(id.into())? else {
-                    return Ok(None);
-                };
-                output.remove(channel);
-                output.push(channels);
-                let op = Largest {
-                    channels,
-                    window,
-                    output,
-                };
-                (Box::new(op), channel)
-            } else if let Some(pool) = node.op_as::<SumPool>() {
-                let data_format = match pool.pool_spec.data_format {
-                    DataFormat::NCHW if last == 1 => DataFormat::NHWC,
-                    DataFormat::CHW if last == 0 => DataFormat::HWC,
-                    _ => return Ok(None),
-                };
-                let mut pool = pool.clone();
-                pool.pool_spec.data_format = data_format;
-                (Box::new(pool), last)
-            } else if let Some(change) = node.op_as::<AxisOp>() {
-                return self.change(id, change);
-            } else {
+        let (op, last): (Box<dyn TypedOp>, usize) = if node.op_is::<ElementWiseOp>()
+            || node.op_is::<TypedBinOp>()
+            || node.op_is::<Quantise>()
+        {
+            (node.op.clone(), last)
+        } else if let Some(reduce) = node.op_as::<Reduce>() {
+            let mut axes: TVec<usize> = reduce.axes.iter().map(|&axis| place(axis)).collect();
+            axes.sort_unstable();
+            (Box::new(Reduce::new(axes, reduce.reducer)), last)
+        } else if let Some(concat) = node.op_as::<TypedConcat>() {
+            (Box::new(TypedConcat::new(place(concat.axis))), last)
+        } else if let Some(slice) = node.op_as::<Slice>() {
+            let axis = place(slice.axis);
+            let slice = slice.clone();
+            (Box::new(Slice { axis, ..slice }), last)
+        } else if let Some(downsample) = node.op_as::<Downsample>() {
+            let axis = place(downsample.axis);
+            let downsample = downsample.clone();
+            (Box::new(Downsample { axis, ..downsample }), last)
+        } else if let Some(pool) = node.op_as::<MaxPool>() {
+            let Some((window, channel, channels)) = self.window(node, &pool.pool_spec)? else {
                 return Ok(None);
             };
+            if pool.with_index_outputs.is_some() || channel != last && chosen.is_some() {
+                return Ok(None);
+            }
+            let Some(mut output) = self.shape(id.into())? else {
+                return Ok(None);
+            };
+            output.remove(channel);
+            output.push(channels);
+            let op = Largest {
+                channels,
+                window,
+                output,
+            };
+            (Box::new(op), channel)
+        } else if let Some(pool) = node.op_as::<SumPool>() {
+            let data_format = match pool.pool_spec.data_format {
+                DataFormat::NCHW if last == 1 => DataFormat::NHWC,
+                DataFormat::CHW if last == 0 => DataFormat::HWC,
+                _ => return Ok(None),
+            };
+            let mut pool = pool.clone();
+            pool.pool_spec.data_format = data_format;
+            (Box::new(pool), last)
+        } else if let Some(change) = node.op_as::<AxisOp>() {
+            return self.change(id, change);
+        } else {
+            return Ok(None);
+        };
         let inputs: Vec<OutletId> = node
             .inputs
             .iter()
@@ -534,6 +537,10 @@ impl Lowering<'_> {
     fn change(&mut self, id: usize, change: &AxisOp) -> TractResult<Option<()>> {
         let node = self.graph.node(id);
         let wire = self.wires[&node.inputs[0]];
+        // A single number has no axis that is stored last.
+        if self.graph.outlet_fact(node.inputs[0])?.rank() == 0 {
+            return Ok(None);
+        }
         let (op, last) = match *change {
             AxisOp::Move(from, to) if from == wire.last => (None, to),
             AxisOp::Move(from, to) if to == wire.last && from.abs_diff(to) == 1 => (None, from),

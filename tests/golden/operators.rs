@@ -1,0 +1,175 @@
+//! Every kind of operator against ONNX Runtime, run in every way that there is; the values are made by
+//! `tests/golden/operators/make_operators.py`.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+use whylens::Manifest;
+use whylens::manifest::Precision;
+use whylens::model::{Model, Options, store};
+use whylens::preprocess::Tensor;
+
+use super::golden;
+
+#[derive(Deserialize)]
+struct Golden {
+    input: Vec<f32>,
+    scores: BTreeMap<String, Vec<f32>>,
+    twins: BTreeMap<String, String>,
+    loose: BTreeMap<String, f32>,
+}
+
+fn bytes(name: &str) -> &'static [u8] {
+    golden(&format!("operators/{name}"))
+}
+
+fn values() -> Golden {
+    serde_json::from_slice(bytes("values.json")).unwrap()
+}
+
+fn manifest() -> Manifest {
+    let json = serde_json::json!({
+        "format": 1, "name": "operator", "version": "1", "license": "MIT", "source": "made by the tests",
+        "disclaimer": null,
+        "weights": { "file": "model.onnx", "bytes": 1, "sha256": "0".repeat(64), "precision": "fp32" },
+        "input": { "name": "x", "layout": "nchw", "channels": "rgb", "width": 8, "height": 8,
+                   "resize": { "mode": "exact", "filter": "bilinear" }, "crop": "none",
+                   "scale": 1.0, "mean": [0, 0, 0], "std": [1, 1, 1] },
+        "output": { "name": "scores", "activation": "softmax" },
+        "heatmap": { "layer": null }, "labels": { "en": "labels.txt" }
+    });
+    Manifest::parse(json.to_string().as_bytes()).unwrap().0
+}
+
+fn image(values: Vec<f32>) -> Tensor {
+    let shape = vec![1, 3, 8, 8];
+    Tensor { shape, values }
+}
+
+/// Largest difference that another order of summation makes, for scores about 1.
+const MOST: f32 = 2e-5;
+
+#[track_caller]
+fn every_case(way: impl Fn(&[u8], &Manifest) -> whylens::Result<Model>) {
+    let Golden {
+        input,
+        scores,
+        loose,
+        ..
+    } = values();
+    let input = image(input);
+    let (manifest, mut failures) = (manifest(), Vec::new());
+    for (name, expected) in &scores {
+        let onnx = bytes(&format!("{name}.onnx"));
+        let run = way(onnx, &manifest).and_then(|model| model.forward(&input));
+        let actual = match run {
+            Ok(forward) => forward.scores,
+            Err(error) => {
+                failures.push(format!("{name}: {error}"));
+                continue;
+            }
+        };
+        let most = *loose.get(name).unwrap_or(&MOST);
+        let scale = expected.iter().fold(1f32, |most, v| most.max(v.abs()));
+        let pairs = actual.iter().zip(expected).map(|(a, e)| (a - e).abs());
+        let difference = pairs.fold(0.0, f32::max) / scale;
+        if actual.len() != expected.len() || difference.is_nan() || difference > most {
+            failures.push(format!("{name}: differs by {difference:.1e}"));
+        }
+    }
+    assert!(failures.is_empty(), "\n{}", failures.join("\n"));
+}
+
+fn plain() -> Options {
+    Options {
+        heatmap: false,
+        layers: Vec::new(),
+    }
+}
+
+#[test]
+fn operators_as_given_are_those_of_onnx_runtime() {
+    every_case(Model::as_given);
+}
+
+#[test]
+fn simplified_graphs_are_those_of_onnx_runtime() {
+    every_case(|onnx, manifest| Model::load(onnx, manifest, &plain()));
+}
+
+#[test]
+fn the_kernels_of_a_page_are_those_of_onnx_runtime() {
+    every_case(|onnx, manifest| Model::in_a_page(onnx, manifest, &plain()));
+}
+
+#[test]
+fn stored_graphs_are_those_of_onnx_runtime() {
+    every_case(|onnx, manifest| {
+        let stored = store::store(onnx, manifest, Precision::Fp32)?;
+        Model::in_a_page(&stored, manifest, &plain())
+    });
+}
+
+#[test]
+fn plans_are_those_of_onnx_runtime() {
+    let planned = std::cell::Cell::new(0);
+    every_case(|onnx, manifest| match store::prepare(onnx, manifest) {
+        Ok(prepared) => {
+            planned.set(planned.get() + 1);
+            let model = Model::planned(&prepared, manifest, &plain());
+            Ok(model.expect("a plan that was made is read"))
+        }
+        Err(_) => Model::in_a_page(onnx, manifest, &plain()),
+    });
+    assert!(planned.get() > 60, "{} have a plan", planned.get());
+}
+
+/// The stem of every graph.
+const STEM: &str = "t0";
+
+#[test]
+fn gradients_pass_through_quantised_weights_and_values() {
+    let Golden { input, twins, .. } = values();
+    let (input, manifest) = (image(input), manifest());
+    let options = Options {
+        heatmap: true,
+        layers: vec![STEM.into()],
+    };
+    assert!(!twins.is_empty());
+    for (quantised, plain) in &twins {
+        for way in [Model::load, Model::in_a_page] {
+            let [actual, expected] = [quantised, plain].map(|name| {
+                let onnx = bytes(&format!("{name}.onnx"));
+                let model = way(onnx, &manifest, &options).unwrap();
+                let forward = model.forward(&input).unwrap();
+                model.check_gradients(&input, &forward).unwrap();
+                model.gradients(&forward, 1).unwrap().remove(0).values
+            });
+            let scale = expected.iter().fold(0f32, |most, v| most.max(v.abs()));
+            assert!(scale > 0.0, "{plain}");
+            let pairs = actual.iter().zip(&expected).map(|(a, e)| (a - e).abs());
+            let difference = pairs.fold(0.0, f32::max) / scale;
+            assert!(
+                difference < 1e-5,
+                "{quantised}: differs by {difference:.1e}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_gradient_that_is_zero_while_scores_vary_is_told() {
+    let Golden { input, .. } = values();
+    let options = Options {
+        heatmap: true,
+        layers: vec![STEM.into()],
+    };
+    // Round has the derivative 0.
+    let model = Model::load(bytes("round.onnx"), &manifest(), &options).unwrap();
+    let input = image(input);
+    let forward = model.forward(&input).unwrap();
+    let error = model.check_gradients(&input, &forward).unwrap_err();
+    assert_eq!(error.code(), "unsupported-operator", "{error}");
+}

@@ -1,0 +1,492 @@
+"""Small graphs, one for each kind of operator, and what ONNX Runtime makes of them with its optimisations off.
+
+    python -m venv .venv && .venv/bin/pip install -r requirements.txt && .venv/bin/python make_operators.py
+
+Every graph takes an image x of 1x3x8x8 and gives a score for each of five classes (1x5). Writes one ONNX file a
+case and values.json: the input, case -> scores, quantised case -> the case with the weights that are meant.
+"""
+import json
+import pathlib
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from onnx import TensorProto, helper, numpy_helper
+
+HERE = pathlib.Path(__file__).parent
+MS = "com.microsoft"
+
+
+class Graph:
+    def __init__(self, name, opset=17, seed=None):
+        self.name, self.opset = name, opset
+        self.rng = np.random.default_rng(sum((seed or name).encode()))
+        self.nodes, self.weights = [], []
+
+    def w(self, *shape, spread=0.5):
+        return self.c(self.rng.normal(0, spread, shape).astype(np.float32))
+
+    def c(self, value, kind=None):
+        name = f"c{len(self.weights)}"
+        value = np.asarray(value)
+        if kind is None:
+            tensor = numpy_helper.from_array(value, name)
+        else:
+            tensor = helper.make_tensor(name, kind, value.shape, value.ravel().tolist())
+        self.weights.append(tensor)
+        return name
+
+    def n(self, op, *inputs, outputs=1, domain="", **attributes):
+        names = [f"t{len(self.nodes)}" + ("" if outputs == 1 else f".{i}") for i in range(outputs)]
+        self.nodes.append(helper.make_node(op, list(inputs), names, name=f"{op}_{len(self.nodes)}", domain=domain, **attributes))
+        return names[0] if outputs == 1 else names
+
+    def i64(self, *values):
+        return self.c(np.array(values, np.int64))
+
+    def f32(self, value):
+        return self.c(np.array(value, np.float32))
+
+    def stem(self, channels=8, stride=1, size=3):
+        return self.n("Conv", "x", self.w(channels, 3, size, size), self.w(channels), pads=[size // 2] * 4, strides=[stride] * 2)
+
+    def head(self, map, channels=8):
+        flat = self.n("ReduceMean", map, axes=[2, 3], keepdims=0) if self.opset < 18 else self.n("ReduceMean", map, self.i64(2, 3), keepdims=0)
+        return self.n("Gemm", flat, self.w(channels, 5), self.w(5))
+
+    def token_head(self, tokens, channels=8):
+        flat = self.n("ReduceMean", tokens, axes=[1], keepdims=0) if self.opset < 18 else self.n("ReduceMean", tokens, self.i64(1), keepdims=0)
+        return self.n("Gemm", flat, self.w(channels, 5), self.w(5))
+
+    def tokens(self, channels=8):
+        map = self.stem(channels)
+        return self.n("Transpose", self.n("Reshape", map, self.i64(1, channels, 64)), perm=[0, 2, 1])
+
+    def quantise(self, t, scale, zero, kind=np.uint8, **attributes):
+        return self.n("QuantizeLinear", t, self.f32(scale), self.c(np.asarray(zero, kind)), **attributes)
+
+    def dequantise(self, t, scale, zero, kind=np.uint8, **attributes):
+        return self.n("DequantizeLinear", t, self.f32(scale), self.c(np.asarray(zero, kind)), **attributes)
+
+    def qdq(self, t, scale, zero, kind=np.uint8):
+        return self.dequantise(self.quantise(t, scale, zero, kind), scale, zero, kind)
+
+    def int8(self, *shape):
+        return self.rng.integers(-127, 128, shape).astype(np.int8)
+
+    def uint8(self, *shape):
+        return self.rng.integers(0, 256, shape).astype(np.uint8)
+
+    def save(self, scores):
+        self.nodes.append(helper.make_node("Identity", [scores], ["scores"]))
+        image = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 8, 8])
+        out = helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, 5])
+        graph = helper.make_graph(self.nodes, self.name, [image], [out], self.weights)
+        imports = [helper.make_opsetid("", self.opset)]
+        if any(node.domain == MS for node in self.nodes):
+            imports.append(helper.make_opsetid(MS, 1))
+        model = helper.make_model(graph, opset_imports=imports, producer_name="whylens-tests")
+        model.ir_version = 10 if self.opset >= 21 else 8
+        path = HERE / f"{self.name}.onnx"
+        onnx.save(model, path)
+        options = ort.SessionOptions()
+        options.log_severity_level = 3
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        x = np.random.default_rng(1).normal(0, 1, (1, 3, 8, 8)).astype(np.float32)
+        session = ort.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+        got = session.run(None, {"x": x})[0]
+        assert got.shape == (1, 5) and np.isfinite(got).all(), (self.name, got)
+        assert np.ptp(got) > 1e-3, (self.name, got)
+        return [float(v) for v in got.ravel()]
+
+
+CASES = {}
+
+
+def case(make=None, opset=17):
+    def add(make):
+        assert make.__name__ not in CASES
+        CASES[make.__name__] = (make, opset)
+        return make
+    return add(make) if make else add
+
+
+def on_map(name, make, opset=17):
+    """A case whose operator takes a map of 8 channels and gives one."""
+    CASES[name] = (lambda g: g.head(make(g, g.stem())), opset)
+
+
+# One number at a time.
+for op, attributes in {
+    "Relu": {}, "LeakyRelu": {"alpha": 0.2}, "Elu": {"alpha": 0.7}, "Selu": {}, "Celu": {"alpha": 1.5}, "Softplus": {},
+    "Softsign": {}, "ThresholdedRelu": {"alpha": 0.3}, "HardSigmoid": {"alpha": 0.3, "beta": 0.4}, "HardSwish": {},
+    "Sigmoid": {}, "Tanh": {}, "Erf": {}, "Abs": {}, "Neg": {}, "Exp": {}, "Sin": {}, "Cos": {}, "Atan": {}, "Sinh": {},
+    "Cosh": {}, "Sign": {}, "Floor": {}, "Ceil": {}, "Round": {},
+}.items():
+    on_map(op.lower(), lambda g, t, op=op, attributes=attributes: g.n(op, t, **attributes), 18 if op == "HardSwish" else 17)
+for op in ["Log", "Sqrt", "Reciprocal"]:
+    on_map(op.lower(), lambda g, t, op=op: g.n(op, g.n("Add", g.n("Abs", t), g.f32(0.3))))
+on_map("mish", lambda g, t: g.n("Mish", t), 18)
+on_map("gelu", lambda g, t: g.n("Gelu", t), 20)
+on_map("gelu_tanh", lambda g, t: g.n("Gelu", t, approximate="tanh"), 20)
+on_map("prelu", lambda g, t: g.n("PRelu", t, g.w(8, 1, 1)))
+on_map("clip", lambda g, t: g.n("Clip", t, g.f32(-0.4), g.f32(0.9)))
+on_map("silu", lambda g, t: g.n("Mul", t, g.n("Sigmoid", t)))
+on_map("ties", lambda g, t: g.n("Round", g.n("Mul", g.n("Round", g.n("Mul", t, g.f32(4))), g.f32(0.5))))
+
+# Two at a time, with broadcasting.
+for op in ["Add", "Sub", "Mul", "Div", "Min", "Max"]:
+    on_map(op.lower(), lambda g, t, op=op: g.n(op, t, g.c(np.abs(g.rng.normal(1, 0.2, (8, 1, 1))).astype(np.float32))))
+on_map("pow", lambda g, t: g.n("Pow", t, g.f32(3)))
+on_map("sum", lambda g, t: g.n("Sum", t, g.w(1, 8, 8, 8), g.n("Neg", g.n("Exp", t))))
+on_map("mean", lambda g, t: g.n("Mean", t, g.w(1, 8, 8, 8), g.n("Exp", t)))
+on_map("mod", lambda g, t: g.n("Mod", t, g.f32(0.7), fmod=1))
+on_map("where", lambda g, t: g.n("Where", g.n("Greater", t, g.f32(0.1)), t, g.n("Mul", t, g.f32(-0.3))))
+on_map("compare", lambda g, t: g.n("Mul", t, g.n("Cast", g.n("And", g.n("Less", t, g.f32(0.8)), g.n("Not", g.n("LessOrEqual", t, g.f32(-0.8)))), to=1)))
+on_map("is_nan", lambda g, t: g.n("Where", g.n("IsNaN", g.n("Log", t)), g.f32(-0.2), g.n("Max", t, g.f32(0))))
+
+# Windows.
+on_map("max_pool", lambda g, t: g.n("MaxPool", t, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]))
+on_map("max_pool_ceil", lambda g, t: g.n("MaxPool", t, kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1))
+on_map("average_pool", lambda g, t: g.n("AveragePool", t, kernel_shape=[3, 3], strides=[1, 1], pads=[1, 1, 1, 1]))
+on_map("average_pool_counting_pads", lambda g, t: g.n("AveragePool", t, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1], count_include_pad=1))
+on_map("average_pool_ceil", lambda g, t: g.n("AveragePool", t, kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1), 19)
+on_map("global_max_pool", lambda g, t: g.n("Mul", t, g.n("GlobalMaxPool", t)))
+on_map("global_average_pool", lambda g, t: g.n("Mul", t, g.n("Sigmoid", g.n("GlobalAveragePool", t))))
+on_map("conv_grouped", lambda g, t: g.n("Conv", t, g.w(8, 2, 3, 3), g.w(8), group=4, pads=[1] * 4))
+on_map("conv_depthwise", lambda g, t: g.n("Conv", t, g.w(8, 1, 5, 5), g.w(8), group=8, pads=[2] * 4))
+on_map("conv_strided", lambda g, t: g.n("Conv", t, g.w(8, 8, 3, 3), strides=[2, 2], pads=[0, 0, 1, 1]))
+on_map("conv_dilated", lambda g, t: g.n("Conv", t, g.w(8, 8, 3, 3), dilations=[2, 2], pads=[2] * 4))
+on_map("conv_same_upper", lambda g, t: g.n("Conv", t, g.w(8, 8, 3, 3), strides=[2, 2], auto_pad="SAME_UPPER"))
+on_map("conv_same_lower", lambda g, t: g.n("Conv", t, g.w(8, 8, 2, 2), strides=[1, 1], auto_pad="SAME_LOWER"))
+on_map("conv_winograd", lambda g, t: g.n("Relu", g.n("Conv", t, g.w(8, 8, 3, 3), g.w(8), pads=[1] * 4)))
+on_map("conv_transpose", lambda g, t: g.n("ConvTranspose", t, g.w(8, 8, 2, 2), strides=[2, 2]))
+on_map("conv_along_one_axis", lambda g, t: g.n("Reshape", g.n("Conv", g.n("Reshape", t, g.i64(1, 8, 64)), g.w(8, 8, 3), pads=[1, 1]), g.i64(1, 8, 8, 8)))
+on_map("lrn", lambda g, t: g.n("LRN", t, size=3, alpha=0.1, beta=0.75, bias=1.0))
+
+# Normalisation.
+on_map("batch_normalization", lambda g, t: g.n("BatchNormalization", t, g.w(8), g.w(8), g.w(8), g.c(np.abs(g.rng.normal(1, 0.2, 8)).astype(np.float32)), epsilon=1e-3))
+on_map("instance_normalization", lambda g, t: g.n("Exp", g.n("InstanceNormalization", t, g.w(8), g.w(8))))
+on_map("group_normalization", lambda g, t: g.n("Exp", g.n("GroupNormalization", t, g.w(8), g.w(8), num_groups=2)), 21)
+
+
+@case
+def layer_normalization(g):
+    return g.token_head(g.n("LayerNormalization", g.tokens(), g.w(8), g.w(8), axis=-1, epsilon=1e-6))
+
+
+@case(opset=23)
+def rms_normalization(g):
+    return g.token_head(g.n("RMSNormalization", g.tokens(), g.w(8), axis=-1, epsilon=1e-6))
+
+
+@case
+def softmax_last(g):
+    return g.token_head(g.n("Softmax", g.tokens(), axis=-1))
+
+
+@case
+def softmax_tokens(g):
+    return g.token_head(g.n("Mul", g.tokens(), g.n("Softmax", g.tokens(), axis=1)))
+
+
+@case
+def log_softmax(g):
+    return g.token_head(g.n("LogSoftmax", g.tokens(), axis=-1))
+
+
+@case(opset=11)
+def softmax_flattening(g):
+    return g.head(g.n("Softmax", g.stem(), axis=2))
+
+
+@case
+def attention(g):
+    t = g.tokens()
+    q, k, v = (g.n("MatMul", t, g.w(8, 8)) for _ in range(3))
+    heads = [g.n("Transpose", g.n("Reshape", p, g.i64(1, 64, 2, 4)), perm=[0, 2, 1, 3]) for p in (q, k, v)]
+    scores = g.n("MatMul", g.n("Mul", heads[0], g.f32(0.5)), g.n("Transpose", heads[1], perm=[0, 1, 3, 2]))
+    mixed = g.n("MatMul", g.n("Softmax", scores, axis=-1), heads[2])
+    return g.token_head(g.n("Add", t, g.n("Reshape", g.n("Transpose", mixed, perm=[0, 2, 1, 3]), g.i64(1, 64, 8))))
+
+
+@case
+def einsum(g):
+    return g.token_head(g.n("Einsum", g.tokens(), g.w(4, 8), g.w(4, 8), equation="bnc,dc,de->bne"))
+
+
+@case
+def matmul_of_images(g):
+    t = g.stem()
+    return g.head(g.n("MatMul", t, g.n("Sigmoid", t)))
+
+
+@case
+def gemm_transposed(g):
+    flat = g.n("ReduceMean", g.stem(), axes=[2, 3], keepdims=0)
+    return g.n("Gemm", flat, g.w(5, 8), g.w(5), transB=1, alpha=0.7, beta=1.3)
+
+
+@case
+def flatten_gemm(g):
+    return g.n("Gemm", g.n("Flatten", g.n("MaxPool", g.stem(), kernel_shape=[2, 2], strides=[2, 2])), g.w(128, 5), g.w(5))
+
+
+# Reductions.
+for op in ["ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2", "ReduceLogSumExp", "ReduceSumSquare", "ReduceProd"]:
+    CASES[op.lower()] = (lambda g, op=op: g.n("Gemm", g.n(op, g.n("Add", g.n("Mul", g.n("Tanh", g.stem()), g.f32(0.2)), g.f32(1.02)), axes=[2, 3], keepdims=0), g.w(8, 5)), 17)
+on_map("reduce_sum", lambda g, t: g.n("Div", t, g.n("ReduceSum", g.n("Abs", t), g.i64(1))))
+on_map("arg_max", lambda g, t: g.n("Mul", t, g.n("Cast", g.n("ArgMax", t, axis=1), to=1)))
+on_map("cumsum", lambda g, t: g.n("CumSum", t, g.c(np.int64(3))))
+
+# Shape.
+on_map("transpose", lambda g, t: g.n("Mul", g.n("Transpose", t, perm=[0, 2, 3, 1]), g.w(8)))
+on_map("split_concat", lambda g, t: g.n("Concat", *reversed(g.n("Split", t, g.i64(3, 5), axis=1, outputs=2)), axis=1))
+on_map("slice", lambda g, t: g.n("Concat", g.n("Slice", t, g.i64(2), g.i64(2**63 - 1), g.i64(2)), g.n("Slice", t, g.i64(0), g.i64(2), g.i64(2)), axis=2))
+on_map("slice_strided", lambda g, t: g.n("Slice", t, g.i64(1, 0), g.i64(2**63 - 1, 2**63 - 1), g.i64(2, 3), g.i64(2, 2)))
+on_map("slice_backwards", lambda g, t: g.n("Mul", t, g.n("Slice", t, g.i64(-1), g.i64(-(2**63)), g.i64(3), g.i64(-1))))
+on_map("gather", lambda g, t: g.n("Gather", t, g.i64(3, 1, 0, 7, 2, 2, 5, 4), axis=1))
+on_map("gather_elements", lambda g, t: g.n("GatherElements", t, g.c(g.rng.integers(0, 8, (1, 8, 8, 8)).astype(np.int64)), axis=3))
+on_map("pad", lambda g, t: g.n("Pad", t, g.i64(0, 0, 1, 2, 0, 0, 0, 1), g.f32(0.5)))
+on_map("pad_reflect", lambda g, t: g.n("Pad", t, g.i64(0, 0, 1, 2, 0, 0, 2, 1), mode="reflect"))
+on_map("pad_edge", lambda g, t: g.n("Pad", t, g.i64(0, 0, 1, 2, 0, 0, 2, 1), mode="edge"))
+on_map("expand", lambda g, t: g.n("Mul", t, g.n("Expand", g.w(8, 1, 1), g.i64(1, 8, 8, 8))))
+on_map("tile", lambda g, t: g.n("Tile", t, g.i64(1, 1, 2, 1)))
+on_map("unsqueeze_squeeze", lambda g, t: g.n("Squeeze", g.n("Exp", g.n("Unsqueeze", t, g.i64(2))), g.i64(2)))
+on_map("depth_to_space", lambda g, t: g.n("SpaceToDepth", g.n("Exp", g.n("DepthToSpace", t, blocksize=2, mode="CRD")), blocksize=2))
+on_map("resize_nearest", lambda g, t: g.n("Resize", t, "", g.c(np.array([1, 1, 2, 2], np.float32)), mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor"))
+on_map("resize_linear", lambda g, t: g.n("Resize", t, "", g.c(np.array([1, 1, 2, 2], np.float32)), mode="linear", coordinate_transformation_mode="half_pixel"))
+on_map("identity_dropout_cast", lambda g, t: g.n("Cast", g.n("Dropout", g.n("Identity", t), outputs=1), to=1))
+on_map("trilu", lambda g, t: g.n("Trilu", t, upper=0))
+on_map("top_k", lambda g, t: g.n("TopK", t, g.i64(3), axis=3, outputs=2)[0])
+
+
+@case
+def space_to_tokens_and_back(g):
+    t = g.tokens()
+    return g.head(g.n("Relu", g.n("Reshape", g.n("Transpose", g.n("MatMul", t, g.w(8, 8)), perm=[0, 2, 1]), g.i64(1, 8, 8, 8))))
+
+
+@case
+def roll(g):
+    t = g.stem()
+    rolled = g.n("Concat", g.n("Slice", t, g.i64(3), g.i64(8), g.i64(2)), g.n("Slice", t, g.i64(0), g.i64(3), g.i64(2)), axis=2)
+    return g.head(g.n("Add", t, g.n("Conv", rolled, g.w(8, 8, 1, 1))))
+
+
+# Quantised: in and out. Means of an even number would be ties, which the last bit of a sum decides.
+for kind, zero in [(np.uint8, 100), (np.int8, -20), (np.uint16, 30000), (np.int16, 5)]:
+    on_map(f"qdq_{np.dtype(kind).name}", lambda g, t, kind=kind, zero=zero: g.qdq(t, 0.03 if np.dtype(kind).itemsize == 1 else 0.0003, zero, kind), 21)
+for op, attributes in {"Softmax": {"axis": -1}, "Relu": {}, "Sigmoid": {}, "Erf": {}, "Sqrt": {}, "Transpose": {"perm": [0, 1, 3, 2]}, "MaxPool": {"kernel_shape": [2, 2]}, "AveragePool": {"kernel_shape": [3, 3]}, "LayerNormalization": {}}.items():
+    def make(g, t, op=op, attributes=attributes):
+        t = g.qdq(g.n("Abs", t) if op == "Sqrt" else t, 0.04, 3, np.int8)
+        t = g.n(op, t, g.w(8), g.w(8)) if op == "LayerNormalization" else g.n(op, t, **attributes)
+        return g.qdq(t, 1 / 255 if op == "Softmax" else 0.02, -128 if op in ("Softmax", "Relu", "Sigmoid", "Sqrt") else 0, np.int8)
+    on_map(f"qdq_{op.lower()}", make)
+on_map("qdq_ties", lambda g, t: g.qdq(g.n("AveragePool", g.qdq(t, 0.1, 128), kernel_shape=[1, 2]), 0.1, 127))
+on_map("qdq_reduce", lambda g, t: g.n("Mul", t, g.qdq(g.n("ReduceMean", g.qdq(t, 0.03, 128), axes=[2, 3]), 0.01, 128)))
+on_map("qdq_add", lambda g, t: g.qdq(g.n("Add", g.qdq(t, 0.03, 128), g.qdq(g.n("Relu", t), 0.02, 0)), 0.05, 120))
+on_map("qdq_concat", lambda g, t: g.n("Conv", g.qdq(g.n("Concat", g.qdq(t, 0.03, 128), g.qdq(g.n("Relu", t), 0.02, 0), axis=1), 0.04, 120), g.w(8, 16, 1, 1)))
+on_map("quantised_max_pool", lambda g, t: g.dequantise(g.n("MaxPool", g.quantise(t, 0.03, 120), kernel_shape=[2, 2]), 0.03, 120))
+on_map("quantised_reshape", lambda g, t: g.dequantise(g.n("Reshape", g.n("Transpose", g.n("Reshape", g.quantise(t, 0.03, 120), g.i64(1, 2, 4, 8, 8)), perm=[0, 2, 1, 3, 4]), g.i64(1, 8, 8, 8)), 0.03, 120))
+on_map("quantised_per_channel", lambda g, t: g.dequantise(g.quantise(t, np.linspace(0.02, 0.06, 8), np.arange(8) * 9 + 90, axis=1), np.linspace(0.02, 0.06, 8), np.arange(8) * 9 + 90, axis=1))
+on_map("quantised_without_zero_point", lambda g, t: g.n("DequantizeLinear", g.n("QuantizeLinear", g.n("Relu", t), g.f32(0.02)), g.f32(0.02)))
+
+
+def qdq_weights(g, t, kind, per_channel, low, high, zero):
+    scale = np.abs(g.rng.normal(0.01, 0.003, 8 if per_channel else ())).astype(np.float32)
+    w = g.c(g.rng.integers(low, high, (8, 8, 3, 3)).astype(kind))
+    zeros = g.c(np.full(scale.shape, zero, kind))
+    return g.n("Conv", t, g.n("DequantizeLinear", w, g.c(scale), zeros, axis=0), pads=[1] * 4)
+
+
+on_map("weights_int8", lambda g, t: qdq_weights(g, t, np.int8, False, -127, 128, 0))
+on_map("weights_int8_per_channel", lambda g, t: qdq_weights(g, t, np.int8, True, -127, 128, 0))
+on_map("weights_uint8_per_channel", lambda g, t: qdq_weights(g, t, np.uint8, True, 0, 256, 128))
+on_map("weights_with_bias", lambda g, t: g.n("Conv", g.qdq(t, 0.03, 128), g.n("DequantizeLinear", g.c(g.int8(8, 8, 1, 1)), g.f32(0.01), g.c(np.int8(0))), g.n("DequantizeLinear", g.c(g.rng.integers(-4000, 4000, 8).astype(np.int32)), g.f32(0.0003), g.c(np.int32(0)))))
+
+
+@case(opset=21)
+def weights_int4(g):
+    w = g.c(g.rng.integers(-8, 8, (8, 9)), TensorProto.INT4)
+    w = g.n("DequantizeLinear", w, g.c(np.abs(g.rng.normal(0.1, 0.02, 9)).astype(np.float32)), axis=1)
+    w = g.n("Slice", w, g.i64(0), g.i64(8), g.i64(1))
+    return g.token_head(g.n("MatMul", g.tokens(), w))
+
+
+@case(opset=21)
+def weights_uint4_in_blocks(g):
+    w = g.c(g.rng.integers(0, 16, (8, 8)), TensorProto.UINT4)
+    scale = g.c(np.abs(g.rng.normal(0.1, 0.02, (2, 8))).astype(np.float32))
+    zero = g.c(g.rng.integers(0, 16, (2, 8)), TensorProto.UINT4)
+    return g.token_head(g.n("MatMul", g.tokens(), g.n("DequantizeLinear", w, scale, zero, axis=0, block_size=4)))
+
+
+# Quantised at run time.
+def dynamic(g, t):
+    return g.n("DynamicQuantizeLinear", t, outputs=3)
+
+
+@case
+def dynamic_matmul(g, plain=False):
+    t, weights = g.tokens(), g.int8(8, 8)
+    if plain:
+        scaled = g.n("MatMul", t, g.c((weights.astype(np.float32) - 3) * np.float32(0.01)))
+    else:
+        y, scale, zero = dynamic(g, t)
+        product = g.n("MatMulInteger", y, g.c(weights), zero, g.c(np.int8(3)))
+        scaled = g.n("Mul", g.n("Cast", product, to=1), g.n("Mul", scale, g.f32(0.01)))
+    return g.token_head(g.n("Add", scaled, g.w(8)))
+
+
+@case
+def dynamic_matmul_per_column(g):
+    y, scale, zero = dynamic(g, g.tokens())
+    product = g.n("MatMulInteger", y, g.c(g.uint8(8, 8)), zero, g.c(g.uint8(8)))
+    steps = g.c(np.abs(g.rng.normal(0.01, 0.003, 8)).astype(np.float32))
+    return g.token_head(g.n("Mul", g.n("Cast", product, to=1), g.n("Mul", scale, steps)))
+
+
+@case
+def dynamic_conv(g):
+    y, scale, zero = dynamic(g, g.stem())
+    product = g.n("ConvInteger", y, g.c(g.uint8(8, 8, 3, 3)), zero, g.c(np.uint8(128)), pads=[1] * 4)
+    scaled = g.n("Mul", g.n("Cast", product, to=1), g.n("Mul", scale, g.f32(0.01)))
+    return g.head(g.n("Relu", g.n("Add", scaled, g.w(8, 1, 1))))
+
+
+@case
+def dynamic_nothing(g):
+    """All zero: the step is 1."""
+    y, scale, zero = dynamic(g, g.n("Mul", g.stem(), g.f32(0)))
+    product = g.n("ConvInteger", y, g.c(g.uint8(8, 8, 1, 1)), zero, g.c(np.uint8(128)))
+    return g.head(g.n("Add", g.n("Mul", g.n("Cast", product, to=1), scale), g.w(8, 1, 1)))
+
+
+@case
+def integer_matmul_without_zero_points(g):
+    y = g.quantise(g.n("Relu", g.tokens()), 0.02, 0)
+    product = g.n("MatMulInteger", y, g.c(g.int8(8, 8)))
+    return g.token_head(g.n("Mul", g.n("Cast", product, to=1), g.f32(0.0002)))
+
+
+@case
+def dynamic_quantize_matmul(g):
+    scale = g.c(np.abs(g.rng.normal(0.01, 0.003, 8)).astype(np.float32))
+    return g.token_head(g.n("DynamicQuantizeMatMul", g.tokens(), g.c(g.int8(8, 8)), scale, g.c(g.int8(8)), g.w(8), domain=MS))
+
+
+@case
+def matmul_integer_to_float(g):
+    y, scale, zero = dynamic(g, g.tokens())
+    return g.token_head(g.n("MatMulIntegerToFloat", y, g.c(g.int8(8, 8)), scale, g.f32(0.01), zero, g.c(np.int8(-7)), g.w(8), domain=MS))
+
+
+# Quantised from end to end.
+def qconv(g, t, scale=0.03, zero=128, out=(0.05, 110), kind=np.uint8, per_channel=False, bias=True, **attributes):
+    wscale = np.abs(g.rng.normal(0.004, 0.001, 8 if per_channel else ())).astype(np.float32)
+    wzero = g.c(np.zeros(wscale.shape, np.int8))
+    inputs = [t, g.f32(scale), g.c(kind(zero)), g.c(g.int8(*attributes.pop("shape", (8, 8, 3, 3)))), g.c(wscale), wzero, g.f32(out[0]), g.c(kind(out[1]))]
+    if bias:
+        inputs.append(g.c(g.rng.integers(-3000, 3000, 8).astype(np.int32)))
+    return g.n("QLinearConv", *inputs, pads=[1] * 4, **attributes)
+
+
+on_map("qlinear_conv", lambda g, t: g.dequantise(qconv(g, g.quantise(t, 0.03, 128)), 0.05, 110))
+on_map("qlinear_conv_per_channel", lambda g, t: g.dequantise(qconv(g, g.quantise(t, 0.03, 128), per_channel=True), 0.05, 110))
+on_map("qlinear_conv_int8", lambda g, t: g.dequantise(qconv(g, g.quantise(t, 0.03, -3, np.int8), 0.03, -3, (0.05, 4), np.int8, bias=False), 0.05, 4, np.int8))
+on_map("qlinear_conv_depthwise", lambda g, t: g.dequantise(qconv(g, g.quantise(t, 0.03, 128), shape=(8, 1, 3, 3), group=8), 0.05, 110))
+on_map("qlinear_convs", lambda g, t: g.dequantise(qconv(g, g.n("MaxPool", qconv(g, g.quantise(t, 0.03, 128)), kernel_shape=[2, 2]), 0.05, 110, (0.06, 100)), 0.06, 100))
+
+
+@case
+def qlinear_matmul(g):
+    y = g.quantise(g.tokens(), 0.03, 128)
+    product = g.n("QLinearMatMul", y, g.f32(0.03), g.c(np.uint8(128)), g.c(g.uint8(8, 8)), g.f32(0.01), g.c(np.uint8(120)), g.f32(0.05), g.c(np.uint8(130)))
+    return g.token_head(g.dequantise(product, 0.05, 130))
+
+
+def qlinear(op, *scales, **attributes):
+    def make(g, t):
+        y = g.quantise(t, 0.03, 128)
+        if op in ("QLinearAdd", "QLinearMul"):
+            other = g.quantise(g.n("Relu", t), 0.02, 0)
+            return g.dequantise(g.n(op, y, g.f32(0.03), g.c(np.uint8(128)), other, g.f32(0.02), g.c(np.uint8(0)), g.f32(0.05), g.c(np.uint8(100)), domain=MS), 0.05, 100)
+        if op == "QLinearConcat":
+            other = g.quantise(g.n("Relu", t), 0.02, 0)
+            both = g.n(op, g.f32(0.05), g.c(np.uint8(100)), y, g.f32(0.03), g.c(np.uint8(128)), other, g.f32(0.02), g.c(np.uint8(0)), domain=MS, axis=1)
+            return g.n("Conv", g.dequantise(both, 0.05, 100), g.w(8, 16, 1, 1))
+        out = {"QLinearSigmoid": (0.004, 0), "QLinearSoftmax": (1 / 255, 0), "QLinearAveragePool": (0.03, 100)}.get(op, (0.02, 100))
+        done = g.dequantise(g.n(op, y, g.f32(0.03), g.c(np.uint8(128)), g.f32(out[0]), g.c(np.uint8(out[1])), domain=MS, **attributes), *out)
+        return g.n("Mul", t, done) if op == "QLinearGlobalAveragePool" else done
+    return make
+
+
+for op, attributes in {"QLinearAdd": {}, "QLinearMul": {}, "QLinearConcat": {}, "QLinearSigmoid": {}, "QLinearLeakyRelu": {"alpha": 0.1}, "QLinearGlobalAveragePool": {}, "QLinearAveragePool": {"kernel_shape": [3, 3]}, "QLinearSoftmax": {"axis": -1, "opset": 17}}.items():
+    on_map(op.lower(), qlinear(op, **attributes))
+
+
+@case
+def qgemm(g):
+    flat = g.quantise(g.n("ReduceMean", g.stem(), axes=[2, 3], keepdims=0), 0.01, 128)
+    bias = g.c(g.rng.integers(-3000, 3000, 5).astype(np.int32))
+    done = g.n("QGemm", flat, g.f32(0.01), g.c(np.uint8(128)), g.c(g.int8(5, 8)), g.f32(0.01), g.c(np.int8(0)), bias, g.f32(0.02), g.c(np.uint8(110)), domain=MS, transB=1)
+    return g.dequantise(done, 0.02, 110)
+
+
+# Weights of few bits.
+def few_bits(g, bits, block, k, zeros=False, plain=False):
+    """`plain`: with the weights that are meant."""
+    t = g.tokens(k)
+    blocks = -(-k // block)
+    packed = g.uint8(8, blocks, block * bits // 8)
+    steps = np.abs(g.rng.normal(0.05, 0.01, (8, blocks))).astype(np.float32)
+    points = g.uint8(8, -(-blocks * bits // 8)) if zeros else None
+    if plain:
+        parts = lambda bytes: np.stack([(bytes >> (bits * i)) & (2**bits - 1) for i in range(8 // bits)], -1).reshape(*bytes.shape[:-1], -1)
+        zero = parts(points)[:, :blocks, None].astype(np.float32) if zeros else 2.0 ** (bits - 1)
+        weights = ((parts(packed) - zero) * steps[..., None]).reshape(8, -1)[:, :k]
+        return g.token_head(g.n("MatMul", t, g.c(weights.T.astype(np.float32).copy())))
+    inputs = [t, g.c(packed), g.c(steps.ravel())] + ([g.c(points.ravel())] if zeros else [])
+    return g.token_head(g.n("MatMulNBits", *inputs, domain=MS, K=k, N=8, bits=bits, block_size=block))
+
+
+CASES["matmul_4_bits"] = (lambda g: few_bits(g, 4, 32, 32), 17)
+CASES["matmul_4_bits_zero_points"] = (lambda g: few_bits(g, 4, 16, 48, zeros=True), 17)
+CASES["matmul_4_bits_cut_block"] = (lambda g: few_bits(g, 4, 32, 40, zeros=True), 17)
+CASES["matmul_8_bits"] = (lambda g: few_bits(g, 8, 32, 32, zeros=True), 17)
+CASES["matmul_2_bits"] = (lambda g: few_bits(g, 2, 32, 32), 17)
+
+
+# Plain twins: by the straight-through estimator the quantised ones have their gradients.
+TWINS = {name: f"{name}_plain" for name in ["dynamic_matmul", "matmul_4_bits", "matmul_4_bits_cut_block", "matmul_8_bits"]}
+CASES["dynamic_matmul_plain"] = (lambda g: dynamic_matmul(g, plain=True), 17)
+CASES["matmul_4_bits_plain"] = (lambda g: few_bits(g, 4, 32, 32, plain=True), 17)
+CASES["matmul_4_bits_cut_block_plain"] = (lambda g: few_bits(g, 4, 32, 40, zeros=True, plain=True), 17)
+CASES["matmul_8_bits_plain"] = (lambda g: few_bits(g, 8, 32, 32, zeros=True, plain=True), 17)
+
+
+# ONNX Runtime takes its QLinearSoftmax from a table of exponentials: another step here and there.
+LOOSE = {"qlinearsoftmax": 0.004}
+
+
+def main():
+    for old in HERE.glob("*.onnx"):
+        old.unlink()
+    values = {}
+    for name, (make, opset) in sorted(CASES.items()):
+        graph = Graph(name, opset, seed=name.removesuffix("_plain"))
+        try:
+            values[name] = graph.save(make(graph))
+        except Exception as error:  # noqa: BLE001
+            raise SystemExit(f"{name}: {error}") from error
+    for name, plain in TWINS.items():
+        off = np.abs(np.subtract(values[name], values[plain])).max()
+        assert off < (0.05 if name == "dynamic_matmul" else 1e-5), (name, off)
+    x = np.random.default_rng(1).normal(0, 1, (1, 3, 8, 8)).astype(np.float32)
+    (HERE / "values.json").write_text(json.dumps({"input": [float(v) for v in x.ravel()], "scores": values, "twins": TWINS, "loose": LOOSE}, indent=0) + "\n")
+    print(f"{len(values)} cases, {sum(p.stat().st_size for p in HERE.glob('*.onnx'))} bytes")
+
+
+if __name__ == "__main__":
+    main()
