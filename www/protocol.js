@@ -194,7 +194,7 @@
  * @property {string} license
  * @property {string} source
  * @property {string | null} disclaimer
- * @property {{ file: string, bytes: number, sha256: string, precision: 'fp16' | 'fp32', plan?: number, parts?: { file: string, bytes: number }[] }} weights
+ * @property {{ file: string, bytes: number, sha256: string, precision: 'fp16' | 'fp32', parameters?: number, plan?: number, parts?: { file: string, bytes: number }[] }} weights
  * @property {{ name: string, layout: 'nchw' | 'nhwc', channels: 'rgb' | 'bgr' | 'grey', width: number, height: number,
  *   resize: NonNullable<PackOptions['resize']>, crop: 'center' | 'none', scale: number, mean: number[], std: number[] }} input
  * @property {{ name: string, activation: 'softmax' | 'sigmoid' | 'none' }} output

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use prost::Message;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{
-    GraphProto, ModelProto, NodeProto, TensorProto, tensor_shape_proto, type_proto,
+    AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, tensor_shape_proto, type_proto,
 };
 use tract_onnx::prelude::*;
 
@@ -369,6 +369,8 @@ pub fn prune(graph: &mut GraphProto, output: &str) -> Result<()> {
     graph
         .initializer
         .retain(|tensor| used.contains(&tensor.name));
+    // In files of IR 3 every initialiser is an input too.
+    graph.input.retain(|input| used.contains(&input.name));
     graph.value_info.clear();
     graph.quantization_annotation.clear();
     let kept = graph.output.iter().position(|o| o.name == output);
@@ -484,6 +486,20 @@ pub fn widen(graph: &mut GraphProto) {
             if let Some(name) = renamed.get(input) {
                 input.clone_from(name);
             }
+        }
+        // ONNX's default; tract's is an FP64 zero.
+        if node.op_type == "ConstantOfShape" && node.attribute.is_empty() {
+            node.attribute.push(AttributeProto {
+                name: "value".into(),
+                r#type: 4,
+                t: Some(TensorProto {
+                    dims: vec![1],
+                    data_type: FLOAT as i32,
+                    raw_data: vec![0; 4],
+                    ..TensorProto::default()
+                }),
+                ..AttributeProto::default()
+            });
         }
         for attribute in &mut node.attribute {
             if node.op_type == "Cast" && attribute.name == "to" && attribute.i == HALF {

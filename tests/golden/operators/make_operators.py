@@ -21,7 +21,7 @@ class Graph:
     def __init__(self, name, opset=17, seed=None):
         self.name, self.opset = name, opset
         self.rng = np.random.default_rng(sum((seed or name).encode()))
-        self.nodes, self.weights = [], []
+        self.nodes, self.weights, self.unused = [], [], []
 
     def w(self, *shape, spread=0.5):
         return self.c(self.rng.normal(0, spread, shape).astype(np.float32))
@@ -81,7 +81,8 @@ class Graph:
         self.nodes.append(helper.make_node("Identity", [scores], ["scores"]))
         image = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 8, 8])
         out = helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, 5])
-        graph = helper.make_graph(self.nodes, self.name, [image], [out], self.weights)
+        inputs = [image] + [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in self.unused]
+        graph = helper.make_graph(self.nodes, self.name, inputs, [out], self.weights)
         imports = [helper.make_opsetid("", self.opset)]
         if any(node.domain == MS for node in self.nodes):
             imports.append(helper.make_opsetid(MS, 1))
@@ -251,6 +252,7 @@ on_map("pad", lambda g, t: g.n("Pad", t, g.i64(0, 0, 1, 2, 0, 0, 0, 1), g.f32(0.
 on_map("pad_reflect", lambda g, t: g.n("Pad", t, g.i64(0, 0, 1, 2, 0, 0, 2, 1), mode="reflect"))
 on_map("pad_edge", lambda g, t: g.n("Pad", t, g.i64(0, 0, 1, 2, 0, 0, 2, 1), mode="edge"))
 on_map("expand", lambda g, t: g.n("Mul", t, g.n("Expand", g.w(8, 1, 1), g.i64(1, 8, 8, 8))))
+on_map("constant_of_shape", lambda g, t: g.n("Mul", g.n("Add", t, g.n("ConstantOfShape", g.i64(8, 8))), g.w(8, 1, 1)))
 on_map("tile", lambda g, t: g.n("Tile", t, g.i64(1, 1, 2, 1)))
 on_map("unsqueeze_squeeze", lambda g, t: g.n("Squeeze", g.n("Exp", g.n("Unsqueeze", t, g.i64(2))), g.i64(2)))
 on_map("depth_to_space", lambda g, t: g.n("SpaceToDepth", g.n("Exp", g.n("DepthToSpace", t, blocksize=2, mode="CRD")), blocksize=2))
@@ -265,6 +267,12 @@ on_map("top_k", lambda g, t: g.n("TopK", t, g.i64(3), axis=3, outputs=2)[0])
 def space_to_tokens_and_back(g):
     t = g.tokens()
     return g.head(g.n("Relu", g.n("Reshape", g.n("Transpose", g.n("MatMul", t, g.w(8, 8)), perm=[0, 2, 1]), g.i64(1, 8, 8, 8))))
+
+
+@case
+def unused_initialiser_that_is_an_input(g):
+    g.unused.append(g.c(np.zeros(1, np.float32)))
+    return g.head(g.stem())
 
 
 @case
