@@ -1,6 +1,7 @@
 //! `model.json` → what a model needs to be used.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -204,6 +205,10 @@ pub struct Output {
     pub name: String,
     /// What still has to be applied to the graph's output to get probabilities.
     pub activation: Activation,
+    /// What makes probabilities at the end of the graph itself, `softmax` or `sigmoid`; `activation` is
+    /// `none` then. May be absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applied: Option<Activation>,
 }
 
 /// From scores to probabilities.
@@ -214,8 +219,18 @@ pub enum Activation {
     Softmax,
     /// Each class on its own (multi-label).
     Sigmoid,
-    /// The output holds probabilities already.
+    /// Nothing: the output is taken as it is.
     None,
+}
+
+impl fmt::Display for Activation {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str(match self {
+            Activation::Softmax => "softmax",
+            Activation::Sigmoid => "sigmoid",
+            Activation::None => "none",
+        })
+    }
 }
 
 /// Where heatmaps are taken.
@@ -332,6 +347,17 @@ impl Manifest {
                 "`weights.parts` have {} bytes together, `weights.bytes` is {whole}",
                 sum.map_or("too many".into(), |sum| sum.to_string())
             ));
+        }
+        match (self.output.activation, self.output.applied) {
+            (_, Some(Activation::None)) => {
+                return bad("`output.applied` is softmax or sigmoid, or absent".into());
+            }
+            (Activation::Softmax | Activation::Sigmoid, Some(_)) => {
+                return bad(
+                    "`output.activation` is what is still to be applied: `none` beside `output.applied`".into(),
+                );
+            }
+            _ => {}
         }
         if self.labels.is_empty() {
             return bad("`labels` names no file".into());
@@ -470,6 +496,10 @@ mod tests {
             "plain name",
         );
         refused(|json| json["format"] = 2.into(), "expected 1");
+        refused(
+            |json| json["output"]["applied"] = "sigmoid".into(),
+            "`none` beside `output.applied`",
+        );
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::manifest::{
 use crate::model::store::{self, Outline};
 use crate::model::{Layer, Model, Options as Load, PLAN};
 use crate::preprocess::Tensor;
-use crate::rank;
+use crate::rank::{self, Reading};
 use crate::sniff;
 
 /// What cannot be read from the graph. What is absent is guessed, and said so.
@@ -119,6 +119,7 @@ pub enum Guess {
     Colours,
     Pixels,
     Resize,
+    Single,
     Size,
 }
 
@@ -130,6 +131,7 @@ impl fmt::Display for Guess {
             Guess::Colours => "colours are taken in the order red, green, blue; --channels bgr for the other",
             Guess::Pixels => "pixels are scaled as most networks trained on ImageNet want it; --scale, --mean and --std for another way (1, 0, 1 for a graph that takes 0 to 255)",
             Guess::Resize => "the shorter side of a photo becomes 8/7 of the input's (256 for 224), bilinear, and the middle is cut out; --resize and --filter for another way",
+            Guess::Single => "the one score is taken for that of a sigmoid; --activation none for another",
             Guess::Size => "the graph leaves the size of the image open; 224 × 224 is taken, --size for another",
         })
     }
@@ -174,6 +176,11 @@ pub fn pack(
     if options.activation.is_none() {
         guesses.push(Guess::Activation);
     }
+    if options.activation == Some(Activation::Softmax) && labels.trim_end().lines().count() == 1 {
+        return Err(Error::BadOption(
+            "a softmax over one class is 1 for every photo; the activation of one class is sigmoid or none".into(),
+        ));
+    }
     check(onnx, labels, manifest, guesses, options.precision, tell)
 }
 
@@ -195,6 +202,36 @@ pub fn repack(
     check(onnx, labels, manifest, Vec::new(), Some(precision), tell)
 }
 
+/// What the output holds, by the graph: a guess of it falls away where the graph ends in a softmax or
+/// sigmoid, and one class is never that of a softmax.
+fn settle(
+    onnx: &[u8],
+    model: &Model,
+    manifest: &mut Manifest,
+    guesses: &mut Vec<Guess>,
+) -> Result<()> {
+    let guessed = guesses.contains(&Guess::Activation);
+    guesses.retain(|guess| *guess != Guess::Activation);
+    let (ends, single) = (model.activation(), model.classes() == 1);
+    let logarithms = !single && store::ends_in_logarithms(onnx, manifest)?;
+    let output = &mut manifest.output;
+    (output.activation, output.applied) = match ends {
+        // Those of probabilities: softmax makes these of them.
+        Some(_) if logarithms => (Activation::Softmax, None),
+        Some(ends) => (Activation::None, Some(ends)),
+        None if single && output.activation == Activation::Softmax => (Activation::Sigmoid, None),
+        None => (output.activation, output.applied),
+    };
+    if guessed && ends.is_none() {
+        guesses.push(if single {
+            Guess::Single
+        } else {
+            Guess::Activation
+        });
+    }
+    Ok(())
+}
+
 fn check(
     onnx: Vec<u8>,
     labels: &str,
@@ -206,11 +243,7 @@ fn check(
     tell(Stage::Run);
     let bytes_given = onnx.len();
     let original = Model::as_given(&onnx, &manifest)?;
-    if original.activation().is_some() {
-        // The graph applies it itself: nothing is left to be done to its output.
-        manifest.output.activation = Activation::None;
-        guesses.retain(|guess| *guess != Guess::Activation);
-    }
+    settle(&onnx, &original, &mut manifest, &mut guesses)?;
     let labels = labels.trim_end().lines().count();
     if labels != original.classes() {
         let expected = original.classes();
@@ -249,8 +282,8 @@ fn check(
                 "the scores of a made-up image are not finite".into(),
             ));
         }
-        let activation = packed.activation().unwrap_or(manifest.output.activation);
-        let difference = compare(&before.scores, &after.scores, activation);
+        let reading = Reading::of(&manifest.output, packed.activation(), packed.classes());
+        let difference = compare(&before.scores, &after.scores, reading.apply);
         let share = difference.score / span(&before.scores);
         let most = match outline.quantised {
             true => MOST_REQUANTISED,
@@ -401,15 +434,16 @@ pub struct Inspection {
 /// Those of [`pack`], labels and FP16 aside.
 pub fn inspect(onnx: &[u8], options: &Options) -> Result<Inspection> {
     let mut guesses = Vec::new();
-    let manifest = manifest(&store::outline(onnx)?, options, &mut guesses)?;
+    let mut manifest = manifest(&store::outline(onnx)?, options, &mut guesses)?;
     let load = Load {
         heatmap: true,
         layers: Vec::new(),
     };
     let model = Model::load(onnx, &manifest, &load)?;
-    if options.activation.is_none() && model.activation().is_none() {
+    if options.activation.is_none() {
         guesses.push(Guess::Activation);
     }
+    settle(onnx, &model, &mut manifest, &mut guesses)?;
     let gradients = model.explainable();
     let layer = model.layers().first().cloned();
     Ok(Inspection {
@@ -552,6 +586,7 @@ fn manifest(outline: &Outline, options: &Options, guesses: &mut Vec<Guess>) -> R
         output: Output {
             name: output,
             activation: options.activation.unwrap_or(Activation::Softmax),
+            applied: None,
         },
         heatmap: Heatmap {
             layer: options.layer.clone(),

@@ -2,7 +2,34 @@
 
 use serde::Serialize;
 
-use crate::manifest::Activation;
+use crate::manifest::{Activation, Output};
+
+/// How the scores of a model are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// What makes probabilities of the scores.
+    pub apply: Activation,
+    /// What these are: of one class among many, of each class on its own, or no probabilities at all.
+    pub kind: Activation,
+}
+
+impl Reading {
+    /// By what `model.json` says of the output and what the graph is found to end in, which is stepped
+    /// over: its scores are those before. A single class is always read by itself, since a softmax over
+    /// one class is 1 whatever the score.
+    pub fn of(output: &Output, ends: Option<Activation>, classes: usize) -> Reading {
+        let alone = |activation| match activation {
+            Activation::Softmax if classes == 1 => Activation::Sigmoid,
+            activation => activation,
+        };
+        let apply = alone(ends.unwrap_or(output.activation));
+        let kind = match (apply, output.applied) {
+            (Activation::None, Some(applied)) => alone(applied),
+            (apply, _) => apply,
+        };
+        Reading { apply, kind }
+    }
+}
 
 /// One class with its probability.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -11,7 +38,7 @@ pub struct Prediction {
     pub index: usize,
     /// Name of the class.
     pub label: String,
-    /// Probability, 0..=1.
+    /// Probability, 0..=1; the score where the output holds no probabilities, see [`Reading`].
     pub probability: f32,
     /// The value before softmax or sigmoid.
     pub score: f32,
@@ -36,7 +63,8 @@ pub fn rank(
     order
         .into_iter()
         .take(top_k)
-        .take_while(|&index| probabilities[index] >= threshold)
+        // Without a threshold nothing is left out: scores that are no probabilities may be negative.
+        .take_while(|&index| threshold == 0.0 || probabilities[index] >= threshold)
         .map(|index| Prediction {
             index,
             label: labels
@@ -99,6 +127,40 @@ mod tests {
     }
 
     #[test]
+    fn probabilities_are_known_as_such_wherever_they_are_made() {
+        use Activation::{None as Nothing, Sigmoid, Softmax};
+        let reading = |activation, applied, ends, classes| {
+            let output = Output {
+                name: String::new(),
+                activation,
+                applied,
+            };
+            let Reading { apply, kind } = Reading::of(&output, ends, classes);
+            (apply, kind)
+        };
+        for (given, expected) in [
+            (reading(Softmax, None, None, 5), (Softmax, Softmax)),
+            // A graph that ends in its own: as it is packed now, as it was, and by a wrong guess.
+            (
+                reading(Nothing, Some(Softmax), Some(Softmax), 5),
+                (Softmax, Softmax),
+            ),
+            (reading(Nothing, None, Some(Sigmoid), 5), (Sigmoid, Sigmoid)),
+            (reading(Softmax, None, Some(Sigmoid), 5), (Sigmoid, Sigmoid)),
+            // Made by operators that are not recognised, but said to be there.
+            (reading(Nothing, Some(Softmax), None, 5), (Nothing, Softmax)),
+            (reading(Nothing, None, None, 5), (Nothing, Nothing)),
+            // One class.
+            (reading(Softmax, None, None, 1), (Sigmoid, Sigmoid)),
+            (reading(Nothing, None, Some(Softmax), 1), (Sigmoid, Sigmoid)),
+            (reading(Nothing, Some(Softmax), None, 1), (Nothing, Sigmoid)),
+            (reading(Nothing, None, None, 1), (Nothing, Nothing)),
+        ] {
+            assert_eq!(given, expected);
+        }
+    }
+
+    #[test]
     fn softmax_sums_to_one_and_survives_large_scores() {
         assert_eq!(
             ranked(&[1e30, 1e30], Activation::Softmax, 5, 0.0),
@@ -131,6 +193,14 @@ mod tests {
         assert_eq!(
             ranked(&[f32::NEG_INFINITY; 2], Activation::Softmax, 1, 0.0),
             [(0, 0.5)]
+        );
+    }
+
+    #[test]
+    fn without_a_threshold_negative_scores_are_given_too() {
+        assert_eq!(
+            ranked(&[-2.0, -1.0], Activation::None, 5, 0.0),
+            [(1, -1.0), (0, -2.0)]
         );
     }
 

@@ -80,7 +80,8 @@ pub struct Reading {
     /// Divided by last: one value, or one a channel
     #[arg(long, value_name = "S[,S,S]", value_delimiter = ',')]
     std: Option<Vec<f64>>,
-    /// What makes probabilities of the graph's output [default: softmax, unless it is inside]
+    /// What makes probabilities of the graph's output [default: nothing where the graph ends in a softmax or
+    /// sigmoid, sigmoid for one class, softmax otherwise]
     #[arg(long, value_name = "softmax|sigmoid|none", value_parser = word::<Activation>)]
     activation: Option<Activation>,
     /// Name of the output with the scores, where there are several
@@ -182,6 +183,13 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let (before, after) = (report.bytes_given, report.bytes_kept);
     let megabytes = |bytes: f64| bytes / 1e6;
     println!("{}: {} classes", manifest.name, report.classes);
+    match (manifest.output.activation, manifest.output.applied) {
+        (_, Some(applied)) => println!("output      probabilities by the graph's own {applied}"),
+        (Activation::None, None) => println!("output      scores, which are no probabilities"),
+        (activation, None) => {
+            println!("output      scores; a {activation} makes probabilities of them")
+        }
+    }
     println!(
         "weights     {:.2} MB, from {:.2} MB",
         megabytes(after as f64),

@@ -254,25 +254,32 @@ fn check_tensor(tensor: &TensorProto) -> Result<()> {
 /// The tensor of scores behind an output: what a softmax or sigmoid at the end is applied to, and
 /// which of the two it is.
 pub fn scores(graph: &GraphProto, output: &str) -> (String, Option<Activation>) {
+    let Some(node) = end(graph, output) else {
+        return (output.into(), None);
+    };
+    let activation = match node.op_type.as_str() {
+        "Sigmoid" => Activation::Sigmoid,
+        _ => Activation::Softmax,
+    };
+    (node.input[0].clone(), Some(activation))
+}
+
+/// The softmax, its logarithm or the sigmoid that an output comes from.
+pub fn end<'a>(graph: &'a GraphProto, output: &str) -> Option<&'a NodeProto> {
     let producers = producers(graph);
     let mut name = output;
     // A circle is refused later, but must end here.
     for _ in 0..=graph.node.len() {
-        let Some(&node) = producers.get(name) else {
-            break;
-        };
-        let Some(input) = node.input.first() else {
-            break;
-        };
+        let node = *producers.get(name)?;
+        let input = node.input.first()?;
         match node.op_type.as_str() {
-            "Softmax" | "LogSoftmax" => return (input.clone(), Some(Activation::Softmax)),
-            "Sigmoid" => return (input.clone(), Some(Activation::Sigmoid)),
+            "Softmax" | "LogSoftmax" | "Sigmoid" => return Some(node),
             "Identity" | "Cast" | "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze"
             | "QuantizeLinear" | "DequantizeLinear" => name = input,
-            _ => break,
+            _ => return None,
         }
     }
-    (output.into(), None)
+    None
 }
 
 fn producers(graph: &GraphProto) -> HashMap<&str, &NodeProto> {

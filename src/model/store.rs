@@ -190,6 +190,17 @@ pub fn prepare(onnx: &[u8], manifest: &Manifest) -> Result<Vec<u8>> {
     Ok(model.encode_to_vec())
 }
 
+/// Whether the output holds the logarithms of probabilities.
+///
+/// # Errors
+/// Those of [`super::Model::load`].
+pub fn ends_in_logarithms(onnx: &[u8], manifest: &Manifest) -> Result<bool> {
+    let file = proto::decode(onnx)?;
+    let graph = file.graph.unwrap_or_default();
+    let output = onnx::output(&graph, manifest)?;
+    Ok(proto::end(&graph, &output).is_some_and(|node| node.op_type == "LogSoftmax"))
+}
+
 /// The layers that heatmaps can be taken at: the last map of each size, in order of computation.
 ///
 /// # Errors
