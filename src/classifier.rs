@@ -10,15 +10,18 @@ use crate::manifest::{Activation, Manifest};
 use crate::model::{self, Forward, Model};
 use crate::overlay::{self, Style};
 use crate::preprocess::{self, Region, Tensor};
-use crate::rank::{self, Prediction};
+use crate::rank::{self, Prediction, Reading};
 
 /// A model with its labels: photos in, predictions and heatmaps out.
 pub struct Classifier {
     manifest: Manifest,
     labels: Vec<String>,
+    reading: Reading,
     model: Model,
     /// How many of the model's layers it was loaded with; the others were prepared later.
     own_layers: usize,
+    /// Why the gradients failed when they were run first.
+    failed: Option<Error>,
     last: Option<Last>,
 }
 
@@ -67,11 +70,18 @@ impl Default for Query {
 pub struct HeatmapQuery {
     /// The class explained; none: the most probable one.
     pub class: Option<Class>,
-    /// How the heatmap is made.
-    pub method: Method,
+    /// How the heatmap is made; none: by the first of [`Classifier::methods`] that works.
+    pub method: Option<Method>,
     /// ONNX tensors explained, averaged where there are several; empty: those that the model was
     /// loaded with.
     pub layers: Vec<String>,
+}
+
+impl HeatmapQuery {
+    /// Whether a certain heatmap is asked for, and not just any.
+    pub fn is_certain(&self) -> bool {
+        self.class.is_some() || self.method.is_some() || !self.layers.is_empty()
+    }
 }
 
 /// A class of the model.
@@ -85,6 +95,7 @@ pub enum Class {
 
 /// The answer to a [`Query`].
 #[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Classification {
     /// The upright photo.
     pub image: Size,
@@ -93,10 +104,22 @@ pub struct Classification {
     /// The heatmap, where one was asked for; see [`Classification::explained`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub heatmap: Option<Heatmap>,
+    /// Why there is no heatmap, where one was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_heatmap: Option<Reason>,
     /// How long it took.
     pub timing: Timing,
     /// What gave the answer.
     pub model: ModelName,
+}
+
+/// Why something could not be had.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Reason {
+    /// The code of the [`Error`].
+    pub code: &'static str,
+    /// Its text.
+    pub message: String,
 }
 
 /// Width and height in pixels.
@@ -166,28 +189,30 @@ pub struct Timing {
     pub total: f64,
 }
 
-/// Name and version of a model.
+/// What a result tells of its model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[allow(missing_docs)]
 pub struct ModelName {
     pub name: String,
     pub version: String,
+    /// What the probabilities are; see [`Reading::kind`].
+    pub activation: Activation,
 }
 
 impl Classification {
-    /// Adds the heatmap, which took so many milliseconds. Predictions stand where only the derivative
-    /// is missing; why is told by [`Classifier::heatmap`].
-    ///
-    /// # Errors
-    /// All others of [`Classifier::heatmap`].
-    pub fn explained(&mut self, heatmap: Result<Heatmap>, milliseconds: f64) -> Result<()> {
-        self.heatmap = match heatmap {
-            Err(Error::UnsupportedOperator(_) | Error::UnsupportedModel(_)) => None,
-            done => Some(done?),
-        };
+    /// Adds the heatmap, or why there is none; it took so many milliseconds.
+    pub fn explained(&mut self, heatmap: Result<Heatmap>, milliseconds: f64) {
+        match heatmap {
+            Ok(heatmap) => self.heatmap = Some(heatmap),
+            Err(error) => {
+                self.no_heatmap = Some(Reason {
+                    code: error.code(),
+                    message: error.to_string(),
+                });
+            }
+        }
         self.timing.heatmap = milliseconds;
         self.timing.total += milliseconds;
-        Ok(())
     }
 }
 
@@ -213,9 +238,11 @@ impl Classifier {
             )));
         }
         Ok(Classifier {
+            reading: Reading::of(&manifest.output, model.activation(), model.classes()),
             manifest,
             labels,
             own_layers: model.layers().len(),
+            failed: None,
             model,
             last: None,
         })
@@ -226,16 +253,17 @@ impl Classifier {
         self.model.work()
     }
 
-    /// Runs the network once on a blank input, so that the first photo does not pay for it.
+    /// Runs the network once on a blank input, so that the first photo does not pay for it. Gradients
+    /// that cannot be run are found here, and not tried again.
     ///
     /// # Errors
     /// Those of [`Model::forward`]: a graph that cannot be run is found here.
-    pub fn warm_up(&self) -> Result<()> {
+    pub fn warm_up(&mut self) -> Result<()> {
         let shape = self.manifest.input.shape().to_vec();
         let values = vec![0.0; shape.iter().product()];
         let forward = self.model.forward(&Tensor { shape, values })?;
-        if self.model.explainable().is_ok() {
-            self.model.gradients(&forward, 0)?;
+        if self.explainable().is_ok() {
+            self.failed = self.model.gradients(&forward, 0).err();
         }
         Ok(())
     }
@@ -284,7 +312,8 @@ impl Classifier {
     /// Classifies an input tensor that was made elsewhere.
     ///
     /// # Errors
-    /// Those of [`Model::forward`] and of [`Classifier::heatmap`].
+    /// Those of [`Model::forward`]; those of [`Classifier::heatmap`] where a
+    /// [certain](HeatmapQuery::is_certain) heatmap is asked for.
     pub fn classify_tensor(&mut self, tensor: &Tensor, query: &Query) -> Result<Classification> {
         let size = Size {
             width: self.manifest.input.width,
@@ -313,7 +342,7 @@ impl Classifier {
         let predictions = rank::rank(
             &forward.scores,
             &self.labels,
-            self.activation(),
+            self.reading.apply,
             query.top_k,
             query.threshold,
         );
@@ -326,18 +355,24 @@ impl Classifier {
         let model = ModelName {
             name: self.manifest.name.clone(),
             version: self.manifest.version.clone(),
+            activation: self.reading.kind,
         };
         timing.total = timing.decode + timing.preprocess + timing.inference;
         let mut result = Classification {
             image,
             predictions,
             heatmap: None,
+            no_heatmap: None,
             timing,
             model,
         };
         if let Some(query) = &query.heatmap {
             let start = Instant::now();
-            result.explained(self.heatmap(query), milliseconds(start))?;
+            let heatmap = self.heatmap(query);
+            if query.is_certain() {
+                heatmap.as_ref().map_err(Error::clone)?;
+            }
+            result.explained(heatmap, milliseconds(start));
         }
         Ok(result)
     }
@@ -375,7 +410,8 @@ impl Classifier {
     ///
     /// # Errors
     /// [`Error::BadOption`] before the first photo, for an unknown class or layer, and where the
-    /// model was loaded without heatmaps; those of [`Model::gradients`].
+    /// model was loaded without heatmaps; those of [`Model::gradients`]. Where no method is asked for and
+    /// none works, that of the first.
     pub fn explain(&self, query: &HeatmapQuery) -> Result<Explaining> {
         let Some(Last {
             region,
@@ -389,20 +425,35 @@ impl Classifier {
             ));
         };
         let class_index = self.class_index(query.class.as_ref(), &forward.scores)?;
-        let state = if query.method == Method::Occlusion {
-            let layout = self.manifest.input.layout;
-            let whole = forward.scores[class_index];
-            State::Slow(Box::new(Occlusion::new(tensor, layout, whole)?))
-        } else {
-            let (map, layer) = self.map(query, tensor, forward, class_index)?;
-            State::Done { map, layer }
+        let begin = |method| -> Result<Explaining> {
+            let state = if method == Method::Occlusion {
+                let layout = self.manifest.input.layout;
+                let whole = forward.scores[class_index];
+                State::Slow(Box::new(Occlusion::new(tensor, layout, whole)?))
+            } else {
+                let (map, layer) = self.map(method, &query.layers, tensor, forward, class_index)?;
+                State::Done { map, layer }
+            };
+            Ok(Explaining {
+                class_index,
+                region: *region,
+                method,
+                state,
+            })
         };
-        Ok(Explaining {
-            class_index,
-            region: *region,
-            method: query.method,
-            state,
-        })
+        if let Some(method) = query.method {
+            return begin(method);
+        }
+        // Occlusion is no matter of a layer.
+        let fits = |method: &Method| *method != Method::Occlusion || query.layers.is_empty();
+        let mut reason = self.explainable().err();
+        for method in self.methods().into_iter().filter(fits) {
+            match begin(method) {
+                Err(error) => drop(reason.get_or_insert(error)),
+                begun => return begun,
+            }
+        }
+        Err(reason.unwrap_or_else(|| Error::UnsupportedModel("no heatmap can be made".into())))
     }
 
     /// Does one step of a heatmap that is not done yet, at most one run of the network; says whether
@@ -450,14 +501,15 @@ impl Classifier {
     /// The map of the layers asked for, and their names.
     fn map(
         &self,
-        query: &HeatmapQuery,
+        method: Method,
+        wanted: &[String],
         tensor: &Tensor,
         forward: &Forward,
         class_index: usize,
     ) -> Result<(Map, String)> {
         let layers = self.model.layers();
-        if query.method.needs_gradients() || layers.is_empty() {
-            self.model.explainable()?;
+        if method.needs_gradients() || layers.is_empty() {
+            self.explainable()?;
         }
         let place = |name: &String| {
             let at = layers.iter().position(|layer| layer.name == *name);
@@ -467,7 +519,7 @@ impl Classifier {
                 ))
             })
         };
-        let mut chosen = query.layers.iter().map(place).collect::<Result<Vec<_>>>()?;
+        let mut chosen = wanted.iter().map(place).collect::<Result<Vec<_>>>()?;
         if chosen.is_empty() {
             let own = match self.own_layers {
                 0 => layers.len(),
@@ -475,7 +527,7 @@ impl Classifier {
             };
             chosen = (0..own).collect();
         }
-        let gradients = if query.method.needs_gradients() {
+        let gradients = if method.needs_gradients() {
             let gradients = self.model.gradients(forward, class_index)?;
             self.model
                 .check_gradient(tensor, forward, class_index, &gradients)?;
@@ -486,7 +538,7 @@ impl Classifier {
         let mut maps = Vec::new();
         for &at in &chosen {
             let (features, gradients) = (&forward.features[at], &gradients[at]);
-            maps.push(heatmap::heatmap(query.method, features, gradients)?);
+            maps.push(heatmap::heatmap(method, features, gradients)?);
         }
         let map = match maps.len() {
             1 => maps.remove(0),
@@ -518,6 +570,7 @@ impl Classifier {
             last.forward = model.forward(&last.tensor)?;
         }
         self.model = model;
+        self.failed = None;
         Ok(())
     }
 
@@ -587,7 +640,16 @@ impl Classifier {
     /// # Errors
     /// Those of [`Model::explainable`].
     pub fn explainable(&self) -> Result<()> {
-        self.model.explainable()
+        self.model.explainable()?;
+        self.failed.clone().map_or(Ok(()), Err)
+    }
+
+    /// How heatmaps can be made, the usual method first; empty without heatmaps.
+    pub fn methods(&self) -> Vec<Method> {
+        match self.model.explains() {
+            true => Method::usable(self.explainable().is_ok(), !self.layers().is_empty()),
+            false => Vec::new(),
+        }
     }
 
     /// The layers that heatmaps are taken at; empty without heatmaps.
@@ -595,10 +657,29 @@ impl Classifier {
         self.model.layers()
     }
 
-    fn activation(&self) -> Activation {
-        self.model
-            .activation()
-            .unwrap_or(self.manifest.output.activation)
+    /// What the probabilities are; see [`Reading::kind`].
+    pub fn activation(&self) -> Activation {
+        self.reading.kind
+    }
+
+    /// What of the manifest is read otherwise than it says.
+    pub fn warnings(&self) -> Vec<String> {
+        let output = &self.manifest.output;
+        let ends = self.model.activation();
+        let mut warnings = Vec::new();
+        if self.labels.len() == 1
+            && [Some(output.activation), output.applied, ends].contains(&Some(Activation::Softmax))
+        {
+            warnings.push("a softmax over one class is 1 for every photo; the score is read as that of a sigmoid".into());
+        }
+        if let (Some(said), Some(found)) = (output.applied, ends)
+            && said != found
+        {
+            warnings.push(format!(
+                "model.json: `output.applied` is {said}, but the graph ends in {found}"
+            ));
+        }
+        warnings
     }
 
     fn class_index(&self, class: Option<&Class>, scores: &[f32]) -> Result<usize> {

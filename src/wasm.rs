@@ -251,7 +251,7 @@ async fn read(url: String, mut options: LoadOptions, progress: Function) -> Resu
         heatmap: options.heatmap,
         layers: Vec::new(),
     };
-    let classifier = Classifier::new(manifest, &labels, &onnx, &wanted)?;
+    let mut classifier = Classifier::new(manifest, &labels, &onnx, &wanted)?;
     report.parsed = options.earlier.parsed + 1;
     report.optimised = options.earlier.optimised + 1;
     drop(onnx);
@@ -267,14 +267,10 @@ async fn read(url: String, mut options: LoadOptions, progress: Function) -> Resu
     if options.warm_up {
         classifier.warm_up()?;
     }
-    let gradients = classifier.explainable();
-    if let (true, Err(error)) = (options.heatmap, &gradients) {
+    report.warnings.extend(classifier.warnings());
+    if let (true, Err(error)) = (options.heatmap, classifier.explainable()) {
         report.warnings.push(error.to_string());
     }
-    let methods = match options.heatmap {
-        true => Method::usable(gradients.is_ok(), !classifier.layers().is_empty()),
-        false => Vec::new(),
-    };
     report.timing.warm_up = milliseconds(warming);
     report.timing.total = milliseconds(start);
     (report.needed, report.peak) = (memory::live() as u64, memory::peak() as u64);
@@ -298,7 +294,7 @@ async fn read(url: String, mut options: LoadOptions, progress: Function) -> Resu
         bytes: manifest.weights.bytes,
         sha256: manifest.weights.sha256.clone(),
         precision: manifest.weights.precision,
-        activation: manifest.output.activation,
+        activation: classifier.activation(),
         width: manifest.input.width,
         height: manifest.input.height,
         language,
@@ -308,7 +304,7 @@ async fn read(url: String, mut options: LoadOptions, progress: Function) -> Resu
             true => manifest.heatmap.layers.clone(),
             false => Vec::new(),
         },
-        methods,
+        methods: classifier.methods(),
     };
     Ok(Loaded {
         classifier: RefCell::new(classifier),

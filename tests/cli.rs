@@ -309,3 +309,136 @@ fn inspect_tells_what_a_model_holds() {
         errors(&output)
     );
 }
+
+/// A model folder of a graph of `tests/golden/heads`, packed with these options.
+fn packed_head(name: &str, classes: usize, options: &[&str]) -> (String, Output) {
+    let out = folder(&format!("head-{name}"));
+    let labels = out.join("labels.in");
+    let text: String = (0..classes).map(|i| format!("class {i}\n")).collect();
+    fs::write(&labels, text).unwrap();
+    let model = format!("tests/golden/heads/{name}.onnx");
+    let out = out.to_str().unwrap().to_string();
+    let files = [
+        "pack",
+        &model,
+        "--labels",
+        labels.to_str().unwrap(),
+        "--out",
+        &out,
+    ];
+    let output = whylens(&[&files[..], options].concat());
+    (out, output)
+}
+
+#[test]
+fn predictions_are_given_where_there_is_no_gradient() {
+    let photo = "tests/photos/coffee.png";
+    for (name, method) in [
+        ("voted", "eigencam"),
+        ("rounded", "eigencam"),
+        ("flat", "occlusion"),
+    ] {
+        let (model, packed) = packed_head(name, 5, &[]);
+        assert!(packed.status.success(), "{name}: {}", errors(&packed));
+        let output = whylens(&["classify", &model, photo]);
+        assert!(output.status.success(), "{name}: {}", errors(&output));
+        assert_eq!(errors(&output), "", "{name}: no heatmap is asked for");
+        let output = whylens(&["classify", &model, photo, "--json"]);
+        assert!(output.status.success(), "{name}: {}", errors(&output));
+        let result = &lines(&output)[0];
+        assert_eq!(result["predictions"].as_array().unwrap().len(), 5);
+        assert_eq!(result["heatmap"]["method"], method, "{name}");
+        let said = format!("heatmaps are made by \"{method}\"");
+        assert!(
+            errors(&output).contains(&said),
+            "{name}: {}",
+            errors(&output)
+        );
+        assert!(
+            !errors(&output).contains("bad-option"),
+            "{name}: {}",
+            errors(&output)
+        );
+        // One that is asked for by name cannot be had; the predictions can.
+        let output = whylens(&["classify", &model, photo, "--method", "gradcam", "--json"]);
+        assert_eq!(output.status.code(), Some(1), "{name}");
+        let result = &lines(&output)[0];
+        assert_eq!(result["predictions"].as_array().unwrap().len(), 5);
+        assert_eq!(result["heatmap"], serde_json::Value::Null);
+        assert!(
+            result["noHeatmap"]["code"]
+                .as_str()
+                .unwrap()
+                .starts_with("unsupported-")
+        );
+        assert!(
+            errors(&output).contains("no heatmap: "),
+            "{name}: {}",
+            errors(&output)
+        );
+    }
+}
+
+#[test]
+fn a_heatmap_that_cannot_be_written_leaves_the_predictions() {
+    let nowhere = ["--heatmap", "no/such/folder/map.png"];
+    let output = whylens(
+        &[
+            &["classify", MODEL, "tests/photos/coffee.png"][..],
+            &nowhere,
+        ]
+        .concat(),
+    );
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("espresso (967)"));
+    assert!(
+        errors(&output).contains("cannot write"),
+        "{}",
+        errors(&output)
+    );
+}
+
+#[test]
+fn probabilities_are_told_from_scores() {
+    let photo = "tests/photos/coffee.png";
+    let text = |model: &str| {
+        let output = whylens(&["classify", model, photo]);
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    for (name, classes, options, activation, percent) in [
+        ("softmax", 5, &[][..], "softmax", true),
+        ("sigmoid", 5, &[], "sigmoid", true),
+        ("log-softmax", 5, &[], "softmax", true),
+        ("one-logit", 1, &[], "sigmoid", true),
+        ("logits", 5, &["--activation", "none"], "none", false),
+    ] {
+        let (model, packed) = packed_head(name, classes, options);
+        assert!(packed.status.success(), "{name}: {}", errors(&packed));
+        let said = String::from_utf8_lossy(&packed.stdout).into_owned();
+        assert!(said.contains("output      "), "{name}: {said}");
+        let output = whylens(&["classify", &model, photo, "--json"]);
+        assert_eq!(
+            lines(&output)[0]["model"]["activation"],
+            activation,
+            "{name}"
+        );
+        assert_eq!(
+            text(&model).contains(" %  "),
+            percent,
+            "{name}: {}",
+            text(&model)
+        );
+        assert_eq!(
+            text(&model).lines().count(),
+            classes + 1,
+            "{name}: {}",
+            text(&model)
+        );
+    }
+    let (_, output) = packed_head("one-logit", 1, &["--activation", "softmax"]);
+    assert!(
+        errors(&output).contains("bad-option"),
+        "{}",
+        errors(&output)
+    );
+}

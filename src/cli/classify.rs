@@ -9,11 +9,13 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::json;
-use whylens::classifier::{Class, Classification, HeatmapQuery, Query};
+use whylens::classifier::{Class, Classification, Heatmap, HeatmapQuery, Query, Reason, Size};
 use whylens::decode::{self, Limits};
 use whylens::heatmap::Method;
+use whylens::manifest::Activation;
 use whylens::model::Options;
 use whylens::overlay::{Colormap, Style};
+use whylens::rank::Prediction;
 use whylens::{Classifier, Error};
 
 use super::{folder, npy};
@@ -35,9 +37,9 @@ pub struct Arguments {
     /// Class the heatmap explains, by index or label [default: the most probable one]
     #[arg(long, value_name = "INDEX|LABEL")]
     class: Option<String>,
-    /// How the heatmap is made
-    #[arg(long, value_name = "METHOD", default_value = "gradcam", value_parser = method)]
-    method: Method,
+    /// How the heatmap is made [default: the first that works: gradcam, eigencam, occlusion]
+    #[arg(long, value_name = "METHOD", value_parser = method)]
+    method: Option<Method>,
     /// ONNX tensor the heatmap explains; several are averaged [default: the manifest's]
     #[arg(long, value_name = "TENSOR")]
     layer: Vec<String>,
@@ -62,9 +64,14 @@ fn method(name: &str) -> Result<Method> {
     Ok(serde_json::from_value(json!(name))?)
 }
 
-/// Classifies each photo; one that cannot be read is reported, and the next one goes on.
+/// Classifies each photo; one that cannot be read is reported, and the next one goes on. So is a heatmap
+/// that cannot be made, which is a failure where it is asked for.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let wanted = arguments.json || arguments.heatmap.is_some() || arguments.class.is_some();
+    let asked = arguments.heatmap.is_some()
+        || arguments.class.is_some()
+        || arguments.method.is_some()
+        || !arguments.layer.is_empty();
+    let wanted = arguments.json || asked;
     let layers = arguments.layer.clone();
     let mut classifier = folder::load(
         &arguments.model,
@@ -73,6 +80,18 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             layers,
         },
     )?;
+    if let (true, None, Err(error), [method, ..]) = (
+        wanted,
+        arguments.method,
+        classifier.explainable(),
+        &classifier.methods()[..],
+    ) {
+        let method = serde_json::to_string(method)?;
+        eprintln!(
+            "whylens: heatmaps are made by {method}: {error} [{}]",
+            error.code()
+        );
+    }
     let class = arguments.class.as_ref().map(|class| match class.parse() {
         Ok(index) => Class::Index(index),
         Err(_) => Class::Label(class.clone()),
@@ -87,14 +106,38 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         threshold: arguments.threshold,
         heatmap: wanted.then_some(heatmap),
     };
+    let limits = Limits {
+        pixels: arguments.max_pixels,
+        ..Limits::default()
+    };
     let several = arguments.images.len() > 1;
     let mut failed = false;
     for path in arguments.tensor.iter().chain(&arguments.images) {
         let file = path.display().to_string();
-        let done = answer(&mut classifier, arguments, path, &query).and_then(|result| {
+        let done = answer(
+            &mut classifier,
+            arguments.tensor.is_some(),
+            path,
+            &limits,
+            &query,
+        )
+        .and_then(|result| {
             print(&file, &result, arguments.json)?;
+            if let Some(Reason { code, message }) = &result.no_heatmap {
+                failed |= asked;
+                eprintln!("whylens: {file}: no heatmap: {message} [{code}]");
+            }
             if let Some(out) = &arguments.logits {
                 npy::write(&beside(out, path, several), classifier.scores())?;
+            }
+            if let (Some(out), Some(heatmap)) = (&arguments.heatmap, &result.heatmap) {
+                draw(
+                    &beside(out, path, several),
+                    path,
+                    &limits,
+                    heatmap,
+                    result.image,
+                )?;
             }
             Ok(())
         });
@@ -120,67 +163,58 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
 
 fn answer(
     classifier: &mut Classifier,
-    arguments: &Arguments,
+    is_tensor: bool,
     path: &Path,
+    limits: &Limits,
     query: &Query,
 ) -> Result<Classification> {
     let plain = Query {
         heatmap: None,
         ..query.clone()
     };
-    if arguments.tensor.is_some() {
+    let mut result = if is_tensor {
         let tensor = npy::read(&mut BufReader::new(File::open(path)?))?;
-        let mut result = classifier.classify_tensor(&tensor, &plain)?;
-        explain(classifier, &mut result, path, query)?;
-        return Ok(result);
-    }
-    let bytes = std::fs::read(path)?;
-    let limits = Limits {
-        pixels: arguments.max_pixels,
-        ..Limits::default()
+        classifier.classify_tensor(&tensor, &plain)?
+    } else {
+        classifier.classify(&std::fs::read(path)?, limits, &plain)?
     };
-    let mut result = classifier.classify(&bytes, &limits, &plain)?;
-    explain(classifier, &mut result, path, query)?;
-    if let (Some(out), Some(heatmap)) = (&arguments.heatmap, &result.heatmap) {
-        let image = decode::decode(&bytes, &limits)?;
-        let style = Style {
-            width: image.columns,
-            height: image.rows,
-            colormap: Colormap::default(),
-            opacity: 0.7,
-        };
-        let overlay = Classifier::render(heatmap, result.image, &style)?;
-        let mut rgb = image.rgb;
-        for (under, over) in rgb.chunks_exact_mut(3).zip(overlay.chunks_exact(4)) {
-            let alpha = u32::from(over[3]);
-            for (under, &over) in under.iter_mut().zip(over) {
-                *under = ((u32::from(over) * alpha + u32::from(*under) * (255 - alpha) + 127) / 255)
-                    as u8;
-            }
-        }
-        let out = beside(out, path, arguments.images.len() > 1);
-        image::save_buffer_with_format(
-            &out,
-            &rgb,
-            style.width,
-            style.height,
-            image::ColorType::Rgb8,
-            image::ImageFormat::Png,
-        )
-        .with_context(|| format!("cannot write {}", out.display()))?;
-    }
+    explain(classifier, &mut result, path, query);
     Ok(result)
 }
 
+/// Writes the photo with its heatmap over it.
+fn draw(out: &Path, path: &Path, limits: &Limits, heatmap: &Heatmap, size: Size) -> Result<()> {
+    let image = decode::decode(&std::fs::read(path)?, limits)?;
+    let style = Style {
+        width: image.columns,
+        height: image.rows,
+        colormap: Colormap::default(),
+        opacity: 0.7,
+    };
+    let overlay = Classifier::render(heatmap, size, &style)?;
+    let mut rgb = image.rgb;
+    for (under, over) in rgb.chunks_exact_mut(3).zip(overlay.chunks_exact(4)) {
+        let alpha = u32::from(over[3]);
+        for (under, &over) in under.iter_mut().zip(over) {
+            *under =
+                ((u32::from(over) * alpha + u32::from(*under) * (255 - alpha) + 127) / 255) as u8;
+        }
+    }
+    image::save_buffer_with_format(
+        out,
+        &rgb,
+        style.width,
+        style.height,
+        image::ColorType::Rgb8,
+        image::ImageFormat::Png,
+    )
+    .with_context(|| format!("cannot write {}", out.display()))
+}
+
 /// Adds the heatmap, where one is wanted; what a slow method has done is shown on a terminal.
-fn explain(
-    classifier: &Classifier,
-    result: &mut Classification,
-    path: &Path,
-    query: &Query,
-) -> Result<()> {
+fn explain(classifier: &Classifier, result: &mut Classification, path: &Path, query: &Query) {
     let Some(query) = &query.heatmap else {
-        return Ok(());
+        return;
     };
     let (start, terminal) = (Instant::now(), std::io::stderr().is_terminal());
     let heatmap = classifier.heatmap_while(query, |done, of| {
@@ -192,10 +226,7 @@ fn explain(
     if terminal {
         eprint!("\r\x1b[K");
     }
-    if let Err(error @ (Error::UnsupportedOperator(_) | Error::UnsupportedModel(_))) = &heatmap {
-        eprintln!("whylens: no heatmap: {error} [{}]", error.code());
-    }
-    Ok(result.explained(heatmap, start.elapsed().as_secs_f64() * 1000.0)?)
+    result.explained(heatmap, start.elapsed().as_secs_f64() * 1000.0);
 }
 
 fn print(file: &str, result: &Classification, json: bool) -> Result<()> {
@@ -206,13 +237,17 @@ fn print(file: &str, result: &Classification, json: bool) -> Result<()> {
         return Ok(());
     }
     println!("{file}");
-    for prediction in &result.predictions {
-        println!(
-            "{:7.2} %  {} ({})",
-            prediction.probability * 100.0,
-            prediction.label,
-            prediction.index
-        );
+    for Prediction {
+        index,
+        label,
+        probability,
+        score,
+    } in &result.predictions
+    {
+        match result.model.activation {
+            Activation::None => println!("{score:9.3}  {label} ({index})"),
+            _ => println!("{:7.2} %  {label} ({index})", probability * 100.0),
+        }
     }
     Ok(())
 }

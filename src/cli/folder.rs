@@ -31,7 +31,11 @@ pub fn load(path: &Path, options: &Options) -> Result<Classifier> {
     let (_, labels) = manifest.label_file(languages.as_slice());
     let labels = read(&folder.join(labels))?;
     let onnx = weights(folder, &manifest)?;
-    Classifier::new(manifest, &labels, &onnx, options).map_err(coded)
+    let classifier = Classifier::new(manifest, &labels, &onnx, options).map_err(coded)?;
+    for warning in classifier.warnings() {
+        eprintln!("whylens: {warning}");
+    }
+    Ok(classifier)
 }
 
 /// The ONNX file, or its parts one after the other, checked against the manifest.

@@ -112,10 +112,17 @@ impl Draft {
             (true, true) => manifest.heatmap.layer.iter().cloned().collect(),
             (true, false) => options.layers.clone(),
         };
+        // Without options, it is the manifest that names the layer.
+        let named = |error| match error {
+            Error::BadOption(text) if options.layers.is_empty() => {
+                Error::BadManifest(format!("model.json at `heatmap.layer`: {text}"))
+            }
+            error => error,
+        };
         let onnx::Parsed {
             mut graph,
             activation,
-        } = onnx::parse(onnx, manifest, &wanted)?;
+        } = onnx::parse(onnx, manifest, &wanted).map_err(named)?;
         let layout = manifest.input.layout;
         let mut found = Ok(());
         if options.heatmap && wanted.is_empty() {
@@ -126,7 +133,7 @@ impl Draft {
         }
         let mut places = Vec::new();
         for (name, &outlet) in wanted.into_iter().zip(&graph.outputs[1..]) {
-            places.push(Place::of(&graph, outlet, name, layout)?);
+            places.push(Place::of(&graph, outlet, name, layout).map_err(named)?);
         }
         seam::sew(&mut graph).map_err(unusable)?;
         simplify::declutter(&mut graph).map_err(unusable)?;
@@ -210,7 +217,8 @@ impl Model {
     /// # Errors
     /// [`Error::NotAModel`], [`Error::Truncated`], [`Error::ExternalData`],
     /// [`Error::UnsupportedOperator`], [`Error::UnsupportedModel`], [`Error::BadManifest`] when the
-    /// manifest does not fit the graph, [`Error::BadOption`] for a layer that is not there,
+    /// manifest does not fit the graph or names a layer that is not there, [`Error::BadOption`] where the
+    /// options name it,
     /// [`Error::Unplanned`] without the feature `prepare`.
     pub fn load(onnx: &[u8], manifest: &Manifest, options: &Options) -> Result<Model> {
         // Natively, tract has kernels for wider vectors than those that a plan is made for.
@@ -409,9 +417,15 @@ impl Model {
     /// # Errors
     /// [`Error::BadOption`] when the model was loaded without heatmaps,
     /// [`Error::UnsupportedOperator`] when an operator between the layer and the scores has no
-    /// derivative here, [`Error::UnsupportedModel`] when no layer was named and none was found.
+    /// derivative here, or one that is zero everywhere; [`Error::UnsupportedModel`] when no layer was named
+    /// and none was found.
     pub fn explainable(&self) -> Result<()> {
         self.backward().map(drop)
+    }
+
+    /// Whether the model was loaded with heatmaps.
+    pub fn explains(&self) -> bool {
+        self.backward.is_some()
     }
 
     fn backward(&self) -> Result<&Arc<TypedSimplePlan>> {

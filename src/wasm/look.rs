@@ -52,7 +52,7 @@ impl From<HeatmapOptions> for HeatmapQuery {
         let label = options.label.map(Class::Label);
         HeatmapQuery {
             class: options.class_index.map(Class::Index).or(label),
-            method: options.method.unwrap_or_default(),
+            method: options.method,
             layers: options.layers,
         }
     }
@@ -138,10 +138,14 @@ async fn answer(
     };
     if let Some(query) = options.heatmap {
         let start = Instant::now();
-        let heatmap = explain(&loaded, &query.into(), &progress, &signal).await;
-        result
-            .explained(heatmap, milliseconds(start))
-            .map_err(thrown)?;
+        let query = HeatmapQuery::from(query);
+        let heatmap = explain(&loaded, &query, &progress, &signal).await;
+        if let Err(error) = &heatmap
+            && (query.is_certain() || *error == Error::Cancelled)
+        {
+            return Err(thrown(error.clone()));
+        }
+        result.explained(heatmap, milliseconds(start));
     }
     let object = plain(&result);
     if let Some(heatmap) = &result.heatmap {

@@ -111,6 +111,13 @@ fn negative(tape: &mut Tape, gradient: OutletId) -> TractResult<OutletId> {
     tape.wire(math::mul(), &[gradient, minus])
 }
 
+/// Whether small steps of the input change nothing.
+pub fn is_flat(node: &TypedNode) -> bool {
+    let name = node.op_as::<ElementWiseOp>().map(|op| op.0.name());
+    let name = name.as_deref().unwrap_or_default();
+    ["Sign", "Floor", "Ceil", "Round", "RoundHalfToEven"].contains(&name)
+}
+
 impl Tape<'_> {
     /// The gradient where a condition holds, 0 elsewhere.
     pub(super) fn gate(
@@ -172,7 +179,6 @@ impl Slope {
         let slope: fn(f32, f32) -> f32 = match of.as_str() {
             "Neg" => |_, _| -1.0,
             "Abs" => |x, _| f32::from(x > 0.0) - f32::from(x < 0.0),
-            "Sign" | "Floor" | "Ceil" | "Round" | "RoundHalfToEven" => |_, _| 0.0,
             "Square" => |x, _| 2.0 * x,
             "Sqrt" => |x, _| 0.5 / x.sqrt(),
             "Rsqrt" => |x, _| -0.5 / (x * x.sqrt()),

@@ -39,8 +39,9 @@ pub struct Gradients {
 /// Appends the gradient of Σ cotangent × scores with respect to each layer, an outlet of a seam.
 ///
 /// # Errors
-/// [`Error::UnsupportedOperator`] naming the operator and the node that has no derivative here,
-/// [`Error::BadOption`] for a layer that the scores do not depend on.
+/// [`Error::UnsupportedOperator`] naming the operator and the node that has no derivative here, or that
+/// no gradient comes through; [`Error::UnsupportedModel`] where the scores are the same whatever is in a
+/// layer.
 pub fn differentiate(
     graph: &mut TypedModel,
     scores: OutletId,
@@ -65,7 +66,7 @@ pub fn differentiate(
         gradients: HashMap::from([(scores, cotangent)]),
     };
     for &id in order.iter().rev() {
-        if !active[id] {
+        if !active[id] || elementwise::is_flat(tape.graph.node(id)) {
             continue;
         }
         let node = tape.graph.node(id).clone();
@@ -80,7 +81,7 @@ pub fn differentiate(
             }
             let gradient = tape.pull(&node, slot).map_err(|error| {
                 Error::UnsupportedOperator(format!(
-                    "no heatmap: operator {} at `{}` has no derivative here ({error:#})",
+                    "operator {} at `{}` has no derivative here ({error:#})",
                     node.op.name(),
                     node.name
                 ))
@@ -91,9 +92,8 @@ pub fn differentiate(
     let layers = layers
         .iter()
         .map(|&layer| {
-            tape.of(layer).ok_or_else(|| {
-                Error::BadOption("the scores do not depend on the layer; name another one".into())
-            })
+            tape.of(layer)
+                .ok_or_else(|| unreached(&*tape.graph, &order, layer))
         })
         .collect::<Result<_>>()?;
     Ok(Gradients {
@@ -101,6 +101,30 @@ pub fn differentiate(
         cotangent,
         layers,
     })
+}
+
+/// Why no gradient reaches a layer: the first operator behind it whose result does not change with a
+/// small step.
+fn unreached(graph: &TypedModel, order: &[usize], layer: OutletId) -> Error {
+    let mut behind = vec![false; graph.nodes().len()];
+    behind[layer.node] = true;
+    let is_float = |fact: &TypedFact| fact.datum_type.is_float();
+    for node in order.iter().map(|&id| graph.node(id)) {
+        if !node.inputs.iter().any(|input| behind[input.node]) {
+            continue;
+        }
+        behind[node.id] = true;
+        if elementwise::is_flat(node) || !node.outputs.iter().any(|o| is_float(&o.fact)) {
+            return Error::UnsupportedOperator(format!(
+                "no gradient comes through operator {} at `{}`: its result does not change with a small step",
+                node.op.name(),
+                node.name
+            ));
+        }
+    }
+    Error::UnsupportedModel(
+        "the scores are the same whatever is in the layer; name another one".into(),
+    )
 }
 
 /// A graph and the gradients known so far.

@@ -163,7 +163,8 @@ fn functions_of_one_number() {
 fn steps_are_flat() {
     for op in [floor(), ceil(), sign()] {
         check_between(0.3, 0.9, &[9], |graph, x| {
-            Ok(graph.wire_node("op", op.clone(), &[x])?[0])
+            let step = graph.wire_node("op", op.clone(), &[x])?[0];
+            Ok(graph.wire_node("beside", add(), &[x, step])?[0])
         });
     }
 }
