@@ -3,6 +3,8 @@
 //! Definitions are those of pytorch-grad-cam (<https://github.com/jacobgil/pytorch-grad-cam>); each
 //! method cites its paper.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -61,6 +63,12 @@ impl Method {
     /// Whether the gradient is used.
     pub fn needs_gradients(self) -> bool {
         !matches!(self, Method::EigenCam | Method::Occlusion)
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        self.serialize(formatter)
     }
 }
 

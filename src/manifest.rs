@@ -225,11 +225,7 @@ pub enum Activation {
 
 impl fmt::Display for Activation {
     fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
-        formatter.write_str(match self {
-            Activation::Softmax => "softmax",
-            Activation::Sigmoid => "sigmoid",
-            Activation::None => "none",
-        })
+        self.serialize(formatter)
     }
 }
 

@@ -300,6 +300,9 @@ fn inspect_tells_what_a_model_holds() {
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
+    let output = whylens(&["inspect", "tests/golden/heads/voted.onnx"]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains("by eigencam and occlusion only: "), "{text}");
     let output = whylens(&["inspect", MODEL]);
     assert!(String::from_utf8_lossy(&output.stdout).contains("at `features`"));
     let output = whylens(&["inspect", "Cargo.toml"]);
@@ -348,7 +351,7 @@ fn predictions_are_given_where_there_is_no_gradient() {
         let result = &lines(&output)[0];
         assert_eq!(result["predictions"].as_array().unwrap().len(), 5);
         assert_eq!(result["heatmap"]["method"], method, "{name}");
-        let said = format!("heatmaps are made by \"{method}\"");
+        let said = format!("heatmaps are made by {method}: ");
         assert!(
             errors(&output).contains(&said),
             "{name}: {}",

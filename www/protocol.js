@@ -35,7 +35,8 @@
  */
 
 /**
- * Which heatmap is wanted; the most probable class, `gradcam` and the model's layer when absent.
+ * Which heatmap is wanted; the most probable class, the first of the model's `methods` that works and its layer when
+ * absent.
  * @typedef {object} HeatmapOptions
  * @property {number} [classIndex]
  * @property {string} [label]
@@ -50,8 +51,11 @@
  * @typedef {object} ClassifyOptions
  * @property {number} [topK] most predictions given, 5 when absent
  * @property {number} [threshold] least probability given, 0 when absent
- * @property {boolean | HeatmapOptions} [heatmap] true when absent, unless the model is loaded without
+ * @property {boolean | HeatmapOptions} [heatmap] true when absent, unless the model is loaded without; one that cannot be
+ *   made is an error only where its class, method or layer is named
  * @property {boolean} [scores] adds the scores of all classes
+ * @property {number} [view] adds a picture of what was classified, with so many pixels a side at the most: browsers turn some
+ *   files otherwise, show other colours or move
  * @property {boolean} [transfer] an `ArrayBuffer` or `Uint8Array` is taken from the caller, not copied
  * @property {number} [maxPixels] of the photo, that of `load()` when absent
  * @property {number} [maxBytes] of the photo's file, that of `load()` when absent
@@ -73,7 +77,7 @@
  * @typedef {object} Prediction
  * @property {number} index in the model's output
  * @property {string} label
- * @property {number} probability 0..1
+ * @property {number} probability 0..1; the score where the model's `activation` is `none`
  * @property {number} score before softmax or sigmoid
  */
 
@@ -90,14 +94,19 @@
  * @property {Region} region the part of the photo that the map covers
  */
 
+/** @typedef {'softmax' | 'sigmoid' | 'none'} Activation what the probabilities are: of one class among many, of each class
+ *   on its own, or scores that are no probabilities */
+
 /**
  * @typedef {object} Result
  * @property {Size} image the upright photo
  * @property {Prediction[]} predictions most probable first
  * @property {Heatmap} [heatmap]
+ * @property {{ code: string, message: string }} [noHeatmap] why there is none, where one was asked for
  * @property {Float32Array} [scores] of all classes, before softmax or sigmoid
+ * @property {ImageBitmap} [view] the photo as it was classified, upright and over white, to lay heatmaps over; `close()` lets it go
  * @property {{ decode: number, preprocess: number, inference: number, heatmap: number, total: number }} timing ms
- * @property {{ name: string, version: string }} model
+ * @property {{ name: string, version: string, activation: Activation }} model
  */
 
 /**
@@ -111,14 +120,15 @@
  * @property {number} bytes of its weights
  * @property {string} sha256 of its weights
  * @property {'fp16' | 'fp32'} precision
- * @property {'softmax' | 'sigmoid' | 'none'} activation
+ * @property {Activation} activation
  * @property {number} width of its input
  * @property {number} height
  * @property {string} language of its labels
  * @property {string[]} labels in class order
  * @property {Layer[]} layers that are prepared for heatmaps
  * @property {Layer[]} candidates that heatmaps can be taken at, as `model.json` lists them: the last of each size
- * @property {string[]} methods that heatmaps can be made by; those that need gradients are missing where there are none
+ * @property {string[]} methods that heatmaps can be made by, the usual one first; those that need gradients are missing
+ *   where there are none
  */
 
 /**
@@ -144,7 +154,7 @@
  * @property {boolean} model_loaded
  * @property {string} message the status in words, with the cause of a failure
  * @property {{ name: string, version: string, sha256: string, bytes: number } | null} model
- * @property {string | null} build of the module that runs here; none: this browser runs none
+ * @property {string | null} build of the module that runs the model now; none: it is not loaded
  * @property {(Memory & { limit: number, share: number | null, estimated: number, needed: number }) | null} memory bytes;
  *   `share` of the limit that the module's memory takes, `estimated` before the download, `needed` by the loaded model
  * @property {Report['timing'] | null} timing ms of the last load
@@ -154,6 +164,7 @@
  * @property {string} [url] of `model.json`
  * @property {import('./policy.js').Decision & { preload: string, signals: import('./policy.js').Signals }} [policy] eager or lazy, and why
  * @property {boolean} [heatmap] whether heatmaps can be made
+ * @property {string | null} [module] folder of that module: `pkg-whole` runs models without a plan, and layers that are not in it
  * @property {import('./features.js').Features} [features] of the browser
  * @property {{ fromCache: boolean, cached: boolean } | null} [cache]
  * @property {string[]} [notes] what did not work and was done without
@@ -182,7 +193,7 @@
  * @property {'fp16' | 'fp32'} [precision] of the weights kept; when absent `fp16` where the result stays the same, else `fp32`
  */
 
-/** @typedef {'activation' | 'channels' | 'colours' | 'pixels' | 'resize' | 'size'} Guess what the graph does not tell and nobody said */
+/** @typedef {'activation' | 'channels' | 'colours' | 'pixels' | 'resize' | 'single' | 'size'} Guess what the graph does not tell and nobody said */
 /** @typedef {{ name: string, channels: number, height: number, width: number }} Layer */
 
 /**
@@ -197,7 +208,8 @@
  * @property {{ file: string, bytes: number, sha256: string, precision: 'fp16' | 'fp32', parameters?: number, plan?: number, parts?: { file: string, bytes: number }[] }} weights
  * @property {{ name: string, layout: 'nchw' | 'nhwc', channels: 'rgb' | 'bgr' | 'grey', width: number, height: number,
  *   resize: NonNullable<PackOptions['resize']>, crop: 'center' | 'none', scale: number, mean: number[], std: number[] }} input
- * @property {{ name: string, activation: 'softmax' | 'sigmoid' | 'none' }} output
+ * @property {{ name: string, activation: 'softmax' | 'sigmoid' | 'none', applied?: 'softmax' | 'sigmoid' }} output what is
+ *   still to be applied to it, and what the graph has applied itself
  * @property {{ layer: string | null, layers?: Layer[] }} heatmap
  * @property {Record<string, string>} labels
  */
@@ -267,12 +279,14 @@
 
 /** @typedef {{ classIndex?: number, label?: string, method?: string, layers: string[] }} WireHeatmapOptions */
 /** @typedef {{ topK: number, threshold: number, heatmap: WireHeatmapOptions | null, scores: boolean, maxPixels: number,
- *   maxBytes: number }} WireClassifyOptions */
+ *   maxBytes: number, view: number | null }} WireClassifyOptions */
 /** @typedef {{ memoryLimit: number, manifest?: string, options: PackOptions }} WirePackOptions */
 /** @typedef {Blob | ArrayBuffer} WireFile */
 /** @typedef {{ width: number, height: number, colormap: string, opacity: number, image: Size }} WireRenderOptions */
 /** @typedef {{ rgba: Uint8Array<ArrayBuffer>, width: number, height: number }} Pixels straight alpha, row-major */
 /** @typedef {Blob | ArrayBuffer | ImageBitmap | Pixels} WirePhoto */
+/** @typedef {{ rgba: Uint8ClampedArray<ArrayBuffer>, width: number, height: number }} Picture opaque, row-major */
+/** @typedef {Omit<Result, 'view'> & { view?: Picture }} WireResult */
 /** @typedef {'panic' | 'unreachable' | 'out-of-memory' | 'close' | 'hang'} Fault for tests of recovery */
 
 /**
@@ -310,14 +324,14 @@
  * @property {(input: { module_or_path: Response }) => Promise<unknown>} default
  * @property {(url: string, options: WireLoadOptions, progress: (phase: Progress['phase'], loaded: number, total: number) => void,
  *   signal: AbortSignal) => Promise<{ model: ModelInfo, report: Report }>} load
- * @property {(url: string, photo: Uint8Array, options: WireClassifyOptions, progress: Steps, signal: AbortSignal) => Promise<Result>} classify
+ * @property {(url: string, photo: Uint8Array, options: WireClassifyOptions, progress: Steps, signal: AbortSignal) => Promise<WireResult>} classify
  * @property {(url: string, rgba: Uint8Array, width: number, height: number, decode: number,
- *   options: WireClassifyOptions, progress: Steps, signal: AbortSignal) => Promise<Result>} classifyPixels
+ *   options: WireClassifyOptions, progress: Steps, signal: AbortSignal) => Promise<WireResult>} classifyPixels
  * @property {(url: string, options: WireHeatmapOptions, progress: Steps, signal: AbortSignal) => Promise<Heatmap>} heatmap
  * @property {(model: Uint8Array, beside: Record<string, Uint8Array>, options: WirePackOptions) => Inspection} inspectModel
  * @property {(model: Uint8Array, beside: Record<string, Uint8Array>, labels: string, options: WirePackOptions,
  *   progress: Steps) => PackedModel} packModel
- * @property {(photo: Uint8Array, maxPixels: number) => { rgba: Uint8ClampedArray<ArrayBuffer>, width: number, height: number }} decodePhoto
+ * @property {(photo: Uint8Array, maxPixels: number, longest: number) => Picture} decodePhoto
  * @property {(values: Float32Array, heatmap: object, options: WireRenderOptions) => Uint8ClampedArray<ArrayBuffer>} render
  * @property {(url: string, layers: string[]) => Promise<unknown>} prepareLayers
  * @property {(url: string) => Report | undefined} report

@@ -86,7 +86,6 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         classifier.explainable(),
         &classifier.methods()[..],
     ) {
-        let method = serde_json::to_string(method)?;
         eprintln!(
             "whylens: heatmaps are made by {method}: {error} [{}]",
             error.code()

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Args;
+use whylens::heatmap::Method;
 use whylens::model::{Layer, store};
 use whylens::{Manifest, estimate, pack};
 
@@ -84,7 +85,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     match (&found.no_gradients, &found.layer) {
         (None, Some(layer)) => println!("heatmaps    at {}", map(layer)),
-        (Some((code, message)), _) => println!("heatmaps    {code}: {message}"),
+        (Some((code, message)), _) => {
+            let methods: Vec<String> = found.methods.iter().map(Method::to_string).collect();
+            let methods = methods.join(" and ");
+            println!("heatmaps    by {methods} only: {code}: {message}");
+        }
         _ => println!("heatmaps    none"),
     }
     let mut manifest = found.manifest;

@@ -40,14 +40,17 @@ test('overlap is 1 for maps that differ in strength only, 0 for maps that never 
 
 test('sureness', () => {
   const at = (/** @type {number[]} */ ...probabilities) => probabilities.map((probability, index) => ({ index, label: '', probability, score: 0 }));
-  assert.equal(sureness(at(0.95, 0.02), 'softmax', 0.5), 'high');
-  assert.equal(sureness(at(0.6, 0.2), 'softmax', 0.5), 'good');
-  assert.equal(sureness(at(0.393, 0.356), 'softmax', 0.5), 'torn');
-  assert.equal(sureness(at(0.4, 0.1), 'softmax', 0.5), 'low');
-  assert.equal(sureness(at(0.162, 0.16), 'softmax', 0.5), 'none');
-  assert.equal(sureness(at(0.7, 0.6), 'sigmoid', 0.5), 'labels');
-  assert.equal(sureness(at(0.4, 0.1), 'sigmoid', 0.5), 'nothing');
-  assert.equal(sureness([], 'softmax', 0.5), 'nothing');
+  assert.equal(sureness(at(0.95, 0.02), 'softmax', 0.5, 3), 'high');
+  assert.equal(sureness(at(0.6, 0.2), 'softmax', 0.5, 3), 'good');
+  assert.equal(sureness(at(0.393, 0.356), 'softmax', 0.5, 3), 'torn');
+  assert.equal(sureness(at(0.4, 0.1), 'softmax', 0.5, 3), 'low');
+  assert.equal(sureness(at(0.162, 0.16), 'softmax', 0.5, 3), 'none');
+  assert.equal(sureness(at(0.7, 0.6), 'sigmoid', 0.5, 3), 'labels');
+  assert.equal(sureness(at(0.4, 0.1), 'sigmoid', 0.5, 3), 'nothing');
+  assert.equal(sureness([], 'softmax', 0.5, 3), 'nothing');
+  assert.equal(sureness(at(0.7), 'sigmoid', 0.5, 1), 'labels');
+  assert.equal(sureness(at(0.4), 'sigmoid', 0.5, 1), 'below');
+  assert.equal(sureness(at(0.4, 0.1), 'none', 0.5, 3), 'scores');
 });
 
 test('a table quotes what needs it and disarms formulas', async () => {

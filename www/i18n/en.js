@@ -71,10 +71,15 @@ export const words = {
     none: 'Not sure: a guess at best',
     scores: 'Highest score',
     labels: 'Above the threshold',
+    below: 'Below the threshold',
     nothing: 'Nothing above the threshold',
   },
   /** @param {string} p */
   sureHigh: (p) => `The model gives it ${p}.`,
+  /** @param {string[]} ps */
+  sureEach: (ps) => (ps.length === 1 ? `The model gives it ${ps[0]}.` : `The model gives them ${ps.slice(0, -1).join(', ')} and ${ps.at(-1)}.`),
+  /** @param {string} label @param {string} p */
+  sureNearest: (label, p) => `The highest is “${label}” at ${p}.`,
   /** @param {string} p @param {string} second @param {string} q */
   sureTorn: (p, second, q) => `${p}, with “${second}” close behind at ${q}.`,
   /** @param {string} p @param {string} rest */
@@ -112,6 +117,8 @@ export const words = {
     apart: 'It looks at different places.',
   },
   noHeatmaps: 'Heatmaps are switched off in the settings.',
+  /** @param {string} reason */
+  noHeatmap: (reason) => `There is no heatmap: ${reason}.`,
 
   times: {
     title: 'Time',
@@ -164,7 +171,7 @@ export const words = {
   ownModel: {
     title: 'Your own model', use: 'Check and use', name: 'Name',
     /** @param {string} file @param {string} size @param {string} input @param {number} classes */
-    about: (file, size, input, classes) => `${file}, ${size}. It takes ${input} and knows ${classes} classes.`,
+    about: (file, size, input, classes) => `${file}, ${size}. It takes ${input} and knows ${classes === 1 ? '1 class' : `${classes} classes`}.`,
     /** @param {string} activation */
     endsIn: (activation) => `It ends in its own ${activation}.`,
     noGradients: 'It cannot be differentiated here: heatmaps come from methods that need no gradient.',
@@ -184,7 +191,7 @@ export const words = {
     activation: 'Output', activations: { softmax: 'One class a photo (softmax)', sigmoid: 'Several classes a photo (sigmoid)', none: 'As it is' },
     labels: 'Labels', labelsHint: 'One a line; empty: numbered',
     /** @param {number} n @param {number} classes */
-    labelsCount: (n, classes) => (n === classes ? `${n} labels, one a class` : `${n} labels for ${classes} classes`),
+    labelsCount: (n, classes) => (n === classes ? (n === 1 ? '1 label for 1 class' : `${n} labels, one a class`) : `${n} ${n === 1 ? 'label' : 'labels'} for ${classes} ${classes === 1 ? 'class' : 'classes'}`),
     more: 'More', side: 'Shorter side before the crop, in pixels', filter: 'Resampling',
     filters: { bilinear: 'Bilinear', bicubic: 'Bicubic', lanczos: 'Lanczos', box: 'Box', nearest: 'Nearest' },
     layer: 'Heatmaps at', lastLayer: 'The last map', precision: 'Weights', precisions: { '': 'FP16 where nothing changes', fp16: 'FP16: half the size', fp32: 'FP32: as they are' },
@@ -205,7 +212,7 @@ export const words = {
     /** @param {boolean} planned @returns {string} */
     startText: (planned) => (planned ? 'prepared: nothing is left to do at load' : 'prepared anew at every load'),
     guesses: {
-      activation: 'One class a photo (softmax).', channels: 'Three colours.', colours: 'Colours in the order red, green, blue.',
+      activation: 'One class a photo (softmax).', single: 'The one score by itself (sigmoid).', channels: 'Three colours.', colours: 'Colours in the order red, green, blue.',
       pixels: 'Pixel values as ImageNet’s networks want them.', resize: 'The middle of the photo is cut out.', size: '224 × 224 pixels.',
     },
   },

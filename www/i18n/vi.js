@@ -62,9 +62,12 @@ export const words = {
     none: 'Không chắc: chỉ là phỏng đoán',
     scores: 'Điểm cao nhất',
     labels: 'Trên ngưỡng',
+    below: 'Dưới ngưỡng',
     nothing: 'Không có lớp nào trên ngưỡng',
   },
   sureHigh: (p) => `Mô hình cho lớp này ${p}.`,
+  sureEach: (ps) => (ps.length === 1 ? `Mô hình cho lớp này ${ps[0]}.` : `Mô hình cho các lớp này ${ps.slice(0, -1).join(', ')} và ${ps.at(-1)}.`),
+  sureNearest: (label, p) => `Cao nhất là “${label}” với ${p}.`,
   sureTorn: (p, second, q) => `${p}, và “${second}” theo sát với ${q}.`,
   sureNone: (p, rest) => `Mô hình chỉ cho lớp này ${p}, còn ${rest} chia cho nhiều lớp khác. Đừng dựa vào kết quả này.`,
   search: (n) => `Tìm trong ${n} lớp`,
@@ -93,6 +96,7 @@ export const words = {
     apart: 'Mô hình nhìn vào những chỗ khác nhau.',
   },
   noHeatmaps: 'Bản đồ nhiệt đang tắt trong phần cài đặt.',
+  noHeatmap: (reason) => `Không có bản đồ nhiệt: ${reason}.`,
 
   times: {
     title: 'Thời gian',
@@ -175,7 +179,7 @@ export const words = {
     memoryText: (bytes) => `khoảng ${bytes} khi tải`,
     startText: (planned) => (planned ? 'đã chuẩn bị sẵn: khi tải không còn gì phải làm' : 'mỗi lần tải đều phải chuẩn bị lại'),
     guesses: {
-      activation: 'Một lớp mỗi ảnh (softmax).', channels: 'Ba màu.', colours: 'Thứ tự màu đỏ, lục, lam.',
+      activation: 'Một lớp mỗi ảnh (softmax).', single: 'Điểm số duy nhất được xét riêng (sigmoid).', channels: 'Ba màu.', colours: 'Thứ tự màu đỏ, lục, lam.',
       pixels: 'Giá trị điểm ảnh như các mạng ImageNet.', resize: 'Cắt phần giữa của ảnh.', size: '224 × 224 điểm ảnh.',
     },
   },

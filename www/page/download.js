@@ -30,8 +30,8 @@ export function named({ name }, ending) {
 export function record({ name, result, error }, heatmaps) {
   if (!result) return { file: name, error: failure(error) };
   const [heatmap, compared] = (heatmaps ?? (result.heatmap ? [result.heatmap] : [])).map((map) => ({ ...map, values: [...map.values] }));
-  const { image, predictions, timing, model } = result;
-  return { file: name, image, predictions: predictions.slice(0, WRITTEN), ...(heatmap && { heatmap }), ...(compared && { compared }), timing, model };
+  const { image, predictions, noHeatmap, timing, model } = result;
+  return { file: name, image, predictions: predictions.slice(0, WRITTEN), ...(heatmap && { heatmap }), ...(compared && { compared }), ...(noHeatmap && !heatmap ? { noHeatmap } : {}), timing, model };
 }
 
 /** @param {unknown} content */
@@ -47,7 +47,7 @@ export function csv(photos) {
     name, result?.image.width, result?.image.height,
     ...ranks.flatMap((_, at) => {
       const prediction = result?.predictions[at];
-      return [prediction?.label, prediction?.probability, prediction?.score];
+      return [prediction?.label, result?.model.activation === 'none' ? '' : prediction?.probability, prediction?.score];
     }),
     result ? '' : failure(error),
   ]);

@@ -11,14 +11,16 @@ export function numbers(language) {
   const score = new Intl.NumberFormat(language, { maximumFractionDigits: 2, minimumFractionDigits: 2 });
   const small = new Intl.NumberFormat(language, { maximumSignificantDigits: 1, minimumFractionDigits: 0, maximumFractionDigits: 20 });
   const time = new Intl.NumberFormat(language, { maximumFractionDigits: 1 });
+  const share = (/** @type {number} */ part) => (part > 0 && part < 0.01 ? `< ${percent.format(0.01)}` : part > 0.995 && part < 1 ? fine.format(Math.min(part, 0.999)) : percent.format(part));
   return {
-    /** @param {number} part */
-    percent: (part) => (part > 0 && part < 0.01 ? `< ${percent.format(0.01)}` : part > 0.995 && part < 1 ? fine.format(Math.min(part, 0.999)) : percent.format(part)),
+    percent: share,
     /** @param {number} bytes */
     bytes: (bytes) => megabytes.format(bytes / 1e6),
     /** @param {number} milliseconds */
     seconds: (milliseconds) => seconds.format(milliseconds / 1000),
     score: score.format,
+    /** What a class is given. @param {{probability: number, score: number}} prediction @param {import('../protocol.js').Activation} activation */
+    given: ({ probability, score: raw }, activation) => (activation === 'none' ? score.format(raw) : share(probability)),
     time: time.format,
     /** A difference that should be near nothing. @param {number} value */
     small: (value) => (value < 1e-5 ? `< ${small.format(1e-5)}` : small.format(value)),

@@ -1,18 +1,19 @@
 // predictions → how sure the model is
 
 /** @typedef {import('../protocol.js').Prediction} Prediction */
-/** @typedef {'high' | 'good' | 'torn' | 'low' | 'none' | 'scores' | 'labels' | 'nothing'} Sureness */
+/** @typedef {'high' | 'good' | 'torn' | 'low' | 'none' | 'scores' | 'labels' | 'below' | 'nothing'} Sureness */
 
 /**
  * @param {Prediction[]} predictions best first
- * @param {string} activation
- * @param {number} threshold for models with several labels a photo
+ * @param {import('../protocol.js').Activation} activation
+ * @param {number} threshold for models whose classes do not exclude one another
+ * @param {number} classes of the model
  * @returns {Sureness}
  */
-export function sureness([first, second], activation, threshold) {
+export function sureness([first, second], activation, threshold, classes) {
   if (!first) return 'nothing';
   if (activation === 'none') return 'scores';
-  if (activation === 'sigmoid') return first.probability >= threshold ? 'labels' : 'nothing';
+  if (activation === 'sigmoid') return first.probability >= threshold ? 'labels' : classes === 1 ? 'below' : 'nothing';
   if (first.probability < 0.3) return 'none';
   if (second && second.probability > 0.75 * first.probability) return 'torn';
   return first.probability >= 0.8 ? 'high' : first.probability >= 0.5 ? 'good' : 'low';

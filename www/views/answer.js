@@ -4,11 +4,15 @@ import { classesView } from './classes.js';
 import { element } from './element.js';
 
 /** @typedef {import('../protocol.js').Prediction} Prediction */
+
+/** Labels of one verdict. */
+const FEW = 4;
+
 /**
  * @typedef {object} AnswerData
  * @property {Prediction[]} predictions best first
  * @property {string[]} labels of all classes
- * @property {string} activation
+ * @property {import('../protocol.js').Activation} activation
  * @property {number} threshold
  * @property {import('../page/verdict.js').Sureness} sure
  * @property {string | null} disclaimer
@@ -16,7 +20,7 @@ import { element } from './element.js';
  * @property {{title: string, text: string}[]} where the heatmaps in words
  * @property {Record<string, number>} timing
  * @property {boolean} live
- * @property {boolean} heatmaps false: the model was loaded without
+ * @property {string | null} noHeatmap why there is none
  */
 
 /**
@@ -48,13 +52,13 @@ export function answerView({ words, numbers, onClass, onCompare, onThreshold, ac
       const [first, second] = predictions;
       root.dataset.sure = data.sure;
       sure.textContent = words.sure[data.sure];
-      label.textContent = data.sure === 'labels' ? predictions.filter((p) => p.probability >= data.threshold).slice(0, 4).map((p) => p.label).join(', ') : first?.label ?? '';
+      label.textContent = data.sure === 'labels' ? above(data).map((p) => p.label).join(', ') : first?.label ?? '';
       label.hidden = data.sure === 'nothing';
       detail.textContent = first ? sentence(data, first, second) : '';
       disclaimer.hidden = !data.disclaimer;
       disclaimer.textContent = data.disclaimer;
       classes.update(data);
-      const said = data.heatmaps ? data.where : [{ title: words.opacity, text: words.noHeatmaps }];
+      const said = data.noHeatmap ? [{ title: words.opacity, text: data.noHeatmap }] : data.where;
       where.replaceChildren(...said.map(({ title, text }) =>
         element('div', {}, element('h3', {}, title), element('p', {}, text))));
       kept.update({ hidden: data.live, heatmap: data.chosen.length > 0 });
@@ -64,11 +68,22 @@ export function answerView({ words, numbers, onClass, onCompare, onThreshold, ac
   };
 
   /** @param {AnswerData} data @param {Prediction} first @param {Prediction | undefined} second */
-  function sentence({ sure, activation }, first, second) {
-    if (activation === 'none') return numbers.score(first.score);
-    const p = numbers.percent(first.probability);
-    if (sure === 'torn' && second) return words.sureTorn(p, second.label, numbers.percent(second.probability));
-    if (sure === 'none') return words.sureNone(p, numbers.percent(1 - first.probability));
-    return sure === 'labels' || sure === 'nothing' ? '' : words.sureHigh(p);
+  function sentence(data, first, second) {
+    const given = (/** @type {Prediction} */ each) => numbers.given(each, data.activation);
+    const p = given(first);
+    switch (data.sure) {
+      case 'scores': return p;
+      case 'torn': return second ? words.sureTorn(p, second.label, given(second)) : words.sureHigh(p);
+      case 'none': return words.sureNone(p, numbers.percent(1 - first.probability));
+      case 'labels': return words.sureEach(above(data).map(given));
+      case 'below': return words.sureHigh(p);
+      case 'nothing': return words.sureNearest(first.label, p);
+      default: return words.sureHigh(p);
+    }
   }
+}
+
+/** The best of the classes above the threshold. @param {AnswerData} data */
+function above({ predictions, threshold }) {
+  return predictions.filter(({ probability }) => probability >= threshold).slice(0, FEW);
 }

@@ -18,6 +18,7 @@ export function classesView({ words, numbers, onClass, onCompare, onThreshold })
   /** @type {import('./answer.js').AnswerData | null} */
   let shown = null;
   const search = element('input', { type: 'search', autocomplete: 'off', spellcheck: false, 'aria-controls': 'classes', oninput: () => draw() });
+  const searchField = element('label', { className: 'search' }, icon('search'), search);
   const found = element('span', { className: 'found', role: 'status' });
   const list = element('ol', { className: 'classes', id: 'classes' });
   const more = element('button', { type: 'button', className: 'link', onclick: () => { count = count === FEW ? MANY : FEW; draw(); } });
@@ -28,7 +29,7 @@ export function classesView({ words, numbers, onClass, onCompare, onThreshold })
     thresholdField,
     list,
     element('div', { className: 'class-tools' },
-      element('label', { className: 'search' }, icon('search'), search), found, more));
+      searchField, found, more));
   /** @type {Row[]} */
   let rows = [];
   return {
@@ -38,6 +39,7 @@ export function classesView({ words, numbers, onClass, onCompare, onThreshold })
       shown = data;
       search.placeholder = words.search(data.labels.length);
       search.setAttribute('aria-label', search.placeholder);
+      searchField.hidden = data.labels.length < 2;
       thresholdField.hidden = data.activation !== 'sigmoid';
       threshold.value = String(data.threshold);
       threshold.style.setProperty('--part', `${data.threshold * 100}%`);
@@ -48,7 +50,7 @@ export function classesView({ words, numbers, onClass, onCompare, onThreshold })
 
   function draw() {
     if (!shown) return;
-    const { chosen, activation } = shown;
+    const { chosen, activation, labels } = shown;
     const wanted = search.value.trim().toLowerCase();
     const matching = wanted ? matches(shown, wanted) : null;
     const visible = matching ? matching.slice(0, MANY) : listed(shown, count);
@@ -61,14 +63,14 @@ export function classesView({ words, numbers, onClass, onCompare, onThreshold })
     list.replaceChildren(...rows.map((each) => each.root));
     visible.forEach((prediction, at) => {
       const part = activation === 'none' ? Math.max(0, prediction.score / best) : prediction.probability;
-      rows[at]?.update(prediction, part, value(prediction, activation), chosen);
+      rows[at]?.update(prediction, part, value(prediction, activation), chosen, labels.length > 1);
     });
   }
 
-  /** @param {Prediction} prediction @param {string} activation */
+  /** @param {Prediction} prediction @param {import('../protocol.js').Activation} activation */
   function value(prediction, activation) {
     if (Number.isNaN(prediction.probability)) return words.unlisted;
-    return activation === 'none' ? numbers.score(prediction.score) : numbers.percent(prediction.probability);
+    return numbers.given(prediction, activation);
   }
 
   /** @typedef {ReturnType<typeof row>} Row */
@@ -82,8 +84,8 @@ export function classesView({ words, numbers, onClass, onCompare, onThreshold })
     const root = element('li', {}, show, compare);
     return {
       root,
-      /** @param {Prediction} prediction @param {number} part @param {string} text @param {number[]} chosen */
-      update(prediction, part, text, chosen) {
+      /** @param {Prediction} prediction @param {number} part @param {string} text @param {number[]} chosen @param {boolean} others */
+      update(prediction, part, text, chosen, others) {
         index = prediction.index;
         const [a, b] = chosen;
         label.textContent = prediction.label;
@@ -95,6 +97,7 @@ export function classesView({ words, numbers, onClass, onCompare, onThreshold })
         compare.title = title;
         compare.setAttribute('aria-label', title);
         compare.setAttribute('aria-pressed', String(index === b));
+        compare.hidden = !others;
         compare.disabled = index === a || a === undefined;
       },
     };
