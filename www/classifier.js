@@ -1,7 +1,7 @@
 // A model on the page: photos → results, in their order; also its health and its moves between workers.
 
 import { WhylensError, badOption, until } from './errors.js';
-import { build, features } from './features.js';
+import { features } from './features.js';
 import { Guard } from './guard.js';
 import { classifyOptions, heatmapOptions } from './options.js';
 import { identify, pack } from './photo.js';
@@ -319,7 +319,7 @@ export class Classifier {
       model_loaded: status === 'ready',
       message: this.#message(status),
       model: model && { name: model.name, version: model.version, sha256: model.sha256, bytes: model.bytes },
-      build: build(features(), registry.build)?.name ?? null,
+      build: state?.build?.name ?? null,
       memory: memory && {
         ...memory,
         limit: memoryLimit,
@@ -340,6 +340,7 @@ export class Classifier {
       url: this.#url,
       policy: { ...this.policy, preload, signals: signals() },
       heatmap,
+      module: state?.build?.folder ?? null,
       features: features(),
       cache: report && { fromCache: report.log.fromCache, cached: report.log.cached },
       notes: report?.log.notes ?? [],

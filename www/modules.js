@@ -3,24 +3,25 @@
 // In a worker there are two modules at most: the first runs models that have a plan; the whole one, fetched
 // only when it comes to that, also runs those that have none, and packs.
 
-import { WHOLE, build, features } from './features.js';
+import { WHOLE, build as best, features } from './features.js';
 import * as files from './files.js';
 
 /** @typedef {import('./protocol.js').ErrorCode} ErrorCode */
 /** @typedef {import('./protocol.js').Module} Module */
 /** @typedef {import('./protocol.js').WireLoadOptions} LoadOptions */
+/** @typedef {{ name: string, folder: string }} Build */
 
 /** @type {Map<string, Promise<Module>>} by folder */
 const starting = new Map();
-/** @type {Set<Module>} */
-const started = new Set();
+/** @type {Map<Module, Build>} */
+const started = new Map();
 /** @type {Map<string, { module: Module, options: LoadOptions }>} by the address of the model */
 const homes = new Map();
 let failed = 0;
 
 /** The module that this browser runs models with a plan in. */
 export function first() {
-  return running(build(features(), new URL(location.href).searchParams.get('build')));
+  return running(best(features(), new URL(location.href).searchParams.get('build')));
 }
 
 /** The module that can do everything. */
@@ -29,11 +30,21 @@ export function whole() {
 }
 
 /**
- * @param {{ folder: string } | undefined} chosen
+ * @param {Build | undefined} chosen
  */
 async function running(chosen) {
   if (!chosen) throw coded('unsupported-model', 'this browser cannot run WebAssembly with SIMD; update it');
-  return start(chosen.folder);
+  return start(chosen);
+}
+
+/**
+ * The build that runs a model now; none where it is not loaded.
+ * @param {string} url
+ */
+export function build(url) {
+  const module = homes.get(url)?.module;
+  const { name, folder } = (module && started.get(module)) ?? {};
+  return name && folder ? { name, folder } : null;
 }
 
 /**
@@ -123,7 +134,7 @@ export async function dispose(url) {
 export function memory() {
   if (started.size === 0) return null;
   const sums = { wasm: 0, live: 0, peak: 0 };
-  for (const module of started) {
+  for (const module of started.keys()) {
     const [wasm = 0, live = 0, peak = 0] = module.memoryUse();
     sums.wasm += wasm;
     sums.live += live;
@@ -135,7 +146,7 @@ export function memory() {
 /** Bytes that could not be had. */
 export function refused() {
   let bytes = 0;
-  for (const module of started) bytes += module.memoryUse()[3] ?? 0;
+  for (const module of started.keys()) bytes += module.memoryUse()[3] ?? 0;
   return bytes;
 }
 
@@ -144,7 +155,7 @@ export function refused() {
  */
 function elsewhere(module) {
   let bytes = 0;
-  for (const other of started) if (other !== module) bytes += other.memoryUse()[0] ?? 0;
+  for (const other of started.keys()) if (other !== module) bytes += other.memoryUse()[0] ?? 0;
   return bytes;
 }
 
@@ -158,12 +169,13 @@ function isUnplanned(error) {
 
 /**
  * A module, instantiated once: its own `init` does not protect itself.
- * @param {string} folder
+ * @param {Build} build
  */
-function start(folder) {
+function start(build) {
+  const { folder } = build;
   const before = starting.get(folder);
   if (before) return before;
-  const module = instantiate(folder).catch((error) => {
+  const module = instantiate(build).catch((error) => {
     starting.delete(folder);
     throw error;
   });
@@ -172,9 +184,10 @@ function start(folder) {
 }
 
 /**
- * @param {string} folder
+ * @param {Build} build
  */
-async function instantiate(folder) {
+async function instantiate(build) {
+  const { folder } = build;
   const script = files.script(folder);
   /** @type {Promise<Module>} */
   const glue = import(failed ? `${script}?try=${failed}` : script.href).catch((error) => {
@@ -187,7 +200,7 @@ async function instantiate(folder) {
     if (!(error instanceof WebAssembly.CompileError)) throw error;
     throw coded('integrity', `${file.url} is damaged; upload it again: ${error.message}`);
   });
-  started.add(module);
+  started.set(module, build);
   return module;
 }
 

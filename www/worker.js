@@ -99,8 +99,12 @@ async function run(request, signal) {
       tuneSoon(await modules.home(request.url));
       return { result };
     }
-    case 'classify':
-      return { result: await classify(request, progress.bind(null, 'heatmap'), signal) };
+    case 'classify': {
+      const { view, ...result } = await classify(request, progress.bind(null, 'heatmap'), signal);
+      if (!view) return { result };
+      const bitmap = await bitmapOf(view);
+      return { result: { ...result, view: bitmap }, transfer: [bitmap] };
+    }
     case 'heatmap': {
       const { url, options } = request;
       const module = await modules.explaining(url, options.layers);
@@ -108,10 +112,7 @@ async function run(request, signal) {
     }
     case 'decode': {
       const bytes = request.photo instanceof Blob ? await readBlob(request.photo) : request.photo;
-      const { rgba, width, height } = (await modules.first()).decodePhoto(new Uint8Array(bytes), request.maxPixels);
-      const scale = Math.min(1, request.longest / Math.max(width, height));
-      const [resizeWidth, resizeHeight] = [width, height].map((side) => Math.max(1, Math.round(side * scale)));
-      const bitmap = await createImageBitmap(new ImageData(rgba, width, height), { resizeWidth, resizeHeight, resizeQuality: 'high' });
+      const bitmap = await bitmapOf((await modules.first()).decodePhoto(new Uint8Array(bytes), request.maxPixels, request.longest));
       return { result: bitmap, transfer: [bitmap] };
     }
     case 'inspect': {
@@ -131,7 +132,7 @@ async function run(request, signal) {
     case 'dispose':
       return { result: await modules.dispose(request.url) };
     case 'state':
-      return { result: { memory: modules.memory(), report: (await modules.home(request.url)).report(request.url) ?? null } };
+      return { result: { memory: modules.memory(), report: (await modules.home(request.url)).report(request.url) ?? null, build: modules.build(request.url) } };
     case 'snapshot':
       return { result: (await modules.home(request.url)).snapshot(request.url) };
     case 'restore': {
@@ -192,6 +193,11 @@ async function classify({ url, photo, options, provoke }, progress, signal) {
     return fromBitmap(bitmap);
   }
 }
+
+/**
+ * @param {import('./protocol.js').Picture} picture
+ */
+const bitmapOf = ({ rgba, width, height }) => createImageBitmap(new ImageData(rgba, width, height));
 
 /**
  * @param {Extract<Request, { type: 'inspect' | 'pack' }>} request

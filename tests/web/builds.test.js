@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { BUILDS } from '../../www/features.js';
+import { BUILDS, WHOLE } from '../../www/features.js';
 import { folder } from './onnx.js';
 import { MODULE, SMALL, Stage, attempt, health } from './page.js';
 
@@ -31,9 +31,19 @@ test('a model without a plan takes the whole module, fetched once, and its weigh
   assert.deepEqual(outcomes.map(({ ok }) => ok), [true, true, true]);
   assert.deepEqual([stage.server.count(/\.wasm$/), stage.server.count(MODULE)], [2, 1]);
   for (const model of [SMALL, '/models/other/']) {
-    const { counters } = await health(page, model);
+    const { counters, build, module } = await health(page, model);
+    assert.deepEqual([build, module], [WHOLE.name, WHOLE.folder], 'health names the module that runs the model');
     assert.deepEqual([counters.weightsRequested, counters.parsed, counters.loads], [1, 1, 1]);
   }
+  await page.context().close();
+});
+
+test('before a model is loaded, no build runs it', { timeout: 60_000 }, async () => {
+  const page = await stage.page();
+  assert.equal((await page.evaluate(async (model) => {
+    const { load } = /** @type {{ whylens: typeof import('../../www/whylens.js') }} */ (/** @type {any} */ (globalThis)).whylens;
+    return (await load(model, { preload: 'lazy' })).health();
+  }, SMALL)).build, null);
   await page.context().close();
 });
 
@@ -45,20 +55,22 @@ test('a layer that is not in the plan moves the model to the whole module, with 
     const classifier = await load(model, { preload: 'eager' });
     const photo = await (await fetch('/tests/photos/chelsea.png')).blob();
     const own = await classifier.classify(photo);
+    const { module: planned } = await classifier.health({ verbose: true });
     const layer = classifier.model?.candidates.find(({ height }) => height === 14)?.name;
     const other = await classifier.heatmap({ layer });
     const back = await classifier.heatmap({ layer: own.heatmap?.layer });
     const again = await classifier.classify(photo, { heatmap: { layer } });
-    const { counters } = await classifier.health();
+    const { counters, module } = await classifier.health({ verbose: true });
     const same = (/** @type {ArrayLike<number>} */ a, /** @type {ArrayLike<number>} */ b) => Array.from(a).every((value, at) => Math.abs(value - (b[at] ?? NaN)) < 1e-4);
     return {
-      sizes: [own.heatmap?.height, other.height, back.height, again.heatmap?.height], counters,
+      sizes: [own.heatmap?.height, other.height, back.height, again.heatmap?.height], counters, modules: [planned, module],
       best: [own.predictions[0]?.index, again.predictions[0]?.index],
       same: [same(own.heatmap?.values ?? [NaN], back.values), same(other.values, again.heatmap?.values ?? [])],
     };
   }, MODEL);
   assert.deepEqual([seen.sizes, seen.same], [[7, 14, 7, 14], [true, true]]);
   assert.equal(seen.best[0], seen.best[1]);
+  assert.ok(BUILDS.some(({ folder }) => folder === seen.modules[0]) && seen.modules[1] === WHOLE.folder, seen.modules.join());
   assert.deepEqual([stage.server.count(MODULE), stage.server.count(`${MODEL}model.onnx`)], [1, 1]);
   assert.deepEqual([seen.counters.weightsRequested, seen.counters.loads], [1, 1]);
   await page.context().close();
