@@ -55,7 +55,7 @@ const box = lightbox({
   state, change, desk, settings, trouble, dismiss, openModel: () => void openModel(),
   onAnswer: ({ name, result }) => {
     const best = result?.predictions[0];
-    at('spoken').textContent = [name, best?.label, numbers.percent(best?.probability ?? 0)].join(', ');
+    at('spoken').textContent = [name, ...(result && best ? [best.label, numbers.given(best, result.model.activation)] : [])].join(', ');
   },
 });
 
@@ -175,15 +175,16 @@ function draw() {
   const waiting = !result && shown.file && shown.status !== 'failed' && shown.status !== 'cancelled';
   const busy = waiting ? (loading.phase === 'ready' ? words.working : words.waitingForModel) : state.explaining ? words.explaining(state.explaining.loaded, state.explaining.total) : null;
   views.stage.update({
-    url: shown.url, video: shown.camera?.video ?? null, name: shown.name, image: result?.image ?? null, region: explanations[0]?.heatmap.region ?? null,
+    url: shown.url, view: shown.view ?? shown.small, video: shown.camera?.video ?? null, name: shown.name, image: result?.image ?? null, region: explanations[0]?.heatmap.region ?? null,
     panes: explanations.map(({ heatmap, overlay }) => ({ label: heatmap.label, zero: !(heatmap.max > 0), overlay })),
     opacity: settings.opacity, bare: state.bare, busy, steps: waiting ? null : state.explaining,
   });
   if (!result || !info) return;
   views.answer.update({
     predictions: result.predictions, labels: info.labels, activation: info.activation, threshold,
-    sure: sureness(result.predictions, info.activation, threshold), disclaimer: info.disclaimer,
-    chosen, where: saying(explanations, result.image, words, numbers), timing: result.timing, live: !!shown.camera, heatmaps: info.methods.length > 0,
+    sure: sureness(result.predictions, info.activation, threshold, info.labels.length), disclaimer: info.disclaimer,
+    chosen, where: saying(explanations, result.image, words, numbers), timing: result.timing, live: !!shown.camera,
+    noHeatmap: !info.methods.length ? words.noHeatmaps : result.noHeatmap && !explanations.length ? words.noHeatmap(result.noHeatmap.message) : null,
   });
   const heatmap = explanations[0]?.heatmap;
   if (!heatmap) return;
@@ -236,7 +237,7 @@ async function mount() {
   };
   await pause();
   const results = {
-    stage: stageView({ words, onCancel: box.cancelExplaining, onBroken: (url) => void box.develop(url) }),
+    stage: stageView({ words, onCancel: box.cancelExplaining }),
     camera: cameraView({
       words, onTake: () => void box.takePhoto(words.camera), onStop: () => box.show(state.photos[0] ?? null),
       onLive: (on) => (on && state.shown ? void box.watch(state.shown) : change({ live: false })),
@@ -245,7 +246,8 @@ async function mount() {
       words, onOpacity: (opacity) => choose({ opacity }), onHold: (bare) => change({ bare }),
       onColormap: (colormap) => { choose({ colormap }); void box.explainChosen(); },
       onMethod: (method) => void box.explainChosen({ method }),
-      onLayers: (layers) => void box.explainChosen({ layers }),
+      // Layers that are not in the plan take another module.
+      onLayers: (layers) => void box.explainChosen({ layers }).then(tellFacts),
     }),
     answer: answerView({
       words, numbers, onThreshold: (threshold) => change({ threshold }),

@@ -60,10 +60,11 @@ export function heatmapOptions({ classIndex, label, method, layer = [] }) {
  */
 export function classifyOptions(options, loaded) {
   checkLimits(options);
-  const { topK = 5, threshold = 0, heatmap = true, scores = false } = options;
+  const { topK = 5, threshold = 0, heatmap = true, scores = false, view = null } = options;
   const { maxPixels = loaded.maxPixels ?? MOST_PIXELS, maxBytes = loaded.maxBytes ?? MOST_BYTES } = options;
   if (!(Number.isInteger(topK) && topK > 0)) throw badOption(`topK is ${topK}, expected a whole number from 1`);
   if (!(threshold >= 0 && threshold <= 1)) throw badOption(`threshold is ${threshold}, expected 0 to 1`);
+  if (view !== null && !(view >= 1)) throw badOption(`view is ${view}, expected pixels from 1`);
   return {
     topK: Math.min(topK, 2 ** 31),
     threshold,
@@ -71,5 +72,6 @@ export function classifyOptions(options, loaded) {
     scores: Boolean(scores),
     maxPixels,
     maxBytes,
+    view,
   };
 }

@@ -25,6 +25,9 @@ const STYLE = `
   p { margin: .5rem 0; } p:empty { display: none; }
 `;
 
+/** Longest side of what is shown. */
+const LONGEST = 1024;
+
 const number = (/** @type {string | null} */ text, /** @type {number} */ otherwise) => (text === null || !Number.isFinite(Number(text)) ? otherwise : Number(text));
 
 /**
@@ -41,6 +44,7 @@ export class WhyLens extends HTMLElement {
   #stage = document.createElement('div');
   #input = document.createElement('input');
   #image = document.createElement('img');
+  #seen = document.createElement('canvas');
   #canvas = document.createElement('canvas');
   #list = document.createElement('ol');
   #status = document.createElement('p');
@@ -71,6 +75,8 @@ export class WhyLens extends HTMLElement {
     this.#stage.append(label);
     this.#status.setAttribute('role', 'status');
     root.append(this.#stage, this.#status, this.#list, this.#note);
+    this.#seen.setAttribute('role', 'img');
+    this.#image.onerror = () => this.#image.remove();
     this.#input.onchange = () => this.#take(this.#input.files);
     this.#stage.ondragover = (event) => event.preventDefault();
     this.#stage.ondrop = (event) => {
@@ -149,14 +155,16 @@ export class WhyLens extends HTMLElement {
       const classifier = await this.classifier;
       const { method, layer } = { method: this.getAttribute('method') ?? undefined, layer: this.getAttribute('layer') ?? undefined };
       // Not classifier.heatmap(): another element may have shown the shared classifier another photo.
-      const result = await classifier.classify(/** @type {Photo} */ (this.#photo), {
+      const { view, ...result } = await classifier.classify(/** @type {Photo} */ (this.#photo), {
         topK: number(this.getAttribute('top-k'), 3),
         threshold: number(this.getAttribute('threshold'), 0),
+        view: LONGEST,
         heatmap: this.#explains && { classIndex, method, layer },
       });
       const overlay = result.heatmap && (await this.#draw(classifier, result));
       if (job !== this.#job) return null;
-      this.#status.textContent = '';
+      this.#status.textContent = result.noHeatmap ? `No heatmap: ${result.noHeatmap.message}` : '';
+      if (view) this.#develop(view);
       this.#note.textContent = classifier.model?.disclaimer ?? '';
       this.#tell(result);
       if (overlay) this.#lay(overlay);
@@ -170,7 +178,7 @@ export class WhyLens extends HTMLElement {
 
   /** @param {Classifier} classifier @param {Result} result */
   #draw(classifier, { heatmap, image }) {
-    const shrink = Math.min(1, 1024 / Math.max(image.width, image.height));
+    const shrink = Math.min(1, LONGEST / Math.max(image.width, image.height));
     return classifier.render(/** @type {NonNullable<typeof heatmap>} */ (heatmap), {
       width: Math.max(1, Math.round(image.width * shrink)), height: Math.max(1, Math.round(image.height * shrink)), image,
       colormap: this.getAttribute('colormap') ?? undefined, opacity: number(this.getAttribute('opacity'), 0.6),
@@ -182,7 +190,16 @@ export class WhyLens extends HTMLElement {
     this.#canvas.width = overlay.width;
     this.#canvas.height = overlay.height;
     this.#canvas.getContext('2d')?.putImageData(overlay, 0, 0);
-    this.#image.after(this.#canvas);
+    this.#seen.after(this.#canvas);
+  }
+
+  /** Shows what was classified, which some browsers would show otherwise. @param {ImageBitmap} view */
+  #develop(view) {
+    Object.assign(this.#seen, { width: view.width, height: view.height });
+    this.#seen.getContext('2d')?.drawImage(view, 0, 0);
+    view.close();
+    this.#image.remove();
+    this.#stage.prepend(this.#seen);
   }
 
   /** @param {Blob} photo */
@@ -191,6 +208,8 @@ export class WhyLens extends HTMLElement {
     this.#shown = URL.createObjectURL(photo);
     this.#image.src = this.#shown;
     this.#image.alt = this.getAttribute('alt') ?? '';
+    this.#seen.setAttribute('aria-label', this.#image.alt);
+    this.#seen.remove();
     this.#canvas.remove();
     this.#stage.classList.add('full');
     this.#stage.prepend(this.#image);
@@ -203,16 +222,17 @@ export class WhyLens extends HTMLElement {
   }
 
   /** @param {Result} result */
-  #tell({ predictions, heatmap }) {
-    this.#list.replaceChildren(...predictions.map(({ index, label, probability }) => {
+  #tell({ predictions, heatmap, model: { activation } }) {
+    this.#list.replaceChildren(...predictions.map(({ index, label, probability, score }) => {
       const [row, button, meter] = [document.createElement('li'), document.createElement('button'), document.createElement('meter')];
-      const percent = probability.toLocaleString(undefined, { style: 'percent', maximumFractionDigits: 1 });
+      const scores = activation === 'none';
+      const given = scores ? score.toLocaleString(undefined, { maximumFractionDigits: 2 }) : probability.toLocaleString(undefined, { style: 'percent', maximumFractionDigits: 1 });
       button.type = 'button';
       button.disabled = !heatmap;
       button.setAttribute('aria-pressed', String(index === heatmap?.classIndex));
       button.onclick = () => this.#look(index).catch(() => {});
       meter.value = probability;
-      button.append(label, ' ', percent, meter);
+      button.append(label, ' ', given, ...(scores ? [] : [meter]));
       row.append(button);
       return row;
     }));

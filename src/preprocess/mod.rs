@@ -3,6 +3,7 @@
 mod columns;
 mod resample;
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use serde::Serialize;
@@ -10,7 +11,7 @@ use serde::Serialize;
 use self::resample::{Side, resample};
 use crate::decode::Image;
 use crate::error::{Error, Result};
-use crate::manifest::{Channels, Crop, Input, Layout, ResizeMode};
+use crate::manifest::{Channels, Crop, Filter, Input, Layout, ResizeMode};
 
 /// Numbers with a shape, row-major (the last axis varies fastest).
 #[derive(Debug, Clone, PartialEq)]
@@ -73,6 +74,23 @@ pub fn preprocess(image: &Image, input: &Input) -> Result<(Tensor, Region)> {
         height: f64::from(input.height) * scale_y,
     };
     Ok((normalize(&pixels, &across, &down, input), region))
+}
+
+/// A picture of the image whose longer side has `longest` pixels at the most: RGB values, width, height.
+pub fn shrink(image: &Image, longest: u32) -> (Cow<'_, [u8]>, u32, u32) {
+    let (columns, rows) = (image.columns, image.rows);
+    let scale = (f64::from(longest) / f64::from(columns.max(rows))).min(1.0);
+    let side = |from: u32| {
+        let to = (f64::from(from) * scale).round().max(1.0) as usize;
+        Side {
+            from: from as usize,
+            to,
+            window: 0..to,
+        }
+    };
+    let (across, down) = (side(columns), side(rows));
+    let rgb = resample(&image.rgb, &across, &down, Filter::Box);
+    (rgb, across.to as u32, down.to as u32)
 }
 
 /// Where the input lies on one side of the resized image.

@@ -8,13 +8,13 @@ use web_sys::AbortSignal;
 use web_time::Instant;
 
 use super::{Loaded, loaded, milliseconds, parse, plain, set, thrown};
-use crate::classifier::{Class, Classifier, Heatmap, HeatmapQuery, Query, Size};
-use crate::decode::{self, Limits};
+use crate::classifier::{Class, Heatmap, HeatmapQuery, Query, Size};
+use crate::decode::{self, Image, Limits};
 use crate::error::{Error, Result};
 use crate::fetch;
 use crate::heatmap::Method;
 use crate::overlay::{Colormap, Style};
-use crate::preprocess::Region;
+use crate::preprocess::{self, Region};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -25,6 +25,8 @@ struct ClassifyOptions {
     scores: bool,
     max_pixels: f64,
     max_bytes: f64,
+    /// Longest side of the picture of what was classified; none: no picture.
+    view: Option<f64>,
 }
 
 impl ClassifyOptions {
@@ -86,10 +88,12 @@ pub async fn classify(
             "the file has {actual} bytes, at most {most} are read; make it smaller first, or raise `maxBytes`"
         ))));
     }
-    let look = |classifier: &mut Classifier, query: &Query| {
-        classifier.classify(&photo.to_vec(), &limits, query)
+    let read = || {
+        let start = Instant::now();
+        let image = decode::decode(&photo.to_vec(), &limits)?;
+        Ok((image, milliseconds(start)))
     };
-    answer(url, options, look, progress, signal).await
+    answer(url, options, read, progress, signal).await
 }
 
 /// Classifies pixels: RGBA, straight alpha, sRGB, row-major. `decode` is the time in ms that it took
@@ -108,17 +112,17 @@ pub async fn classify_pixels(
 ) -> std::result::Result<JsValue, JsValue> {
     let options: ClassifyOptions = parse(options).map_err(thrown)?;
     let limits = options.limits();
-    let look = |classifier: &mut Classifier, query: &Query| {
+    let read = || {
         let image = decode::from_rgba(rgba.to_vec(), width, height, &limits)?;
-        classifier.classify_image(image, decode, query)
+        Ok((image, decode))
     };
-    answer(url, options, look, progress, signal).await
+    answer(url, options, read, progress, signal).await
 }
 
 async fn answer(
     url: String,
     options: ClassifyOptions,
-    classify: impl FnOnce(&mut Classifier, &Query) -> Result<crate::Classification>,
+    read: impl FnOnce() -> Result<(Image, f64)>,
     progress: Function,
     signal: AbortSignal,
 ) -> std::result::Result<JsValue, JsValue> {
@@ -128,9 +132,13 @@ async fn answer(
         heatmap: None,
     };
     let loaded = loaded(&url).map_err(thrown)?;
+    let (image, decode) = read().map_err(thrown)?;
+    let view = options.view.map(|longest| picture(&image, longest));
     let (mut result, scores) = {
         let mut classifier = loaded.classifier.borrow_mut();
-        let result = classify(&mut classifier, &query).map_err(thrown)?;
+        let result = classifier
+            .classify_image(image, decode, &query)
+            .map_err(thrown)?;
         let scores = options
             .scores
             .then(|| Float32Array::from(classifier.scores()));
@@ -154,26 +162,39 @@ async fn answer(
     if let Some(scores) = scores {
         set(&object, "scores", &scores);
     }
+    if let Some(view) = view {
+        set(&object, "view", &view);
+    }
     Ok(object)
 }
 
-/// Decodes a photo as [`classify`] does: `{ rgba, width, height }`, upright; a huge one at half its size.
+/// Decodes a photo as [`classify`] does: `{ rgba, width, height }`, upright, of `longest` pixels a side at
+/// the most; a huge one at half its size.
 #[wasm_bindgen(js_name = decodePhoto)]
-pub fn decode_photo(photo: &Uint8Array, max_pixels: f64) -> std::result::Result<JsValue, JsValue> {
+pub fn decode_photo(
+    photo: &Uint8Array,
+    max_pixels: f64,
+    longest: f64,
+) -> std::result::Result<JsValue, JsValue> {
     let limits = Limits {
         pixels: max_pixels as u64,
         ..Limits::default()
     };
     let image = decode::decode(&photo.to_vec(), &limits).map_err(thrown)?;
-    let size = Size {
-        width: image.columns,
-        height: image.rows,
-    };
-    let object = plain(&size);
-    let pixels = image.rgb.chunks_exact(3);
-    let rgba: Vec<u8> = pixels.flat_map(|p| [p[0], p[1], p[2], 255]).collect();
+    Ok(picture(&image, longest))
+}
+
+/// `{ rgba, width, height }`, of `longest` pixels a side at the most.
+fn picture(image: &Image, longest: f64) -> JsValue {
+    // The cast saturates: a longest side of Infinity leaves the image as it is.
+    let (rgb, width, height) = preprocess::shrink(image, longest as u32);
+    let object = plain(&Size { width, height });
+    let rgba: Vec<u8> = rgb
+        .chunks_exact(3)
+        .flat_map(|p| [p[0], p[1], p[2], 255])
+        .collect();
     set(&object, "rgba", &Uint8ClampedArray::from(&rgba[..]));
-    Ok(object)
+    object
 }
 
 /// The heatmap of a class of the last photo; `progress(done, total)` is that of a slow one.

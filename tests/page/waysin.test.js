@@ -101,7 +101,7 @@ test('the camera: live, then a photo, then off', async () => {
   const first = await page.locator('.times dd').last().innerText();
   await page.waitForFunction((first) => [...document.querySelectorAll('.times dd')].at(-1)?.textContent !== first, first);
   await page.getByRole('button', { name: 'Take photo' }).click();
-  await page.waitForSelector('.photo img');
+  await page.waitForSelector('.photo .seen');
   await verdict(page);
   assert.equal(await page.locator('.photo video').count(), 0);
   await context.close();
@@ -133,10 +133,7 @@ test('a format that the browser cannot show is decoded for the page, and can be 
   const { page, context } = await here.visit();
   await page.setInputFiles('#chooser', join(TOP, 'tests/golden/photos/tiff-lzw.tif'));
   await verdict(page);
-  await page.waitForFunction(() => {
-    const img = /** @type {HTMLImageElement | null} */ (document.querySelector('.photo img'));
-    return img && img.naturalWidth > 0 && img.checkVisibility();
-  });
+  await page.waitForSelector('.photo .seen');
   const save = page.getByRole('button', { name: 'Save picture' });
   // Playwright hears of no downloads in Firefox over WebDriver BiDi: there the link is looked at.
   const name = FIREFOX

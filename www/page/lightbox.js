@@ -1,6 +1,6 @@
 // what the reader does with photos → changes of the state
 import { openCamera } from './camera.js';
-import { darkroom, forget, live, photo as newPhoto } from './photos.js';
+import { SIDES, darkroom, forget, live, photo as newPhoto, putAway } from './photos.js';
 
 /** @typedef {import('./photos.js').Photo} Photo */
 /** @typedef {import('./state.js').State} State */
@@ -8,8 +8,8 @@ import { darkroom, forget, live, photo as newPhoto } from './photos.js';
 /** @param {unknown} error */
 const codeOf = (error) => String(/** @type {{code?: string} | null} */ (error)?.code);
 
-/** Predictions kept of the shown photo and of the others. */
-const KEPT = { shown: 1000, others: 10 };
+/** What is kept of the shown photo, of the others, and of the camera, whose picture is there already. */
+const KEPT = { shown: { topK: 1000, view: SIDES.shown }, others: { topK: 10, view: SIDES.tile }, live: { topK: 1000 } };
 
 /**
  * @param {object} page
@@ -62,9 +62,10 @@ export function lightbox({ state, change, desk, settings, trouble, dismiss, open
   function show(photo) {
     const { shown } = state;
     if (shown !== photo) shown?.camera?.stop();
+    if (shown && shown !== photo) putAway(shown);
     if (shown !== photo) explaining.abort();
     if (shown !== photo || photo?.status === 'done') dismiss();
-    const best = photo?.result && explainable() ? photo.result.predictions[0] : null;
+    const best = photo?.result && explainable() && !photo.result.noHeatmap ? photo.result.predictions[0] : null;
     change({ shown: photo, live: false, pinned: false, chosen: best ? [best.index] : [], explanations: photo && photo === shown ? state.explanations : [] });
     if (photo?.status === 'failed') tellFailure(photo);
     if (!photo?.result) return;
@@ -83,9 +84,9 @@ export function lightbox({ state, change, desk, settings, trouble, dismiss, open
     change(news);
     explaining.abort();
     const { signal } = (explaining = new AbortController());
-    const { shown, chosen: classes, method, layers } = state;
-    if (!shown?.result || !classes.length) return;
-    const slow = shown.camera ? undefined : setTimeout(() => change({ explaining: { loaded: 0, total: 0 } }), 300);
+    const { shown, chosen: classes, method, layers, pinned } = state;
+    if (!shown?.result) return;
+    const slow = shown.camera || !classes.length ? undefined : setTimeout(() => change({ explaining: { loaded: 0, total: 0 } }), 300);
     let before = 0;
     // Two classes side by side are explained one after the other.
     const onProgress = (/** @type {import('../protocol.js').Progress} */ { loaded, total }) => {
@@ -94,11 +95,17 @@ export function lightbox({ state, change, desk, settings, trouble, dismiss, open
       change({ explaining: { loaded: before + loaded, total: total * classes.length } });
     };
     try {
-      const found = await desk.explain(shown, { classes, method, layers, colormap: settings.colormap, topK: KEPT.shown }, { signal, onProgress });
+      const found = await desk.explain(shown, { classes, method, layers, colormap: settings.colormap, kept: shown.camera ? KEPT.live : KEPT.shown }, { signal, onProgress });
       if (found) change(found);
     } catch (error) {
       if (signal.aborted) return;
       cancelExplaining();
+      const { code, message } = /** @type {{code?: string, message?: string}} */ (error);
+      // Nobody asked for this one: the answer stands, and says why.
+      if (!pinned && !method && !layers.length && code !== 'worker-crashed') {
+        shown.result.noHeatmap = { code: code ?? '', message: message ?? String(error) };
+        return change({ chosen: [] });
+      }
       trouble(error, shown.name, () => void explainChosen({ chosen: classes, method, layers }));
     } finally {
       clearTimeout(slow);
@@ -121,20 +128,6 @@ export function lightbox({ state, change, desk, settings, trouble, dismiss, open
     change();
     if (state.loading.phase === 'failed') openModel();
     else void work();
-  }
-
-  /** A photo that the browser cannot show, such as a TIFF, is decoded by the classifier. @param {string} url */
-  async function develop(url) {
-    const photo = [state.shown, ...state.photos].find((photo) => photo?.url === url);
-    if (!photo?.file || photo.view !== photo.file) return;
-    try {
-      photo.view = await desk.picture(photo.file);
-      photo.url = URL.createObjectURL(photo.view);
-      URL.revokeObjectURL(url);
-      change();
-    } catch {
-      // What is wrong with it is said when it is classified.
-    }
   }
 
   function cancelBatch() {
@@ -167,7 +160,7 @@ export function lightbox({ state, change, desk, settings, trouble, dismiss, open
     change({ live: true });
     while (photo === state.shown && state.live && photo.camera) {
       await photo.camera.next();
-      const result = await desk.look(photo, KEPT.shown);
+      const result = await desk.look(photo, KEPT.live);
       photo.result = result;
       const best = explainable() ? result.predictions[0] : null;
       if (photo === state.shown) await explainChosen(best && !state.pinned ? { chosen: [best.index] } : {});
@@ -193,5 +186,5 @@ export function lightbox({ state, change, desk, settings, trouble, dismiss, open
     change({ chosen: [], explanations: [], legend: null, method: null, layers: [], explaining: null, pinned: false });
   }
 
-  return { work, addFiles, show, develop, explainChosen, cancelExplaining, again, cancelBatch, clear, startCamera, watch, takePhoto, lookAnew };
+  return { work, addFiles, show, explainChosen, cancelExplaining, again, cancelBatch, clear, startCamera, watch, takePhoto, lookAnew };
 }

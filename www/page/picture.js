@@ -22,20 +22,21 @@ const FACE = '"Segoe UI", Roboto, "Noto Sans", "Liberation Sans", sans-serif';
  * @param {import('../i18n/en.js').Words} words
  * @param {import('./numbers.js').Numbers} numbers
  */
-export async function pictureOf({ view, result }, { explanations, legend, opacity }, model, words, numbers) {
+export async function pictureOf({ view: large, small, result }, { explanations, legend, opacity }, model, words, numbers) {
+  const view = large ?? small;
   if (!view || !result) throw new Error('there is nothing to draw');
   const classes = explanations.length ? explanations.map(({ heatmap }) => heatmap.classIndex) : result.predictions.slice(0, 1).map(({ index }) => index);
   const titles = classes.map((index) => {
     const found = result.predictions.find((prediction) => prediction.index === index);
     const label = model.labels[index] ?? '';
-    return found && model.activation !== 'none' ? `${label}  ${numbers.percent(found.probability)}` : label;
+    return found ? `${label}  ${numbers.given(found, model.activation)}` : label;
   });
   const note = ['Whylens', `${model.name} ${model.version}`, explanations[0]?.heatmap.method].filter(Boolean).join(' · ');
   return picture(view, result.image, explanations, legend, opacity, { titles, note, disclaimer: model.disclaimer, scale: [words.less, words.more] });
 }
 
 /**
- * @param {Blob} photo
+ * @param {ImageBitmap} photo
  * @param {{width: number, height: number}} image size of the upright photo
  * @param {Explanation[]} explanations
  * @param {ImageData | null} legend

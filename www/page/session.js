@@ -1,6 +1,7 @@
 // model + photos → results and explanations, one at a time
 import { load } from '../whylens.js';
 import { explain, legend } from './explain.js';
+import { develop } from './photos.js';
 import { turns } from './turns.js';
 
 /** @typedef {import('../whylens.js').Classifier} Classifier */
@@ -19,11 +20,7 @@ import { turns } from './turns.js';
 /** @type {Loading} */
 export const idle = { phase: 'idle', loaded: 0, total: 0, since: 0 };
 
-/** Longest side of a photo that is decoded for the page to show. */
-const LONGEST = 2048;
-
-/** The quickest method that a model allows. @param {import('../protocol.js').ModelInfo | null} model */
-const usual = (model) => model?.methods[0] ?? null;
+/** What is kept of a result: classes, and the longest side of a picture of what was classified. @typedef {{topK: number, view?: number}} Kept */
 
 /** @param {(loading: Loading) => void} onLoading */
 export function session(onLoading) {
@@ -104,46 +101,38 @@ export function session(onLoading) {
     /** @param {boolean} verbose */
     health: async (verbose) => (await opening).health({ verbose }),
 
-    /** A photo that the browser cannot show, as one that it can. @param {Blob} file @returns {Promise<Blob>} */
-    async picture(file) {
-      const bitmap = await (await opening).decode(file, { longest: LONGEST });
-      const canvas = Object.assign(document.createElement('canvas'), { width: bitmap.width, height: bitmap.height });
-      canvas.getContext('2d')?.drawImage(bitmap, 0, 0);
-      bitmap.close();
-      return new Promise((resolve, reject) => canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error('the picture cannot be encoded'))), 'image/png'));
-    },
-
-    /** @param {Photo} photo @param {number} topK @returns {Promise<Result>} */
-    look: (photo, topK) => inTurn(() => look(photo, topK)),
+    /** @param {Photo} photo @param {Kept} kept @returns {Promise<Result>} */
+    look: (photo, kept) => inTurn(() => look(photo, kept)),
 
     /**
      * Heatmaps of the chosen classes and the legend; null when nobody wants them any more.
      * @param {Photo} photo
-     * @param {Parameters<typeof explain>[2] & {topK: number}} choice
+     * @param {Parameters<typeof explain>[2] & {kept: Kept}} choice
      * @param {Parameters<typeof explain>[3]} waiting its signal: nobody wants them any more
      */
     explain: (photo, choice, waiting) => inTurn(async () => {
       const wanted = () => !waiting.signal.aborted;
       if (!wanted() || !classifier || !photo.result) return null;
-      if (seen !== photo) photo.result = await look(photo, choice.topK);
-      const method = choice.method ?? usual(classifier.model);
-      const explanations = await explain(classifier, photo.result, { ...choice, method }, waiting);
+      if (seen !== photo || (choice.kept.view && !photo.view)) photo.result = await look(photo, choice.kept);
+      const explanations = await explain(classifier, photo.result, choice, waiting);
       const ramp = explanations[0] && (await legend(classifier, explanations[0].heatmap, choice.colormap));
       return wanted() ? { explanations, legend: ramp ?? null } : null;
     }),
   };
 
-  /** @param {Photo} photo @param {number} topK */
-  async function look(photo, topK) {
+  /** @param {Photo} photo @param {Kept} kept @returns {Promise<Result>} */
+  async function look(photo, { topK, view: longest }) {
     const { file, camera, abort } = photo;
     const made = await ready(await opening);
     const frame = camera ? await camera.frame() : file;
     if (!frame) throw new Error('the photo is gone');
     seen = null;
-    const heatmap = made.model?.methods.includes('gradcam');
-    const result = await made.classify(frame, { topK, threshold: 0, heatmap, signal: abort.signal });
+    // One that takes many runs of the network is made of the shown photo only.
+    const heatmap = (made.model?.methods[0] ?? 'occlusion') !== 'occlusion';
+    const { view, ...result } = await made.classify(frame, { topK, view: longest, threshold: 0, heatmap, signal: abort.signal });
     seen = photo;
     if (frame instanceof ImageBitmap) frame.close();
+    if (view && longest) await develop(photo, view, longest);
     return result;
   }
 }

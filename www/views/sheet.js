@@ -104,17 +104,18 @@ export function sheetView({ words, numbers, onShow, onCancel, onResume, onClear,
     const title = element('span', { className: 'tile-label' });
     const value = element('span', { className: 'tile-value' });
     const show = element('button', { type: 'button', className: 'tile', title: photo.name, onclick: () => onShow(photo) }, canvas, ' ', number, title, ' ', value);
-    /** @type {Blob | null} */
+    /** @type {Blob | ImageBitmap | null} */
     let drawn = null;
     return {
       root: element('li', {}, show),
       /** @param {boolean} current @param {number} at */
       update(current, at) {
-        if (photo.view && photo.view !== drawn) draw((drawn = photo.view), canvas);
+        const picture = photo.small ?? photo.file;
+        if (picture && picture !== drawn) draw((drawn = picture), canvas);
         const best = photo.result?.predictions[0];
         number.textContent = String(at);
         title.textContent = best?.label ?? photo.name;
-        value.textContent = best ? (Number.isNaN(best.probability) ? numbers.score(best.score) : numbers.percent(best.probability)) : said[photo.status];
+        value.textContent = photo.result && best ? numbers.given(best, photo.result.model.activation) : said[photo.status];
         show.setAttribute('aria-current', String(current));
         show.dataset.status = photo.status;
       },

@@ -6,6 +6,7 @@ import { element } from './element.js';
 /**
  * @typedef {object} StageData
  * @property {string | null} url of the photo
+ * @property {ImageBitmap | null} view what was classified, which is shown as soon as it is there: browsers show some files otherwise
  * @property {HTMLVideoElement | null} video shown instead while the camera classifies live
  * @property {string} name
  * @property {{width: number, height: number} | null} image
@@ -21,9 +22,8 @@ import { element } from './element.js';
  * @param {object} options
  * @param {import('../i18n/en.js').Words} options.words
  * @param {() => void} options.onCancel of a slow explanation
- * @param {(url: string) => void} options.onBroken the browser cannot show this photo
  */
-export function stageView({ words, onCancel, onBroken }) {
+export function stageView({ words, onCancel }) {
   const panes = element('div', { className: 'panes' });
   const said = element('span');
   const bar = element('progress', { className: 'bar-line', 'aria-label': words.opacity });
@@ -38,7 +38,7 @@ export function stageView({ words, onCancel, onBroken }) {
     update(data) {
       const wanted = Math.max(1, data.panes.length);
       if (shown.length !== wanted) {
-        shown = Array.from({ length: wanted }, () => pane(words, onBroken));
+        shown = Array.from({ length: wanted }, () => pane(words));
         panes.replaceChildren(...shown.map((each) => each.root));
       }
       shown.forEach((each, at) => each.update(data, data.panes[at]));
@@ -53,9 +53,10 @@ export function stageView({ words, onCancel, onBroken }) {
   };
 }
 
-/** @param {import('../i18n/en.js').Words} words @param {(url: string) => void} onBroken */
-function pane(words, onBroken) {
+/** @param {import('../i18n/en.js').Words} words */
+function pane(words) {
   const img = element('img', { alt: '', draggable: false });
+  const seen = element('canvas', { className: 'seen', role: 'img' });
   const canvas = element('canvas', { className: 'overlay', role: 'img', hidden: true });
   const frame = element('div', { className: 'frame', title: words.modelSees });
   const caption = element('p', { className: 'caption' });
@@ -64,17 +65,21 @@ function pane(words, onBroken) {
   const root = element('div', { className: 'pane' }, box, unshown);
   /** @type {ImageData | null} */
   let drawn = null;
-  const broken = (/** @type {boolean} */ now) => {
-    box.hidden = now;
-    unshown.hidden = !now;
+  /** @type {ImageBitmap | null} */
+  let developed = null;
+  let broken = false, waiting = false;
+  const tell = () => {
+    box.hidden = broken && box.contains(img);
+    unshown.hidden = !box.hidden || waiting;
   };
   img.addEventListener('load', () => {
-    broken(false);
-    shape(img.naturalWidth, img.naturalHeight);
+    broken = false;
+    tell();
+    if (box.contains(img)) shape(img.naturalWidth, img.naturalHeight);
   });
   img.addEventListener('error', () => {
-    broken(true);
-    onBroken(img.src);
+    broken = true;
+    tell();
   });
 
   /** @param {number} width @param {number} height */
@@ -86,11 +91,14 @@ function pane(words, onBroken) {
     root,
     /** @param {StageData} data @param {Pane | undefined} shown */
     update(data, shown) {
-      const medium = data.video ?? img;
+      const medium = data.video ?? (data.view ? seen : img);
       if (box.firstElementChild !== medium) box.firstElementChild?.replaceWith(medium);
-      if (data.video) broken(false);
-      else if (data.url && img.src !== data.url) img.src = data.url;
+      if (medium === img && data.url && img.src !== data.url) img.src = data.url;
+      if (data.view) develop(data.view);
       img.alt = data.name;
+      seen.setAttribute('aria-label', data.name);
+      waiting = data.busy !== null;
+      tell();
       if (data.video) shape(data.video.videoWidth, data.video.videoHeight);
       else if (data.image) shape(data.image.width, data.image.height);
       draw(shown?.overlay ?? null);
@@ -101,6 +109,14 @@ function pane(words, onBroken) {
       caption.hidden = !shown || (data.panes.length < 2 && !shown.zero);
     },
   };
+
+  /** @param {ImageBitmap} view */
+  function develop(view) {
+    if (view === developed) return;
+    developed = view;
+    Object.assign(seen, { width: view.width, height: view.height });
+    seen.getContext('2d')?.drawImage(view, 0, 0);
+  }
 
   /** @param {ImageData | null} overlay */
   function draw(overlay) {

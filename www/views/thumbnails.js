@@ -1,20 +1,20 @@
-// file → small square on a canvas, one at a time and away from the page's thread
+// photo → small square on a canvas, one at a time and away from the page's thread
 
 export function thumbnails() {
   /** @type {Promise<unknown>} */
   let last = Promise.resolve();
-  /** @param {Blob} file @param {HTMLCanvasElement} canvas */
-  return function draw(file, canvas) {
-    last = last.then(() => thumbnail(file, canvas)).catch(() => {
+  /** @param {Blob | ImageBitmap} photo @param {HTMLCanvasElement} canvas */
+  return function draw(photo, canvas) {
+    last = last.then(() => thumbnail(photo, canvas)).catch(() => {
       // A file that is no picture keeps an empty square; its photo says why.
     });
   };
 }
 
-/** @param {Blob} file @param {HTMLCanvasElement} canvas */
-async function thumbnail(file, canvas) {
+/** @param {Blob | ImageBitmap} photo @param {HTMLCanvasElement} canvas */
+async function thumbnail(photo, canvas) {
   const side = canvas.width;
-  const bitmap = await createImageBitmap(file, { resizeHeight: Math.round(side * 1.4), resizeQuality: 'medium' });
+  const bitmap = await createImageBitmap(photo, { resizeHeight: Math.round(side * 1.4), resizeQuality: 'medium' });
   const scale = Math.max(side / bitmap.width, side / bitmap.height);
   const [width, height] = [bitmap.width * scale, bitmap.height * scale];
   canvas.getContext('2d')?.drawImage(bitmap, (side - width) / 2, (side - height) / 2, width, height);
