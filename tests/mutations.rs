@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use whylens::decode::{Limits, decode};
@@ -26,6 +27,9 @@ const LIMITS: Limits = Limits {
 const MOST_MEMORY: usize = 16 * LIMITS.pixels as usize + (64 << 20);
 
 const LONGEST: Duration = Duration::from_secs(10);
+
+/// Where the last panic was: those of decoders are contained natively, but end the worker of a page.
+static PANIC: Mutex<Option<String>> = Mutex::new(None);
 
 /// Marsaglia's xorshift64.
 struct Random(u64);
@@ -144,6 +148,9 @@ fn damaged_photos_do_no_harm() {
         input(ResizeMode::Fit, Filter::Box),
     ];
     let kept = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("mutation");
+    std::panic::set_hook(Box::new(|panic| {
+        *PANIC.lock().unwrap() = panic.location().map(ToString::to_string);
+    }));
     let end = Instant::now() + Duration::from_secs(setting("WHYLENS_MUTATE", 2));
     let mut outcomes: BTreeMap<&str, u64> = BTreeMap::new();
     let (mut slowest, mut largest) = (Duration::ZERO, 0);
@@ -167,12 +174,13 @@ fn damaged_photos_do_no_harm() {
         }));
         let (took, took_memory) = (start.elapsed(), memory::peak().saturating_sub(before));
         (slowest, largest) = (slowest.max(took), largest.max(took_memory));
-        if outcome.is_err() || took > LONGEST || took_memory > MOST_MEMORY {
+        let panic = PANIC.lock().unwrap().take();
+        if panic.is_some() || took > LONGEST || took_memory > MOST_MEMORY {
             std::fs::write(&kept, &file).unwrap();
+            drop(std::panic::take_hook());
             panic!(
-                "{}: {took:?}, {took_memory} bytes, panicked: {}",
-                kept.display(),
-                outcome.is_err()
+                "{}: {took:?}, {took_memory} bytes, panicked: {panic:?}",
+                kept.display()
             );
         }
         if let Ok(outcome) = outcome {
@@ -181,6 +189,7 @@ fn damaged_photos_do_no_harm() {
                 .or_default() += 1;
         }
     }
+    drop(std::panic::take_hook());
     println!("{outcomes:?}, slowest {slowest:?}, most memory {largest} bytes");
     assert!(
         outcomes.keys().all(

@@ -4,7 +4,7 @@ use image::ImageFormat;
 use image::metadata::Orientation;
 use libjpeg_turbo_rs::{DecodeLimits, Decoder, JpegError, PixelFormat, ScalingFactor};
 
-use super::{Image, Limits, check_size, damaged, format, upright};
+use super::{Image, Limits, check_size, damaged, format, ink_on, unusual, upright};
 use crate::error::{Error, Result};
 
 /// Photos of more pixels are decoded at half their size …
@@ -36,11 +36,11 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Image> {
         1 => PixelFormat::Grayscale,
         3 => PixelFormat::Rgb,
         4 if is_even(&sampling) => PixelFormat::Cmyk,
-        4 => return Err(unusual("four channels, each of another size")),
-        channels => return Err(unusual(&format!("{channels} channels"))),
+        4 => return Err(strange("four channels, each of another size")),
+        channels => return Err(strange(&format!("{channels} channels"))),
     };
     if frame.precision != 8 {
-        return Err(unusual(&format!("{} bits a value", frame.precision)));
+        return Err(strange(&format!("{} bits a value", frame.precision)));
     }
     let huge = u64::from(width) * u64::from(height) > HUGE && width.min(height) >= HUGE_SIDE;
     if huge && !frame.is_lossless {
@@ -70,15 +70,13 @@ fn is_even(sampling: &[(u8, u8)]) -> bool {
     last == full && other == half && whole
 }
 
-/// CMYK → RGB in place, with Pillow's formula; 255 is no ink, as Adobe writes it and Pillow takes it.
+/// CMYK → RGB in place; 255 is no ink, as Adobe writes it and Pillow takes it.
 fn over_black(mut cmyk: Vec<u8>) -> Vec<u8> {
     let pixels = cmyk.len() / 4;
     for pixel in 0..pixels {
-        let paper = u32::from(cmyk[pixel * 4 + 3]);
+        let paper = cmyk[pixel * 4 + 3];
         for c in 0..3 {
-            let product = u32::from(255 - cmyk[pixel * 4 + c]) * paper + 128;
-            let ink = (product + (product >> 8)) >> 8;
-            cmyk[pixel * 3 + c] = paper.saturating_sub(ink) as u8;
+            cmyk[pixel * 3 + c] = ink_on(paper, 255 - cmyk[pixel * 4 + c]);
         }
     }
     cmyk.truncate(pixels * 3);
@@ -87,7 +85,7 @@ fn over_black(mut cmyk: Vec<u8>) -> Vec<u8> {
 
 fn refused(error: JpegError) -> Error {
     match error {
-        JpegError::Unsupported(what) => unusual(&what),
+        JpegError::Unsupported(what) => strange(&what),
         JpegError::LimitExceeded {
             what,
             actual,
@@ -102,8 +100,6 @@ fn refused(error: JpegError) -> Error {
     }
 }
 
-fn unusual(what: &str) -> Error {
-    Error::ImageFormat(format!(
-        "this kind of JPEG file cannot be read ({what}); convert it to an ordinary JPEG or PNG"
-    ))
+fn strange(what: &str) -> Error {
+    unusual(format::name(ImageFormat::Jpeg), &what)
 }

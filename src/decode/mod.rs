@@ -8,8 +8,10 @@
 mod format;
 mod jpeg;
 mod promises;
+mod tiff;
 
 use std::io::Cursor;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader};
@@ -71,17 +73,29 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Image> {
             "the file has {actual} bytes, at most {most} are read; make it smaller first, or raise `maxBytes`"
         )));
     }
-    match format(bytes)? {
+    let format = format(bytes)?;
+    contained(format, || match format {
         ImageFormat::Jpeg => jpeg::decode(bytes, limits),
-        format => {
-            match format {
-                ImageFormat::Tiff => promises::check_tiff(bytes)?,
-                ImageFormat::WebP => promises::check_webp(bytes, limits)?,
-                _ => {}
-            }
+        ImageFormat::Tiff => tiff::decode(bytes, limits),
+        ImageFormat::WebP => {
+            promises::check_webp(bytes, limits)?;
             by_image(bytes, format, limits)
         }
-    }
+        _ => by_image(bytes, format, limits),
+    })
+}
+
+/// Makes an error of a panic, in which a decoder ends that did not look for what is wrong with a file. In
+/// WebAssembly it ends the worker, and the next call gets a new one.
+fn contained<T>(format: ImageFormat, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or(panic.downcast_ref::<&str>().copied());
+        let (name, text) = (format::name(format), text.unwrap_or("no reason given"));
+        Err(Error::ImageFormat(format!(
+            "the decoder of {name} files gave up on this one ({text}), which is damaged or of an unusual kind; convert it to an ordinary JPEG or PNG"
+        )))
+    })
 }
 
 /// Takes raw RGBA pixels (straight alpha, sRGB, row-major) as they come from a canvas.
@@ -117,12 +131,7 @@ fn by_image(bytes: &[u8], format: ImageFormat, limits: &Limits) -> Result<Image>
     let mut decoder = reader.into_decoder().map_err(refused)?;
     let (width, height) = decoder.dimensions();
     check_size(width, height, limits)?;
-    let (actual, most) = (decoder.total_bytes(), limits.pixels.saturating_mul(4));
-    if actual > most {
-        return Err(Error::ImageTooLarge(format!(
-            "the picture of {width} × {height} pixels takes {actual} bytes when decoded, at most {most} are read; make it smaller first, or raise `maxPixels`"
-        )));
-    }
+    check_total((width, height), decoder.total_bytes(), limits)?;
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let image = DynamicImage::from_decoder(decoder).map_err(refused)?;
     let rgb = if image.color().has_alpha() {
@@ -182,14 +191,35 @@ fn check_size(width: u32, height: u32, limits: &Limits) -> Result<()> {
     Ok(())
 }
 
+fn check_total((width, height): (u32, u32), actual: u64, limits: &Limits) -> Result<()> {
+    let most = limits.pixels.saturating_mul(4);
+    if actual > most {
+        return Err(Error::ImageTooLarge(format!(
+            "the picture of {width} × {height} pixels takes {actual} bytes when decoded, at most {most} are read; make it smaller first, or raise `maxPixels`"
+        )));
+    }
+    Ok(())
+}
+
+/// A level over white.
+fn over(level: u8, alpha: u8) -> u8 {
+    let (level, alpha) = (u32::from(level), u32::from(alpha));
+    ((level * alpha + 255 * (255 - alpha) + 127) / 255) as u8
+}
+
+/// What is left of a level of the paper under so much ink, with Pillow's formula.
+fn ink_on(paper: u8, ink: u8) -> u8 {
+    let product = u32::from(ink) * u32::from(paper) + 128;
+    paper.saturating_sub(((product + (product >> 8)) >> 8) as u8)
+}
+
 /// RGBA → RGB over white, in place.
 fn over_white(mut rgba: Vec<u8>) -> Vec<u8> {
     let pixels = rgba.len() / 4;
     for pixel in 0..pixels {
-        let alpha = u32::from(rgba[pixel * 4 + 3]);
+        let alpha = rgba[pixel * 4 + 3];
         for c in 0..3 {
-            let value = u32::from(rgba[pixel * 4 + c]) * alpha + 255 * (255 - alpha);
-            rgba[pixel * 3 + c] = ((value + 127) / 255) as u8;
+            rgba[pixel * 3 + c] = over(rgba[pixel * 4 + c], alpha);
         }
     }
     rgba.truncate(pixels * 3);
@@ -199,18 +229,45 @@ fn over_white(mut rgba: Vec<u8>) -> Vec<u8> {
 fn refused(format: ImageFormat, error: ImageError) -> Error {
     let name = format::name(format);
     match error {
-        ImageError::Unsupported(_) => Error::ImageFormat(format!(
-            "this kind of {name} file cannot be read ({error}); convert it to an ordinary JPEG or PNG"
-        )),
-        ImageError::Limits(_) => Error::ImageTooLarge(format!(
-            "the {name} file needs too much memory to be decoded; make the picture smaller first"
-        )),
+        ImageError::Unsupported(_) => unusual(name, &error),
+        ImageError::Limits(_) => too_much_memory(name),
         error => damaged(name, &error),
     }
+}
+
+fn unusual(name: &str, what: &dyn std::fmt::Display) -> Error {
+    Error::ImageFormat(format!(
+        "this kind of {name} file cannot be read ({what}); convert it to an ordinary JPEG or PNG"
+    ))
+}
+
+fn too_much_memory(name: &str) -> Error {
+    Error::ImageTooLarge(format!(
+        "the {name} file needs too much memory to be decoded; make the picture smaller first"
+    ))
 }
 
 fn damaged(name: &str, error: &dyn std::fmt::Display) -> Error {
     Error::ImageCorrupt(format!(
         "the {name} file is damaged or incomplete ({error}); get it again from where it came from"
     ))
+}
+
+#[cfg(all(test, panic = "unwind"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decoder_that_panics_refuses_the_photo() {
+        let error = contained(ImageFormat::Tiff, || -> Result<Image> {
+            panic!("a row too many")
+        });
+        let error = error.unwrap_err();
+        assert_eq!(error.code(), "image-format");
+        let text = error.to_string();
+        assert!(
+            text.contains("TIFF files gave up on this one (a row too many)"),
+            "{text}"
+        );
+    }
 }

@@ -8,12 +8,19 @@ use crate::error::Result;
 /// Bytes of a value, by the number of its type (TIFF 6.0, section 2).
 const SIZES: [u64; 14] = [1, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4];
 
-/// # Errors
-/// [`Error::ImageCorrupt`](crate::Error::ImageCorrupt) when a tag has more values than the file can
-/// hold: the decoder would allocate 32 bytes for each.
-pub fn check_tiff(bytes: &[u8]) -> Result<()> {
+/// A line of a TIFF file's first directory.
+pub struct Entry {
+    /// Where it stands.
+    pub at: usize,
+    pub tag: u16,
+    kind: u64,
+    count: u64,
+}
+
+/// The first directory of a TIFF file, as far as it goes.
+pub fn entries(bytes: &[u8]) -> impl Iterator<Item = Entry> {
     let little = bytes.starts_with(b"II");
-    let number = |at: usize, length: usize| -> Option<u64> {
+    let number = move |at: usize, length: usize| -> Option<u64> {
         let part = bytes.get(at..at.checked_add(length)?)?;
         let join = |n: u64, byte: &u8| n << 8 | u64::from(*byte);
         Some(if little {
@@ -23,11 +30,22 @@ pub fn check_tiff(bytes: &[u8]) -> Result<()> {
         })
     };
     let table = number(4, 4).unwrap_or(0) as usize;
-    for entry in 0..number(table, 2).unwrap_or(0) as usize {
-        let at = table + 2 + entry * 12;
-        let (Some(kind), Some(count)) = (number(at + 2, 2), number(at + 4, 4)) else {
-            break;
-        };
+    (0..number(table, 2).unwrap_or(0) as usize).map_while(move |line| {
+        let at = table + 2 + line * 12;
+        Some(Entry {
+            at,
+            tag: number(at, 2)? as u16,
+            kind: number(at + 2, 2)?,
+            count: number(at + 4, 4)?,
+        })
+    })
+}
+
+/// # Errors
+/// [`Error::ImageCorrupt`](crate::Error::ImageCorrupt) when a tag has more values than the file can
+/// hold: the decoder would allocate 32 bytes for each.
+pub fn check_tiff(bytes: &[u8]) -> Result<()> {
+    for Entry { kind, count, .. } in entries(bytes) {
         let size = SIZES.get(kind as usize).copied().unwrap_or(1);
         if count * size > bytes.len() as u64 {
             let name = format::name(ImageFormat::Tiff);

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import png
+import tifffile
 import torch
 from PIL import Image, ImageOps
 from torchvision import transforms
@@ -144,6 +145,72 @@ def make_others():
     (HERE / "qoi.qoi").write_bytes(qoi(np.asarray(rgba)))
 
 
+def make_tiffs(noise):
+    """Tiles, planes, alpha of both kinds, bits in the other order: each as libtiff or tifffile writes it."""
+    small = photo("rocket.jpg", (53, 39))
+    pixels, grey = np.asarray(small), np.asarray(small.convert("L"))
+    deep = (pixels.astype(np.uint16) << 8) + noise.integers(0, 256, pixels.shape, dtype=np.uint16)
+    alpha = np.tile(np.linspace(255, 0, 39).round().astype(np.uint8)[:, None, None], (1, 53, 1))
+    deep_alpha = alpha.astype(np.uint16) * 257
+    premultiplied = np.concatenate([(pixels * (alpha / 255)).round().astype(np.uint8), alpha], axis=2)
+    deep_premultiplied = np.concatenate([(deep * (deep_alpha / 65535)).round().astype(np.uint16), deep_alpha], axis=2)
+    lzw = {"compression": "lzw", "predictor": True}
+    write_tiff("tiff-tiled.tif", pixels, tile=(16, 16), **lzw)
+    write_tiff("tiff-planar.tif", pixels, planar=True, rowsperstrip=7, **lzw)
+    write_tiff("tiff-tiled-planar.tif", pixels, planar=True, tile=(16, 32), **lzw)
+    write_tiff("tiff-tiled-planar-16.tif", deep, planar=True, tile=(32, 16), compression="deflate", byteorder=">")
+    write_tiff("tiff-tiled-planar-rgba.tif", np.concatenate([pixels, alpha], axis=2), planar=True, tile=(64, 64),
+               extrasamples=["unassalpha"])
+    write_tiff("tiff-associated.tif", premultiplied, extrasamples=["assocalpha"])
+    write_tiff("tiff-associated-second.tif", np.insert(premultiplied, 3, 77, axis=2), **lzw,
+               extrasamples=["unspecified", "assocalpha"])
+    write_tiff("tiff-associated-planar.tif", premultiplied, planar=True, extrasamples=["assocalpha"])
+    write_tiff("tiff-associated-16.tif", deep_premultiplied, extrasamples=["assocalpha"], byteorder=">")
+    write_tiff("tiff-associated-tiled-planar-16.tif", deep_premultiplied, planar=True, tile=(16, 16),
+               extrasamples=["assocalpha"], **lzw)
+    write_tiff("tiff-associated-float.tif", (deep_premultiplied / 65535).astype(np.float32),
+               extrasamples=["assocalpha"], compression="deflate", predictor=True)
+    write_tiff("tiff-associated-grey.tif", premultiplied[:, :, [1, 3]], extrasamples=["assocalpha"])
+    write_tiff("tiff-grey-alpha.tif", np.dstack([grey, alpha]), extrasamples=["unassalpha"])
+    write_tiff("tiff-further-channel.tif", np.dstack([pixels, noise.integers(0, 256, grey.shape, dtype=np.uint8)]),
+               extrasamples=["unspecified"], **lzw)
+    write_tiff("tiff-white-is-zero.tif", 255 - grey, photometric="miniswhite")
+    ink = np.dstack([noise.integers(0, 256, pixels.shape, dtype=np.uint8), grey])
+    write_tiff("tiff-cmyk-planar.tif", ink, photometric="separated", planar=True, tile=(16, 16))
+    for name, image, compression in (("1-bit", small.convert("1"), "raw"), ("grey", small.convert("L"), "raw"),
+                                     ("lzw", small, "tiff_lzw"), ("deflate", small, "tiff_adobe_deflate"),
+                                     ("packbits", small, "packbits"), ("group-4", small.convert("1"), "group4"),
+                                     # One grey, so that all decoders of JPEG give the same.
+                                     ("jpeg", Image.new("L", small.size, 200), "tiff_jpeg")):
+        name = f"tiff-low-bit-first-{name}.tif"
+        save(name, image, compression=compression, tiffinfo={266: 2})
+        if compression == "raw":  # Pillow writes the tag alone
+            turn_bits(HERE / name)
+    name = "tiff-low-bit-first-tiled-planar.tif"
+    write_tiff(name, pixels, planar=True, tile=(16, 16), compression="deflate", extratags=[(65000, 3, 1, 2, False)])
+    file = (HERE / name).read_bytes()  # tifffile does not write this tag under its own number
+    (HERE / name).write_bytes(file.replace(struct.pack("<HHI", 65000, 3, 1), struct.pack("<HHI", 266, 3, 1)))
+    turn_bits(HERE / name)
+
+
+def write_tiff(name, samples, planar=False, photometric=None, **options):
+    photometric = photometric or ("minisblack" if samples.ndim == 2 or samples.shape[2] == 2 else "rgb")
+    if planar:
+        samples = np.ascontiguousarray(np.moveaxis(samples, 2, 0))
+    config = {} if samples.ndim == 2 else {"planarconfig": "separate" if planar else "contig"}
+    tifffile.imwrite(HERE / name, samples, photometric=photometric, metadata=None, software=False, **config, **options)
+
+
+def turn_bits(path):
+    """What FillOrder 2 says: the lowest bit of each byte of the strips or tiles comes first."""
+    file = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as tiff:
+        pieces = list(zip(tiff.pages[0].dataoffsets, tiff.pages[0].databytecounts))
+    for start, length in pieces:
+        file[start : start + length] = bytes(int(f"{byte:08b}"[::-1], 2) for byte in file[start : start + length])
+    path.write_bytes(file)
+
+
 def make_foreign():
     """What only a browser reads; the library's tests in browsers classify it."""
     coffee = photo("coffee.png", (300, 200))
@@ -185,12 +252,52 @@ def decoded(path):
         eight = ((deep * 255 + 32767) // 65535).astype(np.uint8)
         order = [2, 1, 0] + ([3] if eight.shape[2] == 4 else [])
         image = Image.fromarray(np.ascontiguousarray(eight[:, :, order]))
+    elif path.suffix == ".tif" and any(part in path.name for part in ("associated", "-16", "grey-alpha")):
+        return from_samples(path)
     else:
         image = ImageOps.exif_transpose(Image.open(path))
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert("RGB")
+
+
+def from_samples(path):
+    """As `decoded`, from the samples in the file: Pillow cuts 16 bits off, and divides by an associated alpha."""
+    with tifffile.TiffFile(path) as tiff:
+        page = tiff.pages[0]
+        samples, extra = page.asarray(), [int(kind) for kind in page.extrasamples]
+        if page.planarconfig == 2:
+            samples = np.moveaxis(samples, 0, 2)
+    if samples.dtype == np.float32:
+        samples, most = samples.astype(np.float64), 1
+    else:
+        samples, most = samples.astype(np.int64), np.iinfo(samples.dtype).max
+    colours = samples[:, :, : samples.shape[2] - len(extra)]
+    eight = lambda values: (np.clip(values, 0, most) * 255 / most + 0.5).astype(np.int64)
+    if 1 in extra:
+        alpha = samples[:, :, [colours.shape[2] + extra.index(1)]]
+        levels = eight(colours + most - alpha)
+    elif 2 in extra:
+        alpha = eight(samples[:, :, [colours.shape[2] + extra.index(2)]])
+        levels = (eight(colours) * alpha + 255 * (255 - alpha) + 127) // 255
+    else:
+        levels = eight(colours)
+    image = Image.fromarray(np.broadcast_to(levels, levels.shape[:2] + (3,)).astype(np.uint8))
+    check_with_pillow(path, image)
+    return image
+
+
+def check_with_pillow(path, image):
+    """Where Pillow reads the file at all, it gives the same but for what it rounds."""
+    try:
+        theirs = Image.open(path)
+        theirs = np.asarray(Image.alpha_composite(Image.new("RGBA", theirs.size, "white"), theirs.convert("RGBA")).convert("RGB"))
+    except Exception as error:  # of several kinds
+        return print(f"{path.name}: Pillow says: {error}")
+    worst = np.abs(theirs.astype(int) - np.asarray(image)).max()
+    print(f"{path.name}: {worst} levels from Pillow")
+    assert worst <= 2, path.name
 
 
 def region(image, resized, window):
@@ -270,6 +377,7 @@ def main():
     make_jpegs()
     make_pngs(np.random.default_rng(SEED))
     make_others()
+    make_tiffs(np.random.default_rng(SEED + 1))
     make_foreign()
     blob, rows = io.BytesIO(), []
     for path in sorted(p for p in HERE.iterdir() if p.is_file() and p.suffix not in (".py", ".md", ".txt", ".json")):
