@@ -2,7 +2,6 @@
 //! names tract.
 
 mod bounds;
-mod composite;
 mod corrected;
 mod gradient;
 mod kernel;
@@ -11,7 +10,6 @@ mod lower;
 mod onnx;
 mod plan;
 mod proto;
-mod quantise;
 mod quantised;
 mod seam;
 mod simplify;

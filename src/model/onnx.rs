@@ -6,7 +6,8 @@ use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::konst::Const;
 use tract_onnx::tract_hir::infer::{Factoid, InferenceModelExt};
 
-use super::{bounds, composite, corrected, proto, quantised};
+use super::quantised::{self, composite};
+use super::{bounds, corrected, proto};
 use crate::error::{Error, Result};
 use crate::manifest::{Activation, Manifest};
 

@@ -9,7 +9,7 @@ use tract_onnx::pb::{
 };
 use tract_onnx::prelude::*;
 
-use super::composite::OPERATORS;
+use super::quantised::composite::OPERATORS;
 use crate::error::{Error, Result};
 use crate::manifest::Activation;
 use crate::sniff;

@@ -12,7 +12,8 @@ use tract_onnx::pb::{
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_hir::infer::Factoid;
 
-use super::{Layer, bounds, composite, contained, layer, onnx, plan, proto};
+use super::quantised::composite;
+use super::{Layer, bounds, contained, layer, onnx, plan, proto};
 use crate::error::{Error, Result};
 use crate::manifest::{Manifest, Precision};
 

@@ -11,7 +11,7 @@ use tract_onnx::tract_core::ops::logic::{Iff, comp_eq, comp_gt, comp_gte, comp_l
 use tract_onnx::tract_core::ops::math;
 use tract_onnx::tract_core::ops::nn::{GeluApproximate, LeakyRelu};
 
-use super::super::quantise::{Part, Quantise};
+use super::super::quantised::{Part, Quantise};
 use super::Tape;
 
 pub fn pull(

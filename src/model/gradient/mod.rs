@@ -22,7 +22,7 @@ use tract_onnx::tract_core::ops::nn::{Reduce, Reducer};
 pub use elementwise::Slope;
 pub use scatter::{Fold, Unpool, Window};
 
-use super::quantise::Spread;
+use super::quantised::Spread;
 use super::seam::Seam;
 use crate::error::{Error, Result};
 

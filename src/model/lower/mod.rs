@@ -25,7 +25,7 @@ use tract_onnx::tract_core::ops::nn::{DataFormat, HardSwish, Reduce};
 use tract_onnx::tract_core::ops::{Downsample, change_axes::AxisOp};
 
 use super::kernel::{Activation, Patches, Window};
-use super::quantise::Quantise;
+use super::quantised::Quantise;
 pub use contract::Contract;
 pub use ops::{Filter, Largest, Product};
 pub use weights::{Arrangement, Values};

@@ -7,7 +7,8 @@ use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto};
 
-use super::proto::{self, MOST_ELEMENTS, halves};
+use super::super::proto;
+use super::packed;
 use crate::error::{Error, Result};
 
 /// Operators that are read here, whatever tract makes of them.
@@ -32,6 +33,9 @@ pub const OPERATORS: [&str; 19] = [
     "QLinearSoftmax",
     "QuantizeLinear",
 ];
+
+/// Most operators that the nodes of a graph are taken apart to.
+const MOST_PARTS: usize = 16_000;
 
 /// Operators that hand quantised numbers on as they are.
 const PASSING: [&str; 17] = [
@@ -105,12 +109,20 @@ pub fn expand(graph: &mut GraphProto) -> Result<HashSet<String>> {
         types: types.collect(),
         graph,
         reals: HashMap::new(),
+        names: HashSet::new(),
         numbers: HashSet::new(),
         one: None,
+        unpacked: 0,
     };
-    apart.graph.initializer.iter_mut().for_each(unpack);
+    apart.graph.initializer.iter_mut().for_each(packed::unpack);
     for node in nodes {
         apart.node(node)?;
+        let count = apart.graph.node.len();
+        if count > MOST_PARTS {
+            return Err(Error::UnsupportedModel(format!(
+                "the quantised graph has more than {MOST_PARTS} operators once its nodes are taken apart"
+            )));
+        }
     }
     Ok(apart.numbers)
 }
@@ -121,9 +133,13 @@ struct Apart<'a> {
     graph: &'a mut GraphProto,
     /// What quantised tensors stand for: tensor, step, zero point → tensor.
     reals: HashMap<[String; 3], String>,
+    /// Names of these.
+    names: HashSet<String>,
     numbers: HashSet<String>,
     /// The step 1.
     one: Option<String>,
+    /// Weights of few bits that were given 32.
+    unpacked: usize,
 }
 
 impl Apart<'_> {
@@ -267,7 +283,7 @@ impl Apart<'_> {
                 self.product(a, b, input(6), &output);
             }
             "MatMulNBits" => {
-                let weights = self.few_bits(&node, &given)?;
+                let weights = self.few_bits(&node, &given, &output)?;
                 self.product(input(0), weights, input(5), &output);
             }
             operator => {
@@ -313,8 +329,8 @@ impl Apart<'_> {
             return real.clone();
         }
         let mut real = format!("{tensor}.real");
-        while self.reals.values().any(|taken| *taken == real) {
-            real.push('\'');
+        if !self.names.insert(real.clone()) {
+            real = format!("{real}.{}", self.reals.len());
         }
         self.reals.insert(key.clone(), real.clone());
         self.push(
@@ -361,78 +377,22 @@ impl Apart<'_> {
         one.clone()
     }
 
-    /// The weights of a MatMulNBits, inputs × outputs.
-    fn few_bits(&mut self, node: &NodeProto, given: &[String]) -> Result<String> {
-        let wrong = |text: &str| {
+    /// The weights of a MatMulNBits.
+    fn few_bits(&mut self, node: &NodeProto, given: &[String], output: &str) -> Result<String> {
+        let weights = packed::Weights::of(node, given, &self.graph.initializer)?;
+        // The same bytes, read again and again, would be a way to fill the memory.
+        self.unpacked += weights.inputs * weights.outputs;
+        let bytes = self.graph.initializer.iter().map(|t| t.raw_data.len());
+        if self.unpacked > bytes.sum::<usize>().saturating_mul(4) {
             let name = proto::label(node);
-            Error::UnsupportedModel(format!("the weights of `{name}` cannot be read: {text}"))
-        };
-        let attribute = |name: &str| node.attribute.iter().find(|a| a.name == name).map(|a| a.i);
-        let size = |name: &str| {
-            let size = attribute(name).and_then(|size| usize::try_from(size).ok());
-            size.filter(|&size| (1..=MOST_ELEMENTS).contains(&size))
-                .ok_or_else(|| wrong(&format!("`{name}` is missing")))
-        };
-        let (inputs, outputs, block) = (size("K")?, size("N")?, size("block_size")?);
-        let bits = attribute("bits").unwrap_or(4) as usize;
-        if ![2, 4, 8].contains(&bits) {
-            return Err(wrong(&format!("they have {bits} bits, expected 2, 4 or 8")));
+            return Err(Error::UnsupportedModel(format!(
+                "the weights of `{name}` are read more often than once"
+            )));
         }
-        if given.get(4).is_some_and(|name| !name.is_empty()) {
-            return Err(wrong("their groups are in an order of their own (`g_idx`)"));
-        }
-        if inputs.saturating_mul(outputs) > MOST_ELEMENTS {
-            return Err(wrong("they are too many"));
-        }
-        let tensor = |at: usize| {
-            let name = given.get(at).filter(|name| !name.is_empty());
-            name.map(|name| {
-                let found = self.graph.initializer.iter().find(|t| t.name == *name);
-                found.ok_or_else(|| wrong(&format!("`{name}` is not constant")))
-            })
-        };
-        let missing = || wrong("weights or scales are missing");
-        let packed = values(tensor(1).ok_or_else(missing)??).ok_or_else(missing)?;
-        let steps = values(tensor(2).ok_or_else(missing)??).ok_or_else(missing)?;
-        let zeros = tensor(3).transpose()?;
-        let (blocks, per_byte) = (inputs.div_ceil(block), 8 / bits);
-        let (row, zero_row) = (block.div_ceil(per_byte), blocks.div_ceil(per_byte));
-        let field = |byte: f32, at: usize| {
-            let mask = (1u32 << bits) - 1;
-            ((byte as u32 >> (bits * (at % per_byte))) & mask) as f32
-        };
-        let float = zeros.is_some_and(|zeros| zeros.data_type != DataType::Uint8 as i32);
-        let zeros = zeros
-            .map(|zeros| values(zeros).ok_or_else(missing))
-            .transpose()?;
-        let expected = zeros
-            .as_ref()
-            .map_or(0, |_| outputs * if float { blocks } else { zero_row });
-        if packed.len() != outputs * blocks * row
-            || steps.len() != outputs * blocks
-            || zeros.as_ref().map_or(0, Vec::len) != expected
-        {
-            return Err(wrong("their sizes do not fit `K`, `N` and `block_size`"));
-        }
-        let mut weights = vec![0f32; inputs * outputs];
-        for output in 0..outputs {
-            for input in 0..inputs {
-                let (at, within) = (input / block, input % block);
-                let zero = match &zeros {
-                    None => (1 << (bits - 1)) as f32,
-                    Some(zeros) if float => zeros[output * blocks + at],
-                    Some(zeros) => field(zeros[output * zero_row + at / per_byte], at),
-                };
-                let byte = packed[(output * blocks + at) * row + within / per_byte];
-                weights[input * outputs + output] =
-                    (field(byte, within) - zero) * steps[output * blocks + at];
-            }
-        }
-        let name = format!("{}.real", node.output[0]);
-        let shape = vec![inputs as i64, outputs as i64];
-        self.graph
-            .initializer
-            .push(single(name.clone(), shape, &weights));
+        let name = format!("{output}.weights");
+        let shape = vec![weights.inputs as i64, weights.outputs as i64];
+        let weights = single(name.clone(), shape, &weights.matrix());
+        self.graph.initializer.push(weights);
         Ok(name)
     }
 }
@@ -463,49 +423,4 @@ fn constant(node: &mut NodeProto) -> Option<TensorProto> {
     let mut tensor = attribute.t.take()?;
     tensor.name.clone_from(node.output.first()?);
     Some(tensor)
-}
-
-/// Gives each number of four bits a byte of its own; they lie in pairs, the first in the lower half.
-fn unpack(tensor: &mut TensorProto) {
-    let (wider, signed) = match DataType::try_from(tensor.data_type) {
-        Ok(DataType::Uint4) => (DataType::Uint8, false),
-        Ok(DataType::Int4) => (DataType::Int8, true),
-        _ => return,
-    };
-    let ints = tensor.int32_data.iter().map(|&int| int as u8);
-    let bytes = tensor.raw_data.iter().copied().chain(ints);
-    let nibbles = bytes.flat_map(|byte| [byte & 15, byte >> 4]);
-    let elements = proto::elements(&tensor.dims).unwrap_or(0);
-    tensor.raw_data = nibbles
-        .take(elements)
-        .map(|nibble| match signed && nibble > 7 {
-            true => nibble | 0xf0,
-            false => nibble,
-        })
-        .collect();
-    tensor.int32_data.clear();
-    tensor.data_type = wider as i32;
-}
-
-/// The numbers of a tensor of floats or bytes.
-fn values(tensor: &TensorProto) -> Option<Vec<f32>> {
-    let raw = &tensor.raw_data;
-    let ints = tensor.int32_data.iter();
-    Some(match DataType::try_from(tensor.data_type) {
-        Ok(DataType::Float) => {
-            let bytes = raw.chunks_exact(4);
-            let floats = bytes.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-            floats.chain(tensor.float_data.iter().copied()).collect()
-        }
-        Ok(DataType::Float16) => halves(tensor).map(|half| half.to_f32()).collect(),
-        Ok(DataType::Uint8) => {
-            let bytes = raw.iter().map(|&byte| f32::from(byte));
-            bytes.chain(ints.map(|&int| int as f32)).collect()
-        }
-        Ok(DataType::Int8) => {
-            let bytes = raw.iter().map(|&byte| f32::from(byte as i8));
-            bytes.chain(ints.map(|&int| int as f32)).collect()
-        }
-        _ => return None,
-    })
 }

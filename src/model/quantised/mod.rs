@@ -1,7 +1,11 @@
 //! Quantised operators of ONNX → the plain arithmetic that they are defined by.
 //!
-//! [`expand`] takes those apart that compute and quantise at once; what is left, QuantizeLinear,
+//! [`composite::expand`] takes those apart that compute and quantise at once; what is left, QuantizeLinear,
 //! DequantizeLinear and DynamicQuantizeLinear, is read by [`register`]'s operators instead of tract's.
+
+mod arithmetic;
+pub mod composite;
+mod packed;
 
 use tract_onnx::model::{OnnxOpRegister, ParsingContext};
 use tract_onnx::pb::NodeProto;
@@ -12,7 +16,7 @@ use tract_onnx::tract_core::ops::math;
 use tract_onnx::tract_hir::infer::*;
 use tract_onnx::tract_hir::ops::expandable::{Expansion, expand};
 
-use super::quantise::{Part, Quantise, Spread};
+pub use arithmetic::{Part, Quantise, Spread};
 
 /// Takes the place of tract's operators.
 pub fn register(operators: &mut OnnxOpRegister) {
