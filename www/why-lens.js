@@ -7,7 +7,7 @@ import { load } from './whylens.js';
 /** @typedef {import('./protocol.js').Photo} Photo */
 
 const STYLE = `
-  :host { display: block; max-inline-size: 32rem; font: inherit; color: inherit; }
+  :host { display: block; max-inline-size: 32rem; font: inherit; color: inherit; overflow-wrap: anywhere; }
   :host([hidden]) { display: none; }
   .stage { display: grid; place-items: center; min-block-size: 8rem; border: 1px dashed currentColor; border-radius: .5rem; overflow: hidden; }
   .stage.full { border-style: solid; }
@@ -19,7 +19,7 @@ const STYLE = `
   input { position: absolute; opacity: 0; inline-size: 1px; block-size: 1px; }
   label:focus-within { outline: 2px solid; outline-offset: -4px; }
   ol { list-style: none; margin: .5rem 0; padding: 0; }
-  button { display: grid; grid-template-columns: 1fr auto; gap: .1rem 1rem; inline-size: 100%; padding: .3rem .4rem; border: 0; border-radius: .3rem; background: none; color: inherit; font: inherit; text-align: start; cursor: pointer; }
+  button { display: grid; grid-template-columns: minmax(0, 1fr) auto; gap: .1rem 1rem; inline-size: 100%; padding: .3rem .4rem; border: 0; border-radius: .3rem; background: none; color: inherit; font: inherit; text-align: start; cursor: pointer; }
   button[aria-pressed=true] { outline: 1px solid currentColor; }
   meter { grid-column: 1 / -1; inline-size: 100%; block-size: .5rem; }
   p { margin: .5rem 0; } p:empty { display: none; }
