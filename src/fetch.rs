@@ -16,6 +16,7 @@ use web_sys::{Crypto, RequestCache, Url};
 use crate::error::{Error, Result};
 use crate::manifest::Weights;
 use crate::sniff;
+use transfer::Tries;
 
 pub use timer::sleep;
 pub use transfer::{Patience, Size, get};
@@ -65,11 +66,13 @@ pub async fn weights(
         None => None,
         Some(name) => cache::open(name).await.map_err(note).ok(),
     };
+    let files = source.weights.parts.len().max(1);
+    let tries: Vec<_> = (0..files).map(|_| Tries::new(source.patience)).collect();
     let Some(cache) = cache else {
         // Bytes that were refused before may sit in the browser's HTTP cache.
-        return match download(source, RequestCache::Default, log, progress).await {
-            Err(error) if matches!(error.code(), "integrity" | "truncated") => {
-                download(source, RequestCache::Reload, log, progress).await
+        return match download(source, RequestCache::Default, &tries, log, progress).await {
+            Err(error) if matches!(error.code(), "integrity" | "truncated") && anew(&tries) => {
+                download(source, RequestCache::Reload, &tries, log, progress).await
             }
             result => result,
         };
@@ -84,7 +87,7 @@ pub async fn weights(
     } else if let Some(bytes) = cached(&cache, &key, source, log, progress).await? {
         return Ok(bytes);
     }
-    let bytes = download(source, RequestCache::NoStore, log, progress).await?;
+    let bytes = download(source, RequestCache::NoStore, &tries, log, progress).await?;
     match cache::write(&cache, &key, &bytes).await {
         Ok(()) => log.borrow_mut().cached = true,
         Err(error) => note(format!("the model could not be cached: {error}")),
@@ -114,9 +117,15 @@ async fn cached(
     Ok(Some(bytes))
 }
 
+/// Whether every file may be asked for once more.
+fn anew(tries: &[Tries]) -> bool {
+    tries.iter().all(Tries::anew)
+}
+
 async fn download(
     source: &Source<'_>,
     mode: RequestCache,
+    tries: &[Tries],
     log: &RefCell<Log>,
     progress: &dyn Fn(u64),
 ) -> Result<Vec<u8>> {
@@ -127,13 +136,13 @@ async fn download(
             progress(bytes);
         }
     };
-    let (bytes, resumed) = parts(source, mode, log, &rising).await?;
+    let (bytes, resumed) = parts(source, mode, tries, log, &rising).await?;
     let bytes = match identity(&bytes, source).await {
         Ok(()) => bytes,
         // The parts of a resumed transfer may be of two versions of the file.
-        Err(_) if resumed => {
+        Err(_) if resumed && anew(tries) => {
             drop(bytes);
-            let (bytes, _) = parts(source, mode, log, &rising).await?;
+            let (bytes, _) = parts(source, mode, tries, log, &rising).await?;
             identity(&bytes, source).await?;
             bytes
         }
@@ -148,6 +157,7 @@ async fn download(
 async fn parts(
     source: &Source<'_>,
     mode: RequestCache,
+    tries: &[Tries],
     log: &RefCell<Log>,
     progress: &dyn Fn(u64),
 ) -> Result<(Vec<u8>, bool)> {
@@ -163,7 +173,7 @@ async fn parts(
     };
     let mut bytes = transfer::reserve(weights.bytes)?;
     let mut resumed = false;
-    for (url, size) in &parts {
+    for ((url, size), tries) in parts.iter().zip(tries) {
         let start = bytes.len();
         let head = |bytes: &[u8]| match start {
             0 => sniff::head(bytes, url),
@@ -174,6 +184,7 @@ async fn parts(
             size: Size::Exactly(*size),
             mode,
             patience: source.patience,
+            tries,
             request: &|| log.borrow_mut().requests += 1,
             head: &head,
             progress: &|more| progress(start as u64 + more),

@@ -29,9 +29,9 @@
  * @property {(progress: Progress) => void} [onProgress]
  * @property {AbortSignal} [signal]
  * @property {boolean} [cache] false: nothing is kept in the browser's cache
- * @property {number} [retries] attempts after the first that bring no byte
- * @property {number} [retryDelay] ms before the first retry, doubled with each
- * @property {number} [stallTimeout] ms without a byte after which a connection counts as broken
+ * @property {number} [retries] requests for a file, after the first, that bring no more of it than there was before; 3 when absent
+ * @property {number} [retryDelay] ms before the first retry, doubled with each in vain; 500 when absent
+ * @property {number} [stallTimeout] ms without a byte after which a connection counts as broken; 20,000 when absent
  */
 
 /**

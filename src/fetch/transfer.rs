@@ -1,5 +1,7 @@
 //! URL → bytes over the network: status, retries, resuming, stalls.
 
+use std::cell::Cell;
+
 use futures_util::future::{Either, select};
 use js_sys::Uint8Array;
 use serde::Deserialize;
@@ -18,12 +20,43 @@ use crate::sniff;
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Patience {
-    /// Attempts after the first that bring no byte before the transfer fails.
+    /// Requests for a file, after the first, that bring no more of it than there was before.
     pub retries: u32,
     /// Milliseconds before the first retry; doubled with each.
     pub retry_delay: f64,
     /// Milliseconds without a byte after which a connection counts as broken.
     pub stall_timeout: f64,
+}
+
+/// What is more of a file than there ever was: this part of its size. A server that breaks off after each
+/// byte is asked as often as one that sends none.
+const PROGRESS: u64 = 64;
+
+/// What one file has cost so far, however often its download is begun anew.
+pub struct Tries {
+    asked: Cell<bool>,
+    /// Requests in vain that are left.
+    left: Cell<u32>,
+    /// Most bytes there ever were.
+    most: Cell<u64>,
+}
+
+impl Tries {
+    /// Those of a file that was not asked for yet.
+    pub fn new(patience: Patience) -> Tries {
+        Tries {
+            asked: Cell::new(false),
+            left: Cell::new(patience.retries),
+            most: Cell::new(0),
+        }
+    }
+
+    /// Takes the request that it costs to begin anew; says whether there was one left.
+    pub fn anew(&self) -> bool {
+        let left = self.left.get();
+        self.left.set(left.saturating_sub(1));
+        left > 0
+    }
 }
 
 /// How large a file is.
@@ -41,6 +74,11 @@ impl Size {
             Size::Exactly(bytes) | Size::AtMost(bytes) => bytes,
         }
     }
+
+    /// Whether what arrived is checked by its SHA-256, so that no two versions are mixed unseen.
+    fn is_checked(self) -> bool {
+        matches!(self, Size::Exactly(_))
+    }
 }
 
 /// A small file, whole; `what` it is looked at for is [`sniff::page`].
@@ -56,6 +94,7 @@ pub async fn get(url: &str, most: u64, patience: Patience) -> Result<Vec<u8>> {
         // Asks the server every time, so that a new version of a model is seen at once.
         mode: RequestCache::NoCache,
         patience,
+        tries: &Tries::new(patience),
         request: &|| (),
         head: &|bytes| sniff::page(bytes, url),
         progress: &|_| (),
@@ -74,6 +113,8 @@ pub struct Transfer<'a> {
     pub mode: RequestCache,
     /// How long to keep trying.
     pub patience: Patience,
+    /// What the file has cost before, and costs.
+    pub tries: &'a Tries,
     /// Called for each request.
     pub request: &'a dyn Fn(),
     /// Looks at the first [`sniff::HEAD`] bytes, or all where there are fewer.
@@ -90,6 +131,15 @@ pub enum Failure {
     Short(Error),
     /// Trying again does not help.
     Final(Error),
+}
+
+/// Where the bytes so far came from.
+#[derive(Default)]
+struct Origin {
+    /// What the server calls the version of the file.
+    version: Option<String>,
+    /// Whether they are of several answers.
+    joined: bool,
 }
 
 /// Stops the transfer when it is dropped.
@@ -110,26 +160,26 @@ impl Transfer<'_> {
     /// [`Error::BadManifest`], and those of `head`.
     pub async fn run(&self, bytes: &mut Vec<u8>) -> Result<bool> {
         let start = bytes.len();
-        let (mut resumed, mut shown) = (false, 0);
-        let (mut failed, mut ended_early) = (0, false);
+        let mut origin = Origin::default();
+        let (mut in_vain, mut ended_early) = (0, false);
         loop {
-            let had = bytes.len();
-            resumed |= had > start;
-            let (error, passing) = match self.attempt(bytes, start, &mut shown).await {
-                Ok(()) => return Ok(resumed),
+            let (again, most) = (self.tries.asked.replace(true), self.tries.most.get());
+            let (error, passing) = match self.attempt(bytes, start, &mut origin).await {
+                Ok(()) => return Ok(origin.joined),
                 Err(Failure::Final(error)) => return Err(error),
                 Err(Failure::Passing(error)) => (error, true),
                 Err(Failure::Short(error)) => (error, !std::mem::replace(&mut ended_early, true)),
             };
-            failed = if bytes.len() > had { 1 } else { failed + 1 };
-            if failed > 1 {
-                // What the server cannot continue, it may still send whole.
-                bytes.truncate(start);
+            if self.tries.most.get() > most + self.size.most() / PROGRESS {
+                in_vain = 0;
+            } else if again {
+                self.tries.anew();
             }
-            if !passing || failed > self.patience.retries {
+            if !passing || self.tries.left.get() == 0 {
                 return Err(error);
             }
-            sleep(self.patience.retry_delay * f64::from(1 << (failed - 1).min(10))).await;
+            sleep(self.patience.retry_delay * f64::from(1 << in_vain.min(10))).await;
+            in_vain += 1;
         }
     }
 
@@ -138,7 +188,7 @@ impl Transfer<'_> {
         &self,
         bytes: &mut Vec<u8>,
         start: usize,
-        shown: &mut u64,
+        origin: &mut Origin,
     ) -> std::result::Result<(), Failure> {
         let unreachable = |thrown: JsValue| {
             Failure::Passing(Error::Network(format!(
@@ -152,6 +202,9 @@ impl Transfer<'_> {
         let init = RequestInit::new();
         init.set_signal(Some(&connection.0.signal()));
         init.set_cache(self.mode);
+        if !self.size.is_checked() && origin.version.is_none() {
+            bytes.truncate(start);
+        }
         let had = bytes.len() - start;
         if had > 0 {
             let headers = Headers::new().map_err(unreachable)?;
@@ -168,10 +221,23 @@ impl Transfer<'_> {
             Either::Right(_) => return Err(self.stalled()),
         };
         match response.status() {
-            206 if had > 0 && continues(&response, had) => {}
-            200..300 => bytes.truncate(start),
+            206 if self.continues(&response, had, origin) => origin.joined |= had > 0,
+            206 => {
+                bytes.truncate(start);
+                return Err(Failure::Passing(Error::Network(format!(
+                    "{} changed while it was downloaded, or the server sent another part of it than was asked for; try again",
+                    self.url
+                ))));
+            }
+            200..300 => {
+                bytes.truncate(start);
+                *origin = Origin {
+                    version: version(&response),
+                    joined: false,
+                };
+            }
             // The file ends where the first answer ended, or the server counts otherwise.
-            416 => {
+            416 if had > 0 => {
                 bytes.truncate(start);
                 return Err(Failure::Short(self.short(had)));
             }
@@ -192,9 +258,9 @@ impl Transfer<'_> {
                 looked = true;
                 (self.head)(&bytes[..sniff::HEAD])?;
             }
-            if bytes.len() as u64 > *shown {
-                *shown = bytes.len() as u64;
-                (self.progress)(*shown);
+            if bytes.len() as u64 > self.tries.most.get() {
+                self.tries.most.set(bytes.len() as u64);
+                (self.progress)(bytes.len() as u64);
             }
             Ok(())
         };
@@ -228,6 +294,25 @@ impl Transfer<'_> {
         }
     }
 
+    /// Whether a partial answer goes on where the bytes so far end, in the same version of the file.
+    fn continues(&self, response: &Response, had: usize, origin: &Origin) -> bool {
+        let header = |name| response.headers().get(name).ok().flatten();
+        let joins = header("content-range").is_none_or(|range| {
+            let range = range.trim();
+            let total = range
+                .rsplit('/')
+                .next()
+                .and_then(|total| total.parse().ok());
+            let fits = |total: u64| !self.size.is_checked() || total == self.size.most();
+            range.starts_with(&format!("bytes {had}-")) && total.is_none_or(fits)
+        });
+        let same = match (&origin.version, version(response)) {
+            (Some(before), Some(now)) => *before == now,
+            _ => had == 0 || self.size.is_checked(),
+        };
+        joins && same && header("content-encoding").is_none()
+    }
+
     fn stalled(&self) -> Failure {
         let seconds = self.patience.stall_timeout / 1000.0;
         Failure::Passing(Error::Network(format!(
@@ -256,13 +341,15 @@ impl Transfer<'_> {
     }
 }
 
-/// Whether a partial answer starts where the bytes so far end. Other sites need not show the header;
-/// then the SHA-256 decides.
-fn continues(response: &Response, had: usize) -> bool {
-    match response.headers().get("content-range") {
-        Ok(Some(range)) => range.trim().starts_with(&format!("bytes {had}-")),
-        _ => true,
+/// What the server calls the version of the file that it sends; none where it does not say, or sends it
+/// compressed: then the name is of what is sent, not of what arrives. Other sites need not show any.
+fn version(response: &Response) -> Option<String> {
+    let header = |name| response.headers().get(name).ok().flatten();
+    if header("content-encoding").is_some() {
+        return None;
     }
+    let tag = header("etag").map(|tag| tag.trim_start_matches("W/").to_string());
+    tag.or_else(|| header("last-modified"))
 }
 
 /// An empty vector that never has to move while it is filled.

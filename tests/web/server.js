@@ -27,9 +27,11 @@ const TYPES = /** @type {Record<string, string>} */ ({
  * - `encoding`: compressed; `force`: also where that is not accepted
  * - `length: false`: no Content-Length
  * - `ranges: false`: a Range header is ignored
+ * - `shift`: a Range is answered with what begins that many bytes later
+ * - `redirect`: the file is said to be at that address
  * - `cut`: the connection is cut after that many bytes
  * - `stall`: nothing more comes after that many bytes, and the connection stays open
- * - `pace`: ms between parts of 64 kB
+ * - `pace`: ms between parts of 64 kB, or of `part` bytes
  * - `type`: the content type
  * - `headers`: further headers
  * @typedef {object} Behaviour
@@ -39,9 +41,12 @@ const TYPES = /** @type {Record<string, string>} */ ({
  * @property {boolean} [force]
  * @property {boolean} [length]
  * @property {boolean} [ranges]
+ * @property {number} [shift]
+ * @property {string} [redirect]
  * @property {number} [cut]
  * @property {number} [stall]
  * @property {number} [pace]
+ * @property {number} [part]
  * @property {string} [type]
  * @property {Record<string, string>} [headers]
  */
@@ -131,6 +136,10 @@ export class Server {
     response.on('close', () => (seen.closed = performance.now()));
     const queue = this.#behaviours.get(path) ?? [{}];
     const how = (queue.length > 1 ? queue.shift() : queue[0]) ?? {};
+    if (how.redirect) {
+      response.writeHead(302, { location: how.redirect, ...this.#headers }).end();
+      return;
+    }
     const bytes = how.body ?? (await this.#read(path));
     const status = how.status ?? (bytes ? 200 : 404);
     if (!bytes || status !== 200) {
@@ -146,7 +155,7 @@ export class Server {
     const accepted = String(request.headers['accept-encoding']);
     const encoding = how.encoding && (how.force || accepted.includes(how.encoding)) ? how.encoding : undefined;
     let [body, code] = [bytes, 200];
-    const start = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? NaN);
+    const start = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? NaN) + (how.shift ?? 0);
     if (how.ranges !== false && !encoding && start >= 0) {
       if (start >= bytes.length) {
         response.writeHead(416, { 'content-range': `bytes */${bytes.length}`, ...this.#headers }).end();
@@ -168,8 +177,9 @@ export class Server {
     }
     response.flushHeaders();
     const end = Math.min(how.cut ?? how.stall ?? body.length, body.length);
-    for (let at = 0; at < end && !response.destroyed; at += 65536) {
-      const part = body.subarray(at, Math.min(at + 65536, end));
+    const step = how.part ?? 65536;
+    for (let at = 0; at < end && !response.destroyed; at += step) {
+      const part = body.subarray(at, Math.min(at + step, end));
       response.write(part);
       seen.sent += part.length;
       await wait(how.pace ?? 1);
