@@ -108,6 +108,15 @@ fn the_limit_of_pixels_can_be_changed() {
 }
 
 #[test]
+fn a_tiff_of_tiles_and_planes_is_read_and_the_next_photo_too() {
+    let tiff = "tests/golden/photos/tiff-tiled-planar-16.tif";
+    let output = whylens(&["classify", MODEL, tiff, "tests/photos/coffee.png"]);
+    assert!(output.status.success(), "{}", errors(&output));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains(tiff) && text.contains("espresso"), "{text}");
+}
+
+#[test]
 fn a_bad_photo_is_reported_and_the_next_one_classified() {
     let folder = folder("bad");
     let photo = fs::read("tests/photos/rocket.jpg").unwrap();

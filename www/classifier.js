@@ -4,6 +4,7 @@ import { WhylensError, badOption, until } from './errors.js';
 import { features } from './features.js';
 import { Guard } from './guard.js';
 import { classifyOptions, heatmapOptions } from './options.js';
+import { PATIENCE } from './patience.js';
 import { identify, pack } from './photo.js';
 import { decide, scriptAttribute, signals, switches } from './policy.js';
 import { carefully, connect, registry } from './registry.js';
@@ -167,7 +168,8 @@ export class Classifier {
    * @param {AbortSignal} signal
    */
   async #open(signal) {
-    const { cache = true, retries = 3, retryDelay = 500, stallTimeout = 20000, language } = this.#options;
+    const { cache = true, language } = this.#options;
+    const { retries = PATIENCE.retries, retryDelay = PATIENCE.retryDelay, stallTimeout = PATIENCE.stallTimeout } = this.#options;
     const { heatmap, memoryLimit } = this.#switches;
     const languages = language === undefined ? [...(globalThis.navigator?.languages ?? [])] : [language].flat();
     const warmUp = this.#photos === 0;

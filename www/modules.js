@@ -5,11 +5,13 @@
 
 import { WHOLE, build as best, features } from './features.js';
 import * as files from './files.js';
+import { PATIENCE, patiently } from './patience.js';
 
 /** @typedef {import('./protocol.js').ErrorCode} ErrorCode */
 /** @typedef {import('./protocol.js').Module} Module */
 /** @typedef {import('./protocol.js').WireLoadOptions} LoadOptions */
 /** @typedef {{ name: string, folder: string }} Build */
+/** @typedef {import('./patience.js').Patience} Patience */
 
 /** @type {Map<string, Promise<Module>>} by folder */
 const starting = new Map();
@@ -19,22 +21,29 @@ const started = new Map();
 const homes = new Map();
 let failed = 0;
 
-/** The module that this browser runs models with a plan in. */
-export function first() {
-  return running(best(features(), new URL(location.href).searchParams.get('build')));
+/**
+ * The module that this browser runs models with a plan in.
+ * @param {Patience} [patience]
+ */
+export function first(patience = PATIENCE) {
+  return running(best(features(), new URL(location.href).searchParams.get('build')), patience);
 }
 
-/** The module that can do everything. */
-export function whole() {
-  return running(features()[WHOLE.needs] ? WHOLE : undefined);
+/**
+ * The module that can do everything.
+ * @param {Patience} [patience]
+ */
+export function whole(patience = PATIENCE) {
+  return running(features()[WHOLE.needs] ? WHOLE : undefined, patience);
 }
 
 /**
  * @param {Build | undefined} chosen
+ * @param {Patience} patience
  */
-async function running(chosen) {
+async function running(chosen, patience) {
   if (!chosen) throw coded('unsupported-model', 'this browser cannot run WebAssembly with SIMD; update it');
-  return start(chosen);
+  return start(chosen, patience);
 }
 
 /**
@@ -50,9 +59,10 @@ export function build(url) {
 /**
  * The module that a model is in.
  * @param {string} url
+ * @param {Patience} [patience]
  */
-export async function home(url) {
-  return homes.get(url)?.module ?? first();
+export async function home(url, patience) {
+  return homes.get(url)?.module ?? first(patience);
 }
 
 /**
@@ -69,12 +79,12 @@ export async function load(url, options, progress, signal) {
   };
   let manifest;
   try {
-    return await into(await home(url), undefined);
+    return await into(await home(url, options), undefined);
   } catch (error) {
     if (!isUnplanned(error)) throw error;
     ({ manifest } = error);
   }
-  const module = await whole();
+  const module = await whole(options);
   if (!homes.has(url)) throw coded('disposed', `${url} was disposed of while it was loaded`);
   return into(module, manifest);
 }
@@ -94,7 +104,7 @@ export async function explaining(url, layers) {
   } catch (error) {
     if (!isUnplanned(error)) throw error;
   }
-  const target = await whole();
+  const target = await whole(homes.get(url)?.options);
   await move(url, module, target);
   await target.prepareLayers(url, layers);
   return target;
@@ -170,12 +180,13 @@ function isUnplanned(error) {
 /**
  * A module, instantiated once: its own `init` does not protect itself.
  * @param {Build} build
+ * @param {Patience} patience
  */
-function start(build) {
+function start(build, patience) {
   const { folder } = build;
   const before = starting.get(folder);
   if (before) return before;
-  const module = instantiate(build).catch((error) => {
+  const module = instantiate(build, patience).catch((error) => {
     starting.delete(folder);
     throw error;
   });
@@ -185,58 +196,123 @@ function start(build) {
 
 /**
  * @param {Build} build
+ * @param {Patience} patience
  */
-async function instantiate(build) {
+async function instantiate(build, patience) {
   const { folder } = build;
-  const script = files.script(folder);
-  /** @type {Promise<Module>} */
-  const glue = import(failed ? `${script}?try=${failed}` : script.href).catch((error) => {
-    // Browsers remember a script that failed to load: it has to be asked for by another name.
-    failed += 1;
-    throw coded('network', `${script} cannot be loaded: ${error.message}`);
-  });
-  const [module, file] = await Promise.all([glue, wasm(folder)]);
-  await module.default({ module_or_path: file }).catch((error) => {
-    if (!(error instanceof WebAssembly.CompileError)) throw error;
-    throw coded('integrity', `${file.url} is damaged; upload it again: ${error.message}`);
-  });
+  const glue = patiently(patience, () => script(folder));
+  glue.catch(() => {});
+  const url = files.wasm(folder);
+  const sha256 = await files.sha256(folder);
+  const cache = sha256 === null ? null : await globalThis.caches?.open('whylens').catch(() => null);
+  const key = new URL(`?whylens-sha256=${sha256}`, url);
+  // So that a second visit asks for nothing.
+  const cached = await cache?.match(key).catch(() => null);
+  if (cached) await (await glue).default({ module_or_path: cached }).catch((error) => refuse(error, url));
+  else {
+    const bytes = await patiently(patience, () => download(folder, url, glue, patience.stallTimeout));
+    if (cache && sha256 !== null) keep(cache, key, bytes, sha256).catch(() => {});
+  }
+  const module = await glue;
   started.set(module, build);
   return module;
 }
 
 /**
- * The module's file: from the cache where the build says which version it is, so that a second visit
- * asks for nothing.
  * @param {string} folder
- * @returns {Promise<Response>}
+ * @returns {Promise<import('./patience.js').Attempt<Module>>}
  */
-async function wasm(folder) {
-  const url = files.wasm(folder);
-  const sha256 = await files.sha256(folder);
-  const cache = sha256 === null ? null : await globalThis.caches?.open('whylens').catch(() => null);
-  const key = new URL(`?whylens-sha256=${sha256}`, url);
-  const cached = await cache?.match(key).catch(() => null);
-  if (cached) return cached;
-  const response = await fetch(url).catch((error) => {
-    throw coded('network', `${url} cannot be reached: ${error.message}`);
-  });
-  if (!response.ok) throw coded('http-status', `${url} answered with status ${response.status}; check that www/${folder} was uploaded`);
-  if (cache && sha256 !== null) keep(cache, key, response.clone(), sha256).catch(() => {});
-  return response;
+async function script(folder) {
+  const url = files.script(folder);
+  try {
+    return { result: await import(failed ? `${url}?try=${failed}` : url.href) };
+  } catch (error) {
+    // Browsers remember a script that failed to load: it has to be asked for by another name.
+    failed += 1;
+    return { failure: coded('network', `${url} cannot be loaded: ${reason(error)}`) };
+  }
+}
+
+/**
+ * Asks for a module's file once, and instantiates the module while it arrives.
+ * @param {string} folder
+ * @param {URL} url
+ * @param {Promise<Module>} glue
+ * @param {number} stallTimeout
+ * @returns {Promise<import('./patience.js').Attempt<Blob>>} the file
+ */
+async function download(folder, url, glue, stallTimeout) {
+  const controller = new AbortController();
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
+  const alive = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => controller.abort(new Error(`no byte came for ${stallTimeout / 1000} s`)), stallTimeout);
+  };
+  const broken = (/** @type {unknown} */ error) => ({ failure: coded('network', `${url} cannot be reached: ${reason(error)}; check the connection`) });
+  alive();
+  try {
+    const response = await fetch(url, { signal: controller.signal }).catch(broken);
+    if ('failure' in response) return response;
+    if (!response.ok) {
+      const failure = coded('http-status', `${url} answered with status ${response.status}; check that www/${folder} was uploaded`);
+      if (isPassing(response.status)) return { failure };
+      throw failure;
+    }
+    const copy = read(response.clone(), alive).finally(() => clearTimeout(timer)).then((result) => ({ result }), broken);
+    const failed = await (await glue).default({ module_or_path: response }).then(() => null, (error) => ({ error }));
+    const arrived = await copy;
+    if (failed && 'result' in arrived) refuse(failed.error, url);
+    return arrived;
+  } finally {
+    clearTimeout(timer);
+    controller.abort();
+  }
+}
+
+/**
+ * @param {Response} response
+ * @param {() => void} alive is called for each part that arrives
+ */
+async function read(response, alive) {
+  /** @type {Uint8Array<ArrayBuffer>[]} */
+  const parts = [];
+  const reader = response.body?.getReader();
+  for (;;) {
+    const { done = true, value } = (await reader?.read()) ?? {};
+    if (done || !value) return new Blob(parts, { type: 'application/wasm' });
+    alive();
+    parts.push(value);
+  }
+}
+
+/** @param {number} status as in src/fetch/transfer.rs */
+const isPassing = (status) => [408, 425, 429].includes(status) || status >= 500;
+
+/** @param {unknown} error */
+const reason = (error) => (error instanceof Error ? error.message : String(error));
+
+/**
+ * @param {unknown} error
+ * @param {URL} url
+ * @returns {never}
+ */
+function refuse(error, url) {
+  if (!(error instanceof WebAssembly.CompileError)) throw error;
+  throw coded('integrity', `${url} is damaged; upload it again: ${error.message}`);
 }
 
 /**
  * Keeps a file in the cache if it is the right one, and forgets its other versions.
  * @param {Cache} cache
  * @param {URL} key
- * @param {Response} response
+ * @param {Blob} file
  * @param {string} sha256
  */
-async function keep(cache, key, response, sha256) {
-  const bytes = await response.arrayBuffer();
-  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
+async function keep(cache, key, file, sha256) {
+  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', await file.arrayBuffer()));
   if (Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('') !== sha256) return;
-  await cache.put(key, new Response(bytes, { headers: { 'content-type': 'application/wasm' } }));
+  await cache.put(key, new Response(file, { headers: { 'content-type': 'application/wasm' } }));
   for (const { url } of await cache.keys()) {
     if (url !== key.href && url.startsWith(`${key.origin}${key.pathname}?whylens-sha256=`)) await cache.delete(url);
   }

@@ -105,6 +105,23 @@ test('a worker that does not stop what was given up is replaced, and one whose c
   await page.context().close();
 });
 
+test('a photo that ends the worker ends none of those that wait behind it', options, async () => {
+  const page = await stage.page();
+  await attempt(page);
+  server.forget();
+  const outcomes = await page.evaluate(async (model) => {
+    const classifier = await whylens.load(model);
+    let asked = 0;
+    /** @type {any} */ (globalThis)[Symbol.for('whylens')].provoke = () => ((asked += 1) === 2 ? 'panic' : undefined);
+    const photos = [30, 31, 32, 33].map((width) => classifier.classify(new ImageData(width, 30)));
+    return Promise.all(photos.map((photo) => photo.then(({ image }) => image.width, ({ code }) => code)));
+  }, SMALL);
+  assert.deepEqual(outcomes, [30, 'worker-crashed', 32, 33]);
+  assert.equal(server.count(/\.(onnx|wasm)$/), 0);
+  assert.equal((await health(page)).counters.crashes, 1);
+  await page.context().close();
+});
+
 test('three crashes in a row on the same photo stop, and another photo still works', options, async () => {
   const page = await stage.page();
   await attempt(page);
