@@ -109,7 +109,7 @@ pub struct Transfer<'a> {
     pub url: &'a str,
     /// How large it is.
     pub size: Size,
-    /// What the browser's HTTP cache may do.
+    /// What the browser's HTTP cache may do at the first attempt.
     pub mode: RequestCache,
     /// How long to keep trying.
     pub patience: Patience,
@@ -162,9 +162,10 @@ impl Transfer<'_> {
         let start = bytes.len();
         let mut origin = Origin::default();
         let (mut in_vain, mut ended_early) = (0, false);
+        let mut mode = self.mode;
         loop {
             let (again, most) = (self.tries.asked.replace(true), self.tries.most.get());
-            let (error, passing) = match self.attempt(bytes, start, &mut origin).await {
+            let (error, passing) = match self.attempt(bytes, start, mode, &mut origin).await {
                 Ok(()) => return Ok(origin.joined),
                 Err(Failure::Final(error)) => return Err(error),
                 Err(Failure::Passing(error)) => (error, true),
@@ -178,6 +179,8 @@ impl Transfer<'_> {
             if !passing || self.tries.left.get() == 0 {
                 return Err(error);
             }
+            // What a browser keeps of an answer that broke off, it completes by requests of its own.
+            mode = RequestCache::NoStore;
             sleep(self.patience.retry_delay * f64::from(1 << in_vain.min(10))).await;
             in_vain += 1;
         }
@@ -188,6 +191,7 @@ impl Transfer<'_> {
         &self,
         bytes: &mut Vec<u8>,
         start: usize,
+        mode: RequestCache,
         origin: &mut Origin,
     ) -> std::result::Result<(), Failure> {
         let unreachable = |thrown: JsValue| {
@@ -201,7 +205,7 @@ impl Transfer<'_> {
         let connection = Connection(controller);
         let init = RequestInit::new();
         init.set_signal(Some(&connection.0.signal()));
-        init.set_cache(self.mode);
+        init.set_cache(mode);
         if !self.size.is_checked() && origin.version.is_none() {
             bytes.truncate(start);
         }

@@ -463,14 +463,20 @@ fn kinds_that_cannot_be_read_say_so() {
             3,
             "a predictor of floating-point values",
         ),
-        ("tiff-tiled.tif", FORMAT, 2, "values with a sign, of 8 bits"),
+        ("tiff-associated-float.tif", FORMAT, 1, "32 bits a value"),
         (
-            "tiff-tiled.tif",
+            "tiff-associated-float.tif",
             FORMAT,
-            3,
-            "floating-point values of 8 bits",
+            2,
+            "values with a sign, of 32 bits",
         ),
-        ("tiff-tiled.tif", FORMAT, 5, "values of kind 5"),
+        ("tiff-associated-float.tif", FORMAT, 5, "values of kind 5"),
+        (
+            "tiff-associated-float.tif",
+            BITS,
+            16,
+            "floating-point values of 16 bits",
+        ),
     ] {
         let text = format!("TIFF file cannot be read ({text}");
         let file = retagged(file, tag, value);
