@@ -58,9 +58,9 @@ node_tests() { (cd tests && node --test --test-force-exit --test-timeout="${FILE
 
 # Files in which time or memory is measured: one at a time.
 measured=(page/{quiet,slow}.test.js site/endurance.test.js web/{faults,loading,recovery,tabs}.test.js)
-# What rests on a browser's own workers, streams, caches, locks, decoders and inputs; what only our code decides is
-# seen in Chromium.
-engines=(web/{builds,faults,library,loading,photos,recovery,tabs,without}.test.js page/waysin.test.js site/endurance.test.js)
+# What rests on a browser's own workers, streams, caches, locks, decoders, inputs and layout; what only our code
+# decides is seen in Chromium.
+engines=(web/{builds,faults,library,loading,photos,recovery,tabs,without}.test.js page/{faces,waysin}.test.js site/endurance.test.js)
 
 chromium() {
   CHROMEDRIVER=$(command -v chromedriver) WASM_BINDGEN_USE_DEDICATED_WORKER=1 \

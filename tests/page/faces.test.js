@@ -80,6 +80,8 @@ const outside = (page) => page.evaluate(() => {
   const found = [];
   if (document.documentElement.scrollWidth > innerWidth) found.push(`the page: ${document.documentElement.scrollWidth}`);
   for (const element of document.querySelectorAll('dialog[open], dialog[open] *, main *, header *, footer *, .alert *')) {
+    // What is out of sight may not have been laid out since the window changed.
+    if (!element.checkVisibility({ contentVisibilityAuto: true })) continue;
     const { left, right, width } = element.getBoundingClientRect();
     if (width > 0 && !element.closest('.unseen, .sprite, .skip') && (right > innerWidth + 1 || left < -1)) found.push(`${element.tagName}.${element.getAttribute('class')}: ${Math.round(left)} to ${Math.round(right)}`);
     if (element.matches('dialog') && element.scrollWidth > element.clientWidth) found.push(`the dialog: ${element.scrollWidth} in ${element.clientWidth}`);
@@ -122,7 +124,7 @@ test('the element keeps within its place in any face', { timeout: 60_000 }, asyn
   await page.locator('why-lens li').first().waitFor({ timeout: 60_000 });
   for (const [face, style] of Object.entries(FACES)) {
     await wear(page, `${style} body { font-family: var(--text); }`);
-    assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 320, face);
+    assert.ok((await page.evaluate(() => document.documentElement.scrollWidth)) <= 320, face);
   }
   await context.close();
 });
