@@ -60,8 +60,8 @@ const FAULTS = [
   ['503 after half of it', (size) => [{ cut: half(size) }, { status: 503 }, { status: 503 }, {}], undefined, 4],
   ['503 for ever after half of it', (size) => [{ cut: half(size) }, { status: 503 }], 'http-status', 4],
   ['416 to everything', () => [{ status: 416 }], 'http-status', 1],
-  ['another part than was asked for, for ever', (size) => [{ cut: half(size), shift: 1, ...version(1) }], 'network', 4],
-  ['another version each time', (size) => [1, 2, 3, 4].map((name) => ({ cut: half(size), ...version(name) })), 'network', 4],
+  ['another part than was asked for, for ever', (size) => [{ cut: half(half(size)), shift: 1, ...version(1) }], 'network', 4],
+  ['another version each time', (size) => [1, 2, 3, 4].map((name) => ({ cut: half(half(size)), ...version(name) })), 'network', 4],
   ['stalls half-way, for ever', (size) => [{ stall: half(size), ranges: false }], 'network', 4],
   ['a slow drip', (size) => [{ pace: 5, part: Math.ceil(size / 40) }], undefined, 1],
 ];
