@@ -105,7 +105,7 @@ struct Draft {
 
 impl Draft {
     fn new(onnx: &[u8], manifest: &Manifest, options: &Options) -> Result<Draft> {
-        let mut wanted: Vec<String> = match (options.heatmap, options.layers.is_empty()) {
+        let wanted: Vec<String> = match (options.heatmap, options.layers.is_empty()) {
             (false, _) => Vec::new(),
             (true, true) => manifest.heatmap.layer.iter().cloned().collect(),
             (true, false) => options.layers.clone(),
@@ -122,14 +122,19 @@ impl Draft {
             activation,
         } = onnx::parse(onnx, manifest, &wanted).map_err(named)?;
         let layout = manifest.input.layout;
+        let mut places = Vec::new();
         let mut found = Ok(());
         if options.heatmap && wanted.is_empty() {
-            found = layer::find(&graph, layout).map(|(name, outlet)| {
-                wanted.push(name);
+            let place = layer::find(&graph, layout).and_then(|(name, outlet)| {
+                let unsuited = |error: Error| Error::UnsupportedModel(error.to_string());
+                let place = Place::of(&graph, outlet, name, layout).map_err(unsuited)?;
+                Ok((place, outlet))
+            });
+            found = place.map(|(place, outlet)| {
+                places.push(place);
                 graph.outputs.push(outlet);
             });
         }
-        let mut places = Vec::new();
         for (name, &outlet) in wanted.into_iter().zip(&graph.outputs[1..]) {
             places.push(Place::of(&graph, outlet, name, layout).map_err(named)?);
         }

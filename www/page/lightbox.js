@@ -8,6 +8,9 @@ import { SIDES, darkroom, forget, live, photo as newPhoto, putAway } from './pho
 /** @param {unknown} error */
 const codeOf = (error) => String(/** @type {{code?: string} | null} */ (error)?.code);
 
+/** Failures that are of the model, and will be the same again. */
+const NO_HEATMAP = ['unsupported-operator', 'unsupported-model', 'bad-option'];
+
 /** What is kept of the shown photo, of the others, and of the camera, whose picture is there already. */
 const KEPT = { shown: { topK: 1000, view: SIDES.shown }, others: { topK: 10, view: SIDES.tile }, live: { topK: 1000 } };
 
@@ -102,8 +105,8 @@ export function lightbox({ state, change, desk, settings, trouble, dismiss, open
       cancelExplaining();
       const { code, message } = /** @type {{code?: string, message?: string}} */ (error);
       // Nobody asked for this one: the answer stands, and says why.
-      if (!pinned && !method && !layers.length && code !== 'worker-crashed') {
-        shown.result.noHeatmap = { code: code ?? '', message: message ?? String(error) };
+      if (!pinned && !method && !layers.length && code && NO_HEATMAP.includes(code)) {
+        shown.result.noHeatmap = { code, message: message ?? String(error) };
         return change({ chosen: [] });
       }
       trouble(error, shown.name, () => void explainChosen({ chosen: classes, method, layers }));
