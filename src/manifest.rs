@@ -232,7 +232,7 @@ impl fmt::Display for Activation {
 /// Where heatmaps are taken.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Heatmap {
-    /// Name of an ONNX tensor, or none to find the last spatial map.
+    /// Name of an ONNX tensor, or none to find one.
     pub layer: Option<String>,
     /// Other places to choose from, in order of computation; may be absent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -13,7 +13,7 @@ use crate::manifest::{
     Precision, Resize, ResizeMode, Weights,
 };
 use crate::model::store::{self, Outline};
-use crate::model::{Layer, Model, Options as Load, PLAN};
+use crate::model::{Candidate, Candidates, Layer, Model, Options as Load, PLAN};
 use crate::preprocess::Tensor;
 use crate::rank::{self, Reading};
 use crate::sniff;
@@ -77,6 +77,8 @@ pub struct Report {
     pub classes: usize,
     /// The layer that heatmaps are taken at; none when there can be no heatmap.
     pub layer: Option<String>,
+    /// Whether the layer found sees everything that the scores are made of.
+    pub whole: bool,
     /// Why there are no gradients, so that only methods without them can be used.
     pub no_gradients: Option<String>,
     /// Why the model is prepared anew at every load; none when its file holds a plan.
@@ -316,18 +318,14 @@ fn check(
     let layer = packed.layers().first().map(|layer| layer.name.clone());
     let found = layer.clone().filter(|_| gradients.is_ok());
     manifest.heatmap.layer = manifest.heatmap.layer.or(found);
-    // A map with the channels of the photo is the photo.
-    let colours = manifest.input.channels.count();
-    let places = store::layers(&kept, &manifest)?.into_iter();
-    manifest.heatmap.layers = places
-        .filter(|layer| layer.channels > colours)
-        .map(|layer| Place {
-            name: layer.name,
-            channels: layer.channels,
-            height: layer.height,
-            width: layer.width,
-        })
-        .collect();
+    let Candidates { list, whole } = store::layers(&kept, &manifest)?;
+    let places = list.into_iter().rev().map(|candidate| Place {
+        name: candidate.layer.name,
+        channels: candidate.layer.channels,
+        height: candidate.layer.height,
+        width: candidate.layer.width,
+    });
+    manifest.heatmap.layers = places.collect();
     let (classes, no_gradients) = (packed.classes(), gradients.err());
     drop(packed);
     let unplanned = match plan(&kept, &manifest) {
@@ -345,6 +343,7 @@ fn check(
         classes,
         methods: Method::usable(no_gradients.is_none(), layer.is_some()),
         layer,
+        whole,
         no_gradients: no_gradients.map(|error| error.to_string()),
         unplanned,
         precision,
@@ -418,8 +417,10 @@ pub struct Inspection {
     pub classes: usize,
     /// The softmax or sigmoid at the end of the graph, which is stepped over.
     pub activation: Option<Activation>,
-    /// The layers that heatmaps can be taken at, the last of each size.
-    pub layers: Vec<Layer>,
+    /// The layers that heatmaps can be taken at, the latest of each size, the latest first.
+    pub layers: Vec<Candidate>,
+    /// Whether they see everything that the scores are made of.
+    pub whole: bool,
     /// The one that is taken when none is named.
     pub layer: Option<Layer>,
     /// Why there are no gradients: code and message.
@@ -446,11 +447,13 @@ pub fn inspect(onnx: &[u8], options: &Options) -> Result<Inspection> {
     settle(onnx, &model, &mut manifest, &mut guesses)?;
     let gradients = model.explainable();
     let layer = model.layers().first().cloned();
+    let Candidates { list, whole } = store::layers(onnx, &manifest)?;
     Ok(Inspection {
         guesses,
         classes: model.classes(),
         activation: model.activation(),
-        layers: store::layers(onnx, &manifest)?,
+        layers: list,
+        whole,
         methods: Method::usable(gradients.is_ok(), layer.is_some()),
         layer,
         no_gradients: gradients.err().map(|e| (e.code(), e.to_string())),

@@ -126,7 +126,7 @@
  * @property {string} language of its labels
  * @property {string[]} labels in class order
  * @property {Layer[]} layers that are prepared for heatmaps
- * @property {Layer[]} candidates that heatmaps can be taken at, as `model.json` lists them: the last of each size
+ * @property {Layer[]} candidates that heatmaps can be taken at, as `model.json` lists them: the latest of each size, the latest last
  * @property {string[]} methods that heatmaps can be made by, the usual one first; those that need gradients are missing
  *   where there are none
  */
@@ -224,7 +224,9 @@
  * @property {Guess[]} guesses
  * @property {number} classes
  * @property {'softmax' | 'sigmoid' | null} activation at the end of the graph itself
- * @property {Layer[]} layers that heatmaps can be taken at, the last of each size
+ * @property {(Layer & { products: number })[]} layers that heatmaps can be taken at, the latest of each size, the latest
+ *   first; `products` counts the matrix products and convolutions that are computed from it
+ * @property {boolean} whole whether everything that the scores know of the photo has gone through each of these layers
  * @property {Layer | null} layer the one taken when none is named
  * @property {[ErrorCode, string] | null} noGradients why there are none, so that only methods without them can be used
  * @property {string[]} methods that heatmaps can be made by
@@ -236,6 +238,7 @@
  * @property {Guess[]} guesses
  * @property {number} classes
  * @property {string | null} layer that heatmaps are taken at
+ * @property {boolean} whole whether everything that the scores know of the photo has gone through the layers found
  * @property {string | null} noGradients
  * @property {string | null} unplanned why the file holds no plan, so that the model is prepared anew at every load
  * @property {string[]} methods

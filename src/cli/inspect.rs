@@ -7,11 +7,11 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Args;
 use whylens::heatmap::Method;
-use whylens::model::{Layer, store};
+use whylens::model::{Candidate, Layer, store};
 use whylens::{Manifest, estimate, pack};
 
 use super::folder::coded;
-use super::pack::{Reading, whole};
+use super::pack::{PARTIAL, Reading, whole};
 
 /// Tell what an ONNX file holds and whether it can be used
 #[derive(Args)]
@@ -80,8 +80,15 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         let (channels, height, width) = (layer.channels, layer.height, layer.width);
         format!("`{}` {channels}×{height}×{width}", layer.name)
     };
-    for layer in &found.layers {
-        println!("layer       {}", map(layer));
+    for Candidate { layer, products } in &found.layers {
+        let plural = if *products == 1 { "" } else { "s" };
+        println!(
+            "layer       {}, {products} product{plural} behind it",
+            map(layer)
+        );
+    }
+    if !found.whole {
+        println!("layers      {PARTIAL}");
     }
     match (&found.no_gradients, &found.layer) {
         (None, Some(layer)) => println!("heatmaps    at {}", map(layer)),

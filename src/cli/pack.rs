@@ -87,7 +87,7 @@ pub struct Reading {
     /// Name of the output with the scores, where there are several
     #[arg(long, value_name = "NAME")]
     output: Option<String>,
-    /// ONNX tensor that heatmaps are taken at [default: the last map]
+    /// ONNX tensor that heatmaps are taken at [default: the first that `inspect` lists]
     #[arg(long, value_name = "TENSOR")]
     layer: Option<String>,
 }
@@ -143,6 +143,9 @@ impl Reading {
         })
     }
 }
+
+/// What is said where no layer sees everything.
+pub const PARTIAL: &str = "none sees everything: no tensor with rows and columns lies on every way from the image to the scores; these lie on most";
 
 /// Packs the model and tells what was found out.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
@@ -205,6 +208,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             "heatmaps    without gradients only: {}",
             reason.as_deref().unwrap_or("no layer")
         ),
+    }
+    if !report.whole && given.layer.is_none() {
+        println!("layer       {PARTIAL}");
     }
     match &report.unplanned {
         None => println!("plan        in the file: pages load it without preparing it anew"),

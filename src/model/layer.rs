@@ -4,17 +4,18 @@ use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 use tract_onnx::tract_core::internal::*;
-use tract_onnx::tract_core::ops::array::{Gather, Pad, Slice};
-use tract_onnx::tract_core::ops::cnn::{Conv, MaxPool, SumPool};
-use tract_onnx::tract_core::ops::einsum::EinSum;
-use tract_onnx::tract_core::ops::source::TypedSource;
+use tract_onnx::tract_core::ops::array::{Pad, Slice};
+use tract_onnx::tract_core::ops::binary::TypedBinOp;
+use tract_onnx::tract_core::ops::cast::Cast;
+use tract_onnx::tract_core::ops::cnn::{MaxPool, SumPool};
+use tract_onnx::tract_core::ops::nn::Reduce;
+use tract_onnx::tract_core::ops::nn::resize::{NearestUpsample, Resize};
 
-use super::{FeatureMap, Layer};
+use super::flow::Flow;
+use super::grid::{Grids, MOST_PREFIX, Map};
+use super::{Candidate, Candidates, FeatureMap, Layer};
 use crate::error::{Error, Result};
 use crate::manifest::Layout;
-
-/// Most tokens before those of the grid: a class token and registers.
-const MOST_PREFIX: usize = 16;
 
 /// A layer and how it lies in its ONNX tensor.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,11 +29,14 @@ pub struct Place {
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum Axes {
+pub enum Axes {
+    /// Channel, row, column.
     ChannelsFirst,
+    /// Row, column, channel.
     ChannelsLast,
     /// Rows of the grid one after the other, behind some tokens that have no place on it.
     Tokens {
+        /// How many those are.
         prefix: usize,
     },
 }
@@ -43,29 +47,34 @@ impl Place {
     /// # Errors
     /// [`Error::BadOption`] for a tensor that is no map of an image.
     pub fn of(graph: &TypedModel, outlet: OutletId, name: String, input: Layout) -> Result<Place> {
+        let order = order(graph, outlet.node);
+        let grids = Grids::of(graph, &order, input);
         let shape = shape(graph, outlet).unwrap_or_default();
-        let (axes, channels, height, width) = match *shape.as_slice() {
-            [1, a, b, c] => {
-                let guess = if input == Layout::Nhwc { 3 } else { 1 };
-                match channel_axis(graph, outlet, input).unwrap_or(guess) {
-                    3 => (Axes::ChannelsLast, c, a, b),
-                    _ => (Axes::ChannelsFirst, a, b, c),
-                }
-            }
-            [1, tokens, channels] | [tokens, 1, channels] => {
-                let (height, width) = grid(graph, outlet, tokens, input).ok_or_else(|| {
-                    Error::BadOption(format!(
-                        "the {tokens} tokens of tensor `{name}` do not fill a grid"
-                    ))
-                })?;
-                let prefix = tokens - height * width;
-                (Axes::Tokens { prefix }, channels, height, width)
-            }
-            _ => {
+        let known = grids.map(outlet);
+        let Map {
+            axes,
+            channels,
+            height,
+            width,
+        } = match known.or_else(|| guess(&grids, &order, outlet, &shape, input)) {
+            Some(map) => map,
+            None if grids.is_spread(outlet) => {
                 return Err(Error::BadOption(format!(
-                    "tensor `{name}` has the shape {shape:?}, expected a map (1×C×H×W or 1×H×W×C) or tokens (1×T×C)"
+                    "tensor `{name}` of shape {shape:?} has parts of the image in another order than rows and columns; name a layer before or behind it"
                 )));
             }
+            None => match *shape.as_slice() {
+                [1, tokens, _] | [tokens, 1, _] => {
+                    return Err(Error::BadOption(format!(
+                        "the {tokens} tokens of tensor `{name}` do not fill a grid"
+                    )));
+                }
+                _ => {
+                    return Err(Error::BadOption(format!(
+                        "tensor `{name}` has the shape {shape:?}, expected a map (1×C×H×W or 1×H×W×C) or tokens (1×T×C)"
+                    )));
+                }
+            },
         };
         let layer = Layer {
             name,
@@ -135,230 +144,236 @@ fn shape(graph: &TypedModel, outlet: OutletId) -> Option<Vec<usize>> {
     fact.shape.as_concrete().map(<[usize]>::to_vec)
 }
 
-/// Axis of the channels, 1 or 3, in a tensor of four axes: as the nearest operator before it says
-/// that knows. Where axes are cut or merged, as in a group norm, it goes on at the next tensor that
-/// has the shape from before; none when there is none on any way.
-fn channel_axis(graph: &TypedModel, outlet: OutletId, input: Layout) -> Option<usize> {
-    let mut seen = HashSet::new();
-    // Each outlet with the axes of the tensor asked about that its own axes become, and the shape
-    // that is looked for.
-    let mut pending = vec![(outlet, [0, 1, 2, 3], None)];
-    while let Some((outlet, axes, wanted)) = pending.pop() {
-        let wanted = wanted.filter(|wanted| shape(graph, outlet).as_ref() != Some(wanted));
-        let node = graph.node(outlet.node);
-        let window = [
-            node.op_as::<Conv>().map(|op| op.pool_spec.data_format),
-            node.op_as::<MaxPool>().map(|op| op.pool_spec.data_format),
-            node.op_as::<SumPool>().map(|op| op.pool_spec.data_format),
-        ];
-        let last = match window.into_iter().flatten().next() {
-            Some(format) => Some(format.c_is_last()),
-            None => node.op_is::<TypedSource>().then_some(input == Layout::Nhwc),
-        };
-        if let (Some(last), None) = (last, &wanted) {
-            return Some(axes[if last { 3 } else { 1 }]);
-        }
-        let mut wanted = wanted;
-        let axes = match node.op_as::<AxisOp>() {
-            _ if wanted.is_some() => axes,
-            Some(&AxisOp::Move(from, to)) => {
-                let mut axes = axes.to_vec();
-                let moved = axes.remove(to);
-                axes.insert(from, moved);
-                [axes[0], axes[1], axes[2], axes[3]]
-            }
-            Some(_) => {
-                wanted = shape(graph, outlet);
-                axes
-            }
-            None => axes,
-        };
-        for &input in node.inputs.iter().rev() {
-            let fact = graph.outlet_fact(input);
-            let follows = fact
-                .is_ok_and(|fact| fact.konst.is_none() && (fact.rank() == 4 || wanted.is_some()));
-            if follows && seen.insert(input) {
-                pending.push((input, axes, wanted.clone()));
-            }
-        }
-    }
-    None
-}
-
-/// Rows and columns of the grid that tokens come from.
-fn grid(
-    graph: &TypedModel,
+/// A tensor that the image could not be followed to, read by its shape alone.
+fn guess(
+    grids: &Grids,
+    order: &[usize],
     outlet: OutletId,
-    tokens: usize,
+    shape: &[usize],
     input: Layout,
-) -> Option<(usize, usize)> {
-    let fits = |&(height, width): &(usize, usize)| {
-        let places = height * width;
-        places > 1 && places <= tokens && tokens - places <= MOST_PREFIX
+) -> Option<Map> {
+    let map = |axes, channels, height, width| Map {
+        axes,
+        channels,
+        height,
+        width,
     };
-    let order = order(graph, &[outlet.node]);
-    let maps = order.iter().rev().flat_map(|&id| {
-        let sides = sides(graph, OutletId::from(id), input);
-        sides.filter(fits)
-    });
-    let root = |tokens: usize| {
-        let side = (tokens as f64).sqrt().round() as usize;
-        (side * side == tokens && side > 1).then_some((side, side))
-    };
-    maps.into_iter()
-        .next()
-        .or_else(|| root(tokens))
-        .or_else(|| root(tokens.checked_sub(1)?))
-}
-
-/// Rows and columns of a tensor that is a map.
-fn sides(graph: &TypedModel, outlet: OutletId, input: Layout) -> Option<(usize, usize)> {
-    match *shape(graph, outlet)?.as_slice() {
-        [1, a, b, c] => {
-            let last = channel_axis(graph, outlet, input)? == 3;
-            let (height, width) = if last { (a, b) } else { (b, c) };
-            (height * width > 1).then_some((height, width))
+    match *shape {
+        [1, height, width, channels] if input == Layout::Nhwc => {
+            Some(map(Axes::ChannelsLast, channels, height, width))
+        }
+        [1, channels, height, width] => Some(map(Axes::ChannelsFirst, channels, height, width)),
+        [1, tokens, channels] | [tokens, 1, channels] if !grids.is_spread(outlet) => {
+            let fits = |height: usize, width: usize| {
+                let places = height * width;
+                places > 1 && places <= tokens && tokens - places <= MOST_PREFIX
+            };
+            let root = |tokens: usize| {
+                let side = (tokens as f64).sqrt().round() as usize;
+                (side * side == tokens && side > 1).then_some((side, side))
+            };
+            let (height, width) = grids
+                .last(order, fits)
+                .or_else(|| root(tokens))
+                .or_else(|| root(tokens.checked_sub(1)?))?;
+            let prefix = tokens - height * width;
+            Some(map(Axes::Tokens { prefix }, channels, height, width))
         }
         _ => None,
     }
 }
 
-/// Nodes that some nodes depend on, in order of computation, these included.
-fn order(graph: &TypedModel, targets: &[usize]) -> Vec<usize> {
+/// Nodes that one depends on, in order of computation, itself included.
+fn order(graph: &TypedModel, target: usize) -> Vec<usize> {
     let sources: Vec<usize> = graph.inputs.iter().map(|input| input.node).collect();
     tract_onnx::tract_core::model::order::eval_order_for_nodes(
         graph.nodes(),
         &sources,
-        targets,
+        &[target],
         &[],
     )
     .unwrap_or_default()
 }
 
-/// Those of the nodes that depend on the image.
-fn active(graph: &TypedModel, order: &[usize]) -> HashSet<usize> {
-    let mut active = HashSet::new();
-    for &id in order {
-        let node = graph.node(id);
-        if node.op_is::<TypedSource>() || node.inputs.iter().any(|i| active.contains(&i.node)) {
-            active.insert(id);
-        }
+/// The layers to explain: tensors with a grid that every way from the image to the scores goes
+/// through, the latest of each size, the latest first. Where there is none, those of the ways that
+/// most products lie on.
+pub fn candidates(graph: &TypedModel, input: Layout) -> Candidates {
+    let order = order(graph, graph.outputs[0].node);
+    let grids = Grids::of(graph, &order, input);
+    let flow = Flow::of(graph, &order, &grids);
+    let choice = Choice::new(graph, &grids, &flow);
+    let through = |by| {
+        let cuts = flow.cuts(by).into_iter();
+        cuts.filter(|&id| choice.is_layer(id)).collect::<Vec<_>>()
+    };
+    let mut whole = true;
+    let mut found = through(None);
+    if found.is_empty() {
+        let layers = flow.order.iter().filter(|&&id| choice.is_layer(id));
+        let main = layers.copied().max_by_key(|&id| flow.products_through(id));
+        whole = main.is_none();
+        found = match main {
+            Some(main) => through(Some(main)),
+            None => {
+                let cuts = flow.cuts(None).into_iter();
+                cuts.filter(|&id| choice.is_map(id)).collect()
+            }
+        };
     }
-    active
-}
-
-/// Tensors that ONNX has a name for and that depend on the image, in order of computation.
-fn named<'a>(
-    graph: &'a TypedModel,
-    order: &[usize],
-    active: &HashSet<usize>,
-) -> Vec<(OutletId, &'a str)> {
-    let computed = order
-        .iter()
-        .filter(|id| active.contains(id) && !graph.node(**id).op_is::<TypedSource>());
-    computed
-        .flat_map(|&id| {
-            let label = graph.outlet_label(id.into());
-            label.map(|label| (OutletId::from(id), label))
+    let mut sizes = HashSet::new();
+    let listed = found.into_iter().rev().filter_map(|id| {
+        let map = grids.map(id.into())?;
+        let name = graph.outlet_label(id.into())?.to_string();
+        let new = sizes.insert((map.height, map.width));
+        new.then(|| Candidate {
+            layer: Layer {
+                name,
+                channels: map.channels,
+                height: map.height,
+                width: map.width,
+            },
+            products: flow.products_behind(id),
         })
-        .collect()
+    });
+    Candidates {
+        list: listed.collect(),
+        whole,
+    }
 }
 
-/// The last map of each size, in order of computation.
-pub fn candidates(graph: &TypedModel, input: Layout) -> Vec<Layer> {
-    let order = order(graph, &[graph.outputs[0].node]);
-    let named = named(graph, &order, &active(graph, &order));
-    let mut seen = HashSet::new();
-    let mut found: Vec<Layer> = named
-        .into_iter()
-        .rev()
-        .filter(|&(outlet, _)| {
-            let size = sides(graph, outlet, input);
-            size.is_some_and(|size| seen.insert(size))
-        })
-        .filter_map(|(outlet, name)| Place::of(graph, outlet, name.into(), input).ok())
-        .map(|place| place.layer)
-        .collect();
-    found.reverse();
-    found
-}
-
-/// Finds the layer to explain: the last map before pooling or flattening; in a transformer the last
-/// tokens that all reach the scores.
+/// Finds the layer to explain, the first of [`candidates`].
 ///
 /// # Errors
 /// [`Error::UnsupportedModel`] when there is none.
 pub fn find(graph: &TypedModel, input: Layout) -> Result<(String, OutletId)> {
-    let scores = graph.outputs[0];
-    let order = order(graph, &[scores.node]);
-    let active = active(graph, &order);
-    let named = named(graph, &order, &active);
-    let maps = || {
-        let maps = named.iter().rev();
-        maps.filter(|(outlet, _)| sides(graph, *outlet, input).is_some())
-    };
-    // A map of the classes themselves is a result, and pooling and padding only blur or frame.
-    let classes: usize = shape(graph, scores).unwrap_or_default().iter().product();
-    let sound = |(outlet, _): &&(OutletId, &str)| {
-        let node = graph.node(outlet.node);
-        let axis = channel_axis(graph, *outlet, input).unwrap_or(1);
-        let channels = shape(graph, *outlet).unwrap_or_default()[axis];
-        let frame = node.op_is::<MaxPool>() || node.op_is::<SumPool>() || node.op_is::<Pad>();
-        !frame && channels != classes
-    };
-    let map = maps().find(sound).or_else(|| maps().next());
-    let tokens = map.and_then(|&(map, _)| last_tokens(graph, map, &named, &order, &active, input));
-    match tokens.or(map.copied()) {
-        Some((outlet, name)) => Ok((name.into(), outlet)),
-        None => Err(Error::UnsupportedModel(
+    let found = candidates(graph, input).list.into_iter().next();
+    let name = found.map(|candidate| candidate.layer.name);
+    let outlet = name.as_ref().and_then(|name| graph.find_outlet_label(name));
+    name.zip(outlet).ok_or_else(|| {
+        Error::UnsupportedModel(
             "no heatmap: the graph has no spatial map to explain; name a layer".into(),
-        )),
+        )
+    })
+}
+
+/// What makes a tensor a layer.
+struct Choice<'a> {
+    graph: &'a TypedModel,
+    grids: &'a Grids,
+    flow: &'a Flow,
+    /// Nodes that a product lies before, or that are one.
+    made: HashSet<usize>,
+    /// Nodes that only blur or frame what the last products made.
+    framed: HashSet<usize>,
+}
+
+impl<'a> Choice<'a> {
+    fn new(graph: &'a TypedModel, grids: &'a Grids, flow: &'a Flow) -> Choice<'a> {
+        let (mut made, mut framed) = (HashSet::new(), HashSet::new());
+        for &id in &flow.order {
+            let node = graph.node(id);
+            let mut inputs = node.inputs.iter().map(|input| input.node);
+            if flow.is_product(id) || inputs.any(|input| made.contains(&input)) {
+                made.insert(id);
+            }
+            let mut sources = node.inputs.iter().filter(|input| grids.is_spread(**input));
+            let all = sources.clone().next().is_some()
+                && sources.all(|input| framed.contains(&input.node));
+            if !flow.is_product(id) && (all || frames(grids, node)) {
+                framed.insert(id);
+            }
+        }
+        Choice {
+            graph,
+            grids,
+            flow,
+            made,
+            framed,
+        }
+    }
+
+    /// Whether a node's output is a map of what products have made of the photo.
+    fn is_map(&self, id: usize) -> bool {
+        let fact = self.graph.outlet_fact(id.into());
+        let photo = self
+            .flow
+            .order
+            .first()
+            .and_then(|&id| self.grids.map(id.into()));
+        let map = self.grids.map(id.into());
+        let photo = |map: Map| {
+            let like = |photo: Map| {
+                map.channels <= photo.channels
+                    && (map.height, map.width) == (photo.height, photo.width)
+            };
+            photo.is_some_and(like)
+        };
+        map.is_some_and(|map| map.height * map.width > 1 && !photo(map))
+            && self.graph.node(id).outputs.len() == 1
+            && self.graph.outlet_label(id.into()).is_some()
+            && fact.is_ok_and(|fact| fact.datum_type.is_float())
+            && self.flow.is_heard(id)
+            && self.made.contains(&id)
+            && !self.framed.contains(&id)
+    }
+
+    /// Whether it is a map that something is still made of: no map of the classes themselves, and no
+    /// part of an attention.
+    fn is_layer(&self, id: usize) -> bool {
+        self.is_map(id) && self.flow.products_behind(id) > 0 && !self.is_projection(id)
+    }
+
+    /// Whether it is a linear image of its input that attention cuts into keys and values.
+    fn is_projection(&self, id: usize) -> bool {
+        let active = |id: usize| self.flow.inputs(self.graph.node(id));
+        let mut source = id;
+        while !self.flow.is_product(source) {
+            let node = self.graph.node(source);
+            let linear = node.op_is::<AxisOp>()
+                || node.op_is::<Cast>()
+                || node.op_is::<Slice>()
+                || node
+                    .op_as::<TypedBinOp>()
+                    .is_some_and(|op| ["Add", "Sub", "Mul", "Div"].contains(&&*op.0.name()));
+            match active(source)[..] {
+                [only] if linear => source = only,
+                _ => return false,
+            }
+        }
+        if active(source).len() > 1 {
+            return false;
+        }
+        let (mut seen, mut pending) = (HashSet::new(), vec![id]);
+        while let Some(id) = pending.pop() {
+            for &reader in self.flow.readers(id) {
+                if !self.flow.is_product(reader) {
+                    if seen.insert(reader) {
+                        pending.push(reader);
+                    }
+                } else if active(reader).len() > 1 {
+                    return true;
+                }
+            }
+        }
+        false
     }
 }
 
-/// The last tokens that all reach the scores, if the map `from` is cut into tokens.
-fn last_tokens<'a>(
-    graph: &TypedModel,
-    from: OutletId,
-    named: &[(OutletId, &'a str)],
-    order: &[usize],
-    active: &HashSet<usize>,
-    input: Layout,
-) -> Option<(OutletId, &'a str)> {
-    let (height, width) = sides(graph, from, input)?;
-    let places = height * width;
-    let axis = channel_axis(graph, from, input)?;
-    let channels = shape(graph, from)?[axis];
-    let is_token = |outlet: OutletId| match shape(graph, outlet).unwrap_or_default()[..] {
-        [1, tokens, c] => {
-            c == channels && tokens >= places && tokens - places <= MOST_PREFIX && tokens > 1
-        }
-        _ => false,
+/// Whether an operator only blurs or frames a map.
+fn frames(grids: &Grids, node: &TypedNode) -> bool {
+    let over = |op: &Reduce| {
+        op.axes
+            .iter()
+            .any(|&axis| grids.runs_over(node.inputs[0], axis))
     };
-    let last = named.iter().rev().find(|(outlet, _)| is_token(*outlet))?;
-    // A head that picks the class token: only attention lets the others speak.
-    let behind = &order[order.iter().position(|&id| id == last.0.node)?..];
-    let picks = behind.iter().any(|&id| {
-        let node = graph.node(id);
-        (node.op_is::<Slice>() || node.op_is::<Gather>()) && is_token(node.inputs[0])
-    });
-    if !picks {
-        return Some(*last);
-    }
-    let attention = order.iter().rev().find(|&&id| {
-        let node = graph.node(id);
-        node.op_is::<EinSum>() && node.inputs.iter().all(|i| active.contains(&i.node))
-    })?;
-    let mut sources = graph.node(*attention).inputs.iter().map(|operand| {
-        self::order(graph, &[operand.node])
-            .into_iter()
-            .collect::<HashSet<_>>()
-    });
-    let first = sources.next()?;
-    let shared = sources.fold(first, |a, b| &a & &b);
-    let shared = named
-        .iter()
-        .rev()
-        .find(|(outlet, _)| shared.contains(&outlet.node) && is_token(*outlet));
-    shared.copied()
+    node.op_is::<MaxPool>()
+        || node.op_is::<SumPool>()
+        || node.op_is::<Pad>()
+        || node.op_is::<Resize>()
+        || node.op_is::<NearestUpsample>()
+        || node.op_as::<Reduce>().is_some_and(over)
 }
+
+#[cfg(test)]
+mod tests;

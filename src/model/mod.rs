@@ -3,7 +3,9 @@
 
 mod bounds;
 mod corrected;
+mod flow;
 mod gradient;
+mod grid;
 mod kernel;
 mod layer;
 mod lower;
@@ -40,8 +42,8 @@ const MOST_CHECKED: usize = 8;
 pub struct Options {
     /// Whether heatmaps are wanted; without, no features are kept and no gradient is built.
     pub heatmap: bool,
-    /// ONNX tensors to explain, in place of the manifest's; empty: the manifest's, or the last
-    /// spatial map.
+    /// ONNX tensors to explain, in place of the manifest's; empty: the manifest's, or one
+    /// that is found.
     pub layers: Vec<String>,
 }
 
@@ -69,6 +71,25 @@ pub struct Layer {
     pub height: usize,
     /// Columns of the map.
     pub width: usize,
+}
+
+/// A layer that heatmaps can be taken at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Candidate {
+    /// The layer.
+    #[serde(flatten)]
+    pub layer: Layer,
+    /// How many matrix products and convolutions are computed from it.
+    pub products: usize,
+}
+
+/// The layers that heatmaps can be taken at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Candidates {
+    /// The latest of each size, the latest first.
+    pub list: Vec<Candidate>,
+    /// Whether everything that the scores know of the image has gone through each of them.
+    pub whole: bool,
 }
 
 /// The values of one layer: channel, row, column, row-major.

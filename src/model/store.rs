@@ -13,7 +13,7 @@ use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_hir::infer::Factoid;
 
 use super::quantised::composite;
-use super::{Layer, bounds, contained, layer, onnx, plan, proto};
+use super::{Candidates, bounds, contained, layer, onnx, plan, proto};
 use crate::error::{Error, Result};
 use crate::manifest::{Manifest, Precision};
 
@@ -202,11 +202,11 @@ pub fn ends_in_logarithms(onnx: &[u8], manifest: &Manifest) -> Result<bool> {
     Ok(proto::end(&graph, &output).is_some_and(|node| node.op_type == "LogSoftmax"))
 }
 
-/// The layers that heatmaps can be taken at: the last map of each size, in order of computation.
+/// The layers that heatmaps can be taken at.
 ///
 /// # Errors
 /// Those of [`super::Model::load`].
-pub fn layers(onnx: &[u8], manifest: &Manifest) -> Result<Vec<Layer>> {
+pub fn layers(onnx: &[u8], manifest: &Manifest) -> Result<Candidates> {
     contained(|| {
         let graph = onnx::parse(onnx, manifest, &[])?.graph;
         Ok(layer::candidates(&graph, manifest.input.layout))

@@ -175,6 +175,7 @@ export const words = {
     /** @param {string} activation */
     endsIn: (activation) => `It ends in its own ${activation}.`,
     noGradients: 'It cannot be differentiated here: heatmaps come from methods that need no gradient.',
+    partial: 'Its ways from the photo to the scores never join in one map: heatmaps do not show all that it sees.',
     rest: 'The file does not say the rest: how the model was trained.',
     /** @param {string} file */
     reading: (file) => `Reading ${file}`,

@@ -150,6 +150,7 @@ export const words = {
     about: (file, size, input, classes) => `${file}, ${size}. Mô hình nhận ${input} và biết ${classes} lớp.`,
     endsIn: (activation) => `Đồ thị đã kết thúc bằng ${activation}.`,
     noGradients: 'Không lấy đạo hàm được ở đây: bản đồ nhiệt dùng các phương pháp không cần đạo hàm.',
+    partial: 'Các nhánh từ ảnh đến điểm số không gặp nhau ở một bản đồ nào: bản đồ nhiệt không cho thấy hết những gì mô hình thấy.',
     rest: 'Tệp không nói phần còn lại: mô hình đã được huấn luyện thế nào.',
     reading: (file) => `Đang đọc ${file}`,
     checking: 'Đang kiểm tra mô hình',

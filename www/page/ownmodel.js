@@ -24,7 +24,7 @@
  * @property {NonNullable<PackOptions['resize']>['filter']} filter
  * @property {'softmax' | 'sigmoid' | 'none' | null} activation null: the graph ends in it
  * @property {number} size of the input, where the graph leaves it open
- * @property {string} layer empty: the last map
+ * @property {string} layer empty: the latest
  * @property {'fp16' | 'fp32' | ''} precision empty: the smaller one that changes nothing
  * @property {string} license
  * @property {string} disclaimer

@@ -91,7 +91,7 @@ export function ownModelView({ words, numbers, onAnswers, onBack, onClose, onSav
     const { width, height } = seen.manifest.input;
     about.textContent = [
       said.about(parts.onnx.name, numbers.bytes(parts.onnx.size), open ? said.open : `${width} × ${height}`, seen.classes),
-      seen.activation ? said.endsIn(seen.activation) : '', seen.noGradients ? said.noGradients : '', said.rest,
+      seen.activation ? said.endsIn(seen.activation) : '', seen.noGradients ? said.noGradients : '', seen.layers.length && !seen.whole ? said.partial : '', said.rest,
     ].filter(Boolean).join(' ');
     sizeField.hidden = size.disabled = !open;
     activationField.hidden = !likely.activation;
