@@ -181,7 +181,7 @@ impl Net {
 
     /// The layers found when `scores` are what comes out.
     fn layers(mut self, scores: OutletId) -> Candidates {
-        self.0.set_output_outlets(&[scores]).unwrap();
+        self.0.select_output_outlets(&[scores]).unwrap();
         candidates(&self.0, Layout::Nchw)
     }
 }

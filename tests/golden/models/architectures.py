@@ -5,6 +5,12 @@ from functools import partial
 from typing import Callable
 
 import torch
+from timm.models.cait import Cait
+from timm.models.edgenext import EdgeNeXt
+from timm.models.gcvit import GlobalContextVit
+from timm.models.hiera import Hiera
+from timm.models.pvt_v2 import PyramidVisionTransformerV2
+from timm.models.twins import Twins
 from timm.models.vision_transformer import VisionTransformer as TimmViT
 from torch import nn
 from torch.nn import functional as F
@@ -14,6 +20,8 @@ from torchvision.models.convnext import CNBlockConfig
 from torchvision.models.efficientnet import FusedMBConvConfig, MBConvConfig
 from torchvision.models.mobilenetv3 import InvertedResidualConfig
 from torchvision.ops import Conv2dNormActivation
+from transformers import (SegformerConfig, SegformerForImageClassification, SwinConfig,
+                          SwinForImageClassification)
 
 CLASSES = 10
 
@@ -181,6 +189,66 @@ def keras_like():
         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(24, CLASSES))
 
 
+class Logits(nn.Module):
+    """A classifier of Hugging Face that gives its scores alone."""
+
+    def __init__(self, config, network):
+        super().__init__()
+        self.net = network(config(num_labels=CLASSES, attn_implementation="eager", **self.sizes()))
+
+    def forward(self, x):
+        return self.net(pixel_values=x).logits
+
+
+class Swin(Logits):
+    def __init__(self):
+        super().__init__(SwinConfig, SwinForImageClassification)
+
+    def sizes(self):
+        return {"image_size": 32, "patch_size": 2, "embed_dim": 8, "depths": [2, 1], "num_heads": [1, 2],
+                "window_size": 4, "mlp_ratio": 2}
+
+
+class Segformer(Logits):
+    def __init__(self):
+        super().__init__(SegformerConfig, SegformerForImageClassification)
+
+    def sizes(self):
+        return {"num_encoder_blocks": 2, "depths": [1, 1], "sr_ratios": [2, 1], "hidden_sizes": [8, 16],
+                "patch_sizes": [7, 3], "strides": [4, 2], "num_attention_heads": [1, 2], "mlp_ratios": [2, 2]}
+
+
+def hiera():
+    return Hiera((64, 64), embed_dim=8, stages=(1, 1, 1), q_pool=2, mask_unit_size=(4, 4), mask_unit_attn=(True, True, False),
+                 mlp_ratio=2.0, num_classes=CLASSES)
+
+
+def pvt_v2():
+    return PyramidVisionTransformerV2(depths=(1, 1), embed_dims=(8, 16), num_heads=(1, 2), sr_ratios=(2, 1),
+                                      mlp_ratios=(2, 2), num_classes=CLASSES)
+
+
+def twins():
+    return Twins(32, 2, embed_dims=(8, 16), num_heads=(1, 2), mlp_ratios=(2, 2), depths=(2, 1), sr_ratios=(2, 1),
+                 wss=(4, 4), num_classes=CLASSES)
+
+
+def edgenext():
+    return EdgeNeXt(dims=(8, 16, 24, 32), depths=(1, 1, 1, 2), heads=(2, 2, 2, 2), kernel_sizes=(3, 3, 3, 3),
+                    global_block_counts=(0, 1, 0, 1), d2_scales=(2, 2, 2, 2), ls_init_value=0.5, expand_ratio=2,
+                    num_classes=CLASSES)
+
+
+def gcvit():
+    return GlobalContextVit(img_size=32, window_ratio=(8, 8), embed_dim=8, depths=(2, 2), num_heads=(1, 2), mlp_ratio=2,
+                            num_classes=CLASSES)
+
+
+def cait():
+    return Cait(32, 8, embed_dim=16, depth=1, num_heads=2, mlp_ratio=2, init_values=0.5, mlp_ratio_token_only=2,
+                num_classes=CLASSES)
+
+
 CASES = [
     Case("resnet", "residual blocks, batch norms left in the graph, global average pool", resnet,
          lambda n: [n[3], n[5]], 64, 9, fold=False),
@@ -211,6 +279,20 @@ CASES = [
          lambda n: [n[3], n[5]], 64, 17, fp16=True, fold=False),
     Case("keras-like", "NHWC in, transposed inside, MatMul + Add, softmax inside", keras_like,
          lambda n: [n[4], n[9]], 48, 13, "helper", layout="nhwc", activation="softmax", symbolic=True),
+    Case("swin", "windows, rolls and merged patches between tokens", Swin,
+         lambda n: [n.net.swin.encoder.layers[0].downsample, n.net.swin.layernorm], 32, 17),
+    Case("hiera", "tokens in the order of their pooling, in that of rows only at last", hiera,
+         lambda n: [n.patch_embed, n.blocks[-1]], 64, 17),
+    Case("segformer", "tokens that are maps inside an MLP and between stages", Segformer,
+         lambda n: [n.net.segformer.stages[0], n.net.segformer.stages[1].layer_norm], 32, 18, "dynamo"),
+    Case("pvt-v2", "the same by timm", pvt_v2, lambda n: [n.stages[0], n.stages[1]], 32, 17),
+    Case("twins", "windows of tokens, positions by a convolution, mean of the tokens", twins,
+         lambda n: [n.pos_block[0], n.norm], 32, 17),
+    Case("edgenext", "attention over channels beside the map", edgenext, lambda n: [n.stages[1], n.stages[3]], 64, 17),
+    Case("gcvit", "windows of an NHWC map, keys of all windows from a map beside it", gcvit,
+         lambda n: [n.stages[1].downsample.reduction, n.stages[1]], 32, 17),
+    Case("cait", "a class token that attends to the patches at last only", cait, lambda n: [n.patch_embed, n.blocks], 32,
+         17),
 ]
 
 KERAS = Case("keras-mobilenet-v2", "Keras by tf2onnx: NHWC in, same padding, softmax inside", None, None, 96, 15,
