@@ -20,6 +20,11 @@ use crate::manifest::Layout;
 /// Most tokens before those of the grid: a class token and registers.
 pub const MOST_PREFIX: usize = 16;
 
+/// Most numbers of a table of places that is computed.
+const MOST_PLACES: usize = 1 << 16;
+/// Most operators that compute one.
+const MOST_STEPS: usize = 64;
+
 /// A factor of an axis. Lengths of 1 are no part.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Part {
@@ -197,6 +202,11 @@ impl Grids {
             return Some(axes);
         }
         if let Some(channels) = local(node) {
+            if !self.is_spread(node.inputs[0])
+                && let Some(layout) = seen(node, shape)
+            {
+                return photo(shape, layout);
+            }
             let axes = self.axes(node.inputs[0])?.iter().zip(shape).enumerate();
             return Some(
                 axes.map(|(axis, (parts, &length))| match channels {
@@ -414,8 +424,30 @@ pub fn ranges(graph: &TypedModel, node: &TypedNode) -> Option<TVec<Range>> {
     })
 }
 
+/// The value of a tensor that does not depend on the image; small whole numbers, such as tables of
+/// places, are computed where the graph does.
 fn constant(graph: &TypedModel, outlet: OutletId) -> Option<Arc<Tensor>> {
-    graph.outlet_fact(outlet).ok()?.konst.clone()
+    computed(graph, outlet, &mut 0)
+}
+
+fn computed(graph: &TypedModel, outlet: OutletId, steps: &mut usize) -> Option<Arc<Tensor>> {
+    let fact = graph.outlet_fact(outlet).ok()?;
+    if let Some(value) = &fact.konst {
+        return Some(value.clone());
+    }
+    let node = graph.node(outlet.node);
+    let count = fact.shape.as_concrete()?.iter().product::<usize>();
+    let whole = fact.datum_type.is_integer() || fact.datum_type == TDim::datum_type();
+    *steps += 1;
+    if node.inputs.is_empty() || !whole || count > MOST_PLACES || *steps > MOST_STEPS {
+        return None;
+    }
+    let mut inputs = tvec!();
+    for &input in &node.inputs {
+        inputs.push(computed(graph, input, steps)?.into_tvalue());
+    }
+    let outputs = node.op.eval(&EvalContext::out_of_plan(), inputs).ok()?;
+    Some(outputs.get(outlet.slot)?.clone().into_arc_tensor())
 }
 
 fn whole(tensor: &Tensor) -> Option<Vec<i64>> {
@@ -478,6 +510,16 @@ fn photo(shape: &[usize], input: Layout) -> Option<Vec<Axis>> {
     (shape.len() == 4).then(|| {
         let axes = kinds.iter().zip(shape);
         axes.map(|(&of, &length)| part(of, length)).collect()
+    })
+}
+
+/// Where the image was lost, a kernel with a height and a width finds it again.
+fn seen(node: &TypedNode, shape: &[usize]) -> Option<Layout> {
+    let pool = &node.op_as::<Conv>()?.pool_spec;
+    let kernel = pool.kernel_shape.iter().all(|&side| side > 1);
+    (kernel && shape.first() == Some(&1)).then_some(match pool.data_format.c_is_last() {
+        true => Layout::Nhwc,
+        false => Layout::Nchw,
     })
 }
 

@@ -181,7 +181,7 @@ impl Net {
 
     /// The layers found when `scores` are what comes out.
     fn layers(mut self, scores: OutletId) -> Candidates {
-        self.0.select_output_outlets(&[scores]).unwrap();
+        self.0.outputs = vec![scores];
         candidates(&self.0, Layout::Nchw)
     }
 }
@@ -364,6 +364,24 @@ fn windows_taken_by_a_table_are_a_grid() {
     check(
         &net.layers(scores),
         &[("less", [8, 4, 4], 1), ("map", [4, 16, 16], 2)],
+    );
+}
+
+#[test]
+fn a_grid_that_was_lost_is_found_by_the_next_kernel() {
+    let (mut net, photo) = Net::new();
+    let map = net.conv("map", photo, 4, 2, 2);
+    let table = Tensor::from_shape(&[2, 4], &[7i64, 0, 3, 1, 6, 2, 5, 4]).unwrap();
+    let table = net.constant("shuffled", table);
+    let shuffled = net.wire("shuffled", Gather::new(2), &[map, table]);
+    let again = net.reshape("again", shuffled, 2, &[2, 4], &[8]);
+    let plain = net.conv("plain", again, 4, 1, 1);
+    let kernel = net.conv("kernel", plain, 4, 2, 2);
+    let mean = net.mean("mean", kernel, &[2, 3]);
+    let scores = net.conv("scores", mean, 5, 1, 1);
+    check(
+        &net.layers(scores),
+        &[("kernel", [4, 4, 4], 1), ("map", [4, 8, 8], 3)],
     );
 }
 
