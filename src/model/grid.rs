@@ -202,7 +202,7 @@ impl Grids {
             return Some(axes);
         }
         if let Some(channels) = local(node) {
-            if !self.is_spread(node.inputs[0])
+            if self.map(node.inputs[0]).is_none()
                 && let Some(layout) = seen(node, shape)
             {
                 return photo(shape, layout);
