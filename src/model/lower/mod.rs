@@ -14,7 +14,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use tract_onnx::tract_core::internal::*;
-use tract_onnx::tract_core::ops::array::{Slice, TypedConcat};
+use tract_onnx::tract_core::ops::array::{MultiBroadcastTo, Slice, TypedConcat};
 use tract_onnx::tract_core::ops::binary::TypedBinOp;
 use tract_onnx::tract_core::ops::cast::Cast;
 use tract_onnx::tract_core::ops::cnn::{Conv, KernelFormat, MaxPool, PoolSpec, SumPool};
@@ -24,6 +24,7 @@ use tract_onnx::tract_core::ops::math::{Add, Max, Min, Mul};
 use tract_onnx::tract_core::ops::nn::{DataFormat, HardSwish, Reduce};
 use tract_onnx::tract_core::ops::{Downsample, change_axes::AxisOp};
 
+use super::gradient::Fill;
 use super::kernel::{Activation, Patches, Window};
 use super::quantised::Quantise;
 pub use contract::Contract;
@@ -139,9 +140,14 @@ impl Lowering<'_> {
             .iter()
             .map(|&input| self.plain(input))
             .collect::<TractResult<_>>()?;
-        let outlets = self
-            .lowered
-            .wire_node(&*node.name, node.op.clone(), &inputs)?;
+        // A plan has one way to repeat values.
+        let repeated = node.op_as::<MultiBroadcastTo>();
+        let repeated = repeated.and_then(|op| op.shape.as_concrete());
+        let op: Box<dyn TypedOp> = match repeated {
+            Some(shape) => Box::new(Fill(shape.into())),
+            None => node.op.clone(),
+        };
+        let outlets = self.lowered.wire_node(&*node.name, op, &inputs)?;
         for (slot, outlet) in outlets.into_iter().enumerate() {
             self.keep(id, slot, outlet, None);
         }
