@@ -335,7 +335,7 @@ impl<'a> Choice<'a> {
                 || node.op_is::<Slice>()
                 || node
                     .op_as::<TypedBinOp>()
-                    .is_some_and(|op| ["Add", "Sub", "Mul", "Div"].contains(&&*op.0.name()));
+                    .is_some_and(|op| ["Add", "Sub", "Mul", "Div"].contains(&op.0.name()));
             match active(source)[..] {
                 [only] if linear => source = only,
                 _ => return false,

@@ -77,7 +77,6 @@ impl EvalOp for Quantise {
         for (value, (&step, &zero)) in plain.as_slice_mut::<f32>()?.iter_mut().zip(others) {
             *value = self.of(*value, step, zero);
         }
-        drop(plain);
         Ok(tvec!(values.into_tvalue()))
     }
 }
