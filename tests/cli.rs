@@ -305,7 +305,7 @@ fn inspect_tells_what_a_model_holds() {
         "input       `input` 1×3×32×32",
         "MatMul",
         "yes: 10 classes",
-        "LayerNormalization_output_0` 24×4×4",
+        "` 24×4×4, 7 products behind it",
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }

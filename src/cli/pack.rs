@@ -145,7 +145,7 @@ impl Reading {
 }
 
 /// What is said where no layer sees everything.
-pub const PARTIAL: &str = "none sees everything: no tensor with rows and columns lies on every way from the image to the scores; these lie on most";
+pub const PARTIAL: &str = "none sees everything: no tensor with rows and columns lies on every way from the image to the scores; this is what most of it goes through";
 
 /// Packs the model and tells what was found out.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {

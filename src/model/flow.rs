@@ -141,14 +141,18 @@ impl Flow {
 
     /// The node, all before it and all behind it.
     fn around(&self, id: usize) -> Vec<bool> {
-        let mut around = self.behind(id);
-        around[id] = true;
-        let mut before = vec![false; around.len()];
+        let around = self.behind(id).into_iter().zip(self.before(id));
+        around.map(|(behind, before)| behind || before).collect()
+    }
+
+    /// Which nodes one depends on, itself among them.
+    fn before(&self, id: usize) -> Vec<bool> {
+        let mut before = vec![false; self.readers.len()];
         before[id] = true;
         for &other in self.order.iter().rev() {
             before[other] |= self.carried[other].iter().any(|&next| before[next]);
         }
-        around.iter().zip(before).map(|(&a, b)| a || b).collect()
+        before
     }
 
     /// Which nodes depend on one.
@@ -175,13 +179,12 @@ impl Flow {
             .count()
     }
 
-    /// Number of products on the ways through a node, itself among them.
-    pub fn products_through(&self, id: usize) -> usize {
-        let around = self.around(id);
-        around
-            .iter()
-            .zip(&self.products)
-            .filter(|&(&a, &p)| a && p)
+    /// Number of products that a node depends on, itself among them.
+    pub fn products_before(&self, id: usize) -> usize {
+        let before = self.before(id);
+        let products = before.iter().zip(&self.products);
+        products
+            .filter(|&(&before, &product)| before && product)
             .count()
     }
 }

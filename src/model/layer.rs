@@ -196,8 +196,8 @@ fn order(graph: &TypedModel, target: usize) -> Vec<usize> {
 }
 
 /// The layers to explain: tensors with a grid that every way from the image to the scores goes
-/// through, the latest of each size, the latest first. Where there is none, those of the ways that
-/// most products lie on.
+/// through, the latest of each size, the latest first. Where there is none, those of the ways through
+/// the tensor that most products lie before.
 pub fn candidates(graph: &TypedModel, input: Layout) -> Candidates {
     let order = order(graph, graph.outputs[0].node);
     let grids = Grids::of(graph, &order, input);
@@ -211,7 +211,7 @@ pub fn candidates(graph: &TypedModel, input: Layout) -> Candidates {
     let mut found = through(None);
     if found.is_empty() {
         let layers = flow.order.iter().filter(|&&id| choice.is_layer(id));
-        let main = layers.copied().max_by_key(|&id| flow.products_through(id));
+        let main = layers.copied().max_by_key(|&id| flow.products_before(id));
         whole = main.is_none();
         found = match main {
             Some(main) => through(Some(main)),
