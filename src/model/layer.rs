@@ -252,7 +252,7 @@ pub fn find(graph: &TypedModel, input: Layout) -> Result<(String, OutletId)> {
     let outlet = name.as_ref().and_then(|name| graph.find_outlet_label(name));
     name.zip(outlet).ok_or_else(|| {
         Error::UnsupportedModel(
-            "no heatmap: the graph has no spatial map to explain; name a layer".into(),
+            "the graph has no spatial map to explain; name a layer".into(),
         )
     })
 }

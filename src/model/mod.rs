@@ -431,7 +431,7 @@ impl Model {
             .map(|layer| layer.name.as_str())
             .collect();
         Error::UnsupportedOperator(format!(
-            "no heatmap: the gradient at `{}` is zero everywhere, although the scores change with the photo; name another layer, or use the method eigencam or occlusion",
+            "the gradient at `{}` is zero everywhere, although the scores change with the photo; name another layer, or use the method eigencam or occlusion",
             names.join("`, `")
         ))
     }
