@@ -191,3 +191,25 @@ fn probabilities_that_single_operators_make_are_known() {
     assert_eq!(scores.manifest.output.applied, None);
     assert!(scores.report.guesses.contains(&Guess::Activation));
 }
+
+#[test]
+fn the_default_layer_is_found_behind_quantised_values() {
+    let Golden { input, .. } = values();
+    let (input, manifest) = (image(input), manifest());
+    let options = Options {
+        heatmap: true,
+        layers: Vec::new(),
+    };
+    for (name, layer) in [
+        ("qdq_relu", "t5"),
+        ("qdq_add", "t8"),
+        ("qlinear_convs", "t5"),
+        ("dynamic_conv", "t7"),
+    ] {
+        let onnx = bytes(&format!("{name}.onnx"));
+        let model = Model::load(onnx, &manifest, &options).unwrap();
+        assert_eq!(model.layers()[0].name, layer, "{name}");
+        let forward = model.forward(&input).unwrap();
+        model.check_gradients(&input, &forward).unwrap();
+    }
+}

@@ -86,6 +86,14 @@ impl TypedOp for Quantise {
         Ok(tvec!(inputs[0].without_value()))
     }
 
+    fn axes_mapping(
+        &self,
+        inputs: &[&TypedFact],
+        outputs: &[&TypedFact],
+    ) -> TractResult<AxesMapping> {
+        AxesMapping::natural(inputs, outputs)
+    }
+
     as_op!();
 }
 
