@@ -170,6 +170,8 @@ fn a_packed_model_says_what_its_graph_ends_in() {
         let expected = match (head.ends, head.classes) {
             // Softmax makes probabilities of their logarithms too.
             _ if head.name == "log-softmax" => (Activation::Softmax, None),
+            // Made of single operators: told by the scores, which are shares of one.
+            _ if head.name == "softmax-by-hand" => (Activation::None, Some(Activation::Softmax)),
             (Some(ends), _) => (Activation::None, Some(ends)),
             (None, 1) => (Activation::Sigmoid, None),
             (None, _) => (Activation::Softmax, None),
@@ -182,6 +184,9 @@ fn a_packed_model_says_what_its_graph_ends_in() {
         );
         let guessed = packed.report.guesses.contains(&pack::Guess::Single);
         assert_eq!(guessed, head.name == "one-logit", "{}", head.name);
+        let guessed = packed.report.guesses.contains(&pack::Guess::Activation);
+        let open = expected == (Activation::Softmax, None) && head.name != "log-softmax";
+        assert_eq!(guessed, open, "{}", head.name);
     }
     let onnx = bytes("one-logit.onnx");
     let options = pack::Options {

@@ -7,9 +7,8 @@ use serde::Deserialize;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 use whylens::Manifest;
-use whylens::manifest::{Activation, Precision};
+use whylens::manifest::Precision;
 use whylens::model::{Model, Options, store};
-use whylens::pack::{self, Guess};
 use whylens::preprocess::Tensor;
 
 use super::golden;
@@ -173,23 +172,6 @@ fn a_gradient_that_is_zero_while_scores_vary_is_told() {
     let forward = model.forward(&input).unwrap();
     let error = model.check_gradients(&input, &forward).unwrap_err();
     assert_eq!(error.code(), "unsupported-operator", "{error}");
-}
-
-#[test]
-fn probabilities_that_single_operators_make_are_known() {
-    let labels = "a\nb\nc\nd\ne\n";
-    let packed = |name: &str| {
-        let onnx = bytes(&format!("{name}.onnx")).to_vec();
-        pack::pack(onnx, labels, &pack::Options::default(), &mut |_| ()).unwrap()
-    };
-    let shares = packed("softmax_of_single_operators");
-    let output = &shares.manifest.output;
-    assert_eq!(output.activation, Activation::None);
-    assert_eq!(output.applied, Some(Activation::Softmax));
-    assert!(!shares.report.guesses.contains(&Guess::Activation));
-    let scores = packed("relu");
-    assert_eq!(scores.manifest.output.applied, None);
-    assert!(scores.report.guesses.contains(&Guess::Activation));
 }
 
 #[test]

@@ -276,12 +276,6 @@ def unused_initialiser_that_is_an_input(g):
 
 
 @case
-def softmax_of_single_operators(g):
-    power = g.n("Exp", g.head(g.stem()))
-    return g.n("Div", power, g.n("ReduceSum", power, g.i64(1)))
-
-
-@case
 def roll(g):
     t = g.stem()
     rolled = g.n("Concat", g.n("Slice", t, g.i64(3), g.i64(8), g.i64(2)), g.n("Slice", t, g.i64(0), g.i64(3), g.i64(2)), axis=2)
