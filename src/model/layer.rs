@@ -13,6 +13,7 @@ use tract_onnx::tract_core::ops::nn::resize::{NearestUpsample, Resize};
 
 use super::flow::Flow;
 use super::grid::{Grids, MOST_PREFIX, Map};
+use super::quantised::Quantise;
 use super::{Candidate, Candidates, FeatureMap, Layer};
 use crate::error::{Error, Result};
 use crate::manifest::Layout;
@@ -251,9 +252,7 @@ pub fn find(graph: &TypedModel, input: Layout) -> Result<(String, OutletId)> {
     let name = found.map(|candidate| candidate.layer.name);
     let outlet = name.as_ref().and_then(|name| graph.find_outlet_label(name));
     name.zip(outlet).ok_or_else(|| {
-        Error::UnsupportedModel(
-            "the graph has no spatial map to explain; name a layer".into(),
-        )
+        Error::UnsupportedModel("the graph has no spatial map to explain; name a layer".into())
     })
 }
 
@@ -331,6 +330,7 @@ impl<'a> Choice<'a> {
         while !self.flow.is_product(source) {
             let node = self.graph.node(source);
             let linear = node.op_is::<AxisOp>()
+                || node.op_is::<Quantise>()
                 || node.op_is::<Cast>()
                 || node.op_is::<Slice>()
                 || node
