@@ -207,11 +207,14 @@ async function instantiate(build, patience) {
   const cache = sha256 === null ? null : await globalThis.caches?.open('whylens').catch(() => null);
   const key = new URL(`?whylens-sha256=${sha256}`, url);
   // So that a second visit asks for nothing.
-  const cached = await cache?.match(key).catch(() => null);
-  if (cached) await (await glue).default({ module_or_path: cached }).catch((error) => refuse(error, url));
+  const cached = await cache?.match(key).then((found) => found && sound(found, sha256)).catch(() => null);
+  if (cached) await (await glue).default({ module_or_path: answer(cached) }).catch((error) => refuse(error, url));
   else {
-    const bytes = await patiently(patience, () => download(folder, url, glue, patience.stallTimeout));
-    if (cache && sha256 !== null) keep(cache, key, bytes, sha256).catch(() => {});
+    /** @param {Blob} file */
+    const arrived = (file) => {
+      if (cache && sha256 !== null) keep(cache, key, file, sha256).catch(() => {});
+    };
+    await patiently(patience, () => download(folder, url, glue, patience.stallTimeout, arrived));
   }
   const module = await glue;
   started.set(module, build);
@@ -239,9 +242,11 @@ async function script(folder) {
  * @param {URL} url
  * @param {Promise<Module>} glue
  * @param {number} stallTimeout
+ * @param {(file: Blob) => void} arrived is told of the whole file while it is still compiled, so that it is kept
+ *   before a visitor can be gone
  * @returns {Promise<import('./patience.js').Attempt<Blob>>} the file
  */
-async function download(folder, url, glue, stallTimeout) {
+async function download(folder, url, glue, stallTimeout, arrived) {
   const controller = new AbortController();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
@@ -259,11 +264,14 @@ async function download(folder, url, glue, stallTimeout) {
       if (isPassing(response.status)) return { failure };
       throw failure;
     }
-    const copy = read(response.clone(), alive).finally(() => clearTimeout(timer)).then((result) => ({ result }), broken);
+    const copy = read(response.clone(), alive).finally(() => clearTimeout(timer)).then((result) => {
+      arrived(result);
+      return { result };
+    }, broken);
     const failed = await (await glue).default({ module_or_path: response }).then(() => null, (error) => ({ error }));
-    const arrived = await copy;
-    if (failed && 'result' in arrived) refuse(failed.error, url);
-    return arrived;
+    const attempt = await copy;
+    if (failed && 'result' in attempt) refuse(failed.error, url);
+    return attempt;
   } finally {
     clearTimeout(timer);
     controller.abort();
@@ -302,6 +310,20 @@ function refuse(error, url) {
   throw coded('integrity', `${url} is damaged; upload it again: ${error.message}`);
 }
 
+/** @param {ArrayBuffer} bytes */
+const answer = (bytes) => new Response(bytes, { headers: { 'content-type': 'application/wasm' } });
+
+/**
+ * The bytes of a file, if they are the right ones.
+ * @param {Response | Blob} file
+ * @param {string | null} sha256
+ */
+async function sound(file, sha256) {
+  const bytes = await file.arrayBuffer();
+  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
+  return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('') === sha256 ? bytes : null;
+}
+
 /**
  * Keeps a file in the cache if it is the right one, and forgets its other versions.
  * @param {Cache} cache
@@ -310,9 +332,10 @@ function refuse(error, url) {
  * @param {string} sha256
  */
 async function keep(cache, key, file, sha256) {
-  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', await file.arrayBuffer()));
-  if (Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('') !== sha256) return;
-  await cache.put(key, new Response(file, { headers: { 'content-type': 'application/wasm' } }));
+  const bytes = await sound(file, sha256);
+  if (!bytes) return;
+  // Not the Blob: Firefox ends its transfer with the worker, and keeps what came until then.
+  await cache.put(key, answer(bytes));
   for (const { url } of await cache.keys()) {
     if (url !== key.href && url.startsWith(`${key.origin}${key.pathname}?whylens-sha256=`)) await cache.delete(url);
   }
