@@ -26,14 +26,15 @@ export function hold(close) {
 export async function temporary() {
   const path = await mkdtemp(join(tmpdir(), 'whylens-'));
   // A browser that is on its way out may still write there.
-  const remove = hold(() => rmSync(path, { recursive: true, force: true, maxRetries: 5 }));
+  const remove = hold(() => rmSync(path, { recursive: true, force: true, maxRetries: 20 }));
   return { path, remove };
 }
 
 async function release() {
   for (const close of [...held].reverse()) {
     held.delete(close);
-    await Promise.resolve(close()).catch((error) => console.error(error));
+    // What cannot be let go of is no reason to hold the rest.
+    await Promise.resolve().then(close).catch((error) => console.error(error));
   }
 }
 
