@@ -20,6 +20,8 @@ pub struct Classifier {
     model: Model,
     /// How many of the model's layers it was loaded with; the others were prepared later.
     own_layers: usize,
+    /// Bytes that may be in use; see [`model::Options`].
+    memory: Option<u64>,
     /// Why the gradients failed when they were run first.
     failed: Option<Error>,
     last: Option<Last>,
@@ -242,6 +244,7 @@ impl Classifier {
             manifest,
             labels,
             own_layers: model.layers().len(),
+            memory: options.memory,
             failed: None,
             model,
             last: None,
@@ -564,6 +567,7 @@ impl Classifier {
         let options = model::Options {
             heatmap: true,
             layers,
+            memory: self.memory,
         };
         let model = Model::load(onnx, &self.manifest, &options)?;
         if let Some(last) = &mut self.last {

@@ -265,7 +265,7 @@ fn check(
 
     let load = Load {
         heatmap: true,
-        layers: Vec::new(),
+        ..Load::default()
     };
     let mut precision = wanted.unwrap_or(Precision::Fp16);
     let mut refused = None;
@@ -377,9 +377,9 @@ pub fn plan(onnx: &[u8], manifest: &Manifest) -> Result<Vec<u8>> {
     let planned = store::prepare(onnx, manifest)?;
     let load = Load {
         heatmap: true,
-        layers: Vec::new(),
+        ..Load::default()
     };
-    let model = Model::planned(&planned, manifest, &load).ok_or_else(|| {
+    let model = Model::planned(&planned, manifest, &load)?.ok_or_else(|| {
         Error::UnsupportedModel("the plan of the model cannot be read back".into())
     })?;
     let image = made_up_image(&manifest.input);
@@ -444,7 +444,7 @@ pub fn inspect(onnx: &[u8], options: &Options) -> Result<Inspection> {
     let mut manifest = manifest(&store::outline(onnx)?, options, &mut guesses)?;
     let load = Load {
         heatmap: true,
-        layers: Vec::new(),
+        ..Load::default()
     };
     let model = Model::load(onnx, &manifest, &load)?;
     if options.activation.is_none() {
@@ -714,6 +714,7 @@ mod tests {
         let load = Load {
             heatmap: true,
             layers: places.iter().map(|place| place.name.clone()).collect(),
+            ..Load::default()
         };
         let model = Model::load(&onnx, &manifest, &load).unwrap();
         for (place, layer) in places.iter().zip(model.layers()) {

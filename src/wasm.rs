@@ -249,7 +249,8 @@ async fn read(url: String, mut options: LoadOptions, progress: Function) -> Resu
     memory::forget_peak();
     let wanted = Options {
         heatmap: options.heatmap,
-        layers: Vec::new(),
+        memory: Some((limit - options.memory_elsewhere).max(0.0) as u64),
+        ..Options::default()
     };
     let mut classifier = Classifier::new(manifest, &labels, &onnx, &wanted)?;
     report.parsed = options.earlier.parsed + 1;
@@ -257,13 +258,6 @@ async fn read(url: String, mut options: LoadOptions, progress: Function) -> Resu
     drop(onnx);
     report.timing.prepare = milliseconds(preparing);
     let warming = Instant::now();
-    let name = &classifier.manifest().name;
-    estimate::check_run(
-        name,
-        classifier.work(),
-        memory::live() as u64 + elsewhere,
-        limit,
-    )?;
     if options.warm_up {
         classifier.warm_up()?;
     }

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use prost::Message;
+use serde_json::{Value, json};
 use tract_onnx::pb::{AttributeProto, ModelProto, NodeProto, TensorProto};
 use whylens::model::{Model, Options, store};
 use whylens::preprocess::Tensor;
@@ -639,6 +640,412 @@ fn damage_tensor(tensor: &mut TensorProto, random: &mut Random) {
         }
         _ => tensor.dims.push(1),
     }
+}
+
+/// Steps that fit each other as far as they were thought of, and the shape of each.
+#[derive(Default)]
+struct Steps {
+    list: Vec<Value>,
+    shapes: Vec<Vec<usize>>,
+    truths: Vec<usize>,
+}
+
+impl Steps {
+    fn push(&mut self, step: Value, inputs: &[usize], shape: Vec<usize>) -> usize {
+        self.list.push(json!([step, inputs]));
+        self.shapes.push(shape);
+        self.list.len() - 1
+    }
+
+    /// One that is no truth value, mostly of the last.
+    fn any(&self, random: &mut Random) -> usize {
+        let from = match random.below(3) {
+            0 => 0,
+            _ => self.list.len().saturating_sub(6),
+        };
+        let at = from + random.below(self.list.len() - from);
+        if self.truths.contains(&at) { 0 } else { at }
+    }
+
+    /// One of this shape, made where there is none.
+    fn of(&mut self, shape: &[usize], random: &mut Random) -> usize {
+        let alike: Vec<usize> = (0..self.list.len())
+            .filter(|&at| self.shapes[at] == shape && !self.truths.contains(&at))
+            .collect();
+        if !alike.is_empty() {
+            return *random.one(&alike);
+        }
+        let ones = vec![1; shape.len()];
+        let constant = json!({ "constant": { "shape": ones, "values": [0.5] } });
+        let one = self.push(constant, &[], ones);
+        self.push(json!({ "fill": shape }), &[one], shape.to_vec())
+    }
+
+    /// One more step of any kind.
+    fn grow(&mut self, random: &mut Random) {
+        const UNARY: &[&str] = &[
+            "Abs",
+            "Neg",
+            "Exp",
+            "Ln",
+            "Square",
+            "Sqrt",
+            "Rsqrt",
+            "Recip",
+            "Tanh",
+            "Erf",
+            "Sigmoid",
+            "Silu",
+            "HardSwish",
+            "GeluExact",
+        ];
+        const BINARY: &[&str] = &["Add", "Sub", "SubF", "Mul", "Div", "Min", "Max", "Pow"];
+        let at = self.any(random);
+        let shape = self.shapes[at].clone();
+        let volume: usize = shape.iter().product();
+        let axis = random.below(shape.len());
+        let with = |size: usize| {
+            let mut shape = shape.clone();
+            shape[axis] = size;
+            shape
+        };
+        match random.below(26) {
+            0 | 1 => drop(self.push(json!({ "unary": random.one(UNARY) }), &[at], shape)),
+            2 => drop(self.push(json!({ "slope-of": random.one(&UNARY[8..]) }), &[at], shape)),
+            3 => drop(self.push(json!({ "leaky-relu": 0.1 }), &[at], shape)),
+            4 | 5 => {
+                let other = self.of(&shape, random);
+                self.push(json!({ "binary": random.one(BINARY) }), &[at, other], shape);
+            }
+            6 => {
+                let other = self.of(&shape, random);
+                let compare = json!({ "binary": random.one(&["GT", "LT", "Eq", "GTE"]) });
+                let truth = self.push(compare, &[at, other], shape.clone());
+                self.truths.push(truth);
+                match random.below(2) {
+                    0 => self.push(json!("choose"), &[truth, at, other], shape),
+                    _ => self.push(json!("truth-to-number"), &[truth], shape),
+                };
+            }
+            7 => {
+                let kind = *random.one(&["sum", "max", "mean-of-squares"]);
+                let mut axes = vec![axis];
+                let mut reduced = with(1);
+                if random.below(2) == 0 {
+                    axes = (0..shape.len()).collect();
+                    reduced = vec![1; shape.len()];
+                }
+                self.push(json!({ kind: axes }), &[at], reduced);
+            }
+            8 => drop(self.push(
+                json!({ "rms-norm": { "axis": axis, "epsilon": 1e-5 } }),
+                &[at],
+                shape,
+            )),
+            9 => drop(self.push(json!({ "softmax": [axis] }), &[at], shape)),
+            10 if shape.len() < 6 => {
+                let mut longer = shape.clone();
+                longer.insert(axis, 1);
+                self.push(json!({ "add-axis": axis }), &[at], longer);
+            }
+            11 if shape.len() > 1 && shape[axis] == 1 => {
+                let mut shorter = shape.clone();
+                shorter.remove(axis);
+                self.push(json!({ "remove-axis": axis }), &[at], shorter);
+            }
+            12 | 13 => {
+                let to = random.below(shape.len());
+                let mut moved = shape.clone();
+                let length = moved.remove(axis);
+                moved.insert(to, length);
+                self.push(json!({ "move-axis": [axis, to] }), &[at], moved);
+            }
+            14 => {
+                let flat = vec![volume];
+                self.push(json!({ "reshape": [0, shape, flat] }), &[at], flat);
+            }
+            15 if volume < 1 << 18 => {
+                let pads: Vec<[usize; 2]> = shape
+                    .iter()
+                    .map(|_| [random.below(4), random.below(4)])
+                    .collect();
+                let padded = shape
+                    .iter()
+                    .zip(&pads)
+                    .map(|(n, [a, b])| n + a + b)
+                    .collect();
+                self.push(
+                    json!({ "pad": { "pads": pads, "value": 0.5 } }),
+                    &[at],
+                    padded,
+                );
+            }
+            16 if shape[axis] == 1 && volume < 1 << 16 => {
+                let filled = with(1 + random.below(60));
+                self.push(json!({ "fill": filled }), &[at], filled);
+            }
+            17 if volume < 1 << 19 => {
+                let count = 1 + random.below(4);
+                let joined = with(shape[axis] * count);
+                self.push(json!({ "concat": axis }), &vec![at; count], joined);
+            }
+            18 => {
+                let start = random.below(shape[axis]);
+                let end = start + 1 + random.below(shape[axis] - start);
+                self.push(
+                    json!({ "slice": [axis, start, end] }),
+                    &[at],
+                    with(end - start),
+                );
+            }
+            19 => {
+                let stride = 1 + random.below(3);
+                let length = shape[axis].div_ceil(stride);
+                self.push(
+                    json!({ "downsample": [axis, stride, 0] }),
+                    &[at],
+                    with(length),
+                );
+            }
+            20 => {
+                let &[.., rows, summed] = &shape[..] else {
+                    return;
+                };
+                if rows > 600 || summed > 5000 || volume > 1 << 17 {
+                    return;
+                }
+                // Of the other with the rows as columns.
+                let rank = shape.len();
+                let mut axes: Vec<Value> = (0..rank - 2).map(|at| json!([at, at, at])).collect();
+                axes.push(json!([rank - 2, null, rank - 2]));
+                axes.push(json!([null, rank - 2, rank - 1]));
+                axes.push(json!([rank - 1, rank - 1, null]));
+                let mut made = shape.clone();
+                made[rank - 1] = rows;
+                self.push(json!({ "contract": axes }), &[at, at], made);
+            }
+            _ => self.window(at, &shape, random),
+        }
+    }
+
+    /// A step with a window, over maps of the shape 1 × rows × columns × channels.
+    fn window(&mut self, at: usize, shape: &[usize], random: &mut Random) {
+        let &[1, rows, columns, channels] = shape else {
+            return;
+        };
+        let kernel = *random.one(&[1, 2, 3, 3, 3, 5]);
+        let before = random.below(kernel.max(2) - 1);
+        let stride = 1 + random.below(2);
+        if rows < kernel || columns < kernel || rows.max(columns) > 300 || channels > 500 {
+            return;
+        }
+        let made = |size: usize| (size + 2 * before - kernel) / stride + 1;
+        let output = [made(rows), made(columns)];
+        let window = json!({ "input": [rows, columns], "output": output, "kernel": [kernel, kernel],
+            "stride": [stride, stride], "dilation": [1, 1], "before": [before, before] });
+        let activation = random
+            .one(&[json!({ "clamp": [0.0, 6.0] }), json!("hard-swish")])
+            .clone();
+        let map = |channels: usize| vec![1, output[0], output[1], channels];
+        let taps = kernel * kernel;
+        // Read over and over: of the file it takes little.
+        let weights = |inputs: usize, outputs: usize| {
+            json!({ "tensor": "w", "groups": 1, "inputs": inputs, "taps": taps, "strides": [1, 0, 0],
+                "scale": [], "bias": vec![0.25; outputs] })
+        };
+        match random.below(5) {
+            0 => {
+                let step = json!({ "largest": { "channels": channels, "window": window, "output": map(channels) } });
+                self.push(step, &[at], map(channels));
+            }
+            1 => {
+                let mut weights = weights(1, channels);
+                weights["groups"] = channels.into();
+                let step = json!({ "filter": { "weights": weights, "window": window, "activation": activation,
+                    "output": map(channels) } });
+                self.push(step, &[at], map(channels));
+            }
+            2 | 3 => {
+                let outputs = *random.one(&[1, 4, 16, 20, 64]);
+                let wide = (columns + 2 * before).max((output[1] - 1) * stride + kernel);
+                let runs: Vec<usize> = (0..taps)
+                    .map(|tap| (tap / kernel * wide + tap % kernel) * channels)
+                    .collect();
+                let patches = json!({ "output": output, "row": stride * wide * channels, "column": stride * channels,
+                    "runs": runs, "length": channels });
+                let step = json!({ "product": { "weights": weights(channels, outputs), "patches": patches,
+                    "padding": [channels, window], "activation": activation, "output": map(outputs) } });
+                self.push(step, &[at], map(outputs));
+            }
+            _ => {
+                let step = json!({ "sum-pool": { "window": { "batch": true, "last": true, "kernel": [kernel, kernel],
+                    "before": [before, before], "after": [before, before], "strides": [stride, stride],
+                    "dilations": null, "channels": channels }, "count_padding": true, "mean": true } });
+                self.push(step, &[at], map(channels));
+            }
+        }
+    }
+
+    /// The sum of the last, in this shape; from one that nothing is made of.
+    fn end(&mut self, shape: &[usize], random: &mut Random) -> usize {
+        let ones = vec![1; shape.len()];
+        let mut sum = self.of(&ones, random);
+        for _ in 0..1 + random.below(4) {
+            let at = self.any(random);
+            let given = self.shapes[at].clone();
+            let axes: Vec<usize> = (0..given.len()).collect();
+            let one = self.push(json!({ "sum": axes }), &[at], vec![1; given.len()]);
+            let flat = self.push(
+                json!({ "reshape": [0, vec![1; given.len()], ones] }),
+                &[one],
+                ones.clone(),
+            );
+            sum = self.push(json!({ "binary": "Add" }), &[sum, flat], ones.clone());
+        }
+        self.push(json!({ "fill": shape }), &[sum], shape.to_vec())
+    }
+}
+
+/// A plan of random steps for [`tiny`].
+fn random_plan(random: &mut Random) -> Value {
+    let image = [1, 3, 8, 8];
+    let mut forward = Steps::default();
+    forward.push(json!({ "source": image }), &[], image.to_vec());
+    // Some begin with a large map.
+    let side = *random.one(&[8, 20, 60, 200]);
+    let pad = side - 8;
+    let padded = vec![1, 3, side, side];
+    forward.push(
+        json!({ "pad": { "pads": [[0, 0], [0, 0], [0, pad], [pad, 0]], "value": 0.1 } }),
+        &[0],
+        padded,
+    );
+    forward.push(json!({ "move-axis": [1, 3] }), &[1], vec![1, side, side, 3]);
+    for _ in 0..random.below(120) {
+        forward.grow(random);
+    }
+    let layer = forward.of(&image, random);
+    let scores = forward.end(&[1, 3], random);
+    let kept: Vec<usize> = (0..random.below(4)).map(|_| forward.any(random)).collect();
+    let mut backward = Steps::default();
+    backward.push(json!({ "source": [1, 3] }), &[], vec![1, 3]);
+    for &at in &kept {
+        let shape = forward.shapes[at].clone();
+        backward.push(json!({ "source": shape }), &[], shape);
+    }
+    for _ in 0..random.below(60) {
+        backward.grow(random);
+    }
+    let gradient = backward.end(&image, random);
+    let outputs = [vec![scores, layer], kept].concat();
+    json!({
+        "version": whylens::model::PLAN, "input": image, "layout": "nchw", "output": "logits", "scores": [1, 3],
+        "activation": null,
+        "places": [{ "layer": { "name": "x", "channels": 3, "height": 8, "width": 8 }, "shape": image,
+                     "axes": "channels-first" }],
+        "forward": { "steps": forward.list, "outputs": outputs },
+        "backward": { "steps": backward.list, "outputs": [gradient] },
+    })
+}
+
+/// A number of a plan in place of another.
+fn disturb(plan: &mut String, random: &mut Random) {
+    let digits = |at: &usize| plan.as_bytes()[*at].is_ascii_digit();
+    let starts: Vec<usize> = (1..plan.len()).filter(digits).collect();
+    let at = *random.one(&starts);
+    let end = (at..plan.len()).find(|at| !digits(at)).unwrap_or(at);
+    let words = [
+        "0",
+        "1",
+        "2",
+        "7",
+        "64",
+        "1000",
+        "16384",
+        "300000000",
+        "18446744073709551615",
+        "null",
+        "[]",
+    ];
+    plan.replace_range(at..end, random.one::<&str>(&words));
+}
+
+#[test]
+fn plans_of_random_steps_do_no_harm() {
+    let (manifest, onnx) = tiny();
+    let change = |file: &mut Vec<u8>, _: &[u8], random: &mut Random| {
+        let mut plan = random_plan(random).to_string();
+        for _ in 0..random.below(2) * random.below(4) {
+            disturb(&mut plan, random);
+        }
+        let mut model = ModelProto::decode(onnx.as_slice()).unwrap();
+        let graph = model.graph.get_or_insert_default();
+        graph.initializer.push(TensorProto {
+            name: "w".into(),
+            dims: vec![512],
+            data_type: 1,
+            raw_data: (0..512)
+                .flat_map(|at| (at as f32 / 512.0).to_le_bytes())
+                .collect(),
+            ..TensorProto::default()
+        });
+        model
+            .metadata_props
+            .push(tract_onnx::pb::StringStringEntryProto {
+                key: "whylens.plan".into(),
+                value: plan,
+            });
+        *file = model.encode_to_vec();
+    };
+    let memory = 512_000_000;
+    let tightness = Mutex::new((0u64, 0u64));
+    let attempt = |file: &[u8]| {
+        let options = Options {
+            heatmap: true,
+            memory: Some(memory),
+            ..Options::default()
+        };
+        let Some(model) = Model::planned(file, &manifest, &options)? else {
+            return Err(Error::Unplanned(None));
+        };
+        let photo = Tensor {
+            shape: vec![1, 3, 8, 8],
+            values: vec![0.5; 192],
+        };
+        let before = memory::live();
+        memory::forget_peak();
+        let run = || {
+            let last = model.forward(&photo)?;
+            let gradients = model.gradients(&last, 0)?;
+            model.check_gradient(&photo, &last, 0, &gradients)?;
+            model.forward(&photo)
+        };
+        let ran = run();
+        let (taken, counted) = ((memory::peak() - before) as u64, model.work());
+        assert!(
+            taken <= counted,
+            "{taken} bytes were taken, {counted} counted"
+        );
+        if ran.is_ok() {
+            let mut sums = tightness.lock().unwrap();
+            *sums = (sums.0 + taken, sums.1 + counted);
+        }
+        ran.map(drop)
+    };
+    let outcomes = fuzz("plan", &[onnx.clone()], &change, &attempt);
+    let (taken, counted) = *tightness.lock().unwrap();
+    println!("taken {taken}, counted {counted}");
+    only(
+        &outcomes,
+        &[
+            "read",
+            "unplanned",
+            "unsupported-model",
+            "unsupported-operator",
+            "over-memory-limit",
+            "bad-option",
+        ],
+    );
 }
 
 #[test]

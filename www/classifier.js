@@ -35,21 +35,26 @@ const WARN_SHARE = 0.8;
 let idle;
 
 /**
- * WebAssembly memory never shrinks: a worker that a huge photo made large is replaced by a new one, from
- * the cache, as soon as nothing is asked of it for a while.
+ * WebAssembly memory never shrinks: a worker that a huge photo made large, or a model that was refused or
+ * disposed of, is replaced by a new one, from the cache, as soon as nothing is asked of it for a while.
  */
 function renewWhenIdle() {
   clearTimeout(idle);
-  const { connection, atRest } = registry;
-  if (!connection?.memory || connection.memory.wasm < atRest + MOST_GROWTH) return;
-  idle = setTimeout(() => renew(connection).catch(() => {}), registry.idleTime);
+  const { connection } = registry;
+  if (connection && hasGrown(connection)) idle = setTimeout(() => renew(connection).catch(() => {}), registry.idleTime);
 }
 
 /**
  * @param {Connection} connection
  */
-async function renew(connection) {
-  const classifiers = [...registry.models.values()].map(({ classifier }) => classifier);
+const hasGrown = ({ alive, memory }) => alive && memory !== null && memory.wasm >= registry.atRest + MOST_GROWTH;
+
+/**
+ * @param {Connection} connection
+ * @param {Classifier} [newcomer] that is about to be loaded
+ */
+async function renew(connection, newcomer) {
+  const classifiers = [...registry.models.values()].map(({ classifier }) => classifier).filter((classifier) => classifier !== newcomer);
   if (!connection.alive || !classifiers.every(({ movable }) => movable)) return;
   const free = () => connection.busy === 0 && !classifiers.some(({ loading }) => loading);
   if (!free()) return renewWhenIdle();
@@ -57,6 +62,7 @@ async function renew(connection) {
   if (!free()) return renewWhenIdle();
   connection.close(new WhylensError('worker-crashed', 'the worker was replaced'));
   registry.renewals += 1;
+  registry.atRest = 0;
   for (const move of moves) await move();
 }
 
@@ -76,6 +82,8 @@ export class Classifier {
   #home = null;
   /** @type {Promise<unknown>} */
   #order = Promise.resolve();
+  /** Bytes that the worker's memory grew by when the model was loaded. */
+  #grown = 0;
   /** Photos that wait for an answer. */
   #photos = 0;
   /** @type {Set<(progress: Progress) => void>} */
@@ -180,7 +188,10 @@ export class Classifier {
     };
     try {
       const input = `load ${this.#url}`;
+      const last = registry.connection;
+      if (last && hasGrown(last)) await renew(last, this).catch(() => {});
       const connection = connect();
+      const before = connection.memory?.wasm ?? 0;
       const { model, report } = await carefully(input, () =>
         connection.call({ type: 'load', url: this.#url, options }, { signal, input, onProgress }),
       );
@@ -193,11 +204,13 @@ export class Classifier {
       this.#home = connection;
       this.model = model;
       registry.atRest = connection.memory?.wasm ?? 0;
+      this.#grown = registry.atRest - before;
       for (const warning of report.warnings) console.warn(`whylens: ${warning}`);
       this.#listeners.clear();
       this.#setReady();
     } catch (error) {
       this.#note(error);
+      renewWhenIdle();
       throw error;
     } finally {
       this.#progress = null;
@@ -385,8 +398,14 @@ export class Classifier {
     if (registry.models.get(this.#url)?.classifier === this) registry.models.delete(this.#url);
     const connection = registry.connection;
     if (!connection?.alive) return;
-    if (registry.models.size === 0) connection.close(gone);
-    else await connection.call({ type: 'dispose', url: this.#url });
+    if (registry.models.size === 0) {
+      connection.close(gone);
+      registry.atRest = 0;
+      return;
+    }
+    await connection.call({ type: 'dispose', url: this.#url });
+    if (this.#home === connection) registry.atRest -= this.#grown;
+    renewWhenIdle();
   }
 
   /**

@@ -78,6 +78,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         &Options {
             heatmap: wanted,
             layers,
+            ..Options::default()
         },
     )?;
     if let (true, None, Err(error), [method, ..]) = (

@@ -106,6 +106,12 @@ impl Place {
         all.is_some() && all == held && all.is_some_and(|all| all <= super::proto::MOST_ELEMENTS)
     }
 
+    /// Bytes of its values.
+    pub fn bytes(&self) -> u64 {
+        let sizes = self.shape.iter().copied();
+        super::cost::product(sizes.chain([size_of::<f32>()]))
+    }
+
     /// The values of the layer in the order of [`FeatureMap`], of a tensor in ONNX's order that may
     /// have length 1 where a value repeats.
     pub fn map(&self, tensor: &Tensor) -> TractResult<FeatureMap> {

@@ -3,6 +3,7 @@
 
 mod bounds;
 mod corrected;
+mod cost;
 mod flow;
 mod gradient;
 mod grid;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tract_onnx::prelude::*;
 
+use bounds::{Inputs, Run};
 use layer::Place;
 use plan::{File, Lowered, Plan};
 
@@ -31,6 +33,7 @@ use plan::{File, Lowered, Plan};
 pub const PLAN: u32 = plan::VERSION;
 
 use crate::error::{Error, Result};
+use crate::estimate;
 use crate::manifest::{Activation, Manifest};
 use crate::preprocess::Tensor as Input;
 
@@ -45,6 +48,9 @@ pub struct Options {
     /// ONNX tensors to explain, in place of the manifest's; empty: the manifest's, or one
     /// that is found.
     pub layers: Vec<String>,
+    /// Bytes that may be in use when it is loaded and run; none: as many as there are. On wasm32, those
+    /// that are in use already count.
+    pub memory: Option<u64>,
 }
 
 /// A model that is ready to run. Holds the only copy of the weights.
@@ -184,13 +190,23 @@ impl Draft {
 
     fn ready(self, kernels: Kernels) -> Result<Model> {
         let optimised = |graph| optimised(graph, kernels).map_err(unusable);
-        let work = bounds::work(&self.forward)?;
+        let halves = [Some(&self.forward), ready(&self.backward)];
+        halves
+            .into_iter()
+            .flatten()
+            .try_for_each(bounds::check_work)?;
         let forward = optimised(self.forward)?;
         let backward = match self.backward {
             Some(Ok(graph)) => Some(optimised(graph)),
             Some(Err(error)) => Some(Err(error)),
             None => None,
         };
+        let follow = |plan: &TypedSimplePlan, whose| {
+            bounds::run(plan.model(), plan.order_without_consts(), whose)
+        };
+        let first = follow(&forward, Inputs::Given)?;
+        let second = ready(&backward).map(|plan| follow(plan, Inputs::Lent));
+        let work = work(&self.places, forward.model(), first, second.transpose()?);
         Ok(Model {
             forward,
             backward,
@@ -211,7 +227,7 @@ impl Draft {
 fn plan_text(onnx: &[u8], manifest: &Manifest) -> Result<String> {
     let options = Options {
         heatmap: true,
-        layers: Vec::new(),
+        ..Options::default()
     };
     let draft = Draft::new(onnx, manifest, &options)?;
     let lowered = |graph: &TypedModel| -> TractResult<Lowered> {
@@ -247,7 +263,7 @@ impl Model {
     pub fn load(onnx: &[u8], manifest: &Manifest, options: &Options) -> Result<Model> {
         // Natively, tract has kernels for wider vectors than those that a plan is made for.
         if cfg!(target_arch = "wasm32")
-            && let Some(model) = Model::planned(onnx, manifest, options)
+            && let Some(model) = Model::planned(onnx, manifest, options)?
         {
             return Ok(model);
         }
@@ -258,7 +274,9 @@ impl Model {
             true => Kernels::Own,
             false => Kernels::Tract,
         };
-        contained(|| Draft::new(onnx, manifest, options)?.ready(kernels))
+        let model = contained(|| Draft::new(onnx, manifest, options)?.ready(kernels))?;
+        check_memory(manifest, options, model.work)?;
+        Ok(model)
     }
 
     /// As a page runs a model without a plan, whatever this machine has.
@@ -280,26 +298,34 @@ impl Model {
                 mut graph,
                 activation,
             } = onnx::parse(onnx, manifest, &[])?;
-            let work = bounds::work(&graph)?;
+            bounds::check_work(&graph)?;
             let scores = shape(&graph, graph.outputs[0])?;
             simplify::keep(&mut graph).map_err(unusable)?;
+            let forward = bounds::runnable(graph).map_err(unusable)?;
+            let order = forward.order_without_consts();
+            let run = bounds::run(forward.model(), order, Inputs::Given)?;
             Ok(Model {
-                forward: graph.into_runnable().map_err(unusable)?,
+                work: work(&[], forward.model(), run, None),
+                forward,
                 backward: None,
                 scores,
                 layers: Vec::new(),
                 places: Vec::new(),
                 activation,
-                work,
             })
         })
     }
 
     /// A model by the plan in its file, without any preparation; none where there is no plan for this
     /// manifest and these options, or it is not sound.
-    pub fn planned(onnx: &[u8], manifest: &Manifest, options: &Options) -> Option<Model> {
+    ///
+    /// # Errors
+    /// [`Error::OverMemoryLimit`] for one that needs more than `options.memory`, before any of it is taken.
+    pub fn planned(onnx: &[u8], manifest: &Manifest, options: &Options) -> Result<Option<Model>> {
         let file = File::read(onnx);
-        let plan = Plan::find(&file)?;
+        let Some(plan) = Plan::find(&file) else {
+            return Ok(None);
+        };
         let fits = plan.input == manifest.input.shape()
             && plan.layout == manifest.input.layout
             && plan.output == manifest.output.name
@@ -315,31 +341,46 @@ impl Model {
             (true, false) => names().eq(&options.layers),
         };
         if !fits || !explains || options.heatmap && plan.places.is_empty() {
-            return None;
+            return Ok(None);
         }
-        let forward = plan.forward(&file, options.heatmap).ok()?;
-        let scores = forward.outlet_fact(forward.outputs[0]).ok()?;
-        if scores.shape.as_concrete() != Some(&plan.scores) {
-            return None;
-        }
-        let backward = match options.heatmap {
-            true => Some(Ok(plan.backward(&file).ok()??.into_runnable().ok()?)),
-            false => None,
+        let Ok(halves) = plan.sketch(&file, options.heatmap) else {
+            return Ok(None);
         };
         let places = if options.heatmap {
             plan.places
         } else {
             Vec::new()
         };
-        Some(Model {
-            work: bounds::work(&forward).ok()?,
-            forward: forward.into_runnable().ok()?,
+        let second = halves.backward.as_ref();
+        let runs = halves.forward.run(Inputs::Given).and_then(|first| {
+            let second = second.map(|second| second.run(Inputs::Lent));
+            Ok((first, second.transpose()?))
+        });
+        let (first, second) = match runs {
+            Ok(runs) => runs,
+            Err(error @ Error::OverMemoryLimit(_)) => return Err(error),
+            Err(_) => return Ok(None),
+        };
+        let work = work(&places, &halves.forward.graph, first, second);
+        let [kept, moment] = halves.weights();
+        check_memory(manifest, options, kept.saturating_add(work.max(moment)))?;
+        let Ok(forward) = halves.forward.read() else {
+            return Ok(None);
+        };
+        let backward = match halves.backward.map(plan::Sketch::read) {
+            Some(Err(_)) => return Ok(None),
+            Some(Ok(backward)) => Some(Ok(backward)),
+            None => None,
+        };
+        Ok(Some(Model {
+            work,
+            forward,
             backward,
             scores: plan.scores,
             layers: places.iter().map(|place| place.layer.clone()).collect(),
             places,
             activation: plan.activation,
-        })
+        }))
     }
 
     /// Runs the network on one input.
@@ -513,7 +554,42 @@ fn optimised(graph: TypedModel, kernels: Kernels) -> TractResult<Arc<TypedSimple
     };
     simplify::declutter(&mut graph)?;
     simplify::optimise(&mut graph)?;
-    graph.into_runnable()
+    bounds::runnable(graph)
+}
+
+fn ready<T>(backward: &Option<Result<T>>) -> Option<&T> {
+    backward.as_ref().and_then(|graph| graph.as_ref().ok())
+}
+
+/// Bytes that are in use at once, at the most, from one photo to the next with its heatmap.
+fn work(places: &[Place], forward: &TypedModel, first: Run, second: Option<Run>) -> u64 {
+    let facts = forward.inputs.iter().chain(&forward.outputs[..1]);
+    let sizes = facts.map(|&outlet| forward.outlet_fact(outlet).map_or(0, cost::bytes));
+    let sizes: Vec<u64> = sizes.collect();
+    let (input, scores) = (sizes[0], sizes.last().copied().unwrap_or(0));
+    let sum = |all: &[u64]| all.iter().copied().fold(0, u64::saturating_add);
+    let maps: Vec<u64> = places.iter().map(Place::bytes).collect();
+    let (all, largest) = (sum(&maps), maps.iter().copied().max().unwrap_or(0));
+    // A map is brought into the order of the tensor and then into that of the rows.
+    let told = |run: Run| run.most.max(sum(&[run.outputs, all, largest]));
+    let forward = sum(&[told(first), input, scores, scores]);
+    let backward = second.map_or(0, |run| sum(&[told(run), scores, scores]));
+    // Of the photo before, and, where a gradient tells nothing, that one too while another photo is looked at.
+    let kept = sum(&[input, scores, first.outputs, all]);
+    let most = sum(&[forward, input, all]).max(backward);
+    sum(&[kept, most.max(sum(&[all, all, all]))])
+}
+
+/// Refuses a model that would take more than it may.
+fn check_memory(manifest: &Manifest, options: &Options, needed: u64) -> Result<()> {
+    #[cfg(target_arch = "wasm32")]
+    let used = crate::memory::live() as u64;
+    #[cfg(not(target_arch = "wasm32"))]
+    let used = 0;
+    match options.memory {
+        Some(memory) => estimate::check_run(&manifest.name, needed, used, memory as f64),
+        None => Ok(()),
+    }
 }
 
 fn unusable(error: TractError) -> Error {

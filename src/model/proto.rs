@@ -20,7 +20,7 @@ pub const MOST_ELEMENTS: usize = 1 << 28;
 /// engine's passes over more take minutes.
 const MOST_NODES: usize = 4000;
 /// Most inputs of a node, and most outputs.
-const MOST_EDGES: usize = 512;
+pub const MOST_EDGES: usize = 512;
 /// Attributes that are no less than 1.
 const SIZES: &[&str] = &[
     "blocksize",

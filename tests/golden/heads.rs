@@ -53,7 +53,7 @@ impl Head {
         let onnx = bytes(&format!("{}.onnx", self.name));
         let options = Options {
             heatmap,
-            layers: Vec::new(),
+            ..Options::default()
         };
         Classifier::new(manifest, labels.as_bytes(), onnx, &options).unwrap()
     }

@@ -109,6 +109,7 @@ impl Case {
         let options = Options {
             heatmap: true,
             layers: layers.iter().map(|layer| layer.to_string()).collect(),
+            ..Options::default()
         };
         Model::load(bytes(&self.model), &self.manifest(), &options)
     }

@@ -85,7 +85,7 @@ fn every_case(way: impl Fn(&[u8], &Manifest) -> whylens::Result<Model>) {
 fn plain() -> Options {
     Options {
         heatmap: false,
-        layers: Vec::new(),
+        ..Options::default()
     }
 }
 
@@ -118,7 +118,7 @@ fn plans_are_those_of_onnx_runtime() {
     every_case(|onnx, manifest| match store::prepare(onnx, manifest) {
         Ok(prepared) => {
             planned.set(planned.get() + 1);
-            let model = Model::planned(&prepared, manifest, &plain());
+            let model = Model::planned(&prepared, manifest, &plain()).unwrap();
             Ok(model.expect("a plan that was made is read"))
         }
         Err(_) => Model::in_a_page(onnx, manifest, &plain()),
@@ -136,6 +136,7 @@ fn gradients_pass_through_quantised_weights_and_values() {
     let options = Options {
         heatmap: true,
         layers: vec![STEM.into()],
+        ..Options::default()
     };
     assert!(!twins.is_empty());
     for (quantised, plain) in &twins {
@@ -165,6 +166,7 @@ fn a_gradient_that_is_zero_while_scores_vary_is_told() {
     let options = Options {
         heatmap: true,
         layers: vec![STEM.into()],
+        ..Options::default()
     };
     // Round has the derivative 0.
     let model = Model::load(bytes("round.onnx"), &manifest(), &options).unwrap();
@@ -180,7 +182,7 @@ fn the_default_layer_is_found_behind_quantised_values() {
     let (input, manifest) = (image(input), manifest());
     let options = Options {
         heatmap: true,
-        layers: Vec::new(),
+        ..Options::default()
     };
     for (name, layer) in [
         ("qdq_relu", "t5"),

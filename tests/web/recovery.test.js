@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { BUILDS, WHOLE } from '../../www/features.js';
-import { folder } from './onnx.js';
+import { classifier, folder, hoarding } from './onnx.js';
 import { SMALL, Stage, attempt, health, look } from './page.js';
 import { TOP } from './server.js';
 
@@ -36,6 +36,13 @@ const provoke = (page, fault) =>
   page.evaluate((fault) => {
     /** @type {any} */ (globalThis)[Symbol.for('whylens')].provoke = () => fault;
   }, fault);
+
+/**
+ * Bytes of the worker's memory as the page was told last, whatever is loaded.
+ * @param {import('playwright-core').Page} page
+ * @returns {Promise<number>}
+ */
+const wasm = (page) => page.evaluate(() => /** @type {any} */ (globalThis)[Symbol.for('whylens')].connection.memory.wasm);
 
 for (const [fault, code, says] of /** @type {[Fault, string, RegExp][]} */ ([
   ['panic', 'worker-crashed', /^the worker ended: a panic was asked for; try again/],
@@ -285,6 +292,69 @@ test('a worker that a huge photo made large is replaced in idle time, with the l
   assert.deepEqual([after.counters.weightsRequested, after.counters.renewals, after.counters.crashes], [1, 1, 0]);
   assert.equal(server.count(/\.(onnx|wasm)$/), 0);
   assert.equal(page.workers().length, 1);
+  await page.context().close();
+});
+
+/** A model with about 130 MB of weights, of which a worker makes more. @param {(manifest: any) => void} [change] */
+const large = (change) => folder({ onnx: classifier({ bright: true, wide: 400_000 }), name: 'Large', change });
+
+test('a model that fails gives its memory back before another is loaded', options, async () => {
+  server.put('/models/failing/', { ...large(), 'labels.txt': Buffer.from('one') });
+  const page = await stage.page();
+  assert.equal((await attempt(page, '/models/failing/')).code, 'bad-manifest');
+  const grown = await wasm(page);
+  const outcome = await attempt(page, REAL, { memoryLimit: grown });
+  assert.ok(outcome.ok, `${outcome.message}`);
+  const { memory, counters } = await health(page, REAL);
+  assert.ok(grown > 150e6 && (memory?.wasm ?? Infinity) < 100e6, `${grown} ${memory?.wasm}`);
+  assert.deepEqual([counters.renewals, counters.crashes], [1, 0]);
+  assert.equal(page.workers().length, 1);
+  await page.context().close();
+});
+
+test('a worker whose last load failed is let go of in idle time, with no model left', options, async () => {
+  const page = await stage.page();
+  await page.evaluate(() => (/** @type {any} */ (globalThis)[Symbol.for('whylens')].idleTime = 100));
+  assert.equal((await attempt(page, '/models/failing/')).code, 'bad-manifest');
+  await page.waitForFunction(() => !(/** @type {any} */ (globalThis)[Symbol.for('whylens')].connection.alive));
+  assert.equal(await look(page), 'ok');
+  await page.context().close();
+});
+
+test('a large model that is disposed of gives its memory back, and the others keep their photo', options, async () => {
+  server.put('/models/large/', large());
+  const page = await stage.page();
+  await page.evaluate(() => (/** @type {any} */ (globalThis)[Symbol.for('whylens')].idleTime = 100));
+  assert.equal(await look(page), 'ok');
+  const before = await wasm(page);
+  assert.equal(await look(page, '/models/large/'), 'ok');
+  const grown = await wasm(page);
+  server.forget();
+  const seen = await page.evaluate(async (model) => {
+    const small = await whylens.load(model);
+    await (await whylens.load('/models/large/')).dispose();
+    while ((await small.health()).counters.renewals === 0) await new Promise((resolve) => setTimeout(resolve, 50));
+    const { classIndex } = await small.heatmap({ classIndex: 7 });
+    return { classIndex, after: (await small.health()).memory?.wasm ?? Infinity };
+  }, SMALL);
+  assert.ok(grown > before + 150e6 && seen.after < before * 1.5, `${before} ${grown} ${seen.after}`);
+  assert.equal(seen.classIndex, 7);
+  assert.equal(server.count(/\.(onnx|wasm)$/), 0);
+  assert.equal(await look(page, '/models/large/'), 'ok', 'and it can be loaded again');
+  await page.context().close();
+});
+
+test('a plan that takes too much is refused, and the default model is loaded after it', options, async () => {
+  const { onnx, manifest } = hoarding();
+  server.put('/models/hoard/', folder({ onnx, name: 'Hoard', change: (given) => manifest(given) }));
+  const page = await stage.page();
+  const outcome = await attempt(page, '/models/hoard/');
+  assert.equal(outcome.code, 'over-memory-limit', outcome.message);
+  assert.match(outcome.message ?? '', /needs \d{4} MB/);
+  const grown = await wasm(page);
+  assert.ok(grown < 60e6, `${grown}`);
+  assert.equal((await attempt(page, REAL)).ok, true);
+  assert.equal(await look(page, REAL), 'ok');
   await page.context().close();
 });
 

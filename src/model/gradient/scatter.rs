@@ -3,6 +3,8 @@
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::cnn::{PaddingSpec, PoolSpec};
 
+use super::super::cost;
+
 /// Where a window lies on its input, one number an axis.
 #[derive(Debug, Clone, Hash, PartialEq, Eq)]
 pub struct Window {
@@ -37,6 +39,13 @@ impl Window {
 
     fn size(&self) -> usize {
         self.input.iter().product()
+    }
+
+    /// Bytes of [`Window::indices`], and operations to find them.
+    pub fn cost(&self) -> (u64, u64) {
+        let indices = cost::product(self.kernel.iter().chain(&self.output).copied());
+        let bytes = indices.saturating_mul(size_of::<Option<usize>>() as u64);
+        (bytes, indices.saturating_mul(32))
     }
 
     /// Position on the padded input of a tap of the window at a place, axis by axis.

@@ -21,11 +21,18 @@ const COLUMNS: usize = 4;
 const SMALL: usize = 32;
 
 impl Depthwise {
+    /// Bytes that such weights take.
+    pub fn bytes(taps: usize, channels: usize) -> u64 {
+        let padded = channels.next_multiple_of(4) as u64;
+        padded.saturating_mul(taps as u64 + 1).saturating_mul(4)
+    }
+
     /// Packs `channels × taps` weights, read through `weight(channel, tap)`, with one bias a channel.
     pub fn new(taps: usize, bias: &[f32], weight: impl Fn(usize, usize) -> f32) -> Depthwise {
         let channels = bias.len();
         let padded = channels.next_multiple_of(4);
-        let mut weights = bias.to_vec();
+        let mut weights = Vec::with_capacity(padded * (taps + 1));
+        weights.extend(bias);
         weights.resize(padded, 0.0);
         for tap in 0..taps {
             weights.extend((0..channels).map(|channel| weight(channel, tap)));
@@ -38,6 +45,12 @@ impl Depthwise {
         }
     }
 
+    /// Whether an image is padded first: in a small one most columns are near a border, where there are
+    /// no tiles.
+    pub fn pads(window: &Window) -> bool {
+        window.output[1] < SMALL && window.is_padded()
+    }
+
     /// Filters an image into `output`.
     ///
     /// # Panics
@@ -47,8 +60,7 @@ impl Depthwise {
         assert!(volume(window.input) <= image.len());
         assert!(volume(window.output) <= output.len());
         assert_eq!(window.kernel[0] * window.kernel[1], self.taps);
-        // In a small image most columns are near a border, where there are no tiles.
-        if window.output[1] < SMALL && window.is_padded() {
+        if Depthwise::pads(window) {
             let padded = pad(image, self.channels, window);
             let window = Window {
                 input: window.padded(),

@@ -69,16 +69,27 @@ pub struct Output<'a> {
 }
 
 impl Gemm {
+    /// Outputs of a panel: three vectors a row keep the multipliers busier than two, but padding costs more.
+    fn width(outputs: usize) -> usize {
+        match outputs.next_multiple_of(12) <= outputs.next_multiple_of(8) {
+            true => 12,
+            false => 8,
+        }
+    }
+
+    /// Bytes that such weights take, and those that it takes to pack them.
+    pub fn bytes(inputs: u64, outputs: usize) -> [u64; 2] {
+        let width = Gemm::width(outputs);
+        let row = inputs.saturating_add(1).saturating_mul(4);
+        let panels = outputs.next_multiple_of(width) as u64;
+        [panels.saturating_mul(row), row.saturating_mul(width as u64)]
+    }
+
     /// Packs `outputs × inputs` weights, with one bias an output; `fill(output, row)` writes the
     /// weights of one output, in the order of the inputs.
     pub fn new(inputs: usize, bias: &[f32], mut fill: impl FnMut(usize, &mut [f32])) -> Gemm {
         let outputs = bias.len();
-        // Three vectors a row keep the multipliers busier than two, but padding costs more.
-        let width = if outputs.next_multiple_of(12) <= outputs.next_multiple_of(8) {
-            12
-        } else {
-            8
-        };
+        let width = Gemm::width(outputs);
         let mut panels = vec![0.0; outputs.next_multiple_of(width) * (inputs + 1)];
         let mut rows = vec![0.0; inputs * width];
         for (at, panel) in panels.chunks_exact_mut((inputs + 1) * width).enumerate() {

@@ -40,6 +40,21 @@ impl Winograd {
             && rows.min(columns) >= FEWEST
     }
 
+    /// Bytes that such weights take, and those that it takes to transform them.
+    pub fn bytes(inputs: usize, outputs: usize) -> [u64; 2] {
+        let [product, moment] = Gemm::bytes(inputs as u64, outputs);
+        let places = product.saturating_mul(PLACES as u64);
+        let row = inputs as u64 * 36;
+        [places + outputs as u64 * 4, places + moment + row]
+    }
+
+    /// Bytes that a run takes meanwhile.
+    pub fn scratch(window: &Window, inputs: usize, outputs: usize) -> u64 {
+        let block = block(window, inputs, outputs);
+        let values = PLACES * (block * (inputs + outputs) + 2 * LINE) + inputs;
+        values as u64 * 4
+    }
+
     /// Transforms the weights; `fill(output, row)` writes those of one output, tap by tap, in each the
     /// inputs.
     ///
@@ -100,9 +115,7 @@ impl Winograd {
 
         let across = columns.div_ceil(2);
         let tiles = rows.div_ceil(2) * across;
-        let block = (BLOCK / (PLACES * (inputs + outputs))).next_multiple_of(8);
-        // Each block reads all weights again.
-        let block = block.max(16).min(tiles);
+        let block = block(&self.window, inputs, outputs);
         let to = To {
             values: output.values.as_mut_ptr(),
             residual: output.residual.map(<[f32]>::as_ptr),
@@ -208,6 +221,15 @@ impl Winograd {
             }
         }
     }
+}
+
+/// Tiles that are worked on at once.
+fn block(window: &Window, inputs: usize, outputs: usize) -> usize {
+    let [rows, columns] = window.output;
+    let tiles = rows.div_ceil(2) * columns.div_ceil(2);
+    let block = (BLOCK / (PLACES * (inputs + outputs))).next_multiple_of(8);
+    // Each block reads all weights again.
+    block.max(16).min(tiles)
 }
 
 struct To {

@@ -3,6 +3,7 @@
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::einsum::EinSum;
 
+use super::super::cost;
 use super::super::kernel::{Activation, Gemm, Output, Patches};
 use super::{Lowering, floats};
 
@@ -68,6 +69,33 @@ impl Contract {
         kinds.filter_map(|axis| axis[tensor]).collect()
     }
 
+    /// Bytes that a run on inputs of these shapes takes meanwhile, and its multiplications.
+    pub fn cost(&self, inputs: [&[usize]; 2]) -> (u64, u64) {
+        let sizes = |tensor: usize, kind: [bool; 3]| {
+            let axes = self.of(kind, tensor).into_iter();
+            axes.map(|axis| inputs[tensor][axis]).collect::<Vec<_>>()
+        };
+        let (batch, rows) = (sizes(0, BATCH), sizes(0, ROWS));
+        let (columns, summed) = (sizes(1, COLUMNS), sizes(0, SUMMED));
+        let made = cost::product([&batch[..], &rows, &columns].concat());
+        let products = made.saturating_mul(cost::product(summed.iter().copied()));
+        let outputs = columns.iter().product();
+        let [packed, moment] = Gemm::bytes(cost::product(summed), outputs);
+        let bytes = |shape: &[usize]| cost::product(shape.iter().copied()).saturating_mul(4);
+        let [a, b] = inputs.map(bytes);
+        let sum = |all: &[u64]| all.iter().copied().fold(0, u64::saturating_add);
+        // A tensor that somebody else reads is copied before its axes are moved, and moving copies.
+        let scratch = [
+            sum(&[a, a, a]),
+            sum(&[a, b, b, b]),
+            sum(&[a, b, packed, moment, outputs as u64 * 4]),
+            made.saturating_mul(8),
+        ];
+        let packing = cost::product(batch).saturating_mul(packed);
+        let most = scratch.into_iter().max().unwrap_or(0);
+        (most, products.saturating_add(packing))
+    }
+
     /// # Errors
     /// For shapes that do not fit each other.
     fn shape(&self, inputs: [&[usize]; 2]) -> TractResult<TVec<usize>> {
@@ -115,9 +143,13 @@ impl EvalOp for Contract {
         let b = b
             .into_tensor()
             .permute_axes(&self.order(1, [BATCH, COLUMNS, SUMMED]))?;
+        let made = self.order(2, [BATCH, ROWS, COLUMNS]);
+        let moved: TVec<usize> = made.iter().map(|&axis| shape[axis]).collect();
+        let mut result = Tensor::zero::<f32>(&moved)?;
+        let mut plain = result.try_as_plain_ram_mut()?;
+        let values = plain.as_slice_mut::<f32>()?;
         let (left, right) = (floats(&a)?, floats(&b)?);
         let patches = Patches::pixels(rows, summed);
-        let mut values = vec![0.0; batch * rows * columns];
         for at in 0..batch {
             let right = &right[at * columns * summed..][..columns * summed];
             let gemm = Gemm::new(summed, &vec![0.0; columns], |column, row| {
@@ -132,13 +164,11 @@ impl EvalOp for Contract {
             };
             gemm.run(&left[at * rows * summed..], &patches, output);
         }
-        let made = self.order(2, [BATCH, ROWS, COLUMNS]);
-        let moved: TVec<usize> = made.iter().map(|&axis| shape[axis]).collect();
+        drop((a, b));
         let back: Vec<usize> = (0..shape.len())
             .filter_map(|axis| made.iter().position(|&m| m == axis))
             .collect();
-        let result = Tensor::from_shape(&moved, &values)?.permute_axes(&back)?;
-        Ok(tvec!(result.into_tvalue()))
+        Ok(tvec!(result.permute_axes(&back)?.into_tvalue()))
     }
 }
 

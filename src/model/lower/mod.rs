@@ -28,7 +28,7 @@ use super::gradient::Fill;
 use super::kernel::{Activation, Patches, Window};
 use super::quantised::Quantise;
 pub use contract::Contract;
-pub use ops::{Filter, Largest, Product};
+pub use ops::{Filter, Largest, Packed, Product};
 pub use weights::{Arrangement, Values};
 
 /// What the kernels of a lowered graph were packed of, by the names of their nodes.

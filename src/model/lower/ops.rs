@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tract_onnx::tract_core::internal::*;
 
+use super::super::cost;
 use super::super::kernel::{self, Activation, Depthwise, Gemm, Output, Patches, Window, Winograd};
 
 /// Convolution, full or grouped, or matrix product with constant weights. A second input is added
@@ -25,6 +26,11 @@ pub enum Packed {
     Groups(Arc<[Gemm]>),
     /// For a 3×3 window over all channels.
     Winograd(Arc<Winograd>),
+    /// They are still in the file.
+    Unread {
+        /// Whether they are for a 3×3 window over all channels.
+        winograd: bool,
+    },
 }
 
 /// Depthwise convolution.
@@ -63,7 +69,31 @@ fn filled(
     Ok(tvec!(tensor.into_tvalue()))
 }
 
+/// Bytes of an image with so many channels once it is padded.
+fn padded(window: &Window, channels: usize) -> u64 {
+    cost::product(
+        window
+            .padded()
+            .into_iter()
+            .chain([channels, size_of::<f32>()]),
+    )
+}
+
 impl Product {
+    /// Bytes that a run takes meanwhile, and multiplications for each value.
+    pub fn cost(&self) -> (u64, u64) {
+        let each = cost::product([self.patches.runs.len(), self.patches.length]);
+        let scratch = match (&self.padding, &self.weights) {
+            (None, _) => 0,
+            (Some((channels, window)), Packed::Winograd(_) | Packed::Unread { winograd: true }) => {
+                let outputs = self.output.last().copied().unwrap_or(1);
+                Winograd::scratch(window, *channels, outputs)
+            }
+            (Some((channels, window)), _) => padded(window, *channels),
+        };
+        (scratch, each)
+    }
+
     fn to<'a>(
         &self,
         values: &'a mut [f32],
@@ -89,6 +119,7 @@ impl EvalOp for Product {
         let residual = inputs.get(1).map(|residual| floats(residual)).transpose()?;
         let groups = match &self.weights {
             Packed::Groups(groups) => groups,
+            Packed::Unread { .. } => bail!("its weights are not read yet"),
             Packed::Winograd(convolution) => {
                 return filled(&self.output, |values| {
                     let stride = convolution.outputs();
@@ -119,6 +150,18 @@ impl EvalOp for Product {
             }
             Ok(())
         })
+    }
+}
+
+impl Filter {
+    /// Bytes that a run takes meanwhile.
+    pub fn scratch(&self) -> u64 {
+        let volume: usize = self.output.iter().product();
+        let places: usize = self.window.output.iter().product();
+        match Depthwise::pads(&self.window) {
+            true => padded(&self.window, volume / places.max(1)),
+            false => 0,
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::super::cost;
 use super::super::kernel::{Depthwise, Gemm, Window, Winograd, widen};
 use super::ops::Packed;
 
@@ -80,6 +81,35 @@ impl Arrangement {
         self.strides[1] == self.taps && (self.strides[2] == 1 || self.taps == 1)
     }
 
+    /// Whether they are packed for this window.
+    pub fn suits(&self, window: Option<&Window>) -> bool {
+        let outputs = self.bias.len();
+        let suits = |window| Winograd::suits(window, self.inputs, outputs);
+        self.groups == 1 && window.is_some_and(suits)
+    }
+
+    /// Bytes that [`Arrangement::pack`] makes of so many values, and those that it takes meanwhile.
+    pub fn bytes(&self, values: usize, window: Option<&Window>) -> [u64; 2] {
+        let outputs = self.bias.len();
+        let row = cost::product([self.inputs, self.taps]);
+        let [kept, moment] = match self.suits(window) {
+            true => Winograd::bytes(self.inputs, outputs),
+            false => {
+                let [group, moment] = Gemm::bytes(row, outputs / self.groups);
+                // The list of the groups is copied once.
+                let all = group.saturating_add(size_of::<Gemm>() as u64);
+                let all = all.saturating_mul(self.groups as u64);
+                let list = size_of::<Gemm>() as u64 * self.groups as u64;
+                [all, moment.saturating_add(list)]
+            }
+        };
+        let read = match self.in_rows() {
+            true => row,
+            false => values as u64,
+        };
+        [kept, moment.saturating_add(read.saturating_mul(4))]
+    }
+
     /// Packed for products, or for the window over padded images where there is one and that is faster.
     ///
     /// # Panics
@@ -117,9 +147,7 @@ impl Arrangement {
             }
         };
         let outputs = self.bias.len();
-        if let Some(window) = window.filter(|window| Winograd::suits(window, inputs, outputs))
-            && self.groups == 1
-        {
+        if let Some(window) = window.filter(|window| self.suits(Some(window))) {
             let convolution = Winograd::new(*window, inputs, &self.bias, fill);
             return Packed::Winograd(Arc::new(convolution));
         }

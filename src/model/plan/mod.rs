@@ -19,11 +19,21 @@ use super::lower::Constants;
 use crate::manifest::{Activation, Layout};
 
 pub use file::File;
+pub use read::Sketch;
 use step::Step;
 use write::Writer;
 
 /// Key of the plan in `metadata_props`.
 pub const KEY: &str = "whylens.plan";
+
+/// Most steps of a listing: four times those of a ViT-L with its gradient.
+pub const MOST_STEPS: usize = 8000;
+
+/// Most bytes of a plan's text: what is read of it takes several times as many.
+const LONGEST: usize = 32_000_000;
+
+/// Most values that are written out in one place.
+const MOST_WRITTEN: usize = 4096;
 
 /// Raised with every change of what a plan means.
 pub const VERSION: u32 = 1;
@@ -51,7 +61,9 @@ pub struct Plan {
 /// Operators in order of computation, each with the numbers of those it reads.
 #[derive(Serialize, Deserialize)]
 struct Listing {
+    #[serde(deserialize_with = "record::few::<MOST_STEPS, _, _>")]
     steps: Vec<(Step, Vec<usize>)>,
+    #[serde(deserialize_with = "record::few::<MOST_STEPS, _, _>")]
     outputs: Vec<usize>,
 }
 
@@ -91,7 +103,8 @@ impl Plan {
 
     /// The plan of a file; none where there is none that can be read.
     pub fn find(file: &File) -> Option<Plan> {
-        let plan: Plan = serde_json::from_str(file.notes.get(KEY)?).ok()?;
+        let text = file.notes.get(KEY).filter(|text| text.len() <= LONGEST)?;
+        let plan: Plan = serde_json::from_str(text).ok()?;
         (plan.version == VERSION).then_some(plan)
     }
 
@@ -103,33 +116,68 @@ impl Plan {
         Ok(serde_json::to_string(self)?)
     }
 
-    /// The forward graph; without the layers and what the gradient needs unless `heatmap`.
+    /// Both graphs, but for the weights; without the layers and what the gradient needs unless `heatmap`.
     ///
     /// # Errors
-    /// For a plan that does not fit the file.
-    pub fn forward(&self, file: &File, heatmap: bool) -> TractResult<TypedModel> {
+    /// For a plan that does not fit the file, or whose graphs do not fit each other.
+    pub fn sketch<'a>(&self, file: &File<'a>, heatmap: bool) -> TractResult<Halves<'a>> {
         let outputs = match heatmap {
             true => &self.forward.outputs[..],
             false => self.forward.outputs.get(..1).unwrap_or_default(),
         };
-        let least = if heatmap { 1 + self.places.len() } else { 1 };
-        ensure!(outputs.len() >= least, "outputs are missing");
-        self.forward.graph(file, outputs)
-    }
-
-    /// The backward graph, if there is one.
-    ///
-    /// # Errors
-    /// For a plan that does not fit the file.
-    pub fn backward(&self, file: &File) -> TractResult<Option<TypedModel>> {
-        let Some(listing) = &self.backward else {
-            return Ok(None);
-        };
+        let maps = if heatmap { self.places.len() } else { 0 };
+        ensure!(outputs.len() > maps, "outputs are missing");
+        let forward = self.forward.sketch(file, outputs)?;
+        let sources = shapes(&forward.graph, &forward.graph.inputs)?;
         ensure!(
-            listing.outputs.len() == self.places.len(),
-            "gradients are missing"
+            sources.len() == 1 && sources[0][..] == self.input[..],
+            "another input"
         );
-        listing.graph(file, &listing.outputs).map(Some)
+        let made = shapes(&forward.graph, &forward.graph.outputs)?;
+        ensure!(made[0][..] == self.scores[..], "other scores");
+        if !heatmap {
+            let backward = None;
+            return Ok(Halves { forward, backward });
+        }
+        let listing = self.backward.as_ref().context("there is no gradient")?;
+        ensure!(listing.outputs.len() == maps, "gradients are missing");
+        let backward = listing.sketch(file, &listing.outputs)?;
+        let handed = shapes(&backward.graph, &backward.graph.inputs)?;
+        let scores = made[..1].iter();
+        ensure!(
+            handed.iter().eq(scores.chain(&made[1 + maps..])),
+            "the gradient is of another graph"
+        );
+        let backward = Some(backward);
+        Ok(Halves { forward, backward })
+    }
+}
+
+fn shapes(graph: &TypedModel, outlets: &[OutletId]) -> TractResult<Vec<TVec<usize>>> {
+    let shape = |&outlet: &OutletId| -> TractResult<TVec<usize>> {
+        let fact = graph.outlet_fact(outlet)?;
+        Ok(fact.shape.as_concrete().context("of open shape")?.into())
+    };
+    outlets.iter().map(shape).collect()
+}
+
+/// The graphs of a plan, their weights still in the file.
+pub struct Halves<'a> {
+    /// Image → scores, then the layers, then what the gradient needs.
+    pub forward: Sketch<'a>,
+    /// The gradients.
+    pub backward: Option<Sketch<'a>>,
+}
+
+impl Halves<'_> {
+    /// Bytes of the weights, packed, and those that it takes meanwhile.
+    pub fn weights(&self) -> [u64; 2] {
+        let halves = [Some(&self.forward), self.backward.as_ref()];
+        let halves = halves.into_iter().flatten();
+        halves.fold([0, 0], |[kept, moment], half| {
+            let sum = u64::saturating_add;
+            [sum(kept, half.kept), sum(moment, half.moment)]
+        })
     }
 }
 

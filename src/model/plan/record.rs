@@ -1,6 +1,10 @@
 //! What records of operators are made of: weights, patches and windows, checked when they are read.
 
-use serde::{Deserialize, Serialize};
+use std::fmt::{self, Formatter};
+use std::marker::PhantomData;
+
+use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::cnn::{PaddingSpec, PoolSpec};
 use tract_onnx::tract_core::ops::nn::DataFormat;
@@ -8,13 +12,69 @@ use tract_onnx::tract_core::ops::nn::DataFormat;
 use super::super::gradient;
 use super::super::kernel::{Activation, Patches, Window};
 use super::super::lower::Arrangement;
+use super::super::proto::MOST_ELEMENTS;
+use super::MOST_WRITTEN;
 
 /// Values of a tensor: written out, or by the name of the file's tensor that has the same.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Numbers {
     Of(String),
     These(Vec<f32>),
+}
+
+impl<'de> Deserialize<'de> for Numbers {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = Numbers;
+
+            fn expecting(&self, formatter: &mut Formatter) -> fmt::Result {
+                formatter.write_str("a name or numbers")
+            }
+
+            fn visit_str<E>(self, name: &str) -> Result<Numbers, E> {
+                Ok(Numbers::Of(name.into()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Numbers, A::Error> {
+                Few::<MOST_WRITTEN, f32>(PhantomData)
+                    .visit_seq(list)
+                    .map(Numbers::These)
+            }
+        }
+
+        deserializer.deserialize_any(Either)
+    }
+}
+
+/// A list that is given up where it is longer than any sound one.
+pub fn few<'de, const MOST: usize, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    deserializer.deserialize_seq(Few::<MOST, T>(PhantomData))
+}
+
+struct Few<const MOST: usize, T>(PhantomData<T>);
+
+impl<'de, const MOST: usize, T: Deserialize<'de>> Visitor<'de> for Few<MOST, T> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, formatter: &mut Formatter) -> fmt::Result {
+        write!(formatter, "at most {MOST}")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
+        let mut all = Vec::new();
+        while let Some(one) = list.next_element()? {
+            if all.len() == MOST {
+                return Err(A::Error::invalid_length(MOST + 1, &self));
+            }
+            all.push(one);
+        }
+        Ok(all)
+    }
 }
 
 /// Weights by the name of the file's tensor, and how they lie in it; `scale` and `bias` as in
@@ -316,7 +376,8 @@ pub fn product(
                 && arrangement.inputs.checked_mul(arrangement.groups) == Some(*channels),
             "a window that does not fit"
         );
-        volume = area(window.padded()).context("a window of no sound size")?;
+        let padded = area(window.padded()).filter(|&padded| padded <= MOST_ELEMENTS);
+        volume = padded.context("a window of no sound size")?;
         padding = Some((*channels, window));
     }
     let sums = arrangement.bias.len();
@@ -359,6 +420,7 @@ pub fn filter(
     ensure!(
         area(window.input) == Some(volume)
             && area(window.output) == Some(output.iter().product())
+            && area(window.padded()).is_some_and(|padded| padded <= MOST_ELEMENTS)
             && window.kernel[0] * window.kernel[1] == arrangement.taps,
         "a window that does not fit"
     );

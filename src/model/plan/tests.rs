@@ -11,6 +11,7 @@ use crate::preprocess::Tensor as Input;
 const HEATMAP: Options = Options {
     heatmap: true,
     layers: Vec::new(),
+    memory: None,
 };
 
 /// The golden models: their files, and what they need.
@@ -59,6 +60,11 @@ fn model(name: &str) -> (Vec<u8>, Manifest) {
     (kept(name, &manifest), manifest)
 }
 
+/// The model by the plan of a file, if it has one that is sound.
+fn planned(onnx: &[u8], manifest: &Manifest, options: &Options) -> Option<Model> {
+    Model::planned(onnx, manifest, options).ok().flatten()
+}
+
 fn noise(manifest: &Manifest) -> Input {
     let shape = manifest.input.shape().to_vec();
     let value = |i: usize| ((i * 7919) % 1000) as f32 / 500.0 - 1.0;
@@ -82,7 +88,7 @@ fn a_plan_gives_what_the_graph_gives() {
         let onnx = store::prepare(&kept, &manifest).expect(&name);
         let input = noise(&manifest);
         let graph = Model::load(&kept, &manifest, &HEATMAP).unwrap();
-        let plan = Model::planned(&onnx, &manifest, &HEATMAP).expect(&name);
+        let plan = planned(&onnx, &manifest, &HEATMAP).expect(&name);
         assert_eq!(plan.layers(), graph.layers(), "{name}");
         let (expected, actual) = (
             graph.forward(&input).unwrap(),
@@ -97,7 +103,7 @@ fn a_plan_gives_what_the_graph_gives() {
         let gradient = |model: &Model, forward| model.gradients(forward, 1).unwrap().remove(0);
         let (expected, actual) = (gradient(&graph, &expected), gradient(&plan, &actual));
         agree(&actual.values, &expected.values, &name);
-        let plain = Model::planned(&onnx, &manifest, &Options::default()).unwrap();
+        let plain = planned(&onnx, &manifest, &Options::default()).unwrap();
         let scores = plain.forward(&input).unwrap().scores;
         agree(&scores, &graph.forward(&input).unwrap().scores, &name);
     }
@@ -129,10 +135,10 @@ fn hostile_plans_are_refused() {
             path.replace("FILTER", &format!("forward/steps/{filter}/0/filter"))
         )
     };
+    let largest = file.tensors.iter().max_by_key(|(_, tensor)| tensor.len());
+    let (name, largest) = largest.map(|(name, tensor)| (*name, tensor.len())).unwrap();
     let reads = |count: usize| {
-        let largest = file.tensors.iter().max_by_key(|(_, tensor)| tensor.len());
-        let (name, tensor) = largest.unwrap();
-        let constant = json!({"constant": {"shape": [tensor.len()], "values": name}});
+        let constant = json!({"constant": {"shape": [largest], "values": name}});
         let from = steps.len();
         let mut steps = steps.clone();
         steps.extend((0..count).map(|_| json!([constant, []])));
@@ -198,12 +204,15 @@ fn hostile_plans_are_refused() {
         let outputs = plan["forward"]["outputs"].as_array_mut().unwrap();
         outputs.push(json!(steps.len() - 1));
         plan["forward"]["steps"] = steps.into();
+        // The gradient is handed it too.
+        let taken = plan["backward"]["steps"].as_array_mut().unwrap();
+        taken.push(json!([{"source": [count * largest]}, []]));
         texts.push((format!("a tensor read {count} times"), plan.to_string()));
     }
-    assert!(Model::planned(&with_plan(&onnx, &plan.to_string()), &manifest, &HEATMAP).is_some());
+    assert!(planned(&with_plan(&onnx, &plan.to_string()), &manifest, &HEATMAP).is_some());
     let mut used = Vec::new();
     for (what, text) in texts {
-        if let Some(model) = Model::planned(&with_plan(&onnx, &text), &manifest, &HEATMAP) {
+        if let Some(model) = planned(&with_plan(&onnx, &text), &manifest, &HEATMAP) {
             // Wrong it may be, but it must do no harm.
             let forward = model.forward(&noise(&manifest));
             let _ = forward.and_then(|forward| model.gradients(&forward, 0));
@@ -292,7 +301,7 @@ fn hostile_records_of_other_networks_are_refused() {
                 _ => *record.pointer_mut(&format!("/{path}")).expect(&what) = value,
             }
             let onnx = with_plan(&onnx, &plan.to_string());
-            let used = Model::planned(&onnx, &manifest, &HEATMAP);
+            let used = planned(&onnx, &manifest, &HEATMAP);
             assert!(used.is_none(), "{what}");
         }
     }
@@ -316,7 +325,7 @@ fn a_plan_that_is_not_sound_is_not_used() {
         for digit in *b"09" {
             let mut broken = onnx.clone();
             broken[at] = digit;
-            if let Some(model) = Model::planned(&broken, &manifest, &HEATMAP) {
+            if let Some(model) = planned(&broken, &manifest, &HEATMAP) {
                 used += 1;
                 if used % 50 == 0 {
                     let forward = model.forward(&noise(&manifest));
@@ -325,5 +334,5 @@ fn a_plan_that_is_not_sound_is_not_used() {
             }
         }
     }
-    assert!(Model::planned(&kept, &manifest, &HEATMAP).is_none());
+    assert!(planned(&kept, &manifest, &HEATMAP).is_none());
 }

@@ -9,10 +9,7 @@ use tract_onnx::tract_core::ops::source::TypedSource;
 use super::super::lower::{Arrangement, Constants, Filter, Product};
 use super::record::{Numbers, Weights};
 use super::step::Step;
-use super::{File, Listing, Lowered};
-
-/// Constants of no more values are written out.
-const MOST_WRITTEN: usize = 4096;
+use super::{File, Listing, Lowered, MOST_STEPS, MOST_WRITTEN};
 
 /// Finds the tensors of a file by their values.
 pub struct Writer<'a> {
@@ -189,6 +186,11 @@ impl<'a> Writer<'a> {
             numbers.insert(OutletId::from(id), steps.len());
             steps.push((step, inputs));
         }
+        ensure!(
+            steps.len() <= MOST_STEPS,
+            "{} steps, at most {MOST_STEPS} are kept in a plan",
+            steps.len()
+        );
         let outputs = graph.outputs.iter().map(|output| numbers[output]).collect();
         Ok(Listing { steps, outputs })
     }

@@ -1,0 +1,184 @@
+//! What a model takes when it is loaded and run is what was counted before, and not much less.
+#![cfg(not(target_arch = "wasm32"))]
+
+use std::fs;
+use std::path::Path;
+use std::sync::Mutex;
+
+use whylens::manifest::{Channels, Layout};
+use whylens::model::{Model, Options, store};
+use whylens::preprocess::Tensor;
+use whylens::{Manifest, Result};
+
+#[path = "../src/memory.rs"]
+#[allow(dead_code)] // the library uses more of it
+mod memory;
+
+/// Memory is that of the whole process.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// What records, shapes and threads take, whatever the model.
+const AROUND: u64 = 1 << 20;
+
+#[derive(serde::Deserialize)]
+struct Golden {
+    cases: Vec<Case>,
+}
+
+#[derive(serde::Deserialize)]
+struct Case {
+    model: String,
+    input: CaseInput,
+    output: CaseOutput,
+}
+
+#[derive(serde::Deserialize)]
+struct CaseInput {
+    shape: Vec<u32>,
+    layout: String,
+}
+
+#[derive(serde::Deserialize)]
+struct CaseOutput {
+    name: String,
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The default model, and the golden ones as they are kept.
+fn models() -> Vec<(String, Manifest, Vec<u8>)> {
+    let folder = root().join("models/efficientnet-lite0");
+    let manifest = |json: &[u8]| Manifest::parse(json).unwrap().0;
+    let default = manifest(&fs::read(folder.join("model.json")).unwrap());
+    let onnx = fs::read(folder.join("model.onnx")).unwrap();
+    let mut all = vec![("default".to_string(), default.clone(), onnx)];
+    let folder = root().join("tests/golden/models");
+    let golden: Golden =
+        serde_json::from_slice(&fs::read(folder.join("cases.json")).unwrap()).unwrap();
+    for case in golden.cases {
+        let mut manifest = default.clone();
+        manifest.heatmap.layer = None;
+        manifest.output.name = case.output.name;
+        let last = case.input.layout == "nhwc";
+        let at = |first: usize, then: usize| case.input.shape[if last { then } else { first }];
+        (manifest.input.height, manifest.input.width) = (at(2, 1), at(3, 2));
+        if last {
+            manifest.input.layout = Layout::Nhwc;
+        }
+        if at(1, 3) == 1 {
+            manifest.input.channels = Channels::Grey;
+        }
+        let onnx = fs::read(folder.join(&case.model)).unwrap();
+        let kept = store::store(&onnx, &manifest, manifest.weights.precision).unwrap();
+        all.push((case.model, manifest, kept));
+    }
+    all
+}
+
+fn noise(shape: &[usize]) -> Tensor {
+    let value = |i: usize| ((i * 7919) % 1000) as f32 / 500.0 - 1.0;
+    let values = (0..shape.iter().product()).map(value).collect();
+    let shape = shape.to_vec();
+    Tensor { shape, values }
+}
+
+/// Bytes taken at the most from one photo to the next, each with its gradient.
+fn taken(model: &Model, shape: &[usize]) -> Result<u64> {
+    let before = memory::live();
+    memory::forget_peak();
+    let photo = noise(shape);
+    let mut last = None;
+    for _ in 0..2 {
+        let forward = model.forward(&photo)?;
+        if model.explainable().is_ok() {
+            let gradients = model.gradients(&forward, 0)?;
+            model.check_gradient(&photo, &forward, 0, &gradients)?;
+        }
+        last = Some((photo.values.clone(), forward));
+    }
+    drop(last);
+    Ok((memory::peak() - before) as u64)
+}
+
+#[test]
+fn a_run_takes_no_more_than_was_counted_and_not_much_less() {
+    let _alone = ALONE
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    let heatmap = Options {
+        heatmap: true,
+        ..Options::default()
+    };
+    let plain = Options::default();
+    let mut wrong = Vec::new();
+    println!("| model | run | counted KB | taken KB |\n|---|---|---:|---:|");
+    for (name, manifest, kept) in models() {
+        let planned = store::prepare(&kept, &manifest).expect(&name);
+        let shape = manifest.input.shape().to_vec();
+        type Way<'a> = Box<dyn Fn() -> Result<Model> + 'a>;
+        let by_plan = |options| {
+            let found = Model::planned(&planned, &manifest, options)?;
+            Ok(found.expect("a plan"))
+        };
+        let ways: [(&str, Way); 5] = [
+            ("plan", Box::new(|| by_plan(&heatmap))),
+            ("plan, no heatmap", Box::new(|| by_plan(&plain))),
+            (
+                "in a page",
+                Box::new(|| Model::in_a_page(&kept, &manifest, &heatmap)),
+            ),
+            (
+                "natively",
+                Box::new(|| Model::load(&kept, &manifest, &heatmap)),
+            ),
+            ("as given", Box::new(|| Model::as_given(&kept, &manifest))),
+        ];
+        for (way, load) in ways {
+            let model = load().unwrap();
+            let (counted, taken) = (model.work(), taken(&model, &shape).unwrap());
+            println!("| {name} | {way} | {} | {} |", counted / 1000, taken / 1000);
+            let tight = !way.starts_with("plan") || counted <= taken * 3 / 2 + AROUND;
+            if taken > counted || !tight {
+                wrong.push(format!("{name}, {way}: {counted} counted, {taken} taken"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn weights_take_what_was_counted() {
+    let _alone = ALONE
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    for (name, manifest, kept) in models() {
+        let planned = store::prepare(&kept, &manifest).expect(&name);
+        let shape = manifest.input.shape().to_vec();
+        let load = |memory| {
+            let options = Options {
+                heatmap: true,
+                memory,
+                ..Options::default()
+            };
+            Model::planned(&planned, &manifest, &options)
+        };
+        let before = memory::live();
+        memory::forget_peak();
+        let model = load(None).unwrap().unwrap();
+        let held = (memory::live() - before) as u64;
+        let loading = (memory::peak() - before) as u64;
+        let needed = loading.max(held + taken(&model, &shape).unwrap());
+        drop(model);
+        // Natively what is read of the plan is not among what is counted.
+        if needed > 8 * AROUND {
+            let code = load(Some(needed - AROUND)).err().map(|error| error.code());
+            assert_eq!(code, Some("over-memory-limit"), "{name}: {needed}");
+        }
+        println!("{name}: {needed}, {loading} to load");
+        load(Some(needed * 3 / 2 + AROUND))
+            .expect(&name)
+            .expect("a plan");
+    }
+}
