@@ -184,7 +184,9 @@ fn weights<'a>(record: &Weights, file: &File<'a>) -> TractResult<(Arrangement, V
 
 fn volume(shape: &[usize]) -> Option<usize> {
     let volume = shape.iter().try_fold(1usize, |p, &n| p.checked_mul(n));
-    volume.filter(|&volume| volume <= MOST_ELEMENTS && shape.len() <= MOST_AXES)
+    // Of a tensor without values, no axis is longer either.
+    let sound = shape.len() <= MOST_AXES && shape.iter().all(|&n| n <= MOST_ELEMENTS);
+    volume.filter(|&volume| volume <= MOST_ELEMENTS && sound)
 }
 
 impl<'a> Sketch<'a> {
@@ -344,7 +346,12 @@ impl<'a> Sketch<'a> {
                 sound(output, false)?;
                 Box::new(Step::largest(*channels, window, output, volumes[0])?)
             }
-            other => other.op(&shapes)?,
+            other => {
+                if let Step::Fill(shape) | Step::Reshape(_, _, shape) = other {
+                    ensure!(volume(shape).is_some(), "an output of absurd size");
+                }
+                other.op(&shapes)?
+            }
         };
         // Not by `wire_node`, which compares each node with all others, and computes what is constant.
         let facts: TVec<TypedFact> = op.output_facts(&facts.iter().collect::<TVec<_>>())?;

@@ -416,6 +416,7 @@ pub fn filter(
 ) -> TractResult<Window> {
     let window = window.window()?;
     let channels = arrangement.bias.len();
+    ensure!(channels > 0, "a filter of nothing");
     let area = |[rows, columns]: [usize; 2]| rows.checked_mul(columns)?.checked_mul(channels);
     ensure!(
         area(window.input) == Some(volume)
