@@ -11,6 +11,9 @@ mod pack;
 mod policy;
 mod prepare;
 mod serve;
+mod signals;
+#[allow(dead_code, reason = "what writes folders comes to it one by one")]
+mod staged;
 
 use std::process::ExitCode;
 
