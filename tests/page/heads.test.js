@@ -61,7 +61,7 @@ test('scores that are no probabilities are shown as scores everywhere', async ()
   if (FIREFOX) return context.close();
   const [given] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'CSV', exact: true }).click()]);
   const [, line = ''] = (await readFile(await given.path(), 'utf8')).split('\r\n');
-  assert.match(line, /^coffee\.png,600,400,class \d,,-?\d+\.\d+,/, 'no probability');
+  assert.match(line, /^"coffee\.png",600,400,"class \d",,-?\d+\.\d+,/, 'no probability');
   await context.close();
 });
 

@@ -73,10 +73,10 @@ test('a batch: progress, order, filter, CSV and JSON', async () => {
   const table = await download(page, 'CSV');
   assert.equal(table.name, 'whylens.csv');
   const [head = '', ...lines] = table.bytes.toString().replace('\ufeff', '').trim().split('\r\n');
-  assert.match(head, /^file,width,height,label_1,probability_1,score_1,/);
+  assert.match(head, /^"file","width","height","label_1","probability_1","score_1",/);
   assert.equal(lines.length, 5);
-  assert.match(lines[0] ?? '', /^coffee\.png,600,400,espresso,0\.9/);
-  assert.match(lines[4] ?? '', /^README\.md,,.*image-format$/);
+  assert.match(lines[0] ?? '', /^"coffee\.png",600,400,"espresso",0\.9/);
+  assert.match(lines[4] ?? '', /^"README\.md",,.*,"image-format"$/);
 
   await page.getByRole('combobox', { name: 'Show', exact: true }).selectOption({ label: 'espresso (1)' });
   assert.equal(await page.locator('.tile').count(), 1);

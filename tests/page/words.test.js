@@ -53,11 +53,20 @@ test('sureness', () => {
   assert.equal(sureness(at(0.4, 0.1), 'none', 0.5, 3), 'scores');
 });
 
-test('a table quotes what needs it and disarms formulas', async () => {
-  /** @type {any} */
-  const photo = { name: '=cmd|"x",.jpg', result: null, error: { code: 'image-format' } };
-  const [, line] = (await csv([photo]).text()).trim().split('\r\n');
-  assert.ok(line?.startsWith('"\'=cmd|""x"",.jpg",'), line);
+test('a table quotes all text, disarms formulas wherever a cell may begin, and leaves numbers alone', async () => {
+  const line = async (/** @type {any} */ photo) => (await csv([photo]).text()).replace(/^[^\n]*\n/, '').replace(/\r\n$/, '');
+  const named = async (/** @type {string} */ name) => (await line({ name, result: null, error: { code: 'image-format' } })).replace(/(?:,)+"image-format"$/, '');
+  for (const [name, written] of [
+    ['cat.jpg', '"cat.jpg"'], ['a, b - c', '"a, b - c"'], ['say "x"', '"say ""x"""'],
+    ['=cmd|"x",.jpg', '"\'=cmd|""x"",.jpg"'], ['+1', '"\'+1"'], ['-1', '"\'-1"'], ['@SUM(1)', '"\'@SUM(1)"'],
+    ['\t1', '"\'\t1"'], ['\r1', '"\'\r1"'], ['\n1', '"\'\n1"'], [' =1', '"\' =1"'], ['\ufeff\0=1', '"\'\ufeff\0=1"'],
+    ['＝1', '"\'＝1"'], ['＋1', '"\'＋1"'], ['－1', '"\'－1"'], ['＠1', '"\'＠1"'], ['−1', '"\'−1"'],
+    ['a,=1', '"a,\'=1"'], ['a; +1', '"a;\' +1"'], ['a\t-1', '"a\t\'-1"'], ['a|@1', '"a|\'@1"'], ['a\n＝1', '"a\n\'＝1"'], ['a"=1', '"a""\'=1"'], ["a'=1", '"a\'\'=1"'],
+  ]) assert.equal(await named(name ?? ''), written);
+
+  const predictions = [{ index: 0, label: '=1', probability: 0.5, score: -2.5 }];
+  const result = { image: { width: 6, height: 4 }, predictions, model: { activation: 'softmax' } };
+  assert.match(await line({ name: 'x', result }), /^"x",6,4,"'=1",0\.5,-2\.5,,/);
 });
 
 test('a raw map is read by numpy’s rules', async () => {

@@ -47,9 +47,9 @@ export function csv(photos) {
     name, result?.image.width, result?.image.height,
     ...ranks.flatMap((_, at) => {
       const prediction = result?.predictions[at];
-      return [prediction?.label, result?.model.activation === 'none' ? '' : prediction?.probability, prediction?.score];
+      return [prediction?.label, result?.model.activation === 'none' ? undefined : prediction?.probability, prediction?.score];
     }),
-    result ? '' : failure(error),
+    result ? undefined : failure(error),
   ]);
   const text = [head, ...lines].map((cells) => cells.map(cell).join(',')).join('\r\n');
   return new Blob(['\ufeff', text, '\r\n'], { type: 'text/csv' });
@@ -75,9 +75,11 @@ function failure(error) {
   return code ?? message ?? '';
 }
 
-/** A spreadsheet would run a text that begins like a formula. @param {unknown} value */
+/** What a spreadsheet may take for the beginning of a formula: at the start of a cell, or behind what may end one. */
+const FORMULA = /(?:^|[,;|:\t\r\n"'])(?=[\s\p{Cc}\p{Cf}]*[=+\-@﹦﹢﹣﹫＝＋－＠−])|^(?=[\t\r\n])/gu;
+
+/** Text in quotes, with an apostrophe before every formula (OWASP, CSV injection); numbers as they are. @param {unknown} value */
 function cell(value) {
   if (typeof value !== 'string') return String(value ?? '');
-  const text = /^[=+\-@\t\r]/.test(value) ? `'${value}` : value;
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  return `"${value.replace(FORMULA, "$&'").replaceAll('"', '""')}"`;
 }
