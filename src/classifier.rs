@@ -339,6 +339,7 @@ impl Classifier {
         mut timing: Timing,
         query: &Query,
     ) -> Result<Classification> {
+        rank::check(query.top_k as f64, query.threshold.into())?;
         let start = Instant::now();
         let forward = self.model.forward(&tensor)?;
         timing.inference = milliseconds(start);

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::error::{Error, Result};
 use crate::manifest::{Activation, Output};
 
 /// How the scores of a model are read.
@@ -42,6 +43,24 @@ pub struct Prediction {
     pub probability: f32,
     /// The value before softmax or sigmoid.
     pub score: f32,
+}
+
+/// Checks what predictions are asked for, as the caller gave it; for [`rank`].
+///
+/// # Errors
+/// [`Error::BadOption`].
+pub fn check(top_k: f64, threshold: f64) -> Result<()> {
+    if top_k.fract() != 0.0 || top_k < 1.0 {
+        return Err(Error::BadOption(format!(
+            "topK is {top_k}, expected a whole number from 1"
+        )));
+    }
+    if !(0.0..=1.0).contains(&threshold) {
+        return Err(Error::BadOption(format!(
+            "threshold is {threshold}, expected 0 to 1"
+        )));
+    }
+    Ok(())
 }
 
 /// The `top_k` most probable classes with a probability of at least `threshold`, best first; equal
@@ -157,6 +176,26 @@ mod tests {
             (reading(Nothing, None, None, 1), (Nothing, Nothing)),
         ] {
             assert_eq!(given, expected);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_asked_for_is_refused() {
+        for (top_k, threshold) in [(1.0, 0.0), (1000.0, 1.0), (5.0, 0.5)] {
+            check(top_k, threshold).unwrap();
+        }
+        for (top_k, threshold) in [
+            (0.0, 0.0),
+            (-1.0, 0.0),
+            (2.5, 0.0),
+            (f64::NAN, 0.0),
+            (f64::INFINITY, 0.0),
+            (5.0, f64::NAN),
+            (5.0, -0.1),
+            (5.0, 1.1),
+        ] {
+            let error = check(top_k, threshold).unwrap_err();
+            assert_eq!(error.code(), "bad-option", "{top_k} {threshold}");
         }
     }
 
