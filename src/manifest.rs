@@ -1,6 +1,6 @@
 //! `model.json` → what a model needs to be used.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +9,9 @@ use crate::error::{Error, Result};
 
 /// The format number that this version reads and writes.
 pub const FORMAT: u32 = 1;
+
+/// Most bytes of a `model.json`, and of a file of labels.
+pub const MOST_TEXT: u64 = 16_000_000;
 
 /// Unknown fields that are warned about one by one.
 const MOST_WARNINGS: usize = 20;
@@ -344,6 +347,10 @@ impl Manifest {
                 sum.map_or("too many".into(), |sum| sum.to_string())
             ));
         }
+        let mut files = BTreeSet::new();
+        if let Some(twice) = parts.iter().find(|part| !files.insert(&part.file)) {
+            return bad(format!("`weights.parts` names `{}` twice", twice.file));
+        }
         match (self.output.activation, self.output.applied) {
             (_, Some(Activation::None)) => {
                 return bad("`output.applied` is softmax or sigmoid, or absent".into());
@@ -512,6 +519,13 @@ mod tests {
         assert_eq!(parse(parts([2, 3])).unwrap().0.weights.parts.len(), 2);
         refused(parts([2, 2]), "`weights.parts` have 4 bytes");
         refused(parts([u64::MAX, 6]), "`weights.parts`");
+        refused(
+            |json| {
+                parts([2, 3])(json);
+                json["weights"]["parts"][1]["file"] = "model.onnx.0".into();
+            },
+            "names `model.onnx.0` twice",
+        );
         refused(
             |json| {
                 parts([2, 3])(json);

@@ -24,14 +24,11 @@ use crate::error::{Error, Result};
 use crate::estimate;
 use crate::fetch::{self, Log, Patience, Source};
 use crate::heatmap::Method;
-use crate::manifest::{Manifest, Place};
+use crate::manifest::{MOST_TEXT, Manifest, Place};
 use crate::memory;
 use crate::model::{Layer, Options, PLAN};
 use crate::preload::Preload;
 use crate::preprocess::{Region, Tensor};
-
-/// Most bytes of `model.json` and of a label file.
-const MOST_TEXT: u64 = 16_000_000;
 
 thread_local! {
     /// Address of `model.json` → its guard, which is kept when the model is disposed of.

@@ -88,6 +88,9 @@ pub fn outline(onnx: &[u8]) -> Result<Outline> {
     })
 }
 
+/// Most bytes of all weights for each byte of the files that they are in: some may share theirs.
+const MOST_SHARED: usize = 4;
+
 /// Brings weights that are kept in other files into the model. `read` gives the bytes of a file that
 /// is named relative to the model. None: it holds them all itself.
 ///
@@ -101,6 +104,7 @@ pub fn merge(
     let mut merged = false;
     let graph = model.graph.get_or_insert_default();
     let mut files: HashMap<String, Vec<u8>> = HashMap::new();
+    let (mut stored, mut taken) = (0usize, 0usize);
     for tensor in &mut graph.initializer {
         if tensor.external_data.is_empty() && tensor.data_location != Some(1) {
             continue;
@@ -117,7 +121,9 @@ pub fn merge(
             return Err(place(format!("`{file}` is not beside the model")));
         }
         if !files.contains_key(file) {
-            files.insert(file.into(), read(file)?);
+            let bytes = read(file)?;
+            stored += bytes.len();
+            files.insert(file.into(), bytes);
         }
         let bytes = &files[file];
         let number = |key: &str| entry(key).map(str::parse::<usize>).transpose();
@@ -132,6 +138,12 @@ pub fn merge(
                 bytes.len()
             ))
         })?;
+        taken = taken.saturating_add(held.len());
+        if taken > stored.saturating_mul(MOST_SHARED) {
+            return Err(place(format!(
+                "the same bytes of `{file}` are taken over and over; export the model again"
+            )));
+        }
         merged = true;
         tensor.raw_data = held.to_vec();
         tensor.external_data.clear();
