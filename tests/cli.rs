@@ -454,3 +454,509 @@ fn probabilities_are_told_from_scores() {
         errors(&output)
     );
 }
+
+/// A model folder that holds the files of the default model; those named are left out.
+#[cfg(unix)]
+fn model_without(name: &str, without: &[&str]) -> PathBuf {
+    let folder = folder(name);
+    drop(fs::remove_dir_all(&folder));
+    fs::create_dir_all(&folder).unwrap();
+    for file in ["model.json", "labels.txt", "model.onnx"] {
+        if !without.contains(&file) {
+            std::os::unix::fs::symlink(
+                fs::canonicalize(MODEL).unwrap().join(file),
+                folder.join(file),
+            )
+            .unwrap();
+        }
+    }
+    folder
+}
+
+/// Runs the tool as `whylens` does, with no more than some memory, and not for ever.
+#[cfg(unix)]
+fn bounded(arguments: &[&str]) -> Output {
+    Command::new("bash")
+        .args([
+            "-c",
+            "ulimit -v 2000000; exec timeout --signal=KILL 120 \"$@\"",
+            "bash",
+        ])
+        .arg(env!("CARGO_BIN_EXE_whylens"))
+        .args(arguments)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap()
+}
+
+#[cfg(unix)]
+#[test]
+fn pipes_and_devices_are_not_read() {
+    let pipe = folder("pipes").join("pipe");
+    drop(fs::remove_file(&pipe));
+    assert!(
+        Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let pipe = pipe.to_str().unwrap();
+    let golden = "tests/golden/heads/logits.onnx";
+    for odd in [pipe, "/dev/zero"] {
+        let mut commands = vec![
+            vec!["classify".to_string(), MODEL.into(), odd.into()],
+            vec![
+                "classify".into(),
+                MODEL.into(),
+                "--tensor".into(),
+                odd.into(),
+            ],
+            vec!["inspect".into(), odd.into()],
+            vec![
+                "pack".into(),
+                golden.into(),
+                "--labels".into(),
+                odd.into(),
+                "--out".into(),
+                format!("{}-out", pipe),
+            ],
+            vec![
+                "pack".into(),
+                odd.into(),
+                "--labels".into(),
+                "README.md".into(),
+                "--out".into(),
+                format!("{}-out", pipe),
+            ],
+        ];
+        for file in ["model.json", "labels.txt", "model.onnx"] {
+            let model = model_without("odd-file", &[file]);
+            std::os::unix::fs::symlink(odd, model.join(file)).unwrap();
+            commands.push(vec![
+                "classify".into(),
+                model.to_str().unwrap().into(),
+                "tests/photos/coffee.png".into(),
+            ]);
+            for command in &commands {
+                let command: Vec<&str> = command.iter().map(String::as_str).collect();
+                let output = bounded(&command);
+                let told = errors(&output);
+                assert_eq!(output.status.code(), Some(1), "{command:?}: {told}");
+                assert!(
+                    told.contains("it is a pipe or a device"),
+                    "{command:?}: {told}"
+                );
+                assert!(
+                    told.contains("io: ") || told.contains("[io]"),
+                    "{command:?}: {told}"
+                );
+            }
+            commands.clear();
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn files_larger_than_they_may_be_are_not_read() {
+    let large = |path: PathBuf| {
+        let file = fs::File::create(&path).unwrap();
+        file.set_len(1 << 40).unwrap();
+        path.to_str().unwrap().to_string()
+    };
+    let photo = large(folder("large").join("photo.png"));
+    for (arguments, code) in [
+        (vec!["classify", MODEL, &photo], "image-too-large"),
+        (vec!["classify", MODEL, "--tensor", &photo], "bad-option"),
+        (vec!["inspect", &photo], "over-memory-limit"),
+        (
+            vec![
+                "pack",
+                "tests/golden/heads/logits.onnx",
+                "--labels",
+                &photo,
+                "--out",
+                "target/tmp/none",
+            ],
+            "bad-manifest",
+        ),
+    ] {
+        let told = errors(&bounded(&arguments));
+        assert!(told.contains(code), "{arguments:?}: {told}");
+        assert!(told.contains("at most"), "{arguments:?}: {told}");
+    }
+    for (file, code) in [
+        ("model.json", "bad-manifest"),
+        ("labels.txt", "bad-manifest"),
+        ("model.onnx", "integrity"),
+    ] {
+        let model = model_without("large-file", &[file]);
+        large(model.join(file));
+        let told = errors(&bounded(&[
+            "classify",
+            model.to_str().unwrap(),
+            "tests/photos/coffee.png",
+        ]));
+        assert!(told.contains(&format!("{code}: ")), "{file}: {told}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn weights_in_one_part_over_and_over_are_refused() {
+    let model = model_without("over-and-over", &["model.json"]);
+    let json = fs::read(PathBuf::from(MODEL).join("model.json")).unwrap();
+    let write = |bytes: u64, count: u64, name: &dyn Fn(u64) -> String| {
+        let mut json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+        json["weights"]["bytes"] = (bytes * count).into();
+        json["weights"]["parts"] = (0..count)
+            .map(|at| serde_json::json!({ "file": name(at), "bytes": bytes }))
+            .collect();
+        fs::write(model.join("model.json"), json.to_string()).unwrap();
+        errors(&bounded(&[
+            "classify",
+            model.to_str().unwrap(),
+            "tests/photos/coffee.png",
+        ]))
+    };
+    fs::write(model.join("part"), vec![0; 800_000]).unwrap();
+    let told = write(800_000, 8000, &|_| "part".into());
+    assert!(
+        told.contains("bad-manifest: ") && told.contains("twice"),
+        "{told}"
+    );
+    for at in 0..8000 {
+        drop(fs::remove_file(model.join(format!("part-{at}"))));
+        std::os::unix::fs::symlink("part", model.join(format!("part-{at}"))).unwrap();
+    }
+    let told = write(800_000, 8000, &|at| format!("part-{at}"));
+    assert!(told.contains("over-memory-limit: "), "{told}");
+}
+
+#[test]
+fn a_model_folder_of_parts_is_read_by_every_command() {
+    let folder = folder("of-parts");
+    let weights = fs::read(PathBuf::from(MODEL).join("model.onnx")).unwrap();
+    let json = fs::read(PathBuf::from(MODEL).join("model.json")).unwrap();
+    let mut json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    let parts = weights.chunks(weights.len().div_ceil(3)).enumerate();
+    json["weights"]["parts"] = parts
+        .map(|(at, part)| {
+            fs::write(folder.join(format!("part-{at}")), part).unwrap();
+            serde_json::json!({ "file": format!("part-{at}"), "bytes": part.len() })
+        })
+        .collect();
+    fs::write(folder.join("model.json"), json.to_string()).unwrap();
+    fs::copy(
+        PathBuf::from(MODEL).join("labels.txt"),
+        folder.join("labels.txt"),
+    )
+    .unwrap();
+    let model = folder.to_str().unwrap();
+    for command in [
+        &["classify", model, "tests/photos/coffee.png"][..],
+        &["inspect", model],
+    ] {
+        let output = whylens(command);
+        assert!(output.status.success(), "{command:?}: {}", errors(&output));
+    }
+    let told = errors(&whylens(&["prepare", model]));
+    assert!(
+        told.contains("bad-option: ") && told.contains("whylens dist"),
+        "{told}"
+    );
+    fs::write(folder.join("part-1"), &weights[..1000]).unwrap();
+    let told = errors(&whylens(&["inspect", model]));
+    assert!(told.contains("truncated: part-1 has 1000 bytes"), "{told}");
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_packed_is_not_written_over() {
+    let folder = folder("over-input");
+    drop(fs::remove_dir_all(&folder));
+    fs::create_dir_all(folder.join("own")).unwrap();
+    let at = |name: &str| folder.join(name).to_str().unwrap().to_string();
+    let onnx = fs::read("tests/golden/heads/logits.onnx").unwrap();
+    let labels = "a\nb\nc\nd\ne\n";
+    let lay = || {
+        fs::write(at("own/model.onnx"), &onnx).unwrap();
+        fs::write(at("own/labels.txt"), labels).unwrap();
+        fs::write(at("labels"), labels).unwrap();
+        fs::write(at("given.onnx"), &onnx).unwrap();
+    };
+    lay();
+    std::os::unix::fs::symlink("own/model.onnx", at("link.onnx")).unwrap();
+    fs::hard_link(at("own/model.onnx"), at("hard.onnx")).unwrap();
+    std::os::unix::fs::symlink("own", at("out")).unwrap();
+    for (model, labels, out) in [
+        ("own/model.onnx", "labels", "own"),
+        ("own/../own/./model.onnx", "labels", "own"),
+        ("own/model.onnx", "labels", "out"),
+        ("link.onnx", "labels", "own"),
+        ("hard.onnx", "labels", "own"),
+        ("given.onnx", "own/labels.txt", "out"),
+    ] {
+        let output = whylens(&[
+            "pack",
+            &at(model),
+            "--labels",
+            &at(labels),
+            "--out",
+            &at(out),
+        ]);
+        let told = errors(&output);
+        assert!(
+            !output.status.success() && told.contains("bad-option: "),
+            "{model} {labels} {out}: {told}"
+        );
+        assert!(told.contains("--force"), "{told}");
+        assert!(fs::read(at("own/model.onnx")).unwrap() == onnx);
+        assert!(!folder.join("own/model.json").exists());
+    }
+    let output = whylens(&[
+        "pack",
+        &at("own/model.onnx"),
+        "--labels",
+        &at("own/labels.txt"),
+        "--out",
+        &at("own"),
+        "--force",
+    ]);
+    assert!(output.status.success(), "{}", errors(&output));
+    assert!(fs::read(at("own/model.onnx")).unwrap() != onnx);
+    // Beside what is written, the input stays.
+    fs::write(at("own/given.onnx"), &onnx).unwrap();
+    let output = whylens(&[
+        "pack",
+        &at("own/given.onnx"),
+        "--labels",
+        &at("labels"),
+        "--out",
+        &at("own"),
+    ]);
+    assert!(output.status.success(), "{}", errors(&output));
+    assert!(fs::read(at("own/given.onnx")).unwrap() == onnx);
+}
+
+#[test]
+fn no_output_takes_the_place_of_another_or_of_an_input() {
+    let folder = folder("over-output");
+    drop(fs::remove_dir_all(&folder));
+    for name in ["a", "b"] {
+        fs::create_dir_all(folder.join(name)).unwrap();
+    }
+    let at = |name: &str| folder.join(name).to_str().unwrap().to_string();
+    fs::copy("tests/photos/coffee.png", at("a/x.png")).unwrap();
+    fs::copy("tests/photos/chelsea.png", at("b/x.png")).unwrap();
+    let (one, other) = (at("a/x.png"), at("b/x.png"));
+    let output = whylens(&[
+        "classify",
+        MODEL,
+        &one,
+        &other,
+        "--heatmap",
+        &at("out.png"),
+        "--logits",
+        &at("out.npy"),
+    ]);
+    assert!(output.status.success(), "{}", errors(&output));
+    for (photo, made) in [(&one, "out-x"), (&other, "out-x-2")] {
+        let size = |path: &str| image::image_dimensions(path).unwrap();
+        assert_eq!(size(photo), size(&at(&format!("{made}.png"))));
+        assert!(PathBuf::from(at(&format!("{made}.npy"))).is_file());
+    }
+    let model = PathBuf::from(at("model"));
+    fs::create_dir(&model).unwrap();
+    for file in ["model.json", "labels.txt", "model.onnx"] {
+        fs::copy(PathBuf::from(MODEL).join(file), model.join(file)).unwrap();
+    }
+    let model = model.to_str().unwrap();
+    let before = fs::read(&one).unwrap();
+    fs::copy(&one, at("map-x.png")).unwrap();
+    fs::hard_link(&one, at("hard.png")).unwrap();
+    for (photos, outputs) in [
+        (vec![&one], vec!["--heatmap".into(), one.clone()]),
+        (vec![&one], vec!["--heatmap".into(), at("b/../a/x.png")]),
+        (vec![&one], vec!["--heatmap".into(), at("hard.png")]),
+        (vec![&one], vec!["--logits".into(), one.clone()]),
+        (
+            vec![&one],
+            vec![
+                "--heatmap".into(),
+                at("new"),
+                "--logits".into(),
+                at("a/../new"),
+            ],
+        ),
+        (vec![&one], vec!["--logits".into(), at("model/model.onnx")]),
+        (vec![&one], vec!["--logits".into(), at("model/labels.txt")]),
+        (vec![&one], vec!["--logits".into(), at("model/model.json")]),
+        (
+            vec![&one, &other],
+            vec![
+                "--heatmap".into(),
+                at("map.png"),
+                "--logits".into(),
+                at("map.png"),
+            ],
+        ),
+    ] {
+        let photos: Vec<&str> = photos.iter().map(|photo| photo.as_str()).collect();
+        let options: Vec<&str> = outputs.iter().map(String::as_str).collect();
+        let output = whylens(&[&["classify", model], &photos[..], &options].concat());
+        let told = errors(&output);
+        assert!(
+            !output.status.success() && told.contains("bad-option: "),
+            "{options:?}: {told}"
+        );
+        assert!(
+            output.stdout.is_empty(),
+            "{options:?}: refused before anything runs"
+        );
+        assert!(fs::read(&one).unwrap() == before);
+    }
+    let photo = at("map-x.png");
+    let output = whylens(&["classify", model, &photo, &one, "--heatmap", &at("map.png")]);
+    assert!(
+        errors(&output).contains("written over"),
+        "{}",
+        errors(&output)
+    );
+}
+
+#[test]
+fn what_a_terminal_would_obey_is_shown_as_such() {
+    let hostile = "\x1b]52;c;ZXZpbA==\x07\x1b[2J\u{9b}31m\u{202e}\r";
+    let shown = r"\u{1b}]52;c;ZXZpbA==\u{7}\u{1b}[2J\u{9b}31m\u{202e}";
+    let folder = folder("hostile-text");
+    fs::copy(
+        PathBuf::from(MODEL).join("model.onnx"),
+        folder.join("model.onnx"),
+    )
+    .unwrap();
+    let json = fs::read_to_string(PathBuf::from(MODEL).join("model.json")).unwrap();
+    let mut json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    json[format!("unknown{hostile}")] = 1.into();
+    json["name"] = hostile.into();
+    fs::write(folder.join("model.json"), json.to_string()).unwrap();
+    fs::write(
+        folder.join("labels.txt"),
+        format!("x{hostile}x\n").repeat(1000),
+    )
+    .unwrap();
+    let model = folder.to_str().unwrap();
+    let photo = folder.join("photo\x1b[2J\n\u{9b}.png");
+    fs::copy("tests/photos/coffee.png", &photo).unwrap();
+    let photo = photo.to_str().unwrap();
+    let missing = format!("missing\n{hostile}");
+    let label = format!("no{hostile}");
+    for (arguments, expected) in [
+        (&["classify", model, photo][..], shown),
+        (&["classify", model, photo, "--json"], r"\u009b31m\u202e"),
+        (&["classify", model, &missing], r"missing\n\u{1b}"),
+        (&["classify", &missing, photo], r"missing\n\u{1b}"),
+        (&["classify", model, photo, "--class", &label], shown),
+        (
+            &["classify", model, photo, &format!("--{missing}")],
+            r"missing\n\u{1b}",
+        ),
+        (
+            &["classify", model, photo, "--threshold", &missing],
+            r"missing\n\u{1b}",
+        ),
+        (&["inspect", &missing], shown),
+        (&["inspect", model, "--resize", hostile], shown),
+        (
+            &["pack", &missing, "--labels", photo, "--out", model],
+            shown,
+        ),
+        (
+            &["dist", &format!("{missing}/model.json"), "--out", model],
+            shown,
+        ),
+        (&["serve", &missing], shown),
+        (&[&missing], shown),
+    ] {
+        let output = whylens(arguments);
+        let text = format!(
+            "{}{}",
+            String::from_utf8(output.stdout.clone()).unwrap(),
+            errors(&output)
+        );
+        assert!(text.contains(expected), "{arguments:?}: {text:?}");
+        let raw = text
+            .chars()
+            .find(|&c| c != '\n' && (c.is_control() || c == '\u{202e}'));
+        assert_eq!(raw, None, "{arguments:?}: {text:?}");
+    }
+    let output = whylens(&["classify", model, photo, "--json"]);
+    let result = &lines(&output)[0];
+    assert_eq!(result["model"]["name"], hostile);
+    assert_eq!(result["file"], photo);
+}
+
+#[test]
+fn what_cannot_be_asked_for_is_refused_as_by_the_library() {
+    for (option, value) in [
+        ("--top-k", "0"),
+        ("--top-k", "-1"),
+        ("--top-k", "2.5"),
+        ("--threshold", "NaN"),
+        ("--threshold", "-0.5"),
+        ("--threshold", "1.5"),
+        ("--threshold", "inf"),
+    ] {
+        let output = whylens(&["classify", MODEL, "tests/photos/coffee.png", option, value]);
+        let told = errors(&output);
+        assert_eq!(output.status.code(), Some(1), "{option} {value}: {told}");
+        assert!(
+            told.contains("bad-option: ") && told.contains(value),
+            "{option} {value}: {told}"
+        );
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_closed_pipe_ends_the_tool_quietly() {
+    let photo = "tests/photos/coffee.png";
+    for arguments in [
+        &["inspect", MODEL][..],
+        &["classify", MODEL, photo, photo],
+        &["classify", MODEL, photo, "--json"],
+        &["--help"],
+        &["classify", "--help"],
+        &["--version"],
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = Command::new(env!("CARGO_BIN_EXE_whylens"))
+            .args(arguments)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .stdout(writer)
+            .output()
+            .unwrap();
+        assert_eq!(errors(&output), "", "{arguments:?}");
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_behind_standard_output_is_told() {
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_whylens"))
+        .args(["inspect", MODEL])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stdout(full)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        errors(&output).contains("io: cannot write to standard output"),
+        "{}",
+        errors(&output)
+    );
+}

@@ -24,6 +24,14 @@ use whylens::{Classifier, Error, Manifest, estimate, sniff};
 #[allow(dead_code)] // the library uses more of it
 mod memory;
 
+#[path = "../src/cli/folder.rs"]
+#[allow(dead_code)] // the tool uses more of it
+mod folder;
+
+#[path = "../src/cli/read.rs"]
+#[allow(dead_code)] // the tool uses more of it
+mod read;
+
 #[path = "../src/cli/npy.rs"]
 #[allow(dead_code)] // the tool writes too
 mod npy;
@@ -77,6 +85,15 @@ fn files(folder: &str, ending: &str) -> Vec<Vec<u8>> {
 /// Changes a file, perhaps with parts of another one.
 type Change<'a> = &'a dyn Fn(&mut Vec<u8>, &[u8], &mut Random);
 
+/// How an attempt fails: the code of an error.
+struct Code(&'static str);
+
+impl From<Error> for Code {
+    fn from(error: Error) -> Code {
+        Code(error.code())
+    }
+}
+
 /// When it was begun, and the file.
 type UnderWay = Option<(Instant, Vec<u8>)>;
 
@@ -121,7 +138,7 @@ fn fuzz(
     kind: &str,
     corpus: &[Vec<u8>],
     change: Change,
-    attempt: &dyn Fn(&[u8]) -> Result<(), Error>,
+    attempt: &dyn Fn(&[u8]) -> Result<(), Code>,
 ) -> BTreeMap<&'static str, u64> {
     let _alone = ALONE
         .lock()
@@ -177,7 +194,7 @@ fn fuzz(
             ));
         }
         if let Ok(outcome) = outcome {
-            let code = outcome.map_or_else(|error| error.code(), |()| "read");
+            let code = outcome.map_or_else(|Code(code)| code, |()| "read");
             *outcomes.entry(code).or_default() += 1;
         }
     };
@@ -380,6 +397,189 @@ fn damaged_tensors_do_no_harm() {
         &fuzz("npy", &corpus, &change, &attempt),
         &["read", "bad-option"],
     );
+}
+
+/// What a file of choices says, one a byte; the first when there are no more.
+struct Choices<'a>(std::slice::Iter<'a, u8>);
+
+impl Choices<'_> {
+    fn below(&mut self, end: usize) -> usize {
+        usize::from(self.0.next().copied().unwrap_or(0)) % end
+    }
+
+    fn one<T: Copy>(&mut self, of: &[T]) -> T {
+        of[self.below(of.len())]
+    }
+}
+
+/// Lays something at a path: mostly the file itself.
+#[cfg(unix)]
+fn lay(path: &Path, content: &[u8], choices: &mut Choices) {
+    use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixListener;
+    use std::process::Command;
+    let folder = path.parent().unwrap();
+    if path.symlink_metadata().is_ok() {
+        return;
+    }
+    // Names that cannot be had, such as one too long, leave nothing there.
+    let done = match choices.below(32) {
+        0 => Ok(()),
+        1 => fs::create_dir(path),
+        2 => Command::new("mkfifo").arg(path).output().map(drop),
+        3 => symlink(
+            choices.one(&["/dev/zero", "/dev/full", "/dev/stdin", "/dev/tty"]),
+            path,
+        ),
+        4 => symlink(
+            choices.one(&["/proc/self/mem", "/proc/self/maps", "/sys/kernel/notes"]),
+            path,
+        ),
+        5 => symlink(path.file_name().unwrap(), path),
+        6 => symlink(
+            choices.one(&[".", "..", "nowhere", "../../../../../../etc"]),
+            path,
+        ),
+        7 => fs::write(path, content).and_then(|()| {
+            let longer = [1u64 << 40, 50_000_000, 16_000_001, content.len() as u64 + 1];
+            let file = fs::File::options().write(true).open(path)?;
+            file.set_len(choices.one(&longer))
+        }),
+        8 => fs::write(path, &content[..content.len() / 2]),
+        9 => fs::write(path, b""),
+        10 => UnixListener::bind(path).map(drop),
+        11..16 => {
+            let held = folder.join(format!("held-{}", choices.below(4)));
+            fs::write(&held, content).and_then(|()| match choices.below(2) {
+                0 => symlink(&held, path),
+                _ => fs::hard_link(&held, path),
+            })
+        }
+        _ => fs::write(path, content),
+    };
+    drop(done);
+}
+
+/// Model folders of every kind of file that a name can stand for, under manifests that tell the truth about them or not.
+#[cfg(unix)]
+#[test]
+fn odd_folders_do_no_harm() {
+    use sha2::{Digest, Sha256};
+    const NAMES: &[&str] = &[
+        "model.onnx",
+        "labels.txt",
+        "model.json",
+        "a",
+        "A",
+        "b",
+        "...",
+        "a b",
+        "\u{202e}x",
+        "\u{1b}[2J",
+        "..",
+        ".",
+        "",
+        "/etc/passwd",
+        "../a",
+        "a/b",
+        "a\\b",
+        "C:x",
+        "CON",
+        "a\0",
+        "-",
+        "~",
+    ];
+    const NUMBERS: &[u64] = &[0, 1, 50_000_000, 1 << 31, (1 << 31) - 1, 1 << 40, u64::MAX];
+    let (tiny, onnx) = tiny();
+    let place = std::env::temp_dir().join(format!("whylens-fuzz-{}", std::process::id()));
+    let attempt = |file: &[u8]| {
+        let choices = &mut Choices(file.iter());
+        drop(fs::remove_dir_all(&place));
+        fs::create_dir_all(&place).unwrap();
+        let name = |choices: &mut Choices, usual: &str| match choices.below(6) {
+            0 if choices.below(8) == 0 => "n".repeat(300),
+            0 => choices.one(NAMES).to_string(),
+            _ => usual.to_string(),
+        };
+        let number = |choices: &mut Choices, usual: usize| match choices.below(16) {
+            0 => choices.one(NUMBERS),
+            1 => usual as u64 + 1,
+            _ => usual as u64,
+        };
+        let mut json = serde_json::to_value(&tiny).unwrap();
+        let digest: String = Sha256::digest(&onnx)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        let (weights, labels) = (name(choices, "model.onnx"), name(choices, "labels.txt"));
+        json["weights"]["file"] = weights.as_str().into();
+        json["weights"]["bytes"] = number(choices, onnx.len()).into();
+        json["weights"]["sha256"] = digest.into();
+        json["labels"]["en"] = labels.as_str().into();
+        let put = |name: &str, content: &[u8], choices: &mut Choices| {
+            if !name.is_empty() && !name.contains(['/', '\0']) && !matches!(name, "." | "..") {
+                lay(&place.join(name), content, choices);
+            }
+        };
+        match choices.below(3) {
+            0 => {
+                let count = [1, 2, 3, 7, 200][choices.below(5)];
+                let mut parts = Vec::new();
+                for (at, part) in onnx.chunks(onnx.len().div_ceil(count)).enumerate() {
+                    let file = name(choices, &format!("model.onnx.{at}"));
+                    put(&file, part, choices);
+                    parts.push(
+                        serde_json::json!({ "file": file, "bytes": number(choices, part.len()) }),
+                    );
+                }
+                // One file over and over, with sizes that add up.
+                if choices.below(8) == 0 {
+                    let (count, bytes) = (8000u64, 1_000_000u64);
+                    parts = vec![serde_json::json!({ "file": "held-0", "bytes": bytes }); 8000];
+                    json["weights"]["bytes"] = (count * bytes).into();
+                }
+                json["weights"]["parts"] = parts.into();
+            }
+            _ => put(&weights, &onnx, choices),
+        }
+        put(&labels, b"one\ntwo\nthree", choices);
+        put("model.json", json.to_string().as_bytes(), choices);
+        let path = match choices.below(4) {
+            0 => place.join("model.json"),
+            _ => place.clone(),
+        };
+        match folder::load(&path, &Options::default()) {
+            Ok(classifier) => {
+                assert_eq!(classifier.labels().len(), 3);
+                Ok(())
+            }
+            Err(error) => {
+                let code = error.downcast_ref::<Error>().map(Error::code);
+                let system = || error.downcast_ref::<std::io::Error>().map(|_| "io");
+                Err(Code(code.or_else(system).unwrap_or("none")))
+            }
+        }
+    };
+    let change = |file: &mut Vec<u8>, _: &[u8], random: &mut Random| {
+        // All zero, and with that mostly odd, is one in many.
+        *file = (0..random.below(400))
+            .map(|_| random.below(256) as u8)
+            .collect();
+    };
+    let outcomes = fuzz("folder", &[Vec::new()], &change, &attempt);
+    drop(fs::remove_dir_all(&place));
+    let codes = [
+        "read",
+        "io",
+        "bad-manifest",
+        "integrity",
+        "truncated",
+        "over-memory-limit",
+    ];
+    only(&outcomes, &codes);
+    if outcomes.values().sum::<u64>() > 300 {
+        assert_eq!(outcomes.len(), codes.len(), "each is met: {outcomes:?}");
+    }
 }
 
 #[derive(serde::Deserialize)]

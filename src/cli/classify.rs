@@ -1,12 +1,12 @@
 //! photos → predictions and heatmaps on standard output.
 
-use std::fs::File;
-use std::io::{BufReader, IsTerminal};
+use std::collections::{HashMap, HashSet};
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 use whylens::classifier::{Class, Classification, Heatmap, HeatmapQuery, Query, Reason, Size};
@@ -15,10 +15,13 @@ use whylens::heatmap::Method;
 use whylens::manifest::Activation;
 use whylens::model::Options;
 use whylens::overlay::{Colormap, Style};
-use whylens::rank::Prediction;
+use whylens::rank::{self, Prediction};
 use whylens::{Classifier, Error};
 
-use super::{folder, npy};
+use super::{folder, npy, read, staged, terminal};
+
+/// Most bytes of a tensor: those of the largest input, three colours of 4096 × 4096 pixels, and a header.
+const MOST_TENSOR: u64 = 4 * 3 * 4096 * 4096 + (1 << 17);
 
 /// Classify photos
 #[derive(Args)]
@@ -29,11 +32,21 @@ pub struct Arguments {
     #[arg(required_unless_present = "tensor")]
     images: Vec<PathBuf>,
     /// Most predictions given
-    #[arg(long, value_name = "K", default_value_t = 5)]
-    top_k: usize,
+    #[arg(
+        long,
+        value_name = "K",
+        default_value_t = 5.0,
+        allow_negative_numbers = true
+    )]
+    top_k: f64,
     /// Least probability of a prediction given
-    #[arg(long, value_name = "P", default_value_t = 0.0)]
-    threshold: f32,
+    #[arg(
+        long,
+        value_name = "P",
+        default_value_t = 0.0,
+        allow_negative_numbers = true
+    )]
+    threshold: f64,
     /// Class the heatmap explains, by index or label [default: the most probable one]
     #[arg(long, value_name = "INDEX|LABEL")]
     class: Option<String>,
@@ -43,7 +56,8 @@ pub struct Arguments {
     /// ONNX tensor the heatmap explains; several are averaged [default: the manifest's]
     #[arg(long, value_name = "TENSOR")]
     layer: Vec<String>,
-    /// Write the photo with its heatmap; several photos: -NAME is put before the extension
+    /// Write the photo with its heatmap; several photos: -NAME, the photo's, is put
+    /// before the extension, with a number where two photos have one name
     #[arg(long, value_name = "OUT.png")]
     heatmap: Option<PathBuf>,
     /// Most pixels of a photo
@@ -67,6 +81,8 @@ fn method(name: &str) -> Result<Method> {
 /// Classifies each photo; one that cannot be read is reported, and the next one goes on. So is a heatmap
 /// that cannot be made, which is a failure where it is asked for.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    rank::check(arguments.top_k, arguments.threshold)?;
+    let outputs = outputs(arguments)?;
     let asked = arguments.heatmap.is_some()
         || arguments.class.is_some()
         || arguments.method.is_some()
@@ -102,55 +118,43 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         layers: Vec::new(),
     };
     let query = Query {
-        top_k: arguments.top_k,
-        threshold: arguments.threshold,
+        top_k: arguments.top_k as usize,
+        threshold: arguments.threshold as f32,
         heatmap: wanted.then_some(heatmap),
     };
     let limits = Limits {
         pixels: arguments.max_pixels,
         ..Limits::default()
     };
-    let several = arguments.images.len() > 1;
     let mut failed = false;
-    for path in arguments.tensor.iter().chain(&arguments.images) {
+    for (path, outputs) in inputs(arguments).zip(outputs) {
         let file = path.display().to_string();
-        let done = answer(
-            &mut classifier,
-            arguments.tensor.is_some(),
-            path,
-            &limits,
-            &query,
-        )
-        .and_then(|result| {
+        let done = photo(arguments, path, &limits).and_then(|photo| {
+            let result = answer(&mut classifier, arguments, path, &photo, &limits, &query)?;
             print(&file, &result, arguments.json)?;
             if let Some(Reason { code, message }) = &result.no_heatmap {
                 failed |= asked;
                 eprintln!("whylens: {file}: no heatmap: {message} [{code}]");
             }
-            if let Some(out) = &arguments.logits {
-                npy::write(&beside(out, path, several), classifier.scores())?;
+            if let Some(out) = &outputs.scores {
+                staged::file(out, &npy::write(classifier.scores())?)?;
             }
-            if let (Some(out), Some(heatmap)) = (&arguments.heatmap, &result.heatmap) {
-                draw(
-                    &beside(out, path, several),
-                    path,
-                    &limits,
-                    heatmap,
-                    result.image,
-                )?;
+            if let (Some(out), Some(heatmap)) = (&outputs.heatmap, &result.heatmap) {
+                staged::file(out, &draw(&photo, &limits, heatmap, result.image)?)?;
             }
             Ok(())
         });
         if let Err(error) = done {
             failed = true;
             let code = error.downcast_ref::<Error>().map_or("io", Error::code);
-            eprintln!("whylens: {file}: {error:#} [{code}]");
+            let message = format!("{error:#}");
+            match message.contains(&file) {
+                true => eprintln!("whylens: {message} [{code}]"),
+                false => eprintln!("whylens: {file}: {message} [{code}]"),
+            }
             if arguments.json {
-                let message = format!("{error:#}");
-                println!(
-                    "{}",
-                    json!({ "file": file, "error": { "code": code, "message": message } })
-                );
+                let object = json!({ "file": file, "error": { "code": code, "message": message } });
+                println!("{}", terminal::json(&object));
             }
         }
     }
@@ -161,10 +165,90 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     })
 }
 
+fn inputs(arguments: &Arguments) -> impl Iterator<Item = &PathBuf> {
+    arguments.tensor.iter().chain(&arguments.images)
+}
+
+/// Where what is made of a photo goes.
+struct Outputs {
+    heatmap: Option<PathBuf>,
+    scores: Option<PathBuf>,
+}
+
+/// For each photo. None of them takes the place of another one, of a photo, or of the model.
+fn outputs(arguments: &Arguments) -> Result<Vec<Outputs>> {
+    let names = names(inputs(arguments));
+    let several = names.len() > 1;
+    let outputs = names.iter().map(|name| {
+        let named = |out: &PathBuf| match several {
+            true => beside(out, name),
+            false => out.clone(),
+        };
+        Outputs {
+            heatmap: arguments.heatmap.as_ref().map(named),
+            scores: arguments.logits.as_ref().map(named),
+        }
+    });
+    let outputs: Vec<Outputs> = outputs.collect();
+    if arguments.heatmap.is_none() && arguments.logits.is_none() {
+        return Ok(outputs);
+    }
+    let (manifest, _, _) = folder::manifest(&arguments.model)?;
+    let folder = folder::of(&arguments.model);
+    let mut kept = folder::files(folder, &manifest);
+    kept.extend([folder.join("model.json"), arguments.model.clone()]);
+    kept.extend(inputs(arguments).cloned());
+    let mut taken: HashMap<_, &Path> = HashMap::new();
+    for path in &kept {
+        taken.extend(read::identity(path).map(|id| (id, path.as_path())));
+    }
+    let mut places = HashSet::new();
+    for out in outputs
+        .iter()
+        .flat_map(|each| [&each.heatmap, &each.scores])
+        .flatten()
+    {
+        let there = read::identity(out).and_then(|id| taken.insert(id, out));
+        let twice = !places.insert(place(out));
+        if let Some(there) = there.or(twice.then_some(out)) {
+            return Err(Error::BadOption(format!(
+                "{} would be written over {}; name another file for it",
+                out.display(),
+                there.display()
+            ))
+            .into());
+        }
+    }
+    Ok(outputs)
+}
+
+/// Where a file that need not be there yet will be, whatever its folder is called by.
+fn place(out: &Path) -> PathBuf {
+    let whole = std::path::absolute(out).unwrap_or_else(|_| out.to_path_buf());
+    let folder = whole.parent().and_then(|folder| folder.canonicalize().ok());
+    match (folder, whole.file_name()) {
+        (Some(folder), Some(name)) => folder.join(name),
+        _ => whole,
+    }
+}
+
+/// The bytes of a photo, or of a tensor.
+fn photo(arguments: &Arguments, path: &Path, limits: &Limits) -> Result<Vec<u8>> {
+    if arguments.tensor.is_some() {
+        return read::file(path, MOST_TENSOR, |text| {
+            Error::BadOption(format!("{text} of a tensor"))
+        });
+    }
+    read::file(path, limits.bytes, |text| {
+        Error::ImageTooLarge(format!("{text}; make it smaller"))
+    })
+}
+
 fn answer(
     classifier: &mut Classifier,
-    is_tensor: bool,
+    arguments: &Arguments,
     path: &Path,
+    photo: &[u8],
     limits: &Limits,
     query: &Query,
 ) -> Result<Classification> {
@@ -172,19 +256,19 @@ fn answer(
         heatmap: None,
         ..query.clone()
     };
-    let mut result = if is_tensor {
-        let tensor = npy::read(&mut BufReader::new(File::open(path)?))?;
+    let mut result = if arguments.tensor.is_some() {
+        let tensor = npy::read(&mut &*photo)?;
         classifier.classify_tensor(&tensor, &plain)?
     } else {
-        classifier.classify(&std::fs::read(path)?, limits, &plain)?
+        classifier.classify(photo, limits, &plain)?
     };
     explain(classifier, &mut result, path, query);
     Ok(result)
 }
 
-/// Writes the photo with its heatmap over it.
-fn draw(out: &Path, path: &Path, limits: &Limits, heatmap: &Heatmap, size: Size) -> Result<()> {
-    let image = decode::decode(&std::fs::read(path)?, limits)?;
+/// The photo with its heatmap over it, as PNG.
+fn draw(photo: &[u8], limits: &Limits, heatmap: &Heatmap, size: Size) -> Result<Vec<u8>> {
+    let image = decode::decode(photo, limits)?;
     let style = Style {
         width: image.columns,
         height: image.rows,
@@ -200,15 +284,16 @@ fn draw(out: &Path, path: &Path, limits: &Limits, heatmap: &Heatmap, size: Size)
                 ((u32::from(over) * alpha + u32::from(*under) * (255 - alpha) + 127) / 255) as u8;
         }
     }
-    image::save_buffer_with_format(
-        out,
+    let mut png = Cursor::new(Vec::new());
+    image::write_buffer_with_format(
+        &mut png,
         &rgb,
         style.width,
         style.height,
         image::ColorType::Rgb8,
         image::ImageFormat::Png,
-    )
-    .with_context(|| format!("cannot write {}", out.display()))
+    )?;
+    Ok(png.into_inner())
 }
 
 /// Adds the heatmap, where one is wanted; what a slow method has done is shown on a terminal.
@@ -216,16 +301,12 @@ fn explain(classifier: &Classifier, result: &mut Classification, path: &Path, qu
     let Some(query) = &query.heatmap else {
         return;
     };
-    let (start, terminal) = (Instant::now(), std::io::stderr().is_terminal());
+    let start = Instant::now();
     let heatmap = classifier.heatmap_while(query, |done, of| {
-        if terminal {
-            eprint!("\r{}: heatmap {done} of {of}", path.display());
-        }
+        terminal::progress(&format!("{}: heatmap {done} of {of}", path.display()));
         true
     });
-    if terminal {
-        eprint!("\r\x1b[K");
-    }
+    terminal::progress("");
     result.explained(heatmap, start.elapsed().as_secs_f64() * 1000.0);
 }
 
@@ -233,7 +314,7 @@ fn print(file: &str, result: &Classification, json: bool) -> Result<()> {
     if json {
         let mut object = serde_json::to_value(result)?;
         object["file"] = file.into();
-        println!("{object}");
+        println!("{}", terminal::json(&object));
         return Ok(());
     }
     println!("{file}");
@@ -252,17 +333,48 @@ fn print(file: &str, result: &Classification, json: bool) -> Result<()> {
     Ok(())
 }
 
-/// `out` itself for one photo, `out` with the photo's name before its extension for several.
-fn beside(out: &Path, photo: &Path, several: bool) -> PathBuf {
-    if !several {
-        return out.to_path_buf();
-    }
-    let name = |path: &Path| {
-        path.file_stem()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned()
+/// A name for each photo: that of its file, with a number where another one has it.
+fn names<'a>(photos: impl Iterator<Item = &'a PathBuf>) -> Vec<String> {
+    let mut taken = HashSet::new();
+    let unique = |photo: &PathBuf| {
+        let stem = photo.file_stem().unwrap_or_default().to_string_lossy();
+        let mut name = stem.to_string();
+        // Some file systems do not tell capitals from small letters.
+        for number in 2.. {
+            if taken.insert(name.to_lowercase()) {
+                break;
+            }
+            name = format!("{stem}-{number}");
+        }
+        name
     };
-    let extension = out.extension().unwrap_or_default().to_string_lossy();
-    out.with_file_name(format!("{}-{}.{extension}", name(out), name(photo)))
+    photos.map(unique).collect()
+}
+
+/// `out` with the name of a photo before its extension.
+fn beside(out: &Path, name: &str) -> PathBuf {
+    let mut file = out.file_stem().unwrap_or_default().to_os_string();
+    file.push(format!("-{name}"));
+    if let Some(extension) = out.extension() {
+        file.push(".");
+        file.push(extension);
+    }
+    out.with_file_name(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_photo_has_a_name_of_its_own() {
+        let photos = ["a/x.jpg", "b/x.jpg", "x-2.jpg", "X.png", "x", ".."].map(PathBuf::from);
+        let names = names(photos.iter());
+        assert_eq!(names, ["x", "x-2", "x-2-2", "X-3", "x-4", ""]);
+        assert_eq!(
+            beside(Path::new("o/map.png"), "x"),
+            Path::new("o/map-x.png")
+        );
+        assert_eq!(beside(Path::new("map"), "x"), Path::new("map-x"));
+    }
 }

@@ -1,82 +1,118 @@
 //! model folder → classifier.
 
-use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use sha2::{Digest, Sha256};
+use whylens::manifest::MOST_TEXT;
 use whylens::model::Options;
 use whylens::{Classifier, Error, Manifest};
+
+use super::read;
 
 /// Reads a model folder (or its `model.json`), checks the weights against the manifest and prepares
 /// the model. Warnings go to standard error.
 pub fn load(path: &Path, options: &Options) -> Result<Classifier> {
-    let folder = if path.is_dir() {
-        path
-    } else {
-        path.parent().unwrap_or(Path::new("."))
-    };
-    let manifest = if path.is_dir() {
-        path.join("model.json")
-    } else {
-        path.to_path_buf()
-    };
-    let (manifest, warnings) = Manifest::parse(&read(&manifest)?).map_err(coded)?;
+    let (manifest, warnings, _) = manifest(path)?;
     for warning in warnings {
         eprintln!("whylens: {warning}");
     }
+    let folder = of(path);
     let languages = std::env::var("LANG")
         .ok()
         .map(|lang| lang.replace('_', "-"));
-    let (_, labels) = manifest.label_file(languages.as_slice());
-    let labels = read(&folder.join(labels))?;
+    let (_, file) = manifest.label_file(languages.as_slice());
+    let labels = labels(&folder.join(file))?;
     let onnx = weights(folder, &manifest)?;
-    let classifier = Classifier::new(manifest, &labels, &onnx, options).map_err(coded)?;
+    let classifier = Classifier::new(manifest, &labels, &onnx, options)?;
     for warning in classifier.warnings() {
         eprintln!("whylens: {warning}");
     }
     Ok(classifier)
 }
 
+/// The folder that a path names, itself or by its `model.json`.
+pub fn of(path: &Path) -> &Path {
+    if path.is_dir() {
+        path
+    } else {
+        path.parent().unwrap_or(Path::new(""))
+    }
+}
+
+/// The `model.json` of a folder, its warnings, and its bytes.
+pub fn manifest(path: &Path) -> Result<(Manifest, Vec<String>, Vec<u8>)> {
+    let file = if path.is_dir() {
+        path.join("model.json")
+    } else {
+        path.to_path_buf()
+    };
+    let json = read::file(&file, MOST_TEXT, Error::BadManifest)?;
+    let (manifest, warnings) = Manifest::parse(&json)?;
+    Ok((manifest, warnings, json))
+}
+
+/// A file of labels.
+pub fn labels(path: &Path) -> Result<Vec<u8>> {
+    read::file(path, MOST_TEXT, Error::BadManifest)
+}
+
+/// The files of a folder that the manifest names: weights, or their parts, and labels.
+pub fn files(folder: &Path, manifest: &Manifest) -> Vec<PathBuf> {
+    let weights = &manifest.weights;
+    let parts = weights.parts.iter().map(|part| &part.file);
+    let names = parts.chain([&weights.file]).chain(manifest.labels.values());
+    names.map(|name| folder.join(name)).collect()
+}
+
 /// The ONNX file, or its parts one after the other, checked against the manifest.
 pub fn weights(folder: &Path, manifest: &Manifest) -> Result<Vec<u8>> {
+    let weights = &manifest.weights;
+    if weights.bytes > read::MOST_ONNX {
+        return Err(Error::OverMemoryLimit(format!(
+            "model.json says that {} has {} bytes, an ONNX file has at most {}; export a smaller model",
+            weights.file,
+            weights.bytes,
+            read::MOST_ONNX
+        ))
+        .into());
+    }
     let mut onnx = Vec::new();
-    for part in &manifest.weights.parts {
-        onnx.extend_from_slice(&read(&folder.join(&part.file))?);
+    let mut add = |file: &str, bytes: u64| -> Result<()> {
+        let before = onnx.len() as u64;
+        read::append(&mut onnx, &folder.join(file), bytes, |text| {
+            Error::Integrity(format!("{text} by model.json; copy both again"))
+        })?;
+        let actual = onnx.len() as u64 - before;
+        if actual < bytes {
+            return Err(Error::Truncated(format!(
+                "{file} has {actual} bytes, model.json says {bytes}; copy it again"
+            ))
+            .into());
+        }
+        Ok(())
+    };
+    for part in &weights.parts {
+        add(&part.file, part.bytes)?;
     }
-    if manifest.weights.parts.is_empty() {
-        onnx = read(&folder.join(&manifest.weights.file))?;
+    if weights.parts.is_empty() {
+        add(&weights.file, weights.bytes)?;
     }
-    check(&onnx, manifest).map_err(coded)?;
-    Ok(onnx)
-}
-
-fn read(path: &Path) -> Result<Vec<u8>> {
-    fs::read(path).with_context(|| format!("cannot read {}", path.display()))
-}
-
-fn check(onnx: &[u8], manifest: &Manifest) -> whylens::Result<()> {
-    let (actual, expected) = (onnx.len() as u64, manifest.weights.bytes);
-    let file = &manifest.weights.file;
-    if actual < expected {
-        return Err(Error::Truncated(format!(
-            "{file} has {actual} bytes, model.json says {expected}; copy it again"
-        )));
-    }
-    let digest: String = Sha256::digest(onnx)
+    let digest: String = Sha256::digest(&onnx)
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    if digest != manifest.weights.sha256 {
-        let expected = &manifest.weights.sha256;
+    if digest != weights.sha256 {
         return Err(Error::Integrity(format!(
-            "{file} has the SHA-256 {digest}, model.json says {expected}"
-        )));
+            "{} has the SHA-256 {digest}, model.json says {}",
+            weights.file, weights.sha256
+        ))
+        .into());
     }
-    Ok(())
+    Ok(onnx)
 }
 
-/// The error with its stable code in front, as the page shows it.
+/// The error as one of the tool, which puts its code in front.
 pub fn coded(error: Error) -> anyhow::Error {
-    anyhow::anyhow!("{}: {error}", error.code())
+    error.into()
 }

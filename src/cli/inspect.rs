@@ -1,16 +1,15 @@
 //! model folder or ONNX file → what is in it, on standard output.
 
-use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use whylens::heatmap::Method;
 use whylens::model::{Candidate, Layer, store};
-use whylens::{Manifest, estimate, pack};
+use whylens::{estimate, pack};
 
-use super::folder::coded;
+use super::folder;
 use super::pack::{PARTIAL, Reading, whole};
 
 /// Tell what an ONNX file holds and whether it can be used
@@ -26,10 +25,9 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let path = &arguments.model;
     let mut options = arguments.reading.options()?;
-    let file = if path.is_dir() {
-        let json = path.join("model.json");
-        let json = fs::read(&json).with_context(|| format!("cannot read {}", json.display()))?;
-        let (manifest, _) = Manifest::parse(&json).map_err(coded)?;
+    let onnx = if path.is_dir() {
+        let (manifest, _, _) = folder::manifest(path)?;
+        let onnx = folder::weights(path, &manifest)?;
         options.layout = options.layout.or(Some(manifest.input.layout));
         options.channels = options.channels.or(Some(manifest.input.channels));
         options.size = options
@@ -37,12 +35,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             .or(Some((manifest.input.width, manifest.input.height)));
         options.output = options.output.or(Some(manifest.output.name));
         options.layer = options.layer.or(manifest.heatmap.layer);
-        path.join(&manifest.weights.file)
+        onnx
     } else {
-        path.clone()
+        whole(path)?.0
     };
-    let onnx = whole(&file)?;
-    let outline = store::outline(&onnx).map_err(coded)?;
+    let outline = store::outline(&onnx)?;
     println!("file        {} bytes, {}", onnx.len(), outline.producer);
     println!("opset       {}", outline.opset);
     println!("parameters  {}", outline.parameters);

@@ -2,6 +2,9 @@
 #![warn(missing_docs)]
 #![deny(unsafe_code)]
 
+#[macro_use]
+mod terminal;
+
 mod classify;
 mod dist;
 mod folder;
@@ -10,6 +13,7 @@ mod npy;
 mod pack;
 mod policy;
 mod prepare;
+mod read;
 mod serve;
 mod signals;
 #[allow(dead_code, reason = "what writes folders comes to it one by one")]
@@ -18,6 +22,7 @@ mod staged;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use whylens::Error;
 
 /// Classify photos with an ONNX model and show why, here or as a static page.
 #[derive(Parser)]
@@ -38,7 +43,11 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let done = match Arguments::parse().command {
+    let command = match Arguments::try_parse() {
+        Ok(arguments) => arguments.command,
+        Err(error) => return refuse(&error),
+    };
+    let done = match command {
         Command::Classify(arguments) => classify::run(&arguments),
         Command::Dist(arguments) => dist::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
@@ -49,8 +58,31 @@ fn main() -> ExitCode {
     match done {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("whylens: {error:#}");
+            match code(&error) {
+                Some(code) => eprintln!("whylens: {code}: {error:#}"),
+                None => eprintln!("whylens: {error:#}"),
+            }
             ExitCode::FAILURE
         }
     }
+}
+
+/// The stable code of an error; `io` is what the file system says.
+fn code(error: &anyhow::Error) -> Option<&'static str> {
+    let system = || error.downcast_ref::<std::io::Error>().map(|_| "io");
+    error
+        .downcast_ref::<Error>()
+        .map(Error::code)
+        .or_else(system)
+}
+
+/// Prints help, or what is wrong with the arguments, of which clap repeats parts as they are.
+fn refuse(error: &clap::Error) -> ExitCode {
+    let arguments = std::env::args_os();
+    let shown = arguments.map(|argument| terminal::shown(&argument.to_string_lossy()));
+    match Arguments::try_parse_from(shown) {
+        Err(shown) => drop(shown.print()),
+        Ok(_) => eprintln!("whylens: {error}"),
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }

@@ -1,10 +1,7 @@
 //! `.npy` ⇄ numbers.
 
-use std::fs::File;
-use std::io::{BufWriter, Read};
-use std::path::Path;
+use std::io::Read;
 
-use anyhow::Context;
 use npyz::WriterBuilder;
 use whylens::Error;
 use whylens::preprocess::Tensor;
@@ -42,14 +39,15 @@ pub fn read(file: &mut dyn Read) -> Result<Tensor, Error> {
     Ok(Tensor { shape, values })
 }
 
-/// Writes a vector of float32.
-pub fn write(path: &Path, values: &[f32]) -> anyhow::Result<()> {
-    let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+/// The file of a vector of float32.
+pub fn write(values: &[f32]) -> std::io::Result<Vec<u8>> {
+    let mut file = Vec::new();
     let mut writer = npyz::WriteOptions::new()
         .default_dtype()
         .shape(&[values.len() as u64])
-        .writer(BufWriter::new(file))
+        .writer(&mut file)
         .begin_nd()?;
     writer.extend(values.iter().copied())?;
-    Ok(writer.finish()?)
+    writer.finish()?;
+    Ok(file)
 }

@@ -1,19 +1,19 @@
 //! ONNX file + labels → model folder.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result};
 use clap::Args;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use whylens::Error;
-use whylens::manifest::{Activation, Channels, Filter, Layout, Precision, Resize};
+use whylens::manifest::{Activation, Channels, Filter, Layout, MOST_TEXT, Precision, Resize};
 use whylens::model::store;
 use whylens::pack::{self, Options, Packed};
 
-use super::folder::coded;
+use super::read;
+use super::staged::Staged;
 
 /// Make a model folder of an ONNX classifier
 #[derive(Args)]
@@ -23,9 +23,12 @@ pub struct Arguments {
     /// One label a line, in class order
     #[arg(long, value_name = "FILE")]
     labels: PathBuf,
-    /// Folder to write
+    /// Folder to write; other files in it stay
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// Overwrite the model or the labels given, where they are in the folder to write
+    #[arg(long)]
+    force: bool,
     /// Name shown to people [default: the file's]
     #[arg(long)]
     name: Option<String>,
@@ -124,10 +127,9 @@ impl Reading {
                 Some(Resize { mode, size, filter })
             }
         };
-        ensure!(
-            resize.is_some() || self.filter.is_none(),
-            "bad-option: --filter needs --resize beside it"
-        );
+        if resize.is_none() && self.filter.is_some() {
+            return Err(Error::BadOption("--filter needs --resize beside it".into()).into());
+        }
         Ok(Options {
             layout: self.layout,
             channels: self.channels,
@@ -147,13 +149,22 @@ impl Reading {
 /// What is said where no layer sees everything.
 pub const PARTIAL: &str = "none sees everything: no tensor with rows and columns lies on every way from the image to the scores; this is what most of it goes through";
 
+const MODEL: &str = "model.onnx";
+const LABELS: &str = "labels.txt";
+const MANIFEST: &str = "model.json";
+
 /// Packs the model and tells what was found out.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let onnx = whole(&arguments.model)?;
-    let labels = fs::read_to_string(&arguments.labels)
-        .with_context(|| format!("cannot read {}", arguments.labels.display()))?;
+    let (onnx, mut given) = whole(&arguments.model)?;
+    let labels = read::file(&arguments.labels, MOST_TEXT, Error::BadManifest)?;
+    let labels = String::from_utf8(labels)
+        .map_err(|error| Error::BadManifest(format!("the labels are not UTF-8: {error}")))?;
+    given.push(arguments.labels.clone());
+    if !arguments.force {
+        spare(&given, &arguments.out)?;
+    }
     let stem = arguments.model.file_stem().unwrap_or_default();
-    let given = Options {
+    let options = Options {
         name: match &arguments.name {
             Some(name) => name.clone(),
             None => stem.to_string_lossy().into_owned(),
@@ -169,19 +180,13 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         manifest,
         onnx,
         report,
-    } = pack::pack(onnx, &labels, &given, &mut |_| ()).map_err(coded)?;
-    let out = &arguments.out;
-    fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
-    let write = |name: &str, bytes: &[u8]| {
-        let path = out.join(name);
-        fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))
-    };
-    write("model.onnx", &onnx)?;
-    write("labels.txt", labels.as_bytes())?;
-    write(
-        "model.json",
-        format!("{}\n", serde_json::to_string_pretty(&manifest)?).as_bytes(),
-    )?;
+    } = pack::pack(onnx, &labels, &options, &mut |_| ())?;
+    let mut staged = Staged::begin(&arguments.out)?;
+    staged.write(MODEL, &onnx)?;
+    staged.write(LABELS, labels.as_bytes())?;
+    let json = serde_json::to_string_pretty(&manifest)?;
+    staged.write(MANIFEST, format!("{json}\n").as_bytes())?;
+    staged.commit()?;
 
     let (before, after) = (report.bytes_given, report.bytes_kept);
     let megabytes = |bytes: f64| bytes / 1e6;
@@ -209,7 +214,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             reason.as_deref().unwrap_or("no layer")
         ),
     }
-    if !report.whole && given.layer.is_none() {
+    if !report.whole && options.layer.is_none() {
         println!("layer       {PARTIAL}");
     }
     match &report.unplanned {
@@ -234,26 +239,45 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     for guess in &report.guesses {
         println!("guessed     {guess}");
     }
-    println!("written     {}", out.display());
+    println!("written     {}", arguments.out.display());
     Ok(ExitCode::SUCCESS)
 }
 
-/// The model with the weights that are beside it.
-pub fn whole(path: &Path) -> Result<Vec<u8>> {
-    let onnx = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut read = |name: &str| {
-        let file = folder.join(name);
-        fs::read(&file).map_err(|error| {
-            Error::ExternalData(format!(
-                "the weights are in {}, which cannot be read: {error}",
-                file.display()
+/// What is packed is not what is written.
+fn spare(given: &[PathBuf], out: &Path) -> Result<()> {
+    for name in [MODEL, LABELS, MANIFEST] {
+        let Some(written) = read::identity(&out.join(name)) else {
+            continue;
+        };
+        let is_written = |input: &&PathBuf| read::identity(input).is_some_and(|id| id == written);
+        if let Some(input) = given.iter().find(is_written) {
+            return Err(Error::BadOption(format!(
+                "{} would be overwritten by what is made of it; name another folder, or add --force",
+                input.display()
             ))
-        })
-    };
-    match store::merge(&onnx, &mut read) {
-        Ok(None) => Ok(onnx),
-        Ok(Some(merged)) => Ok(merged),
-        Err(error) => bail!(coded(error)),
+            .into());
+        }
     }
+    Ok(())
+}
+
+/// The model with the weights that are beside it, and the files that it was read from.
+pub fn whole(path: &Path) -> Result<(Vec<u8>, Vec<PathBuf>)> {
+    let over = |text| Error::OverMemoryLimit(format!("{text} of a model; export a smaller one"));
+    let onnx = read::file(path, read::MOST_ONNX, over)?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let mut left = read::MOST_ONNX - onnx.len() as u64;
+    let mut files = vec![path.to_path_buf()];
+    let mut beside = |name: &str| {
+        let file = folder.join(name);
+        let weights = read::file(&file, left, over).map_err(|error| match error.downcast() {
+            Ok(error) => error,
+            Err(error) => Error::ExternalData(format!("weights of the model: {error:#}")),
+        })?;
+        left -= weights.len() as u64;
+        files.push(file);
+        Ok(weights)
+    };
+    let merged = store::merge(&onnx, &mut beside)?;
+    Ok((merged.unwrap_or(onnx), files))
 }

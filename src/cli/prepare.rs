@@ -1,17 +1,17 @@
 //! model folder → the same folder, with a plan in its ONNX file.
 
-use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use whylens::model::PLAN;
-use whylens::{Manifest, pack};
+use whylens::{Error, pack};
 
-use super::folder::coded;
+use super::folder;
+use super::staged::Staged;
 
 /// Prepare a model folder that was made by other means than `pack`, so that pages load it faster
 #[derive(Args)]
@@ -22,13 +22,16 @@ pub struct Arguments {
 
 /// Adds the plan, and tells `model.json` of the file's new size and SHA-256.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let place = arguments.model.join("model.json");
-    let read =
-        |path: &PathBuf| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
-    let json = read(&place)?;
-    let (manifest, _) = Manifest::parse(&json).map_err(coded)?;
-    let weights = arguments.model.join(&manifest.weights.file);
-    let planned = pack::plan(&read(&weights)?, &manifest).map_err(coded)?;
+    let folder = &arguments.model;
+    let (manifest, _, json) = folder::manifest(&folder.join("model.json"))?;
+    if !manifest.weights.parts.is_empty() {
+        return Err(Error::BadOption(format!(
+            "the weights of {} are in parts; prepare the folder that `whylens dist` made it of",
+            folder.display()
+        ))
+        .into());
+    }
+    let planned = pack::plan(&folder::weights(folder, &manifest)?, &manifest)?;
     let digest = Sha256::digest(&planned);
     let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     let old = manifest.weights;
@@ -47,18 +50,23 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         );
     }
     let told: Value = serde_json::from_str(&text)?;
-    anyhow::ensure!(
-        told["weights"]["bytes"] == planned.len()
-            && told["weights"]["sha256"] == digest.as_str()
-            && told["weights"]["plan"] == PLAN,
-        "bad-manifest: `weights` in model.json cannot be changed; write \"bytes\": {}, \"plan\": {PLAN} by hand",
-        planned.len()
-    );
-    fs::write(&weights, &planned).with_context(|| format!("cannot write {}", weights.display()))?;
-    fs::write(&place, text).with_context(|| format!("cannot write {}", place.display()))?;
+    if told["weights"]["bytes"] != planned.len()
+        || told["weights"]["sha256"] != digest.as_str()
+        || told["weights"]["plan"] != PLAN
+    {
+        return Err(Error::BadManifest(format!(
+            "`weights` in model.json cannot be changed; write \"bytes\": {}, \"plan\": {PLAN} by hand",
+            planned.len()
+        ))
+        .into());
+    }
+    let mut staged = Staged::begin(folder)?;
+    staged.write(&old.file, &planned)?;
+    staged.write("model.json", text.as_bytes())?;
+    staged.commit()?;
     println!(
         "{}: {} bytes, SHA-256 {digest}",
-        weights.display(),
+        folder.join(&old.file).display(),
         planned.len()
     );
     Ok(ExitCode::SUCCESS)
