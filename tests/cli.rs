@@ -960,3 +960,85 @@ fn a_full_disk_behind_standard_output_is_told() {
         errors(&output)
     );
 }
+
+#[cfg(unix)]
+#[test]
+fn weights_beside_a_model_are_bounded_too() {
+    use prost::Message;
+    use tract_onnx::pb::{ModelProto, StringStringEntryProto, TensorProto};
+    let folder = folder("external");
+    drop(fs::remove_dir_all(&folder));
+    fs::create_dir_all(&folder).unwrap();
+    let at = |name: &str| folder.join(name).to_str().unwrap().to_string();
+    let golden = fs::read("tests/golden/heads/logits.onnx").unwrap();
+    let model = ModelProto::decode(&golden[..]).unwrap();
+    let outside = |tensor: &mut TensorProto, offset: usize, length: usize| {
+        let entry = |key: &str, value: String| StringStringEntryProto {
+            key: key.into(),
+            value,
+        };
+        tensor.data_location = Some(1);
+        tensor.raw_data.clear();
+        tensor.external_data = vec![
+            entry("location", "weights.bin".into()),
+            entry("offset", offset.to_string()),
+            entry("length", length.to_string()),
+        ];
+    };
+    let mut sound = model.clone();
+    let mut weights = Vec::new();
+    for tensor in &mut sound.graph.as_mut().unwrap().initializer {
+        let data = std::mem::take(&mut tensor.raw_data);
+        outside(tensor, weights.len(), data.len());
+        weights.extend(data);
+    }
+    assert!(
+        weights.len() > 100,
+        "the model keeps its weights as raw data"
+    );
+    fs::write(at("sound.onnx"), sound.encode_to_vec()).unwrap();
+    fs::write(at("weights.bin"), &weights).unwrap();
+    let output = whylens(&["inspect", &at("sound.onnx")]);
+    assert!(output.status.success(), "{}", errors(&output));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("yes: 5 classes"));
+
+    let mut shared = model;
+    let graph = shared.graph.as_mut().unwrap();
+    for number in 0..4000 {
+        let mut tensor = TensorProto {
+            name: format!("w{number}"),
+            data_type: 1,
+            dims: vec![250_000],
+            ..TensorProto::default()
+        };
+        outside(&mut tensor, 0, 1_000_000);
+        graph.initializer.push(tensor);
+    }
+    fs::write(at("shared.onnx"), shared.encode_to_vec()).unwrap();
+    fs::write(at("weights.bin"), vec![0; 1_000_000]).unwrap();
+    let told = errors(&bounded(&["inspect", &at("shared.onnx")]));
+    assert!(
+        told.contains("external-data: ") && told.contains("over and over"),
+        "{told}"
+    );
+
+    fs::remove_file(at("weights.bin")).unwrap();
+    let told = errors(&bounded(&["inspect", &at("sound.onnx")]));
+    assert!(
+        told.contains("external-data: ") && told.contains("cannot read"),
+        "{told}"
+    );
+    std::os::unix::fs::symlink("/dev/zero", at("weights.bin")).unwrap();
+    let told = errors(&bounded(&["inspect", &at("sound.onnx")]));
+    assert!(
+        told.contains("external-data: ") && told.contains("a pipe or a device"),
+        "{told}"
+    );
+    fs::remove_file(at("weights.bin")).unwrap();
+    fs::File::create(at("weights.bin"))
+        .unwrap()
+        .set_len(1 << 40)
+        .unwrap();
+    let told = errors(&bounded(&["inspect", &at("sound.onnx")]));
+    assert!(told.contains("over-memory-limit: "), "{told}");
+}

@@ -542,6 +542,7 @@ fn manifests() -> Vec<Case> {
         ("model.json, weights of 2^64 bytes", spelled("weights.bytes", "18446744073709551616"), BAD),
         ("model.json, an image of 4096 × 4096", changed(|json| (json["input"]["width"], json["input"]["height"]) = (4096.into(), 4096.into())), "over-memory-limit"),
         ("model.json, parts that overflow", changed(|json| json["weights"]["parts"] = json!([{ "file": "a", "bytes": u64::MAX }, { "file": "b", "bytes": u64::MAX }])), BAD),
+        ("model.json, parts that are one file", changed(|json| json["weights"]["parts"] = json!([{ "file": "a", "bytes": 1 }, { "file": "a", "bytes": 0 }])), BAD),
         ("model.json, weights in ../secret", spelled("weights.file", r#""../secret""#), BAD),
         ("model.json, weights in C:\\secret", spelled("weights.file", r#""C:\\secret""#), BAD),
         ("model.json, weights at another site", spelled("weights.file", r#""https://evil.example/model.onnx""#), BAD),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -120,10 +120,15 @@ impl Reading {
             None => None,
             Some(text) => {
                 let (mode, size) = match text.split_once(':') {
-                    Some((mode, size)) => (mode, Some(size.parse().context("--resize MODE:SIZE")?)),
-                    None => (text.as_str(), None),
+                    Some((mode, size)) => (mode, size.parse().map(Some).ok()),
+                    None => (text.as_str(), Some(None)),
                 };
-                let mode = word(mode).context("--resize shorter-side:SIZE|exact|fit")?;
+                let (Ok(mode), Some(size)) = (word(mode), size) else {
+                    return Err(Error::BadOption(format!(
+                        "--resize is `{text}`, expected shorter-side:SIZE, exact or fit"
+                    ))
+                    .into());
+                };
                 Some(Resize { mode, size, filter })
             }
         };

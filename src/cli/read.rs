@@ -3,7 +3,7 @@
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::hash::Hash;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use whylens::Error;
@@ -64,17 +64,6 @@ pub fn identity(path: &Path) -> Option<impl Eq + Hash + use<>> {
     }
 }
 
-/// Where a file really is, if links lead to it from the folder out of that folder; none: it is inside.
-#[allow(dead_code)] // `dist` asks
-pub fn outside(folder: &Path, file: &Path) -> Result<Option<PathBuf>> {
-    let real = |path: &Path| {
-        path.canonicalize()
-            .with_context(|| format!("cannot read {}", path.display()))
-    };
-    let (folder, file) = (real(folder)?, real(file)?);
-    Ok((!file.starts_with(folder)).then_some(file))
-}
-
 fn open(path: &Path) -> io::Result<(File, u64)> {
     // Even to open a device may do something.
     plain(&fs::metadata(path)?)?;
@@ -107,6 +96,7 @@ fn plain(metadata: &Metadata) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
+    use std::path::PathBuf;
 
     use super::*;
 
@@ -160,30 +150,6 @@ mod tests {
             }
             stop.store(true, std::sync::atomic::Ordering::Relaxed);
         });
-        fs::remove_dir_all(folder).unwrap();
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn links_that_lead_out_are_told() {
-        let folder = folder("links");
-        let (inner, secret) = (folder.join("inner"), folder.join("secret"));
-        fs::create_dir(&inner).unwrap();
-        fs::write(&secret, "s").unwrap();
-        fs::write(inner.join("own"), "o").unwrap();
-        for (name, target) in [("in", "own"), ("out", "../secret"), ("twice", "out")] {
-            std::os::unix::fs::symlink(target, inner.join(name)).unwrap();
-        }
-        for (name, expected) in [
-            ("own", None),
-            ("in", None),
-            ("out", Some(&secret)),
-            ("twice", Some(&secret)),
-        ] {
-            let found = outside(&inner, &inner.join(name)).unwrap();
-            let expected = expected.map(|path| path.canonicalize().unwrap());
-            assert_eq!(found, expected, "{name}");
-        }
         fs::remove_dir_all(folder).unwrap();
     }
 }
