@@ -740,6 +740,7 @@ fn what_is_packed_is_not_written_over() {
     assert!(fs::read(at("own/given.onnx")).unwrap() == onnx);
 }
 
+#[cfg(unix)]
 #[test]
 fn no_output_takes_the_place_of_another_or_of_an_input() {
     let folder = folder("over-output");
@@ -819,11 +820,25 @@ fn no_output_takes_the_place_of_another_or_of_an_input() {
     }
     let photo = at("map-x.png");
     let output = whylens(&["classify", model, &photo, &one, "--heatmap", &at("map.png")]);
-    assert!(
-        errors(&output).contains("written over"),
-        "{}",
-        errors(&output)
-    );
+    let told = errors(&output);
+    assert!(told.contains("written over"), "{told}");
+    // One that is not there yet, under two names.
+    std::os::unix::fs::symlink("link-y.png", at("link-x.png")).unwrap();
+    let third = at("b/y.png");
+    fs::copy("tests/photos/chelsea.png", &third).unwrap();
+    let output = whylens(&[
+        "classify",
+        model,
+        &one,
+        &third,
+        "--heatmap",
+        &at("link.png"),
+    ]);
+    let told = errors(&output);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(told.contains("was written for another photo"), "{told}");
+    let size = |path: &str| image::image_dimensions(path).unwrap();
+    assert_eq!(size(&one), size(&at("link-y.png")));
 }
 
 #[test]

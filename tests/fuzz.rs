@@ -1,5 +1,6 @@
 //! Damaged files of everything that is parsed: manifests, labels, ONNX before and through the engine,
-//! `.npy`: no crash, no hang, no more memory than allowed, a code for each failure.
+//! `.npy`, and folders of pipes, devices, links and files of other sizes than they should have: no crash, no
+//! hang, no more memory than allowed, a code for each failure.
 //!
 //! Runs for a few seconds; `WHYLENS_FUZZ=600 cargo test --release --test fuzz` for ten minutes a kind, from
 //! another seed with `WHYLENS_SEED=7`. A file that fails is left in `target/tmp`; once it is mended it

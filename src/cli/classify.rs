@@ -18,7 +18,8 @@ use whylens::overlay::{Colormap, Style};
 use whylens::rank::{self, Prediction};
 use whylens::{Classifier, Error};
 
-use super::{folder, npy, read, staged, terminal};
+use super::read::{self, Identity};
+use super::{folder, npy, staged, terminal};
 
 /// Most bytes of a tensor: those of the largest input, three colours of 4096 × 4096 pixels, and a header.
 const MOST_TENSOR: u64 = 4 * 3 * 4096 * 4096 + (1 << 17);
@@ -126,7 +127,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         pixels: arguments.max_pixels,
         ..Limits::default()
     };
-    let mut failed = false;
+    let (mut failed, mut written) = (false, HashSet::new());
     for (path, outputs) in inputs(arguments).zip(outputs) {
         let file = path.display().to_string();
         let done = photo(arguments, path, &limits).and_then(|photo| {
@@ -137,10 +138,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
                 eprintln!("whylens: {file}: no heatmap: {message} [{code}]");
             }
             if let Some(out) = &outputs.scores {
-                staged::file(out, &npy::write(classifier.scores())?)?;
+                write(out, &npy::write(classifier.scores())?, &mut written)?;
             }
             if let (Some(out), Some(heatmap)) = (&outputs.heatmap, &result.heatmap) {
-                staged::file(out, &draw(&photo, &limits, heatmap, result.image)?)?;
+                let picture = draw(&photo, &limits, heatmap, result.image)?;
+                write(out, &picture, &mut written)?;
             }
             Ok(())
         });
@@ -230,6 +232,21 @@ fn place(out: &Path) -> PathBuf {
         (Some(folder), Some(name)) => folder.join(name),
         _ => whole,
     }
+}
+
+/// Writes an output, which may turn out to be an earlier one: by links that led nowhere before, or where the file
+/// system takes two names for one.
+fn write(out: &Path, bytes: &[u8], written: &mut HashSet<Identity>) -> Result<()> {
+    if read::identity(out).is_some_and(|there| written.contains(&there)) {
+        return Err(Error::BadOption(format!(
+            "{} was written for another photo; classify this one by itself",
+            out.display()
+        ))
+        .into());
+    }
+    staged::file(out, bytes)?;
+    written.extend(read::identity(out));
+    Ok(())
 }
 
 /// The bytes of a photo, or of a tensor.

@@ -1,7 +1,6 @@
 //! path → the bytes of a plain file, no more of them than are wanted.
 
 use std::fs::{self, File, Metadata, OpenOptions};
-use std::hash::Hash;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -49,8 +48,13 @@ pub fn append(
     Ok(())
 }
 
+#[cfg(unix)]
+pub type Identity = (u64, u64);
+#[cfg(not(unix))]
+pub type Identity = std::path::PathBuf;
+
 /// What one file has and no other, by whatever spelling or links it is named; none: there is no plain file.
-pub fn identity(path: &Path) -> Option<impl Eq + Hash + use<>> {
+pub fn identity(path: &Path) -> Option<Identity> {
     let found = path.metadata().ok().filter(Metadata::is_file)?;
     #[cfg(unix)]
     {
