@@ -239,7 +239,7 @@ export class Classifier {
     const checked = classifyOptions(options, this.#options);
     const input = identify(photo);
     const before = this.#order;
-    const packed = pack(photo, transfer);
+    const packed = pack(photo, transfer, checked.maxPixels);
     packed.catch(() => {});
     this.#photos += 1;
     const answer = (async () => {

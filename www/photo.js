@@ -1,5 +1,6 @@
 // photo → message for the worker.
 
+import { checkPixels, draw as drawSvg } from './drawing.js';
 import { WhylensError, badOption } from './errors.js';
 
 /** @typedef {import('./protocol.js').Photo} Photo */
@@ -25,11 +26,12 @@ function is(value, name) {
  * Takes what the photo shows at the time of the call: a later change of it changes nothing.
  * @param {Photo} photo
  * @param {boolean} transfer whether a buffer may be taken from the caller
+ * @param {number} maxPixels
  * @returns {Promise<Packed>}
  */
-export async function pack(photo, transfer) {
+export async function pack(photo, transfer, maxPixels) {
   if (photo instanceof Blob) {
-    const drawing = await svg(photo);
+    const drawing = await svg(photo, maxPixels);
     return drawing ? draw(drawing) : { photo, transfer: [] };
   }
   if (photo instanceof ArrayBuffer) {
@@ -57,7 +59,11 @@ export async function pack(photo, transfer) {
     throw badOption('the video has no picture yet; wait for its `loadeddata` event');
   }
   const drawable = ['ImageBitmap', 'HTMLImageElement', 'HTMLCanvasElement', 'HTMLVideoElement', 'OffscreenCanvas', 'VideoFrame'];
-  if (drawable.some((name) => is(photo, name))) return draw(/** @type {any} */ (photo));
+  if (drawable.some((name) => is(photo, name))) {
+    const { naturalWidth, videoWidth, displayWidth, width, naturalHeight, videoHeight, displayHeight, height } = /** @type {Record<string, any>} */ (photo);
+    checkPixels(naturalWidth ?? videoWidth ?? displayWidth ?? width, naturalHeight ?? videoHeight ?? displayHeight ?? height, maxPixels);
+    return draw(/** @type {any} */ (photo));
+  }
   const found = photo === null || typeof photo !== 'object' ? String(photo) : photo.constructor?.name;
   throw badOption(`the photo is ${found}, expected ${EXPECTED}`);
 }
@@ -68,27 +74,14 @@ const PROLOGUE = 1024;
 /**
  * A file that is an SVG drawing of a size, by its first bytes, at that size; only a page can draw it.
  * @param {Blob} file
+ * @param {number} maxPixels
  * @returns {Promise<HTMLCanvasElement | null>}
  */
-async function svg(file) {
+async function svg(file, maxPixels) {
   if (typeof Image !== 'function') return null;
   const start = (await file.slice(0, PROLOGUE).text().catch(() => '')).toLowerCase();
   if (!/^\ufeff?\s*</.test(start) || !/<svg[\s>]/.test(start) || /<html|<!doctype html/.test(start)) return null;
-  const url = URL.createObjectURL(new Blob([file], { type: 'image/svg+xml' }));
-  try {
-    const image = new Image();
-    image.src = url;
-    await image.decode();
-    const { naturalWidth: width, naturalHeight: height } = image;
-    if (!width || !height) return null;
-    const canvas = Object.assign(document.createElement('canvas'), { width, height });
-    canvas.getContext('2d')?.drawImage(image, 0, 0);
-    return canvas;
-  } catch {
-    return null;
-  } finally {
-    URL.revokeObjectURL(url);
-  }
+  return drawSvg(file, maxPixels);
 }
 
 /**

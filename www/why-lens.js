@@ -205,8 +205,9 @@ export class WhyLens extends HTMLElement {
   /** @param {Blob} photo */
   #show(photo) {
     this.#forget();
-    this.#shown = URL.createObjectURL(photo);
-    this.#image.src = this.#shown;
+    // A drawing may keep the browser busy for ever: it is shown once it has been looked at.
+    if (/^image\/svg/i.test(photo.type)) this.#image.removeAttribute('src');
+    else this.#image.src = this.#shown = URL.createObjectURL(photo);
     this.#image.alt = this.getAttribute('alt') ?? '';
     this.#seen.setAttribute('aria-label', this.#image.alt);
     this.#seen.remove();

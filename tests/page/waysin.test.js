@@ -168,6 +168,20 @@ test('what is no picture is said, and the next photo works', async () => {
   await context.close();
 });
 
+test('a drawing that would keep the browser busy is said, never shown, and the next photo works', async () => {
+  const { page, context } = await here.visit();
+  const uses = Array.from({ length: 9 }, (_, at) => `<g id="a${at + 1}">${`<use href="#a${at}" x="1"/>`.repeat(8)}</g>`).join('');
+  const buffer = Buffer.from(`<svg xmlns="http://www.w3.org/2000/svg" width="300" height="200"><defs><rect id="a0" width="9" height="9"/>${uses}</defs><use href="#a9"/></svg>`);
+  await page.setInputFiles('#chooser', photo('rocket.jpg'));
+  await verdict(page);
+  await page.setInputFiles('#chooser', { name: 'busy.svg', mimeType: 'image/svg+xml', buffer });
+  await page.locator('.alert-view strong', { hasText: 'too large' }).waitFor({ timeout: 60_000 });
+  assert.equal(await page.locator('.photo img[src]').count(), 0, 'nor is the photo before it');
+  await page.setInputFiles('#chooser', photo('coffee.png'));
+  assert.match(await verdict(page), /espresso/i);
+  await context.close();
+});
+
 test('a photo chosen while another is looked at takes its place', async () => {
   const { page, context } = await here.visit();
   await page.setInputFiles('#chooser', photo('rocket.jpg'));

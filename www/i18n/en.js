@@ -237,7 +237,7 @@ export const words = {
       'out-of-memory': ['The device ran out of memory.', 'Close other tabs, or use a smaller photo, then try again.'],
       'image-format': ['This is not a picture that can be read.', 'Use a JPEG, PNG, WebP, GIF or BMP file.'],
       'image-corrupt': ['The picture is damaged.', 'It may have been cut short on its way here. Try another copy.'],
-      'image-too-large': ['The picture is too large.', 'Make it smaller first: 64 megapixels can be read.'],
+      'image-too-large': ['The picture is too large.', 'Make it smaller first: 64 megapixels can be read. Save a drawing (SVG) as PNG.'],
       'bad-option': ['That cannot be done with this photo.', 'The details say why.'],
       'cancelled': ['Stopped.', 'Try again when you like.'],
       'disposed': ['The model was put away.', 'Load it again.'],

@@ -203,7 +203,7 @@ export const words = {
       'out-of-memory': ['Thiết bị đã hết bộ nhớ.', 'Hãy đóng bớt thẻ hoặc dùng ảnh nhỏ hơn, rồi thử lại.'],
       'image-format': ['Không đọc được tệp này như một tấm ảnh.', 'Hãy dùng tệp JPEG, PNG, WebP, GIF hoặc BMP.'],
       'image-corrupt': ['Ảnh bị hỏng.', 'Có thể ảnh đã bị cắt ngang khi truyền. Hãy thử bản khác.'],
-      'image-too-large': ['Ảnh quá lớn.', 'Hãy thu nhỏ trước: đọc được tới 64 triệu điểm ảnh.'],
+      'image-too-large': ['Ảnh quá lớn.', 'Hãy thu nhỏ trước: đọc được tới 64 triệu điểm ảnh. Bản vẽ SVG thì lưu thành PNG.'],
       'bad-option': ['Không làm được việc đó với ảnh này.', 'Phần chi tiết nói lý do.'],
       'cancelled': ['Đã dừng.', 'Hãy thử lại khi bạn muốn.'],
       'disposed': ['Mô hình đã được cất đi.', 'Hãy tải lại.'],

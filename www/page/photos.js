@@ -6,7 +6,7 @@
  * @property {number} id
  * @property {string} name
  * @property {Blob | null} file
- * @property {string | null} url of the file
+ * @property {string | null} url of the file, where the browser may show it
  * @property {ImageBitmap | null} view what was classified; of the shown photo only
  * @property {ImageBitmap | null} small the same in the size of a tile
  * @property {import('./camera.js').Camera | null} camera gives its newest frame instead of a file
@@ -20,7 +20,9 @@ let last = 0;
 
 /** @param {File} file @returns {Photo} */
 export function photo(file) {
-  return { ...blank(file.name), file, url: URL.createObjectURL(file) };
+  // A drawing may keep the browser busy for ever: it is shown once it has been looked at.
+  const url = /^image\/svg/i.test(file.type) ? null : URL.createObjectURL(file);
+  return { ...blank(file.name), file, url };
 }
 
 /** The newest frame of a camera, whenever it is looked at. @param {import('./camera.js').Camera} camera @param {string} name @returns {Photo} */

@@ -93,7 +93,8 @@ function pane(words) {
     update(data, shown) {
       const medium = data.video ?? (data.view ? seen : img);
       if (box.firstElementChild !== medium) box.firstElementChild?.replaceWith(medium);
-      if (medium === img && data.url && img.src !== data.url) img.src = data.url;
+      if (!data.url) img.removeAttribute('src');
+      else if (medium === img && img.src !== data.url) img.src = data.url;
       if (data.view) develop(data.view);
       img.alt = data.name;
       seen.setAttribute('aria-label', data.name);
