@@ -73,7 +73,14 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Image> {
             "the file has {actual} bytes, at most {most} are read; make it smaller first, or raise `maxBytes`"
         )));
     }
-    let format = format(bytes)?;
+    let format = match format(bytes) {
+        Ok(format) => format,
+        // A browser may decode it, which would not ask how large it is.
+        Err(error) => {
+            promises::check_foreign(bytes, limits)?;
+            return Err(error);
+        }
+    };
     contained(format, || match format {
         ImageFormat::Jpeg => jpeg::decode(bytes, limits),
         ImageFormat::Tiff => tiff::decode(bytes, limits),
