@@ -208,6 +208,7 @@ async function instantiate(build, patience) {
   const key = new URL(`?whylens-sha256=${sha256}`, url);
   // So that a second visit asks for nothing.
   const cached = await cache?.match(key).then((found) => found && sound(found, sha256)).catch(() => null);
+  if (!cached) await cache?.delete(key).catch(() => {});
   if (cached) await (await glue).default({ module_or_path: answer(cached) }).catch((error) => refuse(error, url));
   else {
     /** @param {Blob} file */

@@ -61,6 +61,38 @@ test('an ONNX file alone asks for the rest, is packed, used, and there at the ne
   await context.close();
 });
 
+test('a kept model that was damaged is said, forgotten, and the page works', async () => {
+  for (const damaged of ['model.onnx', 'model.json', 'report']) {
+    const { page, context, complaints } = await here.visit({ query: '?preload=lazy' });
+    await page.setInputFiles('#chooser', [{ name: 'small.onnx', mimeType: '', buffer: classifier() }]);
+    const form = page.getByRole('dialog', { name: 'Your own model' });
+    await form.getByLabel('Keep it on this device').check({ timeout: 60_000 });
+    await form.getByRole('button', { name: 'Check and use' }).click();
+    await form.getByText('“small” is checked, packed and in use.').waitFor({ timeout: 60_000 });
+    await page.evaluate(async (damaged) => {
+      const cache = await caches.open('whylens own model');
+      const [key] = (await cache.keys()).filter(({ url }) => url.endsWith(damaged === 'report' ? 'model.json' : damaged));
+      if (!key) throw new Error(`${damaged} is not kept`);
+      const bytes = new Uint8Array((await (await cache.match(key))?.arrayBuffer()) ?? new ArrayBuffer(0));
+      bytes.fill(65, 900, 950);
+      // As an earlier version kept it, with no SHA-256 of what describes the model.
+      await cache.put(key, damaged === 'report' ? new Response('{"manifest":{"weights":{}},"labels":[],"report":5}') : new Response(bytes, { headers: (await cache.match(key))?.headers ?? {} }));
+    }, damaged);
+    await page.reload();
+    if (damaged === 'model.onnx') {
+      await page.locator('.model-button').click();
+      await page.getByLabel('Models of this site').selectOption({ label: 'small' });
+      await sample(page, 1);
+      await page.getByText('The model that was kept on this device is damaged.').waitFor({ timeout: 60_000 });
+    }
+    await page.waitForFunction(() => caches.has('whylens own model').then((has) => !has));
+    await sample(page, 2);
+    await verdict(page, /missile/i);
+    assert.deepEqual(complaints, [], damaged);
+    await context.close();
+  }
+});
+
 test('a Keras MobileNetV2 exported by tf2onnx, dropped on the page, is packed and shown with its heatmap', async () => {
   const { page, context, complaints } = await here.visit({ query: '?preload=lazy' });
   const bytes = [...(await readFile(join(TOP, 'tests/golden/models/keras-mobilenet-v2.onnx')))];

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { WHOLE } from '../../www/features.js';
 import { FIREFOX } from './browser.js';
 import { classifier, folder } from './onnx.js';
 import { HASTY, MODULE, SMALL, Stage, attempt, health, look } from './page.js';
@@ -213,21 +214,74 @@ test('two tabs opened at the same moment download once', options, async () => {
   await context.close();
 });
 
-test('a cached model that was damaged is downloaded again', options, async () => {
-  fresh();
-  const page = await stage.page();
-  await attempt(page);
-  await page.evaluate(async (model) => {
-    await (await whylens.load(model)).dispose();
-    const cache = await caches.open('whylens');
-    const key = (await cache.keys()).find(({ url }) => url.includes('.onnx'));
-    if (key) await cache.put(key, new Response(new Uint8Array(1000)));
-  }, SMALL);
-  server.forget();
-  assert.equal(await look(page), 'ok');
-  assert.equal(server.count(WEIGHTS), 1);
-  await page.context().close();
-});
+/**
+ * Damages what the library has put into the browser's cache, and gives back how many bytes there were.
+ * @param {import('playwright-core').Page} page
+ * @param {string} file what its address contains
+ * @param {string} damage
+ */
+const spoil = (page, file, damage) => page.evaluate(async ([file, damage]) => {
+  const cache = await caches.open('whylens');
+  const key = (await cache.keys()).find(({ url }) => url.includes(file));
+  if (!key) throw new Error(`${file} is not in the cache`);
+  const bytes = new Uint8Array(await (await cache.match(key))?.arrayBuffer() ?? new ArrayBuffer(0));
+  const changed = bytes.map((byte, at) => (at >= 5000 && at < 5100 ? byte ^ 1 : byte));
+  const spoilt = { cut: bytes.slice(0, bytes.length / 2), changed, longer: new Uint8Array([...bytes.slice(-9), ...bytes]), empty: new Uint8Array() }[damage];
+  await cache.put(key, new Response(spoilt, { headers: { 'content-type': 'application/wasm' } }));
+  return bytes.length;
+}, [file, damage]);
+
+/** @param {import('playwright-core').Page} page @param {string} file */
+const inCache = (page, file) => page.waitForFunction(async (file) => (await (await caches.open('whylens')).keys()).some(({ url }) => url.includes(file)), file);
+
+/** Waits until a file is whole in the cache. @param {import('playwright-core').Page} page @param {string} file @param {number} wanted */
+const mended = (page, file, wanted) => page.waitForFunction(async ([file, wanted]) => {
+  const cache = await caches.open('whylens');
+  const keys = (await cache.keys()).filter(({ url }) => url.includes(String(file)));
+  const bytes = keys[0] && (await (await cache.match(keys[0]))?.arrayBuffer());
+  return keys.length === 1 && bytes?.byteLength === wanted;
+}, /** @type {[string, number]} */ ([file, wanted]));
+
+for (const [what, file, path] of /** @type {[string, string, string][]} */ ([['weights', '.onnx', WEIGHTS], ['a module', `${WHOLE.folder}/`, MODULE]])) {
+  for (const damage of ['cut', 'changed', 'longer', 'empty']) {
+    test(`${what} in the cache, ${damage}: dropped, fetched anew once, and right at the visit after`, options, async () => {
+      fresh();
+      const context = await stage.browser.newContext();
+      const first = await stage.page({ context });
+      await attempt(first);
+      await inCache(first, file);
+      const size = await spoil(first, file, damage);
+      await first.close();
+      for (const requests of [1, 0]) {
+        server.forget();
+        const again = await stage.page({ context });
+        assert.equal(await look(again), 'ok');
+        await mended(again, file, size);
+        assert.equal(server.count(path), requests, 'requests');
+        await again.close();
+      }
+      await context.close();
+    });
+  }
+
+  test(`${what} in the cache, changed, and no network: the address is named, and it works as soon as it is there`, options, async () => {
+    fresh();
+    const context = await stage.browser.newContext();
+    const first = await stage.page({ context });
+    await attempt(first);
+    await inCache(first, file);
+    await spoil(first, file, 'changed');
+    await first.close();
+    server.behave(path, { cut: 0 });
+    const page = await stage.page({ context });
+    const { code, message } = await attempt(page, SMALL, { retries: 0 });
+    assert.equal(code, 'network', message);
+    assert.match(message ?? '', new RegExp(`${path.replaceAll('.', '\\.')}.*check the connection`));
+    server.behave(path);
+    assert.equal(await look(page), 'ok');
+    await context.close();
+  });
+}
 
 test('clearCache forgets every model', options, async () => {
   fresh();

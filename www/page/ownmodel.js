@@ -46,6 +46,9 @@ const PIXELS = /** @type {const} */ ({
 
 const CACHE = 'whylens own model';
 
+/** A header of what is kept; the weights are checked when they are loaded, against what it holds. */
+const SHA256 = 'x-whylens-sha256';
+
 /**
  * The parts of a model among files: the ONNX file, and what came with it.
  * @param {File[]} files
@@ -131,7 +134,14 @@ export async function keep({ onnx, manifest, labels, report }) {
   const cache = await caches.open(CACHE);
   const texts = Object.fromEntries(await Promise.all(Object.entries(labels).map(async ([language, file]) => [language, await file.text()])));
   await cache.put('/own/model.onnx', new Response(onnx));
-  await cache.put('/own/model.json', Response.json({ manifest, labels: texts, report }));
+  const text = JSON.stringify({ manifest, labels: texts, report });
+  await cache.put('/own/model.json', new Response(text, { headers: { [SHA256]: await digest(text) } }));
+}
+
+/** @param {string} text */
+async function digest(text) {
+  const bytes = new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text)));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
 /** The model that was kept, if there is one. @returns {Promise<OwnModel | null>} */
@@ -140,10 +150,15 @@ export async function kept() {
     const cache = await caches.open(CACHE);
     const [onnx, rest] = await Promise.all(['model.onnx', 'model.json'].map((name) => cache.match(`/own/${name}`)));
     if (!onnx || !rest) return null;
-    const { manifest, labels, report } = await rest.json();
+    const text = await rest.text();
+    const sha256 = rest.headers.get(SHA256);
+    if (sha256 !== null && sha256 !== (await digest(text))) throw new Error('it was damaged');
+    const { manifest, labels, report } = JSON.parse(text);
     const files = Object.entries(labels).map(([language, text]) => [language, new Blob([text])]);
-    return manifest && report ? { onnx: await onnx.blob(), manifest, labels: Object.fromEntries(files), report } : null;
+    if (!manifest.weights || !manifest.input || !report.difference) throw new Error('it is no model');
+    return { onnx: await onnx.blob(), manifest, labels: Object.fromEntries(files), report };
   } catch {
+    await forgetKept().catch(() => {});
     return null;
   }
 }
