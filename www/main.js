@@ -13,6 +13,7 @@ import { session } from './page/session.js';
 import { keepSettings, readSettings } from './page/settings.js';
 import { blank } from './page/state.js';
 import { fetchPhoto, readClipboard, sorted, watchDropsAndPastes } from './page/sources.js';
+import { PageError } from './page/trouble.js';
 import { sureness } from './page/verdict.js';
 import { addressView } from './views/address.js';
 import { alertView } from './views/alert.js';
@@ -23,6 +24,7 @@ import { element } from './views/element.js';
 import { healthView } from './views/health.js';
 import { intakeView } from './views/intake.js';
 import { modelView } from './views/model.js';
+import { offerView } from './views/offer.js';
 import { ownModelView } from './views/ownmodel.js';
 import { settingsView } from './views/settings.js';
 import { sheetView } from './views/sheet.js';
@@ -40,14 +42,17 @@ const settings = readSettings();
 let words = wordsFor(settings.language);
 let numbers = numbersFor(words.code);
 
-const state = blank(query.get('model') ?? MODELS[0] ?? '');
+const asked = query.get('model');
+const elsewhere = foreign(asked);
+
+const state = blank((elsewhere ? null : asked) ?? MODELS[0] ?? '');
 
 /** @type {Awaited<ReturnType<typeof mount>>} */
 let views;
 
 const desk = session((loading) => {
   change({ loading });
-  if (loading.phase === 'failed') trouble(loading.error, null, openModel);
+  if (loading.phase === 'failed' && !dropDamaged(loading.error)) trouble(loading.error, null, openModel);
   if (loading.phase === 'ready') void tellFacts();
 });
 
@@ -111,6 +116,41 @@ async function addFrom(get, about) {
   }
 }
 
+/** Weights that were kept on this device and are not what they were are no use at any later visit. @param {unknown} error */
+function dropDamaged(error) {
+  const { code } = /** @type {{code?: string}} */ (error ?? {});
+  const { own } = state;
+  if (!state.kept || own?.url !== state.model || !['integrity', 'truncated', 'not-a-model'].includes(code ?? '')) return false;
+  void forgetKept();
+  own.forget();
+  change({ own: null, kept: false, model: MODELS[0] ?? '' });
+  trouble(new PageError('kept-damaged', error), own.name, null);
+  return true;
+}
+
+/** An address at another site: whoever leads here by a link does not choose whose model is believed. @param {string | null} address */
+function foreign(address) {
+  try {
+    const url = new URL(address ?? '', document.baseURI);
+    return url.origin === location.origin ? null : url;
+  } catch {
+    return null;
+  }
+}
+
+/** @param {string} question @param {string[]} names @param {() => void} take */
+function ask(question, names, take) {
+  change({ offers: [...state.offers, { question, names, take }] });
+}
+
+/** Files that came by themselves, by a share or a page that did as if, are not used before the reader says so. */
+async function offerShared() {
+  const files = await takeShared();
+  const { photos, model } = sorted(files);
+  if (model.length) ask(words.offer.model, model.map(({ name }) => name), () => void adding.start(model));
+  if (photos.length) ask(words.offer.photos(photos.length), photos.map(({ name }) => name), () => box.addFiles(photos));
+}
+
 /** @param {unknown} error @param {string | null} about @param {(() => void) | null} retry */
 function trouble(error, about, retry) {
   change({ trouble: { error, about, retry } });
@@ -165,6 +205,7 @@ function draw() {
   views.settings.update(settings);
   views.model.update({ info, url: state.model, models: [...MODELS.map((url) => ({ url, name: url.split('/').filter(Boolean).at(-1) ?? url })), ...(state.own ? [state.own] : [])], kept: state.kept, own });
   views.ownModel.update(state.adding);
+  views.offer.update(state.offers[0] ?? null);
   views.camera.update({ on: !!shown?.camera, live: state.live });
   at('photo').hidden = !shown;
   at('controls').hidden = !explanations.length;
@@ -274,6 +315,7 @@ async function mount() {
       onChoice: (choice) => (choice.language === undefined ? choose(choice) : speak(choice.language)),
     }),
     model: modelView({ words, numbers, onModel: (url) => void useModel(url), onFiles: (files) => void adding.start(files), onForget: () => void forgetKept().then(() => change({ kept: false })) }),
+    offer: offerView({ words, onAnswered: (offer) => change({ offers: state.offers.filter((other) => other !== offer) }) }),
     ownModel: ownModelView({
       words, numbers, onAnswers: (answers, keeping) => void adding.answer(answers, keeping), onBack: adding.back, onClose: adding.close,
       onSave: () => state.adding?.own && folder(state.adding.own).forEach(([name, file]) => download(file, name)),
@@ -281,8 +323,8 @@ async function mount() {
   };
   await pause();
   const made = { ...frame, ...results, ...dialogs };
-  const { address, alert, answer, camera, controls, intake, model, ownModel, settings: choices, sheet, stage, status, tools } = made;
-  const places = { status: [status], tools: [tools], intake: [intake], alert: [alert], photo: [stage, camera], controls: [controls], answer: [answer], sheet: [sheet], dialogs: [address, choices, model, ownModel] };
+  const { address, alert, answer, camera, controls, intake, model, offer, ownModel, settings: choices, sheet, stage, status, tools } = made;
+  const places = { status: [status], tools: [tools], intake: [intake], alert: [alert], photo: [stage, camera], controls: [controls], answer: [answer], sheet: [sheet], dialogs: [address, choices, model, ownModel, offer] };
   for (const [id, inside] of Object.entries(places)) at(id).replaceChildren(...inside.map(({ root }) => root));
   const licences = element('a', { className: 'link', href: new URL('./licenses.txt', import.meta.url).href }, words.licences);
   at('footer').replaceChildren(words.footer, ' ', licences, made.health.root);
@@ -293,5 +335,6 @@ async function mount() {
 views = await mount();
 watchDropsAndPastes({ files: addFiles, over: (over) => document.body.toggleAttribute('data-over', over) });
 void keepForOffline(openModel());
-void addFrom(takeShared, null);
+if (elsewhere) ask(words.offer.elsewhere(elsewhere.host || elsewhere.protocol), [elsewhere.href], () => void useModel(elsewhere.href));
+void offerShared().catch((error) => trouble(error, null, null));
 void kept().then((model) => model && change({ own: own(model), kept: true }));

@@ -57,7 +57,7 @@ async function forget() {
 }
 
 /**
- * The photos that another app shared with the installed page; each is given once.
+ * The photos that another app, or a page that did not say its name, shared with this one; each is given once.
  * @returns {Promise<File[]>}
  */
 export async function takeShared() {

@@ -2,7 +2,7 @@
 // before this line; a page gets all of its files from one version, because every file but a few that
 // stand for themselves has the version in its address.
 
-/** @typedef {{ version: string, offline: boolean, files: Record<string, string>, headers: Record<string, string>, workerPolicy: string }} Site */
+/** @typedef {{ version: string, offline: boolean, share: boolean, files: Record<string, string>, headers: Record<string, string>, workerPolicy: string }} Site */
 /** @typedef {Event & { waitUntil: (work: Promise<unknown>) => void }} ExtendableEvent */
 /** @typedef {ExtendableEvent & { request: Request, respondWith: (response: Promise<Response>) => void }} FetchEvent */
 /** @typedef {object} Scope what TypeScript calls a ServiceWorkerGlobalScope, of its own library
@@ -23,6 +23,9 @@ const scope = new URL(worker.registration.scope);
 const OURS = `whylens site ${scope.pathname} `;
 const CACHE = OURS + site.version;
 const SHARED = `whylens shared ${scope.pathname}`;
+
+/** A header of files that are kept. */
+const SHA256 = 'x-whylens-sha256';
 
 /** Part of a name that follows the content. */
 const HASHED = /\.[0-9a-f]{16}[./]/;
@@ -48,7 +51,7 @@ worker.addEventListener('fetch', (event) => {
   if (!site.offline || url.origin !== scope.origin || !url.pathname.startsWith(scope.pathname)) return;
   const file = decodeURIComponent(url.pathname.slice(scope.pathname.length)) || 'index.html';
   if (request.method === 'POST' && file === 'index.html' && url.searchParams.has('share')) {
-    event.respondWith(receive(request));
+    event.respondWith(site.share && !isForeign(request) ? receive(request) : Promise.resolve(Response.redirect(scope.href, 303)));
     return;
   }
   if (request.method !== 'GET' || request.headers.has('range')) return;
@@ -118,24 +121,54 @@ function withHeaders(file, bytes) {
   const headers = new Headers(site.headers);
   headers.set('content-type', TYPES[extension] ?? 'application/octet-stream');
   headers.set('content-length', String(bytes.byteLength));
+  headers.set(SHA256, site.files[file] ?? '');
   if (extension === 'js') headers.set('content-security-policy', site.workerPolicy);
   return new Response(bytes, { headers });
 }
 
 /**
+ * A file as it was kept, looked at once more before it is given out: what is damaged is dropped and fetched anew.
  * @param {FetchEvent} event
  * @param {string} file
  */
 async function answer(event, file) {
   const own = await caches.open(CACHE);
-  const kept = (await own.match(address(file))) ?? (await caches.match(address(file)));
-  if (kept) return kept;
-  const response = await fetch(event.request);
+  const others = file in site.files ? [] : (await caches.keys()).filter((name) => name.startsWith(OURS) && name !== CACHE);
+  for (const cache of [own, ...(await Promise.all(others.map((name) => caches.open(name))))]) {
+    const kept = await sound(cache, file);
+    if (kept) return kept;
+  }
+  const response = await fetch(event.request).catch((error) => unreachable(event.request, error));
   if (response.ok && file in site.files) {
     const copy = response.clone();
     event.waitUntil(keep(own, file, copy).catch(() => {}));
   }
   return response;
+}
+
+/**
+ * @param {Cache} cache
+ * @param {string} file
+ */
+async function sound(cache, file) {
+  const kept = await cache.match(address(file));
+  const bytes = await kept?.clone().arrayBuffer().catch(() => null);
+  // A page of an earlier version asks for files that are not on this version's list.
+  if (bytes && (await sha256(bytes)) === (site.files[file] ?? kept?.headers.get(SHA256))) return kept;
+  if (kept) await cache.delete(address(file));
+  return undefined;
+}
+
+/**
+ * @param {Request} request
+ * @param {unknown} error
+ */
+function unreachable({ mode }, error) {
+  // What else is asked for fails as it does without a network, and the page says so.
+  if (mode !== 'navigate') throw error;
+  const text = `<!doctype html><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Whylens</title>
+    <p>The page as it was kept on this device is damaged, and ${scope.host} cannot be reached. Connect to the network, then open <a href="${scope.href}">${scope.href}</a> again.`;
+  return new Response(text, { status: 503, headers: { ...site.headers, 'content-type': TYPES['html'] ?? '' } });
 }
 
 /**
@@ -173,11 +206,21 @@ async function leave() {
 }
 
 /**
- * Photos that another app shares with the installed page: kept until the page takes them.
+ * Whether it is known that another site's page sent this form. Not every one is known: browsers tell a service worker
+ * no `Sec-Fetch-Site`, and a page may keep its name to itself, as the system's share sheet does, which has none.
+ * @param {Request} request
+ */
+function isForeign({ headers, referrer }) {
+  return [headers.get('origin'), referrer].some((from) => from && /^https?:/.test(from) && new URL(from).origin !== scope.origin);
+}
+
+/**
+ * Photos that another app shares with the installed page: kept until the page has asked the reader about them.
  * @param {Request} request
  */
 async function receive(request) {
   const photos = (await request.formData()).getAll('photos');
+  await caches.delete(SHARED);
   const cache = await caches.open(SHARED);
   await Promise.all(photos.map((photo, index) => {
     if (typeof photo === 'string') return undefined;

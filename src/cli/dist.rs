@@ -95,6 +95,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         page.keys().any(|path| path.ends_with(".wasm")),
         "the page has no wasm file in www/pkg; run `make build` first"
     );
+    if arguments.closed || arguments.no_offline {
+        without_share(&mut page)?;
+    }
     let mut site = Files::new();
     let www = format!("www.{}", version(&page));
     for (path, bytes) in page {
@@ -339,6 +342,22 @@ fn rewrite(index: &str, www: &str, models: &[String], arguments: &Arguments) -> 
     Ok(html)
 }
 
+/// What other apps are offered needs the service worker, and a closed site takes nothing from them.
+fn without_share(page: &mut Files) -> Result<()> {
+    let name = "www/manifest.webmanifest";
+    let Some(bytes) = page.get_mut(name) else {
+        return Ok(());
+    };
+    let mut manifest: Value =
+        serde_json::from_slice(bytes).with_context(|| format!("{name} is no JSON"))?;
+    if let Some(fields) = manifest.as_object_mut() {
+        fields.remove("share_target");
+        fields.remove("file_handlers");
+    }
+    *bytes = serde_json::to_vec_pretty(&manifest)?;
+    Ok(())
+}
+
 /// The service worker with the list of what it keeps, or one that removes itself.
 fn service_worker(
     site: &Files,
@@ -356,6 +375,7 @@ fn service_worker(
     let site = json!({
         "version": version,
         "offline": !arguments.no_offline,
+        "share": !arguments.closed,
         "files": files,
         "headers": page_headers(arguments.isolate),
         "workerPolicy": policy::worker(arguments.closed),

@@ -4,7 +4,8 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { FIREFOX } from '../web/browser.js';
-import { TOP } from '../web/server.js';
+import { folder as modelFiles } from '../web/onnx.js';
+import { Server, TOP } from '../web/server.js';
 import { photo, photoBytes, place, ready, sample, verdict } from './visit.js';
 
 /** @type {Awaited<ReturnType<typeof place>>} */
@@ -116,16 +117,66 @@ test('no camera is said', async () => {
   await context.close();
 });
 
-test('photos that the service worker kept from a share', async () => {
+/** What the service worker keeps from a share. @param {import('playwright-core').Page} page @param {string} name @param {Buffer} bytes */
+const keepShared = (page, name, bytes) => page.evaluate(async ([name, bytes]) => {
+  const cache = await caches.open('whylens shared /');
+  await cache.put(`/shared/${name}`, new Response(new Uint8Array(bytes), { headers: { 'content-type': name.endsWith('.png') ? 'image/png' : '', 'x-name': encodeURIComponent(name) } }));
+}, /** @type {[string, number[]]} */ ([name, [...bytes]]));
+
+test('photos that the service worker kept from a share, once the reader wants them', async () => {
   const { page, context } = await here.visit();
-  const bytes = [...(await photoBytes('chelsea.png'))];
-  await page.evaluate(async (bytes) => {
-    const cache = await caches.open('whylens shared /');
-    await cache.put("/shared/0", new Response(new Uint8Array(bytes), { headers: { 'content-type': 'image/png', 'x-name': 'my%20cat.png' } }));
-  }, bytes);
+  await keepShared(page, 'my cat.png', await photoBytes('chelsea.png'));
   await page.goto(`${here.server.url}/index.html?shared`);
+  await page.getByText('A photo was shared with this page.').waitFor();
+  await page.getByText('my cat.png').waitFor();
+  await ready(page);
+  assert.equal(await page.locator('.verdict:visible').count(), 0, 'not by itself');
+  await page.getByRole('button', { name: 'Yes, use it' }).click();
   assert.match(await verdict(page), /cat/i);
   assert.equal(await page.evaluate(() => caches.has('whylens shared /')), false);
+  await context.close();
+});
+
+test('what was shared and is not wanted is gone', async () => {
+  const { page, context } = await here.visit();
+  await keepShared(page, 'my cat.png', await photoBytes('chelsea.png'));
+  await page.goto(`${here.server.url}/index.html?shared`);
+  await page.getByRole('button', { name: 'No', exact: true }).click();
+  await ready(page);
+  await sample(page, 1);
+  assert.match(await verdict(page), /espresso/i);
+  assert.equal(await page.locator('.tile').count(), 0, 'there is one photo');
+  await page.goto(`${here.server.url}/index.html?shared`);
+  await ready(page);
+  assert.equal(await page.locator('dialog[open]').count(), 0);
+  await context.close();
+});
+
+test('a model that is shared with its model.json is only offered, by its name', async () => {
+  const { page, context } = await here.visit();
+  for (const [name, bytes] of Object.entries(modelFiles({ name: 'Stranger' }))) await keepShared(page, name, bytes);
+  await page.goto(`${here.server.url}/index.html?shared`);
+  await page.getByText('A model was shared with this page.').waitFor();
+  await page.getByText('model.onnx').waitFor();
+  await ready(page);
+  const model = page.locator('#tools');
+  assert.match(await model.innerText(), /EfficientNet/);
+  await page.getByRole('button', { name: 'Yes, use it' }).click();
+  await page.locator('.model-button', { hasText: 'Stranger' }).waitFor({ timeout: 60_000 });
+  await context.close();
+});
+
+test('a link names a model of another site: nothing is asked of that site before the reader wants it', async () => {
+  const other = await new Server({ 'access-control-allow-origin': '*' }).start();
+  other.put('/evil/', modelFiles({ name: 'Evil' }));
+  const { page, context } = await here.visit({ query: `?model=${encodeURIComponent(`${other.url}/evil/`)}` });
+  await page.getByText(`a model of another site, ${new URL(other.url).host}`).waitFor();
+  await ready(page);
+  assert.match(await page.locator('#tools').innerText(), /EfficientNet/);
+  assert.deepEqual(other.seen, []);
+  await page.getByRole('button', { name: 'No', exact: true }).click();
+  assert.deepEqual(other.seen, []);
+  await other.stop();
   await context.close();
 });
 

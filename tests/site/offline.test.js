@@ -1,7 +1,7 @@
 // The service worker: what a visitor has when the network or a new version of the site fails.
 
 import assert from 'node:assert/strict';
-import { cp, readFile, readdir, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
 import { browse } from '../web/browser.js';
@@ -14,8 +14,9 @@ let browser;
 let place;
 /** @type {Host} */
 let host;
-/** @type {{ first: string, second: string, off: string, isolated: string }} */
+/** @type {{ first: string, second: string, off: string, isolated: string, closed: string }} */
 let sites;
+const coffee = await readFile(join(TOP, 'tests/photos/coffee.png'));
 
 before(async () => {
   place = await temporary();
@@ -30,8 +31,9 @@ before(async () => {
   const first = await dist(at('first'), [], page);
   const off = await dist(at('off'), ['--no-offline'], page);
   const isolated = await dist(at('isolated'), ['--isolate'], page);
+  const closed = await dist(at('closed'), ['--closed'], page);
   await name('second');
-  sites = { first, second: await dist(at('second'), [], page), off, isolated };
+  sites = { first, second: await dist(at('second'), [], page), off, isolated, closed };
   browser = await browse();
 });
 
@@ -195,20 +197,131 @@ test('the worker adds isolation and the other headers where the owner wants them
   await context.close();
 });
 
-test('photos that another app shares reach the page', { timeout: 120_000 }, async () => {
+/**
+ * Damages a file that the service worker keeps.
+ * @param {import('playwright-core').Page} page
+ * @param {string} name what its address ends in
+ * @param {'cut' | 'changed'} damage
+ */
+const spoil = (page, name, damage) => page.evaluate(async ([name, damage]) => {
+  const [site] = (await caches.keys()).filter((name) => name.startsWith('whylens site'));
+  const cache = await caches.open(site ?? '');
+  const key = (await cache.keys()).find(({ url }) => url.endsWith(name));
+  const kept = key && (await cache.match(key));
+  if (!key || !kept) throw new Error(`${name} is not kept`);
+  const bytes = new Uint8Array(await kept.arrayBuffer());
+  // Still a script, a page or a list, but another one.
+  const spoilt = damage === 'cut' ? bytes.slice(0, bytes.length / 2) : new Uint8Array([...bytes, 32]);
+  await cache.put(key, new Response(spoilt, { headers: kept.headers }));
+  return new URL(key.url).pathname;
+}, /** @type {[string, string]} */ ([name, damage]));
+
+test('what is kept and was damaged is dropped and fetched anew, once', { timeout: 240_000 }, async () => {
   const { context, page } = await visitor();
-  await page.evaluate(async () => {
-    const photo = await (await fetch(/** @type {HTMLImageElement} */ (document.querySelector('.sample img')).src)).blob();
-    const input = Object.assign(document.createElement('input'), { type: 'file', name: 'photos' });
-    const data = new DataTransfer();
-    data.items.add(new File([photo], 'shared ü.jpg', { type: 'image/jpeg' }));
-    input.files = data.files;
-    const form = Object.assign(document.createElement('form'), { method: 'post', enctype: 'multipart/form-data', action: './?share' });
-    form.append(input);
-    document.body.append(form);
-    form.submit();
-  });
+  for (const damage of /** @type {const} */ (['cut', 'changed'])) {
+    /** @type {string[]} */
+    const spoilt = [];
+    for (const name of ['/index.html', '/main.js', '/page.css', '/worker.js', '/pkg-relaxed/version.js', '/pkg-relaxed/whylens.js', '/pkg/version.js', '/pkg/whylens.js', '/model.json', '/labels.txt']) {
+      const path = await spoil(page, name === '/labels.txt' ? '.txt' : name, damage);
+      spoilt.push(path === '/index.html' ? '/' : path);
+    }
+    host.seen = [];
+    const again = await open(context, host.url);
+    await espresso(again.page);
+    assert.deepEqual(again.complaints, [], damage);
+    const asked = host.seen.filter((path) => path !== '/sw.js');
+    assert.deepEqual(asked.filter((path) => !spoilt.includes(path)), [], damage);
+    assert.equal(new Set(asked).size, asked.length, `${damage}: each once, ${asked}`);
+    assert.ok(asked.includes('/') && asked.some((path) => path.endsWith('/main.js')) && asked.some((path) => path.endsWith('/model.json')), `${damage}: ${asked}`);
+    await again.page.close();
+    host.seen = [];
+    const mended = await open(context, host.url);
+    await espresso(mended.page);
+    assert.deepEqual(host.seen.filter((path) => path !== '/sw.js'), [], `${damage}: the visit after`);
+    await mended.page.close();
+  }
+  await context.close();
+});
+
+test('what is kept and was damaged is said where there is no network, and comes back with it', { timeout: 240_000 }, async () => {
+  const { context, page } = await visitor();
+  await spoil(page, '/model.json', 'changed');
+  await host.stop();
+  const model = await open(context, host.url);
+  await model.page.locator('.alert-view', { hasText: 'The connection failed.' }).waitFor({ timeout: 60_000 });
+  assert.match((await model.page.locator('.alert-view code').textContent()) ?? '', /network: http.*model\.json cannot be reached.*check the connection/);
+  await spoil(model.page, '/index.html', 'cut');
+  await model.page.close();
+  const index = await open(context, host.url);
+  const said = index.page.getByText('is damaged, and 127.0.0.1');
+  await said.waitFor();
+  await host.start();
+  await index.page.getByRole('link', { name: host.url }).click();
+  await espresso(index.page);
+  await context.close();
+});
+
+/**
+ * Sends photos to the site as the share sheet does: by a form, from the page that is open.
+ * @param {import('playwright-core').Page} page
+ * @param {string} action
+ * @param {Record<string, string>} [files] their names and types
+ */
+const share = (page, action, files = { 'shared ü.jpg': 'image/jpeg' }) => page.evaluate(async ([action, files, bytes]) => {
+  const input = Object.assign(document.createElement('input'), { type: 'file', name: 'photos' });
+  const data = new DataTransfer();
+  for (const [name, type] of Object.entries(files)) data.items.add(new File([new Uint8Array(bytes)], name, { type }));
+  input.files = data.files;
+  const form = Object.assign(document.createElement('form'), { method: 'post', enctype: 'multipart/form-data', action });
+  form.append(input);
+  document.body.append(form);
+  form.submit();
+}, /** @type {[string, Record<string, string>, number[]]} */ ([action, files, [...coffee]]));
+
+test('photos that another app shares reach the page, once the reader wants them', { timeout: 120_000 }, async () => {
+  const { context, page } = await visitor();
+  await share(page, './?share');
   await page.waitForURL(/\?shared/);
-  await page.locator('.verdict').waitFor({ timeout: 60_000 });
+  await page.getByText('shared ü.jpg').waitFor();
+  await page.waitForSelector('[data-phase="ready"]', { timeout: 60_000 });
+  assert.equal(await page.locator('.verdict:visible').count(), 0);
+  await page.getByRole('button', { name: 'Yes, use it' }).click();
+  await page.locator('.verdict', { hasText: /espresso/i }).waitFor({ timeout: 60_000 });
+  await context.close();
+});
+
+test('a form that a foreign page sends by itself brings nothing, or waits for the reader where the page hides its name', { timeout: 120_000 }, async () => {
+  const foreign = join(place.path, 'foreign');
+  await mkdir(foreign, { recursive: true });
+  await writeFile(join(foreign, 'index.html'), '<!doctype html><title>foreign</title>');
+  const other = await new Host(foreign).start();
+  const silent = await new Host(foreign, { headers: { 'referrer-policy': 'no-referrer' } }).start();
+  const { context } = await visitor();
+  for (const [from, kept] of /** @type {[Host, boolean][]} */ ([[other, false], [silent, true]])) {
+    const page = await context.newPage();
+    // A page of another site, as localhost is not 127.0.0.1.
+    await page.goto(from.url.replace('127.0.0.1', 'localhost'));
+    await share(page, `${host.url}?share`, { 'mine.jpg': 'image/jpeg', 'evil.onnx': '', 'model.json': 'application/json' });
+    await page.waitForURL(kept ? `${host.url}?shared` : host.url);
+    await page.waitForSelector('[data-phase="ready"]', { timeout: 60_000 });
+    if (kept) await page.getByText('evil.onnx').waitFor();
+    else assert.equal(await page.locator('dialog[open]').count(), 0);
+    assert.equal(await page.locator('.verdict:visible, dialog.own-model[open]').count(), 0, 'nothing by itself');
+    await page.close();
+  }
+  await context.close();
+  await other.stop();
+  await silent.stop();
+});
+
+test('a closed site is offered nothing by other apps, and takes nothing', { timeout: 120_000 }, async () => {
+  host.root = sites.closed;
+  const { context, page } = await visitor();
+  const manifest = await page.evaluate(async () => (await fetch(/** @type {HTMLLinkElement} */ (document.querySelector('link[rel=manifest]')).href)).json());
+  assert.deepEqual(Object.keys(manifest).filter((name) => /share_target|file_handlers/.test(name)), []);
+  await share(page, './?share');
+  await page.waitForURL(host.url);
+  await page.waitForSelector('[data-phase="ready"]', { timeout: 60_000 });
+  assert.deepEqual(await page.evaluate(async () => [await caches.has('whylens shared /'), document.querySelectorAll('dialog[open]').length]), [false, 0]);
   await context.close();
 });

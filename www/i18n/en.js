@@ -168,6 +168,14 @@ export const words = {
     own: 'Your own model', ownNote: 'An ONNX classifier, with labels.txt or model.json if you have them. Drop the files anywhere on the page, or choose them. They stay on this device.',
     ownChoose: 'Choose files', forget: 'Forget the kept model',
   },
+  offer: {
+    title: 'Is this wanted?', take: 'Yes, use it', leave: 'No',
+    /** @param {number} n */
+    photos: (n) => `${n === 1 ? 'A photo was' : `${n} photos were`} shared with this page. Look at ${n === 1 ? 'it' : 'them'}?`,
+    model: 'A model was shared with this page. Use it in place of the one in use?',
+    /** @param {string} host */
+    elsewhere: (host) => `The link that led here names a model of another site, ${host}. Whoever made it decides what it says. Use it?`,
+  },
   ownModel: {
     title: 'Your own model', use: 'Check and use', name: 'Name',
     /** @param {string} file @param {string} size @param {string} input @param {number} classes */
@@ -246,6 +254,7 @@ export const words = {
     /** @type {Record<string, [string, string]>} */
     page: {
       'no-classifier': ['This model cannot be used here.', 'An ONNX classifier with one picture as input and one list of scores as output is needed.'],
+      'kept-damaged': ['The model that was kept on this device is damaged.', 'It was forgotten: add its files again, or choose another model.'],
       'no-labels': ['The names of the classes are missing.', 'Add labels.txt, one label a line, and choose both files together.'],
       'bad-model-json': ['This model.json cannot be read.', 'The details say where it goes wrong.'],
       'no-camera': ['No camera can be used here.', 'Allow it in the browser’s address bar, or choose a photo instead.'],

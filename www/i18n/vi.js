@@ -145,6 +145,12 @@ export const words = {
     own: 'Mô hình của bạn', ownNote: 'Một mô hình phân loại ONNX, kèm labels.txt hoặc model.json nếu có. Thả các tệp vào trang, hoặc chọn chúng. Chúng ở lại trên thiết bị này.',
     ownChoose: 'Chọn tệp', forget: 'Xóa mô hình đã giữ',
   },
+  offer: {
+    title: 'Bạn có muốn dùng không?', take: 'Có, dùng', leave: 'Không',
+    photos: (n) => `Có ${n} ảnh được chia sẻ với trang này. Xem ảnh?`,
+    model: 'Có một mô hình được chia sẻ với trang này. Dùng thay cho mô hình đang dùng?',
+    elsewhere: (host) => `Liên kết dẫn đến đây nêu một mô hình của trang khác, ${host}. Ai làm ra nó thì quyết định nó nói gì. Dùng mô hình đó?`,
+  },
   ownModel: {
     title: 'Mô hình của bạn', use: 'Kiểm tra và dùng', name: 'Tên',
     about: (file, size, input, classes) => `${file}, ${size}. Mô hình nhận ${input} và biết ${classes} lớp.`,
@@ -211,6 +217,7 @@ export const words = {
     },
     page: {
       'no-classifier': ['Không dùng được mô hình này ở đây.', 'Cần một mô hình phân loại ONNX nhận một ảnh và cho một danh sách điểm.'],
+      'kept-damaged': ['Mô hình được giữ trên thiết bị này đã bị hỏng.', 'Mô hình đó đã bị bỏ: hãy thêm lại các tệp, hoặc chọn mô hình khác.'],
       'no-labels': ['Thiếu tên các lớp.', 'Hãy thêm labels.txt, mỗi dòng một nhãn, và chọn cả hai tệp cùng lúc.'],
       'bad-model-json': ['Không đọc được model.json này.', 'Phần chi tiết nói chỗ sai.'],
       'no-camera': ['Không dùng được máy ảnh.', 'Hãy cho phép máy ảnh ở thanh địa chỉ của trình duyệt, hoặc chọn một tấm ảnh.'],

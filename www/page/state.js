@@ -31,6 +31,8 @@ export const blank = (model) => ({
   own: null,
   /** The one that is being added. @type {import('./adding.js').Adding | null} */
   adding: null,
+  /** What came by itself and waits for an answer, the first first. @type {import('../views/offer.js').Offer[]} */
+  offers: [],
   /** Whether it stays for the next visit. */
   kept: false,
   /** An explanation that takes long enough to be said, with its steps where it has some. @type {{loaded: number, total: number} | null} */

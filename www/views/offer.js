@@ -1,0 +1,49 @@
+// what came by itself → a question whether it is wanted
+import { dialogView } from './dialog.js';
+import { element } from './element.js';
+
+/**
+ * @typedef {object} Offer
+ * @property {string} question
+ * @property {string[]} names of what it is about
+ * @property {() => void} take
+ */
+
+/**
+ * @param {object} options
+ * @param {import('../i18n/en.js').Words} options.words
+ * @param {(offer: Offer) => void} options.onAnswered
+ */
+export function offerView({ words, onAnswered }) {
+  const said = words.offer;
+  const question = element('p');
+  const names = element('ul', { className: 'soft' });
+  const take = element('button', { type: 'button', className: 'way primary', onclick: () => answer(true) }, said.take);
+  const leave = element('button', { type: 'button', className: 'way', autofocus: true, onclick: () => answer(false) }, said.leave);
+  const dialog = dialogView({ title: said.title, close: words.close }, element('div', { className: 'stack' }, question, names, element('div', { className: 'row-of' }, take, leave)));
+  /** @type {Offer | null} */
+  let asked = null;
+  dialog.root.addEventListener('close', () => answer(false));
+  return {
+    root: dialog.root,
+    /** @param {Offer | null} offer */
+    update(offer) {
+      if (offer === asked) return;
+      asked = offer;
+      if (!offer) return dialog.close();
+      question.textContent = offer.question;
+      names.replaceChildren(...offer.names.map((name) => element('li', {}, name)));
+      dialog.open();
+    },
+  };
+
+  /** @param {boolean} wanted */
+  function answer(wanted) {
+    const offer = asked;
+    if (!offer) return;
+    asked = null;
+    dialog.close();
+    onAnswered(offer);
+    if (wanted) offer.take();
+  }
+}
