@@ -60,7 +60,7 @@ node_tests() { (cd tests && node --test --test-force-exit --test-timeout="${FILE
 measured=(page/{quiet,slow}.test.js site/endurance.test.js web/{faults,loading,recovery,tabs}.test.js)
 # What rests on a browser's own workers, streams, caches, locks, decoders, inputs and layout; what only our code
 # decides is seen in Chromium.
-engines=(web/{builds,drawings,faults,library,loading,photos,recovery,tabs,without}.test.js page/{faces,waysin}.test.js site/endurance.test.js)
+engines=(web/{builds,drawings,faults,library,loading,options,photos,recovery,tabs,without}.test.js page/{faces,waysin}.test.js site/endurance.test.js)
 
 chromium() {
   CHROMEDRIVER=$(command -v chromedriver) WASM_BINDGEN_USE_DEDICATED_WORKER=1 \

@@ -1,11 +1,11 @@
 // A model on the page: photos → results, in their order; also its health and its moves between workers.
 
-import { WhylensError, badOption, until } from './errors.js';
+import { WhylensError, badOption, isA, shown, until } from './errors.js';
 import { features } from './features.js';
 import { Guard } from './guard.js';
-import { classifyOptions, heatmapOptions } from './options.js';
+import { checkDrawn, checkWaiting, classifyOptions, heatmapOf, heatmapOptions, read, renderOptions } from './options.js';
 import { PATIENCE } from './patience.js';
-import { identify, pack } from './photo.js';
+import { checkPhoto, identify, pack } from './photo.js';
 import { decide, scriptAttribute, signals, switches } from './policy.js';
 import { carefully, connect, registry } from './registry.js';
 
@@ -156,6 +156,7 @@ export class Classifier {
    * @param {(progress: Progress) => void} onProgress
    */
   listen(onProgress) {
+    if (typeof onProgress !== 'function') throw badOption(`onProgress is ${shown(onProgress)}, expected a function`);
     this.#listeners.add(onProgress);
     if (this.#progress) onProgress(this.#progress);
   }
@@ -165,7 +166,9 @@ export class Classifier {
    * @param {{ signal?: AbortSignal, onProgress?: (progress: Progress) => void }} [options]
    * @returns {Promise<void>}
    */
-  load({ signal, onProgress } = {}) {
+  load(options) {
+    const { signal, onProgress } = read(options, ['signal', 'onProgress']);
+    checkWaiting({ signal, onProgress });
     if (this.#disposed) return Promise.reject(new WhylensError('disposed', `${this.#url} was disposed of; load it again`));
     if (this.#home?.alive) return Promise.resolve();
     if (onProgress) this.listen(onProgress);
@@ -234,12 +237,12 @@ export class Classifier {
    * @param {ClassifyOptions} [options]
    * @returns {Promise<Result>}
    */
-  async classify(photo, options = {}) {
-    const { signal, transfer = false, onProgress } = options;
-    const checked = classifyOptions(options, this.#options);
+  async classify(photo, options) {
+    const { query, named, transfer, signal, onProgress } = classifyOptions(options, this.#options);
+    checkPhoto(photo);
     const input = identify(photo);
     const before = this.#order;
-    const packed = pack(photo, transfer, checked.maxPixels);
+    const packed = pack(photo, transfer, query.maxPixels);
     packed.catch(() => {});
     this.#photos += 1;
     const answer = (async () => {
@@ -247,9 +250,9 @@ export class Classifier {
       const { photo: message, transfer: transferred } = await packed;
       return carefully(input, async () => {
         const connection = await this.#worker(signal);
-        if (options.heatmap === undefined && !this.model?.methods.length) checked.heatmap = null;
+        if (!named && !this.model?.methods.length) query.heatmap = null;
         const provoke = registry.provoke?.(input);
-        const call = /** @type {const} */ ({ type: 'classify', url: this.#url, photo: message, options: checked, provoke });
+        const call = /** @type {const} */ ({ type: 'classify', url: this.#url, photo: message, options: query, provoke });
         return connection.call(call, { transfer: transferred, signal, input, onProgress });
       });
     })();
@@ -275,12 +278,11 @@ export class Classifier {
    * @param {HeatmapOptions} [options]
    * @returns {Promise<Heatmap>}
    */
-  async heatmap(options = {}) {
-    const checked = heatmapOptions(options);
-    const { signal, onProgress } = options;
+  async heatmap(options) {
+    const { query, signal, onProgress } = heatmapOptions(options);
     await until(this.#order, signal);
     const connection = await this.#worker(signal);
-    const heatmap = await connection.call({ type: 'heatmap', url: this.#url, options: checked }, { signal, onProgress });
+    const heatmap = await connection.call({ type: 'heatmap', url: this.#url, options: query }, { signal, onProgress });
     if (this.#image) this.#images.set(heatmap, this.#image);
     return heatmap;
   }
@@ -291,9 +293,13 @@ export class Classifier {
    * @param {{ longest?: number, maxPixels?: number, signal?: AbortSignal }} [options] `longest`: most pixels of a side
    * @returns {Promise<ImageBitmap>}
    */
-  async decode(photo, { longest = Infinity, maxPixels, signal } = {}) {
-    const limits = classifyOptions({ maxPixels }, this.#options);
-    const call = /** @type {const} */ ({ type: 'decode', photo, maxPixels: limits.maxPixels, longest });
+  async decode(photo, options) {
+    const { longest = Infinity, maxPixels, signal } = read(options, ['longest', 'maxPixels', 'signal']);
+    const { query } = classifyOptions({ maxPixels, signal }, this.#options);
+    if (!(typeof longest === 'number' && longest >= 1)) throw badOption(`longest is ${shown(longest)}, expected pixels from 1`);
+    if (!isA(photo, Blob) && !isA(photo, ArrayBuffer)) throw badOption(`the photo is ${shown(photo)}, expected a Blob or an ArrayBuffer`);
+    checkPhoto(photo);
+    const call = /** @type {const} */ ({ type: 'decode', photo, maxPixels: query.maxPixels, longest });
     return connect().call(call, { signal, input: identify(photo) });
   }
 
@@ -303,12 +309,15 @@ export class Classifier {
    * @param {RenderOptions} [options]
    * @returns {Promise<ImageData>}
    */
-  async render(heatmap, options = {}) {
-    const image = options.image ?? this.#images.get(heatmap) ?? this.#image;
-    const { width = image?.width, height = image?.height, colormap = 'inferno', opacity = 0.6, signal } = options;
+  async render(heatmap, options) {
+    const { signal, colormap, opacity, ...size } = renderOptions(options);
+    const checked = heatmapOf(heatmap);
+    const image = size.image ?? this.#images.get(heatmap) ?? this.#image;
+    const { width = image?.width, height = image?.height } = size;
     if (!image || !width || !height) throw badOption('the size of the picture is not known; give width, height and image');
     await this.load({ signal });
-    const call = { heatmap, options: { width, height, colormap, opacity, image } };
+    checkDrawn(width, height);
+    const call = { heatmap: checked, options: { width, height, colormap, opacity, image } };
     const rgba = await connect().call({ type: 'render', ...call }, { signal });
     return new ImageData(rgba, width, height);
   }
@@ -318,7 +327,8 @@ export class Classifier {
    * @param {{ verbose?: boolean }} [options]
    * @returns {Promise<import('./protocol.js').Health>}
    */
-  async health({ verbose = false } = {}) {
+  async health(options) {
+    const { verbose } = read(options, ['verbose']);
     const home = this.#home?.alive ? this.#home : null;
     const state = home && (await home.call({ type: 'state', url: this.#url }).catch(() => null));
     if (state?.report && home === this.#home) this.#report = state.report;

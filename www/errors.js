@@ -18,7 +18,6 @@ class LibraryError extends Error {
 }
 
 const KEY = Symbol.for('whylens.error');
-const shared = /** @type {{ [KEY]?: typeof LibraryError }} */ (globalThis);
 
 /** @typedef {LibraryError} WhylensError */
 
@@ -26,7 +25,33 @@ const shared = /** @type {{ [KEY]?: typeof LibraryError }} */ (globalThis);
  * Every failure of the library. The same class in every copy of this script on a page, so that
  * `instanceof` can be relied on.
  */
-export const WhylensError = (shared[KEY] ??= LibraryError);
+export const WhylensError = found() ?? LibraryError;
+if (WhylensError === LibraryError) Reflect.defineProperty(globalThis, KEY, { value: LibraryError, configurable: true, writable: true });
+
+/** That class of another copy; what else may have its name is none. @returns {typeof LibraryError | null} */
+function found() {
+  try {
+    const type = /** @type {{ [KEY]?: any }} */ (globalThis)[KEY];
+    return new type('bad-option', '') instanceof Error ? type : null;
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * `instanceof`, of anything at all: a proxy may throw.
+ * @template Type
+ * @param {unknown} value
+ * @param {new (...given: any[]) => Type} type
+ * @returns {value is Type}
+ */
+export function isA(value, type) {
+  try {
+    return value instanceof type;
+  } catch {
+    return false;
+  }
+}
 
 /**
  * @param {WireError} error
@@ -40,6 +65,21 @@ export function fromWire({ code, message, cause }) {
  */
 export function badOption(message) {
   return new WhylensError('bad-option', message);
+}
+
+/**
+ * Any value as it can be said.
+ * @param {unknown} value
+ */
+export function shown(value) {
+  if (typeof value === 'string') return JSON.stringify(value);
+  if (typeof value === 'function') return 'a function';
+  if (typeof value !== 'object' || value === null) return String(value);
+  try {
+    return Object.prototype.toString.call(value).slice('[object '.length, -1);
+  } catch {
+    return 'an object';
+  }
 }
 
 /**

@@ -1,77 +1,190 @@
 // what callers ask for → what the worker is told, checked at the door
 
-import { badOption } from './errors.js';
+import { WhylensError, badOption, isA, shown } from './errors.js';
 import { checkSwitches } from './policy.js';
 
 /** @typedef {import('./protocol.js').ClassifyOptions} ClassifyOptions */
+/** @typedef {import('./protocol.js').Heatmap} Heatmap */
 /** @typedef {import('./protocol.js').HeatmapOptions} HeatmapOptions */
 /** @typedef {import('./protocol.js').LoadOptions} LoadOptions */
+/** @typedef {import('./protocol.js').RenderOptions} RenderOptions */
 
 /** Most pixels of a photo, and bytes of its file, when nobody says otherwise; the same as `Limits` in `src/decode/`. */
 const MOST_PIXELS = 64e6, MOST_BYTES = 256e6;
 
+/** Whole numbers that the module takes. */
+const MOST = 2 ** 31 - 1;
+
+/** ms that a timer can wait; with more it does not wait at all. The delay is doubled ten times at the most. */
+const LONGEST_WAIT = 2 ** 31 - 1, LONGEST_DELAY = 2 ** 20;
+
+const LOAD = /** @type {const} */ (['preload', 'heatmap', 'memoryLimit', 'build', 'language', 'maxPixels', 'maxBytes', 'onProgress', 'signal', 'cache', 'retries', 'retryDelay', 'stallTimeout']);
+const CLASSIFY = /** @type {const} */ (['topK', 'threshold', 'heatmap', 'scores', 'view', 'transfer', 'maxPixels', 'maxBytes', 'onProgress', 'signal']);
+const HEATMAP = /** @type {const} */ (['classIndex', 'label', 'method', 'layer', 'onProgress', 'signal']);
+const RENDER = /** @type {const} */ (['width', 'height', 'colormap', 'opacity', 'image', 'signal']);
+
 /**
- * @param {LoadOptions} options
+ * What a caller gave, each option read once: reading may throw, and give something else the next time.
+ * @template {object} Options
+ * @template {keyof Options & string} Name
+ * @param {Options | undefined} options
+ * @param {readonly Name[]} names
+ * @returns {Pick<Options, Name>}
  */
-export function checkOptions(options) {
-  checkSwitches(options);
-  const { onProgress, signal, cache } = options;
-  if (onProgress !== undefined && typeof onProgress !== 'function') throw badOption('onProgress is no function');
-  if (signal !== undefined && !(signal instanceof AbortSignal)) throw badOption('signal is no AbortSignal');
-  if (cache !== undefined && typeof cache !== 'boolean') throw badOption('cache is neither true nor false');
-  checkLimits(options);
-  for (const name of /** @type {const} */ (['retries', 'retryDelay', 'stallTimeout'])) {
-    const value = options[name];
-    if (value !== undefined && !(Number.isFinite(value) && value >= 0)) {
-      throw badOption(`${name} is ${value}, expected a number from 0`);
+export function read(options, names) {
+  if (options !== undefined && (typeof options !== 'object' || options === null)) throw badOption(`the options are ${shown(options)}, expected an object`);
+  /** @type {Partial<Options>} */
+  const found = {};
+  for (const name of names) {
+    try {
+      const value = options?.[name];
+      if (value !== undefined) found[name] = value;
+    } catch (error) {
+      throw new WhylensError('bad-option', `${name} cannot be read`, error);
     }
   }
+  return /** @type {Pick<Options, Name>} */ (found);
+}
+
+/**
+ * @param {string} name
+ * @param {unknown} value
+ * @param {(value: any) => boolean} is what it should be; absent it may be always
+ * @param {string} expected
+ */
+function check(name, value, is, expected) {
+  if (value !== undefined && !is(value)) throw badOption(`${name} is ${shown(value)}, expected ${expected}`);
+}
+
+const isBoolean = (/** @type {unknown} */ value) => typeof value === 'boolean';
+const isText = (/** @type {unknown} */ value) => typeof value === 'string';
+const isWhole = (/** @type {number} */ least) => (/** @type {unknown} */ value) => Number.isInteger(value) && Number(value) >= least;
+const isFrom = (/** @type {number} */ least, /** @type {number} */ most) => (/** @type {unknown} */ value) => typeof value === 'number' && value >= least && value <= most;
+const isAbove = (/** @type {number} */ least) => (/** @type {unknown} */ value) => typeof value === 'number' && value > least;
+const isTexts = (/** @type {unknown} */ value) => isText(value) || (Array.isArray(value) && value.every(isText));
+
+/**
+ * @param {{ signal?: AbortSignal, onProgress?: unknown }} waiting
+ */
+export function checkWaiting({ signal, onProgress }) {
+  check('onProgress', onProgress, (value) => typeof value === 'function', 'a function');
+  check('signal', signal, (value) => isA(value, AbortSignal), 'an AbortSignal');
+}
+
+/**
+ * @param {LoadOptions | undefined} given
+ * @returns {LoadOptions}
+ */
+export function loadOptions(given) {
+  const options = read(given, LOAD);
+  checkSwitches(options);
+  checkWaiting(options);
+  checkLimits(options);
+  check('cache', options.cache, isBoolean, 'true or false');
+  check('language', options.language, isTexts, 'the name of a language, or several');
+  check('retries', options.retries, (value) => isWhole(0)(value) && value <= MOST, `a whole number from 0 to ${MOST}`);
+  check('retryDelay', options.retryDelay, isFrom(0, LONGEST_DELAY), `milliseconds from 0 to ${LONGEST_DELAY}`);
+  check('stallTimeout', options.stallTimeout, isFrom(0, LONGEST_WAIT), `milliseconds from 0 to ${LONGEST_WAIT}`);
+  return options;
 }
 
 /**
  * @param {{ maxPixels?: number, maxBytes?: number }} options
  */
 function checkLimits({ maxPixels, maxBytes }) {
-  for (const [name, value] of Object.entries({ maxPixels, maxBytes })) {
-    if (value !== undefined && !(typeof value === 'number' && value > 0)) throw badOption(`${name} is ${value}, expected a number above 0`);
-  }
+  check('maxPixels', maxPixels, isAbove(0), 'a number above 0');
+  check('maxBytes', maxBytes, isAbove(0), 'a number above 0');
 }
 
 /**
- * @param {HeatmapOptions} options
- * @returns {import('./protocol.js').WireHeatmapOptions}
+ * @param {HeatmapOptions | undefined} given
+ * @returns {{ query: import('./protocol.js').WireHeatmapOptions } & Pick<HeatmapOptions, 'signal' | 'onProgress'>}
  */
-export function heatmapOptions({ classIndex, label, method, layer = [] }) {
-  if (classIndex !== undefined && !(Number.isInteger(classIndex) && classIndex >= 0)) {
-    throw badOption(`classIndex is ${classIndex}, expected a whole number from 0`);
-  }
-  for (const [name, value] of Object.entries({ label, method })) {
-    if (value !== undefined && typeof value !== 'string') throw badOption(`${name} is ${value}, expected text`);
-  }
-  const layers = [layer].flat();
-  for (const name of layers) if (typeof name !== 'string') throw badOption(`layer is ${name}, expected the name of a tensor, or several`);
-  return { classIndex, label, method, layers };
+export function heatmapOptions(given) {
+  const { classIndex, label, method, layer = [], signal, onProgress } = read(given, HEATMAP);
+  check('classIndex', classIndex, (value) => isWhole(0)(value) && value <= MOST, 'a whole number from 0');
+  check('label', label, isText, 'text');
+  check('method', method, isText, 'text');
+  check('layer', layer, isTexts, 'the name of a tensor, or several');
+  checkWaiting({ signal, onProgress });
+  return { query: { classIndex, label, method, layers: [layer].flat() }, signal, onProgress };
 }
 
 /**
- * @param {ClassifyOptions} options
+ * @param {ClassifyOptions | undefined} given
  * @param {LoadOptions} loaded
- * @returns {import('./protocol.js').WireClassifyOptions}
+ * @returns {{ query: import('./protocol.js').WireClassifyOptions, named: boolean, transfer: boolean } & Pick<ClassifyOptions, 'signal' | 'onProgress'>}
+ *   `named`: the caller said whether a heatmap is wanted
  */
-export function classifyOptions(options, loaded) {
-  checkLimits(options);
-  const { topK = 5, threshold = 0, heatmap = true, scores = false, view = null } = options;
-  const { maxPixels = loaded.maxPixels ?? MOST_PIXELS, maxBytes = loaded.maxBytes ?? MOST_BYTES } = options;
-  if (!(Number.isInteger(topK) && topK > 0)) throw badOption(`topK is ${topK}, expected a whole number from 1`);
-  if (!(threshold >= 0 && threshold <= 1)) throw badOption(`threshold is ${threshold}, expected 0 to 1`);
-  if (view !== null && !(view >= 1)) throw badOption(`view is ${view}, expected pixels from 1`);
+export function classifyOptions(given, loaded) {
+  const { topK = 5, threshold = 0, heatmap, scores = false, view, transfer = false, signal, onProgress, ...limits } = read(given, CLASSIFY);
+  checkLimits(limits);
+  checkWaiting({ signal, onProgress });
+  check('topK', topK, isWhole(1), 'a whole number from 1');
+  check('threshold', threshold, isFrom(0, 1), '0 to 1');
+  check('view', view, isFrom(1, Infinity), 'pixels from 1');
+  check('scores', scores, isBoolean, 'true or false');
+  check('transfer', transfer, isBoolean, 'true or false');
+  check('heatmap', heatmap, (value) => isBoolean(value) || (typeof value === 'object' && value !== null), 'true, false or options');
   return {
-    topK: Math.min(topK, 2 ** 31),
-    threshold,
-    heatmap: heatmap === false ? null : heatmapOptions(heatmap === true ? {} : heatmap),
-    scores: Boolean(scores),
-    maxPixels,
-    maxBytes,
-    view,
+    query: {
+      topK: Math.min(topK, MOST),
+      threshold,
+      heatmap: heatmap === false ? null : heatmapOptions(heatmap === true ? undefined : heatmap).query,
+      scores,
+      maxPixels: limits.maxPixels ?? loaded.maxPixels ?? MOST_PIXELS,
+      maxBytes: limits.maxBytes ?? loaded.maxBytes ?? MOST_BYTES,
+      view: view ?? null,
+    },
+    named: heatmap !== undefined,
+    transfer, signal, onProgress,
   };
+}
+
+/**
+ * @param {RenderOptions | undefined} given
+ * @returns {RenderOptions & { colormap: string, opacity: number }}
+ */
+export function renderOptions(given) {
+  const { width, height, colormap = 'inferno', opacity = 0.6, image, signal } = read(given, RENDER);
+  check('width', width, isWhole(1), 'a whole number from 1');
+  check('height', height, isWhole(1), 'a whole number from 1');
+  check('colormap', colormap, isText, 'its name');
+  check('opacity', opacity, isFrom(0, 1), '0 to 1');
+  checkWaiting({ signal });
+  return { width, height, colormap, opacity, signal, image: image === undefined ? undefined : sizeOf(image, 'image') };
+}
+
+/**
+ * Those of a picture to be drawn.
+ * @param {number} width
+ * @param {number} height
+ */
+export function checkDrawn(width, height) {
+  if (width * height > MOST_PIXELS) throw badOption(`width and height are ${width} × ${height}, at most ${MOST_PIXELS / 1e6} megapixels are drawn`);
+}
+
+/**
+ * @param {unknown} given
+ * @param {string} what
+ */
+function sizeOf(given, what) {
+  const { width, height } = read(/** @type {import('./protocol.js').Size} */ (given), ['width', 'height']);
+  if (!isWhole(1)(width) || width > MOST || !isWhole(1)(height) || height > MOST) throw badOption(`${what} is ${shown(width)} × ${shown(height)}, expected width and height in pixels`);
+  return { width, height };
+}
+
+/**
+ * @param {unknown} given
+ * @returns {Heatmap}
+ */
+export function heatmapOf(given) {
+  if (typeof given !== 'object' || given === null) throw badOption(`the heatmap is ${shown(given)}, expected one of \`classify()\` or \`heatmap()\``);
+  const { classIndex, label, method, layer, values, max, region, ...size } = read(/** @type {Heatmap} */ (given), ['classIndex', 'label', 'method', 'layer', 'values', 'max', 'region', 'width', 'height']);
+  const { width, height } = sizeOf(size, 'the heatmap');
+  if (!isA(values, Float32Array) || values.length !== width * height) throw badOption(`values of the heatmap are ${shown(values)}, expected a Float32Array with ${width} × ${height} numbers`);
+  if (!isFrom(0, Infinity)(max)) throw badOption(`max of the heatmap is ${shown(max)}, expected a number from 0`);
+  const { x, y, width: across, height: down } = read(region, ['x', 'y', 'width', 'height']);
+  if (![x, y, across, down].every(Number.isFinite)) throw badOption(`region of the heatmap is ${shown(region)}, expected x, y, width and height`);
+  return { classIndex, label, method, layer, values, max, width, height, region: { x, y, width: across, height: down } };
 }

@@ -1,7 +1,8 @@
 // ONNX file → what it is; its model folder. In a worker of its own, whose memory is given back.
 
 import { Connection } from './connection.js';
-import { WhylensError, badOption, cancelled } from './errors.js';
+import { WhylensError, badOption, cancelled, isA, shown } from './errors.js';
+import { isDetached } from './photo.js';
 
 /** @typedef {import('./protocol.js').Call} Call */
 /** @typedef {import('./protocol.js').PackingOptions} PackingOptions */
@@ -12,10 +13,12 @@ import { WhylensError, badOption, cancelled } from './errors.js';
  * @returns {Blob | ArrayBuffer}
  */
 export function fileOf(model) {
-  if (model instanceof Blob) return model;
-  if (model instanceof ArrayBuffer) return model.slice(0);
-  if (model instanceof Uint8Array) return new Uint8Array(model).buffer;
-  throw badOption(`the model is ${String(model)}, expected a Blob, an ArrayBuffer or a Uint8Array`);
+  if (isA(model, Blob)) return model;
+  const buffer = isA(model, Uint8Array) ? model.buffer : model;
+  if (isA(buffer, ArrayBuffer) && isDetached(buffer)) throw badOption('the model has a buffer that was given away (detached); give its bytes before that, or a copy');
+  if (isA(model, ArrayBuffer)) return model.slice(0);
+  if (isA(model, Uint8Array)) return new Uint8Array(model).buffer;
+  throw badOption(`the model is ${shown(model)}, expected a Blob, an ArrayBuffer or a Uint8Array`);
 }
 
 /**

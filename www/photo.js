@@ -1,7 +1,7 @@
 // photo → message for the worker.
 
 import { checkPixels, draw as drawSvg } from './drawing.js';
-import { WhylensError, badOption } from './errors.js';
+import { WhylensError, badOption, isA, shown as said } from './errors.js';
 
 /** @typedef {import('./protocol.js').Photo} Photo */
 /** @typedef {import('./protocol.js').WirePhoto} WirePhoto */
@@ -19,7 +19,31 @@ export const AS_STORED = { colorSpaceConversion: 'none', premultiplyAlpha: 'none
  */
 function is(value, name) {
   const type = /** @type {Record<string, any>} */ (globalThis)[name];
-  return typeof type === 'function' && value instanceof type;
+  return typeof type === 'function' && isA(value, type);
+}
+
+const DRAWABLE = ['ImageBitmap', 'HTMLImageElement', 'HTMLCanvasElement', 'HTMLVideoElement', 'OffscreenCanvas', 'VideoFrame'];
+
+/**
+ * @param {unknown} photo
+ */
+export function checkPhoto(photo) {
+  if (![...DRAWABLE, 'ArrayBuffer', 'Blob', 'ImageData', 'Uint8Array'].some((name) => is(photo, name))) {
+    throw badOption(`the photo is ${said(photo)}, expected ${EXPECTED}`);
+  }
+  const buffer = photo instanceof ArrayBuffer ? photo : is(photo, 'ImageData') ? /** @type {ImageData} */ (photo).data.buffer : photo instanceof Uint8Array ? photo.buffer : null;
+  if (buffer instanceof ArrayBuffer && isDetached(buffer)) throw badOption('the photo has a buffer that was given away (detached); give its bytes before that, or a copy');
+}
+
+/** @param {ArrayBuffer} buffer */
+export function isDetached(buffer) {
+  try {
+    // Not every browser has `detached`.
+    new Uint8Array(buffer);
+    return false;
+  } catch {
+    return true;
+  }
 }
 
 /**
@@ -30,6 +54,7 @@ function is(value, name) {
  * @returns {Promise<Packed>}
  */
 export async function pack(photo, transfer, maxPixels) {
+  checkPhoto(photo);
   if (photo instanceof Blob) {
     const drawing = await svg(photo, maxPixels);
     return drawing ? draw(drawing) : { photo, transfer: [] };
@@ -58,14 +83,9 @@ export async function pack(photo, transfer, maxPixels) {
   if (is(photo, 'HTMLVideoElement') && /** @type {HTMLVideoElement} */ (photo).readyState < 2) {
     throw badOption('the video has no picture yet; wait for its `loadeddata` event');
   }
-  const drawable = ['ImageBitmap', 'HTMLImageElement', 'HTMLCanvasElement', 'HTMLVideoElement', 'OffscreenCanvas', 'VideoFrame'];
-  if (drawable.some((name) => is(photo, name))) {
-    const { naturalWidth, videoWidth, displayWidth, width, naturalHeight, videoHeight, displayHeight, height } = /** @type {Record<string, any>} */ (photo);
-    checkPixels(naturalWidth ?? videoWidth ?? displayWidth ?? width, naturalHeight ?? videoHeight ?? displayHeight ?? height, maxPixels);
-    return draw(/** @type {any} */ (photo));
-  }
-  const found = photo === null || typeof photo !== 'object' ? String(photo) : photo.constructor?.name;
-  throw badOption(`the photo is ${found}, expected ${EXPECTED}`);
+  const { naturalWidth, videoWidth, displayWidth, width, naturalHeight, videoHeight, displayHeight, height } = /** @type {Record<string, any>} */ (photo);
+  checkPixels(naturalWidth ?? videoWidth ?? displayWidth ?? width, naturalHeight ?? videoHeight ?? displayHeight ?? height, maxPixels);
+  return draw(/** @type {any} */ (photo));
 }
 
 /** Bytes in which an SVG file must say what it is. */

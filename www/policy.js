@@ -1,6 +1,6 @@
 // page, connection and device → load now or on first use.
 
-import { badOption } from './errors.js';
+import { badOption, shown } from './errors.js';
 
 /** @typedef {'auto' | 'eager' | 'lazy'} Preload */
 /** @typedef {'auto' | 'simd128' | 'relaxed-simd'} Build of the module */
@@ -14,7 +14,7 @@ export const MEMORY_LIMIT = 512e6;
 const LEAST_DEVICE_MEMORY = 2;
 
 /** @type {readonly Build[]} */
-const BUILDS = ['auto', 'simd128', 'relaxed-simd'];
+export const BUILDS = ['auto', 'simd128', 'relaxed-simd'];
 
 /** @type {{ [name in keyof Switches]: (text: string) => Switches[name] | undefined }} */
 const READERS = {
@@ -68,16 +68,16 @@ export function switches(options, page, warn) {
  */
 export function checkSwitches({ preload, heatmap, memoryLimit, build }) {
   if (preload !== undefined && !['auto', 'eager', 'lazy'].includes(preload)) {
-    throw badOption(`preload is ${JSON.stringify(preload)}, expected 'auto', 'eager' or 'lazy'`);
+    throw badOption(`preload is ${shown(preload)}, expected 'auto', 'eager' or 'lazy'`);
   }
   if (heatmap !== undefined && typeof heatmap !== 'boolean') {
-    throw badOption(`heatmap is ${JSON.stringify(heatmap)}, expected true or false`);
+    throw badOption(`heatmap is ${shown(heatmap)}, expected true or false`);
   }
   if (build !== undefined && !BUILDS.includes(build)) {
-    throw badOption(`build is ${JSON.stringify(build)}, expected 'auto', 'simd128' or 'relaxed-simd'`);
+    throw badOption(`build is ${shown(build)}, expected 'auto', 'simd128' or 'relaxed-simd'`);
   }
   if (memoryLimit !== undefined && !(typeof memoryLimit === 'number' && memoryLimit > 0)) {
-    throw badOption(`memoryLimit is ${JSON.stringify(memoryLimit)}, expected a number of bytes above 0`);
+    throw badOption(`memoryLimit is ${shown(memoryLimit)}, expected a number of bytes above 0`);
   }
 }
 

@@ -28,9 +28,9 @@ const MOST_CRASHES = 3;
 /** @typedef {{ classifier: Classifier, lazy: Promise<Classifier>, eager: Promise<Classifier> | null }} Entry */
 
 const KEY = Symbol.for('whylens');
-const page = /** @type {{ [KEY]?: Registry }} */ (globalThis);
+
 /** @type {Registry} */
-export const registry = (page[KEY] ??= {
+export const registry = shared() ?? {
   connection: null,
   models: new Map(),
   failed: new Map(),
@@ -42,7 +42,24 @@ export const registry = (page[KEY] ??= {
   toStop: 10_000,
   idleTime: 3000,
   provoke: undefined,
-});
+};
+// Where another script keeps that name to itself, this copy has a worker of its own.
+Reflect.defineProperty(globalThis, KEY, { value: registry, configurable: true, writable: true });
+
+/**
+ * That of another copy; what else may have that name is no registry.
+ * @returns {Registry | null}
+ */
+function shared() {
+  try {
+    const found = /** @type {{ [KEY]?: any }} */ (globalThis)[KEY];
+    const { models, failed, crashes, connection } = found ?? {};
+    const isOurs = [models, failed, crashes].every((map) => map instanceof Map) && (connection === null || typeof connection?.call === 'function');
+    return isOurs ? found : null;
+  } catch {
+    return null;
+  }
+}
 
 /** The worker's script, which is told the build in its address. */
 export function script() {

@@ -1,6 +1,6 @@
 // <why-lens model="…"> → a place for a photo, with what the model sees in it and why.
 
-import { load } from './whylens.js';
+import { WhylensError, load } from './whylens.js';
 
 /** @typedef {import('./whylens.js').Classifier} Classifier */
 /** @typedef {import('./protocol.js').Result} Result */
@@ -27,6 +27,21 @@ const STYLE = `
 
 /** Longest side of what is shown. */
 const LONGEST = 1024;
+
+/** @param {string} src @returns {Promise<Blob>} */
+async function fetched(src) {
+  let url;
+  try {
+    url = new URL(src, document.baseURI);
+  } catch (error) {
+    throw new WhylensError('bad-option', `src is "${src}", expected the address of a photo`, error);
+  }
+  const response = await fetch(url).catch((error) => {
+    throw new WhylensError('network', `${url} cannot be reached; check the connection, and that the server allows this page to read it (CORS)`, error);
+  });
+  if (!response.ok) throw new WhylensError('http-status', `${url} answered with status ${response.status}`);
+  return response.blob();
+}
 
 const number = (/** @type {string | null} */ text, /** @type {number} */ otherwise) => (text === null || !Number.isFinite(Number(text)) ? otherwise : Number(text));
 
@@ -107,7 +122,7 @@ export class WhyLens extends HTMLElement {
   /** The classifier, shared with every element and script that uses this model. */
   get classifier() {
     const model = this.getAttribute('model');
-    if (!model) return Promise.reject(new TypeError('<why-lens> needs a model="…"'));
+    if (!model) return Promise.reject(new WhylensError('bad-option', '<why-lens> needs a model="…"'));
     const preload = /** @type {'auto' | 'eager' | 'lazy' | null} */ (this.getAttribute('preload')) ?? undefined;
     const loading = (this.#classifier ??= load(model, { preload, heatmap: this.#explains ? undefined : false }));
     loading.catch(() => {
@@ -126,6 +141,7 @@ export class WhyLens extends HTMLElement {
    * @returns {Promise<Result | null>} none when another photo came in the meantime
    */
   async classify(photo) {
+    if (!(photo instanceof Blob)) throw new WhylensError('bad-option', 'the photo is no Blob or File');
     this.#photo = photo;
     this.#show(photo);
     return this.#look();
@@ -139,9 +155,9 @@ export class WhyLens extends HTMLElement {
   /** @param {string} src */
   async #open(src) {
     try {
-      const response = await fetch(new URL(src, document.baseURI));
-      if (!response.ok) throw new Error(`${src} answered with status ${response.status}`);
-      await this.classify(await response.blob());
+      const photo = await fetched(src);
+      // What goes wrong with it is told by then.
+      await this.classify(photo).catch(() => {});
     } catch (error) {
       this.#fail(error);
     }

@@ -1,8 +1,8 @@
 // The library's entry: load() → Classifier.
 
 import { CACHE, CREATE, Classifier } from './classifier.js';
-import { WhylensError, badOption, cancelled } from './errors.js';
-import { checkOptions } from './options.js';
+import { WhylensError, badOption, cancelled, isA, shown } from './errors.js';
+import { checkWaiting, loadOptions, read } from './options.js';
 import { fileOf, inWorker } from './packing.js';
 import { checkSwitches, scriptAttribute, switches } from './policy.js';
 import { registry, script } from './registry.js';
@@ -20,8 +20,8 @@ export { Classifier, WhylensError };
  * @param {string | URL} model folder or `model.json`
  */
 function manifestUrl(model) {
-  if (typeof model !== 'string' && !(model instanceof URL)) {
-    throw badOption(`the model is ${String(model)}, expected the address of a model folder`);
+  if (typeof model !== 'string' && !isA(model, URL)) {
+    throw badOption(`the model is ${shown(model)}, expected the address of a model folder`);
   }
   let url;
   try {
@@ -45,10 +45,9 @@ function manifestUrl(model) {
  * @param {LoadOptions} [options]
  * @returns {Promise<Classifier>}
  */
-export function load(model, options = {}) {
+export function load(model, options) {
   try {
-    checkOptions(options);
-    return start(manifestUrl(model), options);
+    return start(manifestUrl(model), loadOptions(options));
   } catch (error) {
     return Promise.reject(error);
   }
@@ -94,6 +93,7 @@ function start(url, options) {
  * @param {{ verbose?: boolean }} [options]
  */
 export async function health(model, options) {
+  read(options, ['verbose']);
   const url = manifestUrl(model);
   const classifier = registry.models.get(url)?.classifier ?? registry.failed.get(url) ?? new Classifier(CREATE, url, {});
   return classifier.health(options);
@@ -105,8 +105,9 @@ export async function health(model, options) {
  * @param {PackingOptions & { options?: Partial<PackOptions> }} [options]
  * @returns {Promise<Inspection>}
  */
-export async function inspectModel(model, { beside = {}, options = {}, memoryLimit, ...rest } = {}) {
-  const call = { model: fileOf(model), beside, options: { memoryLimit: left(memoryLimit), options: { name: 'model', ...options } } };
+export async function inspectModel(model, options) {
+  const { options: given, ...rest } = packing(options);
+  const call = { model: fileOf(model), beside: rest.beside, options: { memoryLimit: rest.memoryLimit, options: { name: 'model', ...given } } };
   return inWorker({ type: 'inspect', ...call }, script(), rest);
 }
 
@@ -119,10 +120,34 @@ export async function inspectModel(model, { beside = {}, options = {}, memoryLim
  * @param {PackingOptions} [options]
  * @returns {Promise<PackedModel>}
  */
-export async function packModel(model, labels, description, { beside = {}, memoryLimit, ...rest } = {}) {
-  const given = 'format' in description ? { manifest: JSON.stringify(description), options: { name: '' } } : { options: description };
-  const call = { model: fileOf(model), beside, labels: [labels].flat().join('\n'), options: { memoryLimit: left(memoryLimit), ...given } };
+export async function packModel(model, labels, description, options) {
+  const rest = packing(options);
+  if (![labels].flat().every((label) => typeof label === 'string')) throw badOption(`labels are ${shown(labels)}, expected text, or a list of it`);
+  if (typeof description !== 'object' || description === null) throw badOption(`the description is ${shown(description)}, expected an object`);
+  const given = 'format' in description ? { manifest: text(description), options: { name: '' } } : { options: description };
+  const call = { model: fileOf(model), beside: rest.beside, labels: [labels].flat().join('\n'), options: { memoryLimit: rest.memoryLimit, ...given } };
   return inWorker({ type: 'pack', ...call }, script(), rest);
+}
+
+/** @param {object} description */
+function text(description) {
+  try {
+    return JSON.stringify(description);
+  } catch (error) {
+    throw new WhylensError('bad-option', 'the description cannot be written as JSON', error);
+  }
+}
+
+/**
+ * @param {PackingOptions & { options?: Partial<PackOptions> } | undefined} given
+ */
+function packing(given) {
+  const { beside = {}, options = {}, memoryLimit, signal, onProgress } = read(given, ['beside', 'options', 'memoryLimit', 'signal', 'onProgress']);
+  checkWaiting({ signal, onProgress });
+  const isFiles = typeof beside === 'object' && beside !== null && Object.values(beside).every((file) => isA(file, Blob));
+  if (!isFiles) throw badOption(`beside is ${shown(beside)}, expected Blobs by name`);
+  if (typeof options !== 'object' || options === null) throw badOption(`options is ${shown(options)}, expected an object`);
+  return { beside: { ...beside }, options, memoryLimit: left(memoryLimit), signal, onProgress };
 }
 
 /**

@@ -147,6 +147,20 @@ test('formats that only the browser reads are read by it, whatever their name', 
   }
 });
 
+test('a format that only the browser reads is refused by the size in its header, before it is decoded', options, async () => {
+  const bytes = await readFile(join(TOP, 'tests/golden/photos/foreign/avif.avif'));
+  const at = bytes.indexOf('ispe') + 8;
+  assert.deepEqual([bytes.readUInt32BE(at), bytes.readUInt32BE(at + 4)], [300, 200]);
+  bytes.writeUInt32BE(20_000, at);
+  bytes.writeUInt32BE(20_000, at + 4);
+  const seen = await page.evaluate(async ([model, bytes]) => {
+    const { code, message } = await (await whylens.load(model)).classify(new Blob([new Uint8Array(bytes)])).catch((error) => error);
+    return { code, message };
+  }, /** @type {[string, number[]]} */ ([REAL, [...bytes]]));
+  assert.equal(seen.code, 'image-too-large');
+  assert.match(seen.message, /20000 × 20000 pixels/);
+});
+
 test('formats that nobody here reads are named', options, async () => {
   const codes = await page.evaluate(async (model) => {
     const classifier = await whylens.load(model);

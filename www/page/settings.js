@@ -1,4 +1,7 @@
 // choices of the reader ↔ localStorage, which may be missing or refuse
+import { words as en } from '../i18n/en.js';
+import { BUILDS } from '../policy.js';
+import { languages } from './language.js';
 
 /**
  * @typedef {object} Settings
@@ -19,15 +22,37 @@ export const defaults = {
 
 const KEY = 'whylens';
 
-/** @returns {Settings} */
+/** @param {readonly unknown[]} choices */
+const oneOf = (choices) => (/** @type {unknown} */ value) => value === null || choices.includes(value);
+
+/** What each may be. @type {{ [name in keyof Settings]: (value: unknown) => boolean }} */
+const checks = {
+  language: oneOf(languages.map(({ code }) => code)),
+  theme: oneOf(['light', 'dark']),
+  preload: oneOf(['auto', 'eager', 'lazy']),
+  heatmap: oneOf([true, false]),
+  memoryLimit: (value) => value === null || (Number.isFinite(value) && Number(value) > 0),
+  build: oneOf(BUILDS),
+  colormap: (value) => typeof value === 'string' && Object.hasOwn(en.colourNames, value),
+  opacity: (value) => typeof value === 'number' && value >= 0 && value <= 1,
+};
+
+/** Those that were kept, as far as they mean anything; the others are as they are at first. @returns {Settings} */
 export function readSettings() {
+  /** @type {Record<string, unknown>} */
+  let kept = {};
+  let whole = true;
   try {
-    const kept = JSON.parse(localStorage.getItem(KEY) ?? '{}');
-    const known = Object.entries(defaults).filter(([name, value]) => name in kept && (value === null || typeof value === typeof kept[name]));
-    return { ...defaults, ...Object.fromEntries(known.map(([name]) => [name, kept[name]])) };
+    const found = JSON.parse(localStorage.getItem(KEY) ?? '{}');
+    whole = typeof found === 'object' && found !== null;
+    if (whole) kept = found;
   } catch {
-    return { ...defaults };
+    whole = false;
   }
+  const sound = Object.entries(checks).filter(([name, check]) => Object.hasOwn(kept, name) && check(kept[name]));
+  const settings = { ...defaults, ...Object.fromEntries(sound.map(([name]) => [name, kept[name]])) };
+  if (!whole || sound.length < Object.keys(kept).length) keepSettings(settings);
+  return settings;
 }
 
 /** @param {Settings} settings */
