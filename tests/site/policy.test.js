@@ -102,6 +102,37 @@ test('what an injected script would do is stopped and reported', { timeout: 60_0
       image.onerror = () => resolve('stopped');
       image.src = `${other}www/samples/coffee.jpg`;
     }));
+    // What hosts, requests and reads by itself: each is held, or gives nothing.
+    const add = (/** @type {string} */ tag, /** @type {Record<string, string>} */ attributes) => void document.head.append(Object.assign(document.createElement(tag), attributes));
+    for (const rel of ['prefetch', 'prerender', 'preload', 'modulepreload', 'icon', 'manifest', 'stylesheet']) await attempt(rel, () => (add('link', { rel, as: 'image', href: `${other}${rel}` }), 'stopped'));
+    for (const [tag, name] of /** @type {const} */ ([['video', 'src'], ['audio', 'src'], ['embed', 'src'], ['object', 'data']])) await attempt(tag, () => (add(tag, { [name]: `${other}${tag}` }), 'stopped'));
+    await attempt('ping', () => {
+      const link = Object.assign(document.createElement('a'), { href: '#', ping: `${other}ping` });
+      document.body.append(link);
+      link.click();
+      return 'stopped';
+    });
+    await attempt('form', () => {
+      const form = Object.assign(document.createElement('form'), { action: `${other}form`, method: 'post', target: '_blank' });
+      document.body.append(form);
+      form.submit();
+      return 'stopped';
+    });
+    await attempt('style sheet that loads', () => {
+      const sheet = new CSSStyleSheet();
+      sheet.replaceSync(`body { background: url(${other}background) }`);
+      document.adoptedStyleSheets = [...document.adoptedStyleSheets, sheet];
+      return 'stopped';
+    });
+    await attempt('font', () => new FontFace('evil', `url(${other}font)`).load());
+    await attempt('WebSocket', () => new Promise((resolve) => (new WebSocket(other.replace('http', 'ws')).onerror = () => resolve('stopped'))));
+    await attempt('EventSource', () => new Promise((resolve) => (new EventSource(`${other}events`).onerror = () => resolve('stopped'))));
+    await attempt('fetch later', () => (/** @type {any} */ (globalThis).fetchLater?.(`${other}later`, { activateAfter: 0 }), 'stopped'));
+    await attempt('fetch of an empty frame', () => {
+      const frame = document.createElement('iframe');
+      document.body.append(frame);
+      return /** @type {any} */ (frame.contentWindow).fetch(`${other}frame`, { mode: 'no-cors' });
+    });
     await attempt('inline style', () => {
       document.body.setAttribute('style', 'display: none');
       return getComputedStyle(document.body).display === 'none' ? 'hidden' : 'stopped';
