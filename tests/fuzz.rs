@@ -1207,7 +1207,7 @@ fn plans_of_random_steps_do_no_harm() {
             ..Options::default()
         };
         let Some(model) = Model::planned(file, &manifest, &options)? else {
-            return Err(Error::Unplanned(None));
+            return Err(Error::Unplanned(None).into());
         };
         let photo = Tensor {
             shape: vec![1, 3, 8, 8],
@@ -1231,7 +1231,7 @@ fn plans_of_random_steps_do_no_harm() {
             let mut sums = tightness.lock().unwrap();
             *sums = (sums.0 + taken, sums.1 + counted);
         }
-        ran.map(drop)
+        Ok(ran.map(drop)?)
     };
     let outcomes = fuzz("plan", &[onnx.clone()], &change, &attempt);
     let (taken, counted) = *tightness.lock().unwrap();
