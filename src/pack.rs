@@ -522,7 +522,7 @@ fn manifest(outline: &Outline, options: &Options, guesses: &mut Vec<Guess>) -> R
         guesses.push(Guess::Resize);
         Resize {
             mode: ResizeMode::ShorterSide,
-            size: Some(short * 8 / 7),
+            size: Some(short.saturating_mul(8) / 7),
             filter: Filter::Bilinear,
         }
     });

@@ -1057,3 +1057,76 @@ fn weights_beside_a_model_are_bounded_too() {
     let told = errors(&bounded(&["inspect", &at("sound.onnx")]));
     assert!(told.contains("over-memory-limit: "), "{told}");
 }
+
+#[test]
+fn a_graph_that_the_engine_panics_over_is_told_by_its_code() {
+    use prost::Message;
+    use tract_onnx::pb::{
+        ModelProto, NodeProto, TensorProto, tensor_shape_proto::dimension::Value, type_proto,
+    };
+    let folder = folder("panics");
+    let golden = fs::read("tests/golden/heads/logits.onnx").unwrap();
+    let model = ModelProto::decode(&golden[..]).unwrap();
+    let inspect = |name: &str, model: &ModelProto| {
+        let path = folder.join(name);
+        fs::write(&path, model.encode_to_vec()).unwrap();
+        let output = whylens(&["inspect", path.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(1), "{name}: {}", errors(&output));
+        (
+            String::from_utf8(output.stdout.clone()).unwrap(),
+            errors(&output),
+        )
+    };
+
+    // The first step takes what a slice with a step of 0 makes.
+    let mut sliced = model.clone();
+    let graph = sliced.graph.as_mut().unwrap();
+    let input = graph.input[0].name.clone();
+    for node in &mut graph.node {
+        for name in node.input.iter_mut().filter(|name| **name == input) {
+            *name = "sliced".into();
+        }
+    }
+    let bounds = [("begin", 0), ("end", 8), ("axis", 2), ("step", 0)];
+    graph
+        .initializer
+        .extend(bounds.map(|(name, value)| TensorProto {
+            name: name.into(),
+            data_type: 7,
+            dims: vec![1],
+            int64_data: vec![value],
+            ..TensorProto::default()
+        }));
+    let inputs = [input.as_str(), "begin", "end", "axis", "step"];
+    let slice = NodeProto {
+        op_type: "Slice".into(),
+        name: "\x1b[2J".into(),
+        input: inputs.map(String::from).into(),
+        output: vec!["sliced".into()],
+        ..NodeProto::default()
+    };
+    graph.node.insert(0, slice);
+    let (out, told) = inspect("sliced.onnx", &sliced);
+    assert!(out.contains("unsupported-model"), "{out}{told}");
+    assert!(told.starts_with("whylens: panicked at "), "{told}");
+
+    let mut huge = model;
+    let value = huge.graph.as_mut().unwrap().input[0]
+        .r#type
+        .as_mut()
+        .unwrap()
+        .value
+        .as_mut();
+    let Some(type_proto::Value::TensorType(tensor)) = value else {
+        panic!("the input is a tensor")
+    };
+    for axis in &mut tensor.shape.as_mut().unwrap().dim[2..] {
+        axis.value = Some(Value::DimValue(1 << 40));
+    }
+    let (out, told) = inspect("huge.onnx", &huge);
+    assert!(
+        out.contains("bad-manifest") && out.contains("expected 1 to 4096"),
+        "{out}{told}"
+    );
+    assert_eq!(told, "");
+}

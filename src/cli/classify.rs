@@ -150,9 +150,10 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             failed = true;
             let code = error.downcast_ref::<Error>().map_or("io", Error::code);
             let message = format!("{error:#}");
-            match message.contains(&file) {
-                true => eprintln!("whylens: {message} [{code}]"),
-                false => eprintln!("whylens: {file}: {message} [{code}]"),
+            // What the file system says names a file.
+            match code {
+                "io" => eprintln!("whylens: {message} [{code}]"),
+                _ => eprintln!("whylens: {file}: {message} [{code}]"),
             }
             if arguments.json {
                 let object = json!({ "file": file, "error": { "code": code, "message": message } });
