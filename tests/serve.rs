@@ -5,10 +5,11 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 struct Server {
+    name: String,
     process: Child,
     address: String,
 }
@@ -44,6 +45,7 @@ impl Server {
             .args(["--port", "0"])
             .args(options)
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let mut line = String::new();
@@ -55,9 +57,35 @@ impl Server {
             .trim_start_matches("http://")
             .trim_end_matches('/');
         Server {
+            name: name.to_string(),
             address: address.to_string(),
             process,
         }
+    }
+
+    #[cfg(unix)]
+    fn signal(&self, signal: &str) {
+        let id = self.process.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-s", signal, &id])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+
+    /// Waits for the end, which is a matter of seconds; or of for ever.
+    #[cfg(unix)]
+    fn end(mut self, signal: &str) -> ExitStatus {
+        self.signal(signal);
+        for _ in 0..600 {
+            if let Some(status) = self.process.try_wait().unwrap() {
+                return status;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        panic!("{signal} did not end it within a minute");
     }
 
     fn raw(&self, request: &[u8]) -> Answer {
@@ -104,11 +132,15 @@ impl Server {
     }
 }
 
+fn site_of(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("serve-{name}/site"))
+}
+
 /// A site beside a secret, with links that leave it.
 fn site(name: &str) -> PathBuf {
-    let outer = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("serve-{name}"));
-    drop(fs::remove_dir_all(&outer));
-    let site = outer.join("site");
+    let site = site_of(name);
+    let outer = site.parent().unwrap();
+    drop(fs::remove_dir_all(outer));
     for folder in ["www/pkg", ".git", "assets/0123456789abcdef", "models/m"] {
         fs::create_dir_all(site.join(folder)).unwrap();
     }
@@ -136,6 +168,29 @@ fn site(name: &str) -> PathBuf {
         symlink(outer.join("outside"), site.join("folder")).unwrap();
         symlink(outer.join("secret.txt"), site.join("index.html.br")).unwrap();
         symlink(site.join("www/main.js"), site.join("inner.js")).unwrap();
+        // What is opened is not what is asked for.
+        for folder in ["www/sub", "www/deep/er"] {
+            fs::create_dir_all(site.join(folder)).unwrap();
+            symlink(
+                outer.join("secret.txt"),
+                site.join(folder).join("index.html"),
+            )
+            .unwrap();
+        }
+        symlink("../../.env", site.join("www/deep/index.html")).unwrap();
+        symlink(".env", site.join("env.txt")).unwrap();
+        symlink(".git", site.join("git")).unwrap();
+        symlink("none", site.join("dangling")).unwrap();
+        symlink("loop", site.join("loop")).unwrap();
+        fs::write(site.join("www/twin.js"), "let twin;").unwrap();
+        symlink(outer.join("secret.txt"), site.join("www/twin.js.br")).unwrap();
+        symlink("../.env", site.join("www/twin.js.gz")).unwrap();
+        fs::write(site.join("www/deep/er/plain.html"), "plain").unwrap();
+        symlink(
+            outer.join("secret.txt"),
+            site.join("www/deep/er/plain.html.gz"),
+        )
+        .unwrap();
     }
     site
 }
@@ -188,6 +243,17 @@ fn no_file_outside_the_folder_is_served() {
         "/folder",
         "/folder/",
         "/none",
+        "/www/sub/",
+        "/www/sub/index.html",
+        "/www/deep/",
+        "/www/deep/er/",
+        "/env.txt",
+        "/git/config",
+        "/git",
+        "/git/",
+        "/dangling",
+        "/loop",
+        "/loop/",
     ] {
         let answer = server.get(path);
         assert!(
@@ -213,9 +279,156 @@ fn no_file_outside_the_folder_is_served() {
 #[test]
 fn a_compressed_neighbour_that_is_a_link_to_elsewhere_is_not_served() {
     let server = Server::start("neighbour", &[]);
-    let answer = server.ask("GET", "/index.html", "accept-encoding: br\r\n");
-    assert_eq!(answer.status, 404);
-    assert!(!answer.body.windows(6).any(|six| six == b"secret"));
+    for (path, encoding) in [
+        ("/index.html", "br"),
+        ("/", "br"),
+        ("/www/twin.js", "br"),
+        ("/www/twin.js", "gzip"),
+        ("/www/deep/er/plain.html", "gzip"),
+    ] {
+        for method in ["GET", "HEAD"] {
+            let answer = server.ask(method, path, &format!("accept-encoding: {encoding}\r\n"));
+            assert_eq!(answer.status, 404, "{method} {path} {encoding}");
+            assert_eq!(answer.header("content-encoding"), None);
+            assert!(!answer.body.windows(6).any(|six| six == b"secret"));
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_not_found_and_not_waited_for() {
+    let server = Server::start("pipes", &[]);
+    let site = site_of(&server.name);
+    fs::write(site.join("www/piped.js"), "let piped;").unwrap();
+    for pipe in ["pipe", "www/sub2/index.html", "www/piped.js.br"] {
+        fs::create_dir_all(site.join(pipe).parent().unwrap()).unwrap();
+        let made = Command::new("mkfifo")
+            .arg(site.join(pipe))
+            .status()
+            .unwrap();
+        assert!(made.success());
+    }
+    let _socket = std::os::unix::net::UnixListener::bind(site.join("socket")).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", site.join("device")).unwrap();
+    for path in [
+        "/pipe",
+        "/www/sub2/",
+        "/www/sub2/index.html",
+        "/socket",
+        "/device",
+    ] {
+        for method in ["GET", "HEAD"] {
+            assert_eq!(server.ask(method, path, "").status, 404, "{method} {path}");
+        }
+    }
+    let twin = server.ask("GET", "/www/piped.js", "accept-encoding: br\r\n");
+    assert_eq!(twin.status, 404);
+    assert_eq!(server.get("/www/piped.js").body, b"let piped;");
+    assert!(server.end("INT").success());
+}
+
+#[cfg(unix)]
+#[test]
+fn the_first_signal_ends_it_whatever_is_half_sent() {
+    for signal in ["INT", "TERM"] {
+        let server = Server::start(&format!("ends-{signal}"), &[]);
+        let large = site_of(&server.name).join("large.bin");
+        fs::write(large, vec![7; 50_000_000]).unwrap();
+        let mut half: Vec<_> = [
+            "GET / HTTP/1.1\r\nhost: localho",
+            "GET /large.bin HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        ]
+        .map(|request| {
+            let mut stream = TcpStream::connect(&server.address).unwrap();
+            stream.write_all(request.as_bytes()).unwrap();
+            stream
+        })
+        .into();
+        half[1].read_exact(&mut [0; 1000]).unwrap();
+        assert!(server.end(signal).success(), "{signal}");
+        drop(half);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_under_way_is_sent_before_it_ends() {
+    let server = Server::start("under-way", &[]);
+    let large = site_of(&server.name).join("large.bin");
+    fs::write(large, vec![7; 20_000_000]).unwrap();
+    let mut stream = TcpStream::connect(&server.address).unwrap();
+    stream
+        .write_all(b"GET /large.bin HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        .unwrap();
+    stream.read_exact(&mut [0; 1000]).unwrap();
+    server.signal("INT");
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).unwrap();
+    assert!(rest.len() > 19_999_000, "{}", rest.len());
+    assert!(rest.ends_with(&[7; 1000]));
+}
+
+#[cfg(unix)]
+#[test]
+fn the_second_signal_ends_it_at_once() {
+    let mut server = Server::start("twice", &[]);
+    let mut half = TcpStream::connect(&server.address).unwrap();
+    half.write_all(b"GET / HTTP/1.1\r\nhost: localho").unwrap();
+    // Answered, so that the one before has been taken in.
+    assert_eq!(server.get("/").status, 200);
+    server.signal("INT");
+    let mut told = String::new();
+    let mut errors = BufReader::new(server.process.stderr.take().unwrap());
+    errors.read_line(&mut told).unwrap();
+    assert!(told.contains("Ctrl-C again"), "{told}");
+    // Had it waited for what is half-sent, it would end with 0.
+    assert_eq!(server.end("INT").code(), Some(130));
+}
+
+#[test]
+fn a_site_that_is_closed_or_isolated_is_served_so() {
+    let page = |connect: &str| {
+        format!(
+            "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; {connect} data: blob:; img-src 'self'\">"
+        )
+    };
+    let server = Server::start("told", &[]);
+    let site = site_of(&server.name);
+    let policy = || {
+        let answer = server.get("/www/main.js");
+        answer
+            .header("content-security-policy")
+            .unwrap()
+            .to_string()
+    };
+    assert!(policy().contains("https:"), "a page with no policy");
+    for (connect, open) in [
+        ("connect-src 'self' https:", true),
+        ("connect-src 'self'", false),
+    ] {
+        fs::write(site.join("index.html"), page(connect)).unwrap();
+        assert_eq!(policy().contains("https:"), open, "{connect}");
+        assert!(policy().contains("connect-src 'self'"));
+    }
+    let isolated = || {
+        [
+            "cross-origin-opener-policy",
+            "cross-origin-embedder-policy",
+            "cross-origin-resource-policy",
+        ]
+        .map(|name| server.get("/").header(name).map(str::to_string))
+    };
+    assert_eq!(isolated(), [None, None, None]);
+    fs::write(
+        site.join("_headers"),
+        "/*\n  cross-origin-opener-policy: same-origin\n",
+    )
+    .unwrap();
+    assert_eq!(
+        isolated(),
+        ["same-origin", "require-corp", "same-origin"].map(|value| Some(value.to_string()))
+    );
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod terminal;
 mod classify;
 mod dist;
 mod folder;
+mod inside;
 mod inspect;
 mod npy;
 mod pack;
@@ -16,7 +17,6 @@ mod prepare;
 mod read;
 mod serve;
 mod signals;
-#[allow(dead_code, reason = "what writes folders comes to it one by one")]
 mod staged;
 
 use std::backtrace::{Backtrace, BacktraceStatus};

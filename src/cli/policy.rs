@@ -35,6 +35,25 @@ pub const fn worker(closed: bool) -> &'static str {
     }
 }
 
+/// In the policy of a page that may ask other addresses for photos and models.
+pub const OPEN: &str = "connect-src 'self' https:";
+
+/// In that of a page that may not.
+pub const CLOSED: &str = "connect-src 'self'";
+
+/// Whether a page, by the policy in it, may talk to its own site only.
+pub fn is_closed(html: &str) -> bool {
+    html.contains(CLOSED) && !html.contains(OPEN)
+}
+
+/// Whether the headers that `dist` wrote isolate the page.
+pub fn is_isolated(headers: &str) -> bool {
+    headers.lines().any(|line| {
+        let (name, value) = ISOLATION[0];
+        line.trim().split_once(": ") == Some((name, value))
+    })
+}
+
 /// Whether a path holds a name that follows the content: `www.<hash>/…`, `model.<hash>.onnx`.
 pub fn is_named_by_content(path: &str) -> bool {
     let digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');

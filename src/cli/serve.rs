@@ -1,9 +1,14 @@
 //! folder → HTTP, for trying a page out.
 
+use std::fs::Metadata;
+use std::io::{self, Read, SeekFrom};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::task::{Context as Task, Poll};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use axum::extract::Request;
@@ -13,9 +18,14 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use clap::Args;
 use percent_encoding::percent_decode_str;
+use tokio::io::{AsyncRead, AsyncSeek, ReadBuf};
 use tower_http::services::ServeDir;
+use tower_http::services::fs::{Backend, File};
 
-use super::policy;
+use super::{inside, policy, signals};
+
+/// How long Ctrl-C waits for answers that are under way.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// Serve a site on this machine
 #[derive(Args)]
@@ -54,11 +64,13 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         local: arguments.host.is_loopback(),
         isolate: arguments.isolate,
     });
-    runtime.block_on(listen(
+    let ended = runtime.block_on(listen(
         site,
         SocketAddr::new(arguments.host, arguments.port),
-    ))?;
-    Ok(ExitCode::SUCCESS)
+    ));
+    // Not waiting for a file system that does not answer.
+    runtime.shutdown_background();
+    ended
 }
 
 struct Site {
@@ -67,8 +79,32 @@ struct Site {
     isolate: bool,
 }
 
-async fn listen(site: Arc<Site>, address: SocketAddr) -> Result<()> {
-    let files = ServeDir::new(&site.folder)
+impl Site {
+    /// Whether the page may talk to this site only. A worker takes its policy from its own file, so that
+    /// the server has to say for the worker what the page says for itself.
+    fn is_closed(&self) -> bool {
+        self.text("index.html")
+            .is_none_or(|page| policy::is_closed(&page))
+    }
+
+    fn is_isolated(&self) -> bool {
+        self.isolate
+            || self
+                .text("_headers")
+                .is_some_and(|headers| policy::is_isolated(&headers))
+    }
+
+    /// Read for every answer, since the site may be made anew meanwhile.
+    fn text(&self, name: &str) -> Option<String> {
+        let mut bytes = Vec::new();
+        let file = inside::open(&self.folder, &self.folder.join(name)).ok()?;
+        file.take(1 << 20).read_to_end(&mut bytes).ok()?;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    }
+}
+
+async fn listen(site: Arc<Site>, address: SocketAddr) -> Result<ExitCode> {
+    let files = ServeDir::with_backend(&site.folder, Inside(site.clone()))
         .precompressed_br()
         .precompressed_gzip();
     let app = axum::Router::new()
@@ -79,16 +115,111 @@ async fn listen(site: Arc<Site>, address: SocketAddr) -> Result<()> {
     let listener = tokio::net::TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address}; choose another port with --port"))?;
+    let (stop, stopped) = (signals::end(), stopped());
     println!("http://{}/", listener.local_addr()?);
-    let stop = async { drop(tokio::signal::ctrl_c().await) };
-    axum::serve(listener, app)
-        .with_graceful_shutdown(stop)
-        .await?;
-    Ok(())
+    let served = axum::serve(listener, app).with_graceful_shutdown(async {
+        stop.await;
+    });
+    tokio::select! {
+        served = served => served?,
+        code = stopped => return Ok(code),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Ends what is still under way some time after the first Ctrl-C, or at the second.
+fn stopped() -> impl Future<Output = ExitCode> {
+    let first = signals::end();
+    async {
+        first.await;
+        let second = signals::end();
+        eprintln!("whylens: ends when what is under way is sent; Ctrl-C again: at once");
+        tokio::select! {
+            () = tokio::time::sleep(GRACE) => ExitCode::SUCCESS,
+            code = second => u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from),
+        }
+    }
+}
+
+/// The files of the site's folder, and none that a link leads to elsewhere.
+#[derive(Clone)]
+struct Inside(Arc<Site>);
+
+impl Inside {
+    /// A file or folder, looked for where waiting holds up nothing else.
+    async fn look<T: Send + 'static>(
+        self,
+        look: impl FnOnce(&Site) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        tokio::task::spawn_blocking(move || look(&self.0)).await?
+    }
+}
+
+type Later<'a, T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send + 'a>>;
+
+impl Backend for Inside {
+    type File = Opened;
+    type Metadata = Metadata;
+    type OpenFuture = Later<'static, Opened>;
+    type MetadataFuture = Later<'static, Metadata>;
+
+    fn open(&self, path: PathBuf) -> Self::OpenFuture {
+        let opened = self
+            .clone()
+            .look(move |site| inside::open(&site.folder, &path));
+        Box::pin(async { Ok(Opened(tokio::fs::File::from_std(opened.await?))) })
+    }
+
+    fn metadata(&self, path: PathBuf) -> Self::MetadataFuture {
+        Box::pin(self.clone().look(move |site| {
+            let found = inside::resolve(&site.folder, &path)?.metadata()?;
+            if found.is_file() || found.is_dir() {
+                Ok(found)
+            } else {
+                Err(io::ErrorKind::PermissionDenied.into())
+            }
+        }))
+    }
+}
+
+/// A file of the site. `ServeDir` cannot be given tokio's own type.
+struct Opened(tokio::fs::File);
+
+impl File for Opened {
+    type Metadata = Metadata;
+    type MetadataFuture<'a> = Later<'a, Metadata>;
+
+    fn metadata(&self) -> Self::MetadataFuture<'_> {
+        Box::pin(self.0.metadata())
+    }
+}
+
+impl AsyncRead for Opened {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        task: &mut Task<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(task, into)
+    }
+}
+
+impl AsyncSeek for Opened {
+    fn start_seek(mut self: Pin<&mut Self>, position: SeekFrom) -> io::Result<()> {
+        Pin::new(&mut self.0).start_seek(position)
+    }
+
+    fn poll_complete(mut self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<io::Result<u64>> {
+        Pin::new(&mut self.0).poll_complete(task)
+    }
 }
 
 async fn answer(site: Arc<Site>, request: Request, next: Next) -> Response {
     let path = request.uri().path().to_string();
+    let (closed, isolated) = Inside(site.clone())
+        .look(|site| Ok((site.is_closed(), site.is_isolated())))
+        .await
+        .unwrap_or((true, false));
     let mut response = match refusal(&site, &request) {
         Some(status) => status.into_response(),
         None => next.run(request).await,
@@ -110,10 +241,10 @@ async fn answer(site: Arc<Site>, request: Request, next: Next) -> Response {
     if script {
         headers.insert(
             header::CONTENT_SECURITY_POLICY,
-            HeaderValue::from_static(policy::worker(false)),
+            HeaderValue::from_static(policy::worker(closed)),
         );
     }
-    if site.isolate {
+    if isolated {
         for (name, value) in policy::ISOLATION {
             headers.insert(*name, HeaderValue::from_static(value));
         }
@@ -141,20 +272,7 @@ fn refusal(site: &Site, request: &Request) -> Option<StatusCode> {
         .any(|part| part.is_empty())
         || relative.contains(['\\', '\0']);
     let hidden = relative.split('/').any(|part| part.starts_with('.'));
-    if unsound || hidden || !stays_inside(&site.folder, relative) {
-        return Some(StatusCode::NOT_FOUND);
-    }
-    None
-}
-
-/// `ServeDir` follows links; neither a file nor its compressed neighbours may leave the folder by one.
-fn stays_inside(folder: &Path, relative: &str) -> bool {
-    ["", ".br", ".gz"].iter().all(|suffix| {
-        folder
-            .join(format!("{relative}{suffix}"))
-            .canonicalize()
-            .map_or(true, |file| file.starts_with(folder))
-    })
+    (unsound || hidden).then_some(StatusCode::NOT_FOUND)
 }
 
 fn names_this_machine(headers: &HeaderMap) -> bool {
