@@ -77,7 +77,7 @@ kernels: chromium     ## the inner loops alone, in GFLOP/s
 	    --manifest-path tests/bench/kernels/Cargo.toml --target-dir $(BENCH)/kernels$$features; done
 	BENCH_MODULES=$(abspath $(BENCH)) node tests/bench/kernels.mjs $(BENCH)/kernels+simd128*/wasm32-unknown-unknown/release/kernels.wasm
 
-.PHONY: toolchain bindgen deny chromium firefox
+.PHONY: toolchain bindgen deny strace chromium firefox
 toolchain:
 	@bash tests/install.sh toolchain
 
@@ -87,7 +87,7 @@ bindgen: toolchain
 deny:
 	@bash tests/install.sh deny $(CARGO_DENY)
 
-chromium firefox:
+strace chromium firefox:
 	@bash tests/install.sh $@
 
 tests/node_modules: tests/package.json tests/package-lock.json

@@ -1,11 +1,14 @@
 //! `whylens dist` as the owner of a site runs it, on a page of a few lines.
 #![cfg(not(target_arch = "wasm32"))]
 
+#[cfg(target_os = "linux")]
+mod killed;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -39,15 +42,56 @@ fn workplace(name: &str) -> PathBuf {
 }
 
 fn run(folder: &Path, options: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_whylens"))
-        .args(["dist", MODEL, "--compress", "fast", "--page"])
-        .arg(folder.join("page"))
-        .arg("--out")
+    command(folder, options).output().unwrap()
+}
+
+fn command(folder: &Path, options: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_whylens"));
+    command.arg("dist");
+    let page = folder.join("page");
+    for default in [["--compress", "fast"], ["--page", page.to_str().unwrap()]] {
+        if !options.contains(&default[0]) {
+            command.args(default);
+        }
+    }
+    command
+        .args([MODEL, "--out"])
         .arg(folder.join("site"))
         .args(options)
+        .current_dir(env!("CARGO_MANIFEST_DIR"));
+    command
+}
+
+/// A model of a few hundred bytes, made where no other test looks.
+fn small_model(folder: &Path) -> PathBuf {
+    let model = folder.join("small");
+    fs::write(folder.join("labels"), "a\nb\nc\nd\ne\n").unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_whylens"))
+        .args(["pack", "tests/golden/heads/logits.onnx", "--labels"])
+        .arg(folder.join("labels"))
+        .arg("--out")
+        .arg(&model)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", errors(&output));
+    model
+}
+
+fn errors(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// What is left beside the site when no `dist` runs.
+#[track_caller]
+fn assert_tidy(folder: &Path) {
+    let names = fs::read_dir(folder)
         .unwrap()
+        .map(|entry| entry.unwrap().file_name());
+    let left: Vec<_> = names
+        .filter(|name| name.to_str().unwrap().contains(".whylens-"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[track_caller]
@@ -253,4 +297,513 @@ fn a_page_that_was_not_built_is_told_how() {
     fs::remove_file(folder.join("page/www/pkg/whylens_bg.wasm")).unwrap();
     let output = run(&folder, &[]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("make build"));
+}
+
+#[test]
+fn two_into_one_folder_at_once_leave_one_whole_site() {
+    let folder = workplace("twice");
+    let model = small_model(&folder);
+    let model = model.to_str().unwrap();
+    let [open, closed]: [&[&str]; 2] =
+        [&["--compress", "none"], &["--compress", "none", "--closed"]];
+    let small = |options: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_whylens"));
+        command
+            .args(["dist", model, "--page", "page", "--out", "site"])
+            .args(options);
+        command
+            .current_dir(&folder)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        command
+    };
+    let whole = |options| {
+        assert!(small(options).status().unwrap().success());
+        let mut files = BTreeMap::new();
+        read(&folder.join("site"), "", &mut files);
+        files
+    };
+    let wholes = [whole(open), whole(closed)];
+    for round in 0..10 {
+        if round % 2 == 0 {
+            fs::remove_dir_all(folder.join("site")).unwrap();
+        }
+        let both = [open, closed, open].map(|options| small(options).spawn().unwrap());
+        for process in both {
+            let output = process.wait_with_output().unwrap();
+            assert!(output.status.success(), "{}", errors(&output));
+        }
+        let mut files = BTreeMap::new();
+        read(&folder.join("site"), "", &mut files);
+        assert!(wholes.contains(&files), "round {round}: {:?}", files.keys());
+        assert_tidy(&folder);
+    }
+}
+
+#[test]
+fn only_what_an_earlier_site_holds_unchanged_is_removed() {
+    let folder = workplace("foreign");
+    let before = dist(&folder, &[]);
+    let site = folder.join("site");
+    let www = before
+        .keys()
+        .find_map(|path| path.strip_suffix("/main.js"))
+        .unwrap();
+    for (file, text) in [
+        (".git/HEAD", "ref: refs/heads/main"),
+        ("CNAME", "example.org"),
+        (".well-known/security.txt", "Contact:"),
+        ("thesis.txt", "years of work"),
+        ("models/other/model.json", "{}"),
+        // Changed by hand, and of a name that the next site does not have.
+        (&format!("{www}/page.css"), "p { color: blue }"),
+    ] {
+        fs::create_dir_all(site.join(file).parent().unwrap()).unwrap();
+        fs::write(site.join(file), text).unwrap();
+    }
+    fs::create_dir(site.join("empty")).unwrap();
+    fs::write(folder.join("page/www/main.js"), "import './other.js';").unwrap();
+    let output = run(&folder, &["--compress", "none"]);
+    assert!(output.status.success(), "{}", errors(&output));
+    let mut after = BTreeMap::new();
+    read(&site, "", &mut after);
+    for (file, text) in [
+        (".git/HEAD", "ref"),
+        ("CNAME", "example"),
+        ("thesis.txt", "years"),
+    ] {
+        assert!(after[file].starts_with(text.as_bytes()), "{file}");
+        assert!(errors(&output).contains("stay"), "{}", errors(&output));
+    }
+    assert!(errors(&output).contains("6 files"), "{}", errors(&output));
+    assert_eq!(
+        text(&after, &format!("{www}/page.css")),
+        "p { color: blue }"
+    );
+    assert!(after.contains_key(".well-known/security.txt") && site.join("empty").is_dir());
+    let left: Vec<_> = after
+        .keys()
+        .filter(|path| path.starts_with(&format!("{www}/")))
+        .collect();
+    assert_eq!(
+        left,
+        [&format!("{www}/page.css")],
+        "the rest of the earlier version is gone"
+    );
+    let twins = |path: &&String| path.ends_with(".br") || path.ends_with(".gz");
+    assert!(
+        before.keys().any(|path| twins(&path)),
+        "there were compressed files"
+    );
+    assert_eq!(after.keys().find(twins), None, "and they are gone");
+    assert_tidy(&folder);
+}
+
+#[test]
+fn a_file_that_somebody_changed_is_overwritten_only_when_told_so() {
+    let folder = workplace("changed");
+    dist(&folder, &[]);
+    let page = folder.join("site/index.html");
+    let mine = fs::read_to_string(&page).unwrap() + "<p>mine";
+    fs::write(&page, &mine).unwrap();
+    let output = run(&folder, &["--closed"]);
+    assert!(!output.status.success());
+    assert!(errors(&output).contains("index.html") && errors(&output).contains("--force"));
+    assert_eq!(fs::read_to_string(&page).unwrap(), mine);
+    assert_tidy(&folder);
+    assert!(!text(&dist(&folder, &["--force"]), "index.html").contains("mine"));
+}
+
+#[test]
+fn a_list_of_somebody_elses_makes_no_earlier_site() {
+    let folder = workplace("lists");
+    let site = folder.join("site");
+    let thesis = sha256(b"years of work");
+    for list in [
+        "{}".to_string(),
+        "not JSON".into(),
+        format!(r#"{{"files": {{"thesis.txt": {{"bytes": 13, "sha256": "{thesis}"}}}}}}"#),
+        format!(
+            r#"{{"made_by": "other", "files": {{"index.html": {{"bytes": 13, "sha256": "{thesis}"}}}}}}"#
+        ),
+    ] {
+        drop(fs::remove_dir_all(&site));
+        fs::create_dir_all(&site).unwrap();
+        fs::write(site.join("integrity.json"), &list).unwrap();
+        fs::write(site.join("thesis.txt"), "years of work").unwrap();
+        let output = run(&folder, &[]);
+        assert!(!output.status.success(), "{list}");
+        assert!(
+            errors(&output).contains("holds other files"),
+            "{list}: {}",
+            errors(&output)
+        );
+        assert!(site.join("thesis.txt").is_file(), "{list}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_hostile_list_removes_nothing_outside() {
+    use std::os::unix::fs::symlink;
+    let folder = workplace("hostile");
+    let (site, outside) = (folder.join("site"), folder.join("outside"));
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("victim"), "years of work").unwrap();
+    fs::create_dir_all(&site).unwrap();
+    symlink(&outside, site.join("linked")).unwrap();
+    symlink(outside.join("victim"), site.join("victim")).unwrap();
+    fs::create_dir(site.join("folder")).unwrap();
+    let absolute = outside.join("victim");
+    let names = [
+        "../outside/victim",
+        absolute.to_str().unwrap(),
+        "linked/victim",
+        "victim",
+        "linked",
+        "folder",
+        "",
+        ".",
+        "..",
+        "a/../../outside/victim",
+    ];
+    let listed = |name: &str| {
+        format!(
+            r#""{name}": {{"bytes": 13, "sha256": "{}"}}"#,
+            sha256(b"years of work")
+        )
+    };
+    let names: Vec<_> = names.iter().map(|name| listed(name)).collect();
+    let list = format!(
+        r#"{{"made_by": "whylens 0.1.0", "files": {{"index.html": {{"bytes": 18446744073709551615, "sha256": ""}}, {}}}}}"#,
+        names.join(", ")
+    );
+    fs::write(site.join("integrity.json"), list).unwrap();
+    for options in [&[][..], &["--closed"]] {
+        let output = run(&folder, options);
+        assert!(output.status.success(), "{}", errors(&output));
+        assert_eq!(fs::read(outside.join("victim")).unwrap(), b"years of work");
+        assert!(site.join("linked").is_symlink() && site.join("victim").is_symlink());
+        assert!(site.join("folder").is_dir());
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_to_the_site_stays_a_link() {
+    let folder = workplace("linked-site");
+    fs::create_dir(folder.join("elsewhere")).unwrap();
+    std::os::unix::fs::symlink("elsewhere", folder.join("site")).unwrap();
+    for options in [&[][..], &["--closed"]] {
+        let files = dist(&folder, options);
+        assert!(files.contains_key("index.html"));
+        assert!(folder.join("site").is_symlink());
+        assert!(folder.join("elsewhere/index.html").is_file());
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn what_links_lead_to_elsewhere_is_published_only_when_told_so() {
+    use std::os::unix::fs::symlink;
+    let model = |folder: &Path| folder.join("small");
+    type Change = fn(&Path);
+    let attacks: &[(&str, Change)] = &[
+        ("small/LICENSE", |folder| {
+            symlink("../secret", folder.join("small/LICENSE")).unwrap()
+        }),
+        ("small/NOTICES", |folder| {
+            symlink("../outside", folder.join("small/NOTICES")).unwrap()
+        }),
+        ("small/labels.txt", |folder| {
+            away(folder, "small/labels.txt")
+        }),
+        ("small/model.onnx", |folder| {
+            away(folder, "small/model.onnx")
+        }),
+        ("small/model.json", |folder| {
+            away(folder, "small/model.json")
+        }),
+        ("page/www/leak.js", |folder| {
+            symlink("../../secret", folder.join("page/www/leak.js")).unwrap()
+        }),
+        ("page/www/leak", |folder| {
+            symlink("../../outside", folder.join("page/www/leak")).unwrap()
+        }),
+        ("page/www", |folder| away(folder, "page/www")),
+        ("page/index.html", |folder| away(folder, "page/index.html")),
+        ("small/LICENSE", |folder| {
+            fs::write(folder.join("small/.env"), "secret").unwrap();
+            symlink(".env", folder.join("small/LICENSE")).unwrap();
+        }),
+    ];
+    fn away(folder: &Path, file: &str) {
+        fs::rename(folder.join(file), folder.join("moved")).unwrap();
+        symlink(folder.join("moved"), folder.join(file)).unwrap();
+    }
+    for (index, (file, change)) in attacks.iter().enumerate() {
+        let folder = workplace(&format!("leads-{index}"));
+        small_model(&folder);
+        fs::create_dir(folder.join("outside")).unwrap();
+        fs::write(folder.join("secret"), "secret").unwrap();
+        fs::write(folder.join("outside/secret"), "secret").unwrap();
+        change(&folder);
+        let small = |options: &[&str]| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_whylens"));
+            command
+                .arg("dist")
+                .arg(model(&folder))
+                .arg("--page")
+                .arg(folder.join("page"));
+            command.arg("--out").arg(folder.join("site")).args(options);
+            command.output().unwrap()
+        };
+        let output = small(&[]);
+        assert!(!output.status.success(), "{file}");
+        let told = errors(&output);
+        assert!(
+            told.contains(file) && told.contains("--follow-links"),
+            "{file}: {told}"
+        );
+        assert!(!folder.join("site").exists(), "{file}");
+        let output = small(&["--follow-links"]);
+        assert!(output.status.success(), "{file}: {}", errors(&output));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn links_within_a_folder_are_followed_and_end() {
+    use std::os::unix::fs::symlink;
+    let folder = workplace("within");
+    symlink("main.js", folder.join("page/www/same.js")).unwrap();
+    symlink("page", folder.join("page-by-a-link")).unwrap();
+    let files = dist(
+        &folder,
+        &["--page", folder.join("page-by-a-link").to_str().unwrap()],
+    );
+    assert!(files.keys().any(|path| path.ends_with("/same.js")));
+    symlink("..", folder.join("page/www/pkg/loop")).unwrap();
+    let told = errors(&run(&folder, &[]));
+    assert!(
+        told.contains("loop leads to a folder that it is in"),
+        "{told}"
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_told_and_not_waited_for() {
+    let folder = workplace("pipes");
+    let pipe = folder.join("page/www/pipe");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let output = run(&folder, &[]);
+    assert!(!output.status.success());
+    assert!(
+        errors(&output).contains("pipe: it is no file"),
+        "{}",
+        errors(&output)
+    );
+}
+
+#[test]
+fn a_folder_of_licences_is_published_and_a_folder_of_dots_has_a_name() {
+    let folder = workplace("licences");
+    let model = folder.join("...");
+    fs::rename(small_model(&folder), &model).unwrap();
+    fs::create_dir_all(model.join("LICENSES/more")).unwrap();
+    for file in [
+        "LICENSES/MIT.txt",
+        "LICENSES/more/BSD.txt",
+        "LICENSES/.hidden",
+        "NOTICE",
+    ] {
+        fs::write(model.join(file), file).unwrap();
+    }
+    let output = Command::new(env!("CARGO_BIN_EXE_whylens"))
+        .args(["dist", "./...", "--page", "page", "--out", "site"])
+        .current_dir(&folder)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", errors(&output));
+    let mut files = BTreeMap::new();
+    read(&folder.join("site"), "", &mut files);
+    for file in [
+        "model.json",
+        "NOTICE",
+        "LICENSES/MIT.txt",
+        "LICENSES/more/BSD.txt",
+    ] {
+        assert!(
+            files.contains_key(&format!("models/model/{file}")),
+            "{file}: {:?}",
+            files.keys()
+        );
+    }
+    assert!(!files.keys().any(|path| path.contains("hidden")));
+    assert!(text(&files, "index.html").contains("data-models=\"models/model/\""));
+}
+
+/// Every file that the page, the service worker and the models name is there.
+#[cfg(target_os = "linux")]
+fn assert_refers_to_what_is_there(site: &Path, when: &str) {
+    let page = fs::read_to_string(site.join("index.html")).unwrap();
+    for attribute in ["href", "src"] {
+        for named in page.split(&format!("{attribute}=\"")).skip(1) {
+            let file = named.split('"').next().unwrap();
+            assert!(site.join(file).is_file(), "{when}: {file} of index.html");
+        }
+    }
+    let named = page
+        .split("data-models=\"")
+        .nth(1)
+        .unwrap()
+        .split('"')
+        .next()
+        .unwrap();
+    let manifest = fs::read(site.join(named).join("model.json")).unwrap();
+    let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+    for file in [&manifest["weights"]["file"], &manifest["labels"]["en"]] {
+        let file = site.join(named).join(file.as_str().unwrap());
+        assert!(file.is_file(), "{when}: {file:?} of model.json");
+    }
+    let worker = fs::read_to_string(site.join("sw.js")).unwrap();
+    let list = worker
+        .strip_prefix("self.site = ")
+        .unwrap()
+        .split(";\n")
+        .next()
+        .unwrap();
+    let list: Value = serde_json::from_str(list).unwrap();
+    for file in list["files"].as_object().unwrap().keys() {
+        assert!(site.join(file).is_file(), "{when}: {file} of sw.js");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn killed_at_any_moment_it_leaves_the_old_site_or_the_new_one() {
+    end_at_every_call("beside", "KILL");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn interrupted_at_any_moment_it_leaves_the_old_site_or_the_new_one_and_nothing_else() {
+    end_at_every_call("beside", "INT");
+}
+
+/// A folder that cannot be exchanged: a shell would be left in one that is gone.
+#[cfg(target_os = "linux")]
+#[test]
+fn killed_in_the_current_folder_it_leaves_no_page_that_lacks_files() {
+    end_at_every_call("here", "KILL");
+}
+
+#[cfg(target_os = "linux")]
+fn end_at_every_call(place: &str, signal: &str) {
+    use killed::{at_every_call, snapshot};
+    let folder = workplace(&format!("killed-{place}-{signal}"));
+    small_model(&folder);
+    // The current directory is not exchanged for another.
+    let (here, arguments): (_, &[&str]) = match place {
+        "beside" => (
+            folder.clone(),
+            &[
+                "dist",
+                "small",
+                "--page",
+                "page",
+                "--compress",
+                "none",
+                "--out",
+                "site",
+            ],
+        ),
+        _ => (
+            folder.join("site"),
+            &[
+                "dist",
+                "../small",
+                "--page",
+                "../page",
+                "--compress",
+                "none",
+                "--out",
+                ".",
+            ],
+        ),
+    };
+    let again = || {
+        let output = Command::new(env!("CARGO_BIN_EXE_whylens"))
+            .args(arguments)
+            .current_dir(&here)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", errors(&output));
+    };
+    let site = folder.join("site");
+    fs::create_dir(&site).unwrap();
+    again();
+    fs::create_dir_all(site.join(".git/empty")).unwrap();
+    fs::write(site.join("CNAME"), "example.org").unwrap();
+    std::os::unix::fs::symlink("CNAME", site.join("link")).unwrap();
+    let kept = folder.join("kept");
+    let copy = |from: &Path, to: &Path| {
+        let copied = Command::new("cp").arg("-a").args([from, to]).status();
+        assert!(copied.unwrap().success());
+    };
+    copy(&site, &kept);
+    let old = snapshot(&site);
+    fs::write(folder.join("page/www/main.js"), "import './whylens.js';").unwrap();
+    again();
+    let new = snapshot(&site);
+    assert_ne!(old, new);
+    at_every_call(
+        signal,
+        &here,
+        arguments,
+        &|| {
+            // The folder itself stays: it is the current one.
+            for entry in fs::read_dir(&site).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() && !path.is_symlink() {
+                    fs::remove_dir_all(path)
+                } else {
+                    fs::remove_file(path)
+                }
+                .unwrap();
+            }
+            copy(&kept.join("."), &site);
+        },
+        &|when, ended| {
+            let found = snapshot(&site);
+            match place {
+                "beside" => assert!(found == old || found == new, "{when}: {:?}", found.keys()),
+                _ => assert_refers_to_what_is_there(&site, when),
+            }
+            if signal == "INT" {
+                let code = ended.status.code();
+                assert!(matches!(code, Some(0 | 130) | None), "{when}: {ended:?}");
+                assert_tidy(&folder);
+            }
+            again();
+            let mut found = snapshot(&site);
+            if place == "here" {
+                // Ended between a file and its folder, it leaves an empty one, which might be anybody's.
+                found.retain(|path, (what, _)| {
+                    new.contains_key(path) || !what.starts_with("folder")
+                });
+            }
+            let names: Vec<_> = found.keys().collect();
+            assert!(found == new, "{when}, then again: {names:?}");
+            assert_tidy(&folder);
+            assert_tidy(&site);
+        },
+    );
 }

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what a command needs and is missing: `install.sh toolchain`, and `install.sh bindgen VERSION` for the
-# modules, `install.sh deny VERSION` for the check of the dependencies, `install.sh chromium` and `install.sh firefox`
-# for the browser tests. Firefox is not needed: its tests are skipped where it cannot be had.
+# modules, `install.sh deny VERSION` for the check of the dependencies, `install.sh strace` for the tests that interrupt
+# commands, `install.sh chromium` and `install.sh firefox` for the browser tests. Firefox is not needed: its tests are
+# skipped where it cannot be had.
 set -euo pipefail
 
 # Optimised, these tools take minutes more to compile than they ever save.
@@ -62,6 +63,17 @@ firefox() {
     debian firefox-esr && return
   }
   echo "no Firefox: its tests will be skipped; install Debian's package firefox-esr, or set FIREFOX to its path"
+}
+
+strace() {
+  # Only Linux has it, and only there are commands interrupted.
+  [ "$(uname)" != Linux ] || command -v strace >/dev/null && return
+  can_install || {
+    echo "strace is missing: install Debian's package strace" >&2
+    exit 1
+  }
+  say "installing strace"
+  debian strace
 }
 
 can_install() { command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; }

@@ -43,6 +43,7 @@ native() {
   check 1m "rustfmt" cargo fmt --check
   check 15m "clippy" cargo clippy --release --all-targets -- -D warnings
   RUSTDOCFLAGS="-D warnings" check 10m "documentation" cargo doc --release --no-deps --lib
+  check 5m "strace" make --silent strace
   check 30m "native tests compiled" cargo test --release --no-run
   if cargo nextest --version >/dev/null 2>&1; then
     check 15m "native tests" cargo nextest run --release
@@ -152,7 +153,7 @@ case ${1:-} in
   '')
     : >"$logs/times"
     exec {console}>&1
-    make --silent toolchain
+    make --silent toolchain strace
     together scripts wasm native
     chromium
     firefox

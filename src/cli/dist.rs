@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::Write;
+use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -15,12 +15,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use whylens::Manifest;
+use whylens::manifest::Weights;
 use whylens::model::Options;
 
-use super::{folder, policy};
+use super::staged::Staged;
+use super::{folder, inside, policy};
 
 /// Make a static site that holds these models, ready to upload
 #[derive(Args)]
@@ -28,7 +31,7 @@ pub struct Arguments {
     /// Model folders; the first one is shown at first
     #[arg(required = true, value_name = "DIR")]
     models: Vec<PathBuf>,
-    /// Folder to write; an earlier site in it is replaced
+    /// Folder to write; an earlier site in it is replaced, other files in it stay
     #[arg(long, value_name = "SITE")]
     out: PathBuf,
     /// Folder with the page's index.html and www/ [default: the page inside this tool, or else .]
@@ -41,6 +44,12 @@ pub struct Arguments {
     /// How much work goes into the .br and .gz files beside the big ones
     #[arg(long, value_name = "HOW", value_enum, default_value_t = Compress::Best)]
     compress: Compress,
+    /// Overwrite files in SITE that are not of an earlier site, or were changed since
+    #[arg(long)]
+    force: bool,
+    /// Publish what links in the page's folder and the model folders lead to, elsewhere too
+    #[arg(long)]
+    follow_links: bool,
     /// Let the page talk to its own site only: no photos and no models by address
     #[arg(long)]
     closed: bool,
@@ -83,7 +92,8 @@ const SMALLEST_COMPRESSED: usize = 1024;
 
 /// Writes the site.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let mut page = page(arguments.page.as_deref())?;
+    let links = arguments.follow_links;
+    let mut page = page(arguments.page.as_deref(), links)?;
     let index = page
         .remove("index.html")
         .context("the page has no index.html")?;
@@ -113,7 +123,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let mut models = Vec::new();
     let mut weights = BTreeSet::new();
     for path in &arguments.models {
-        models.push(add_model(&mut site, &mut weights, path, arguments.split)?);
+        models.push(add_model(&mut site, &mut weights, path, arguments)?);
     }
     site.insert(
         "index.html".into(),
@@ -125,27 +135,28 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let integrity = integrity(&site)?;
     site.insert("integrity.json".into(), integrity);
     compress(&mut site, arguments.compress);
-    write(&site, &arguments.out)?;
+    write(&site, &arguments.out, arguments.force)?;
     report(&site, &arguments.out);
     Ok(ExitCode::SUCCESS)
 }
 
 /// The files of the page: `index.html` and `www/…`.
-fn page(named: Option<&Path>) -> Result<Files> {
+fn page(named: Option<&Path>, links: bool) -> Result<Files> {
     #[cfg(feature = "embed")]
     if named.is_none() {
         return Ok(embedded::page());
     }
     let folder = named.unwrap_or(Path::new("."));
+    let source = Source::new(folder, links)?;
     let mut files = Files::new();
-    let index = folder.join("index.html");
-    files.insert(
-        "index.html".into(),
-        fs::read(&index).with_context(|| {
-            format!("cannot read {}; name the page with --page", index.display())
-        })?,
-    );
-    walk(&folder.join("www"), "www", &mut files)?;
+    let index = source.read("index.html").with_context(|| {
+        format!(
+            "no page in {}; name its folder with --page",
+            folder.display()
+        )
+    })?;
+    files.insert("index.html".into(), index);
+    source.read_all("www", &mut Vec::new(), &mut files)?;
     Ok(files)
 }
 
@@ -178,28 +189,71 @@ mod embedded {
     }
 }
 
-fn walk(folder: &Path, name: &str, files: &mut Files) -> Result<()> {
-    let entries =
-        fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
-    for entry in entries {
-        let path = entry?.path();
-        let file = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .with_context(|| format!("the name of {} is not UTF-8", path.display()))?;
-        if file.starts_with('.') {
-            continue;
-        }
-        let name = format!("{name}/{file}");
-        if path.is_dir() {
-            walk(&path, &name, files)?;
-        } else {
-            let bytes =
-                fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-            files.insert(name, bytes);
-        }
+/// A folder whose files are published, and nothing else that a link in it leads to.
+struct Source {
+    folder: PathBuf,
+    links: bool,
+}
+
+impl Source {
+    /// A folder that is named by a link is what was meant; links within it are to be asked about.
+    fn new(folder: &Path, links: bool) -> Result<Source> {
+        let cannot = || format!("cannot read {}", folder.display());
+        let folder = Path::new(".").join(folder).canonicalize();
+        let folder = folder.with_context(cannot)?;
+        Ok(Source { folder, links })
     }
-    Ok(())
+
+    /// Where the file or folder of this name really is.
+    fn real(&self, name: &str) -> Result<PathBuf> {
+        let path = self.folder.join(name);
+        let cannot = || format!("cannot read {}", path.display());
+        let real = path.canonicalize().with_context(cannot)?;
+        ensure!(
+            self.links || inside::resolve(&self.folder, &path).is_ok(),
+            "{} leads to {}, which would be published; put a copy in its place, or add --follow-links",
+            path.display(),
+            real.display()
+        );
+        Ok(real)
+    }
+
+    fn read(&self, name: &str) -> Result<Vec<u8>> {
+        let real = self.real(name)?;
+        let cannot = || format!("cannot read {}", self.folder.join(name).display());
+        ensure!(real.is_file(), "{}: it is no file", cannot());
+        fs::read(real).with_context(cannot)
+    }
+
+    /// A file, or all files below a folder that are not hidden. `above`: the folders that it is in.
+    fn read_all(&self, name: &str, above: &mut Vec<PathBuf>, files: &mut Files) -> Result<()> {
+        let real = self.real(name)?;
+        if !real.is_dir() {
+            files.insert(name.into(), self.read(name)?);
+            return Ok(());
+        }
+        let path = self.folder.join(name);
+        ensure!(
+            !above.contains(&real),
+            "{} leads to a folder that it is in; remove it",
+            path.display()
+        );
+        above.push(real);
+        let entries =
+            fs::read_dir(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        for entry in entries {
+            let path = entry?.path();
+            let inner = path
+                .file_name()
+                .and_then(|name| name.to_str())
+                .with_context(|| format!("the name of {} is not UTF-8", path.display()))?;
+            if !inner.starts_with('.') {
+                self.read_all(&format!("{name}/{inner}"), above, files)?;
+            }
+        }
+        above.pop();
+        Ok(())
+    }
 }
 
 /// Checks a model, adds it to the site and gives its folder there.
@@ -207,29 +261,36 @@ fn add_model(
     site: &mut Files,
     all_weights: &mut BTreeSet<String>,
     path: &Path,
-    split: u64,
+    arguments: &Arguments,
 ) -> Result<String> {
-    let source = if path.is_dir() {
-        path
-    } else {
-        path.parent().unwrap_or(Path::new("."))
+    let folder = match path.parent() {
+        Some(parent) if path.is_file() => parent,
+        _ => path,
     };
-    let named = || format!("model {}", source.display());
-    folder::load(source, &Options::default()).with_context(named)?;
-    let read = |file: &str| {
-        fs::read(source.join(file))
-            .with_context(|| format!("cannot read {}", source.join(file).display()))
-    };
-    let json = read("model.json")?;
-    let (manifest, _) = Manifest::parse(&json).map_err(folder::coded)?;
+    let source = Source::new(folder, arguments.follow_links)?;
+    let named = || format!("model {}", folder.display());
+    let json = source.read("model.json")?;
+    let (manifest, _) = Manifest::parse(&json)
+        .map_err(folder::coded)
+        .with_context(named)?;
+    let Weights { file, parts, .. } = &manifest.weights;
+    let parts = parts.iter().map(|part| &part.file);
+    for name in manifest.labels.values().chain(parts) {
+        source.real(name)?;
+    }
+    if manifest.weights.parts.is_empty() {
+        source.real(file)?;
+    }
+    folder::load(folder, &Options::default()).with_context(named)?;
     let mut json: Value = serde_json::from_slice(&json)?;
-    let target = address(source)?;
+    let target = address(&source.folder)?;
     ensure!(
         !site.contains_key(&format!("{target}model.json")),
         "two models are named {target}; rename a folder"
     );
 
-    let weights = folder::weights(source, &manifest)?;
+    let split = arguments.split;
+    let weights = folder::weights(folder, &manifest)?;
     let file = by_content(&manifest.weights.file, &weights);
     json["weights"]["file"] = file.clone().into();
     if let Some(weights) = json["weights"].as_object_mut() {
@@ -250,16 +311,20 @@ fn add_model(
         site.insert(format!("{target}{file}"), weights);
     }
     for (language, name) in &manifest.labels {
-        let labels = read(name)?;
+        let labels = source.read(name)?;
         let name = by_content(name, &labels);
         json["labels"][language] = name.clone().into();
         site.insert(format!("{target}{name}"), labels);
     }
-    for entry in fs::read_dir(source)? {
+    let mut licences = Files::new();
+    for entry in fs::read_dir(&source.folder)? {
         let name = entry?.file_name().to_string_lossy().into_owned();
         if name.starts_with("LICENSE") || name.starts_with("NOTICE") {
-            site.insert(format!("{target}{name}"), read(&name)?);
+            source.read_all(&name, &mut Vec::new(), &mut licences)?;
         }
+    }
+    for (name, bytes) in licences {
+        site.insert(format!("{target}{name}"), bytes);
     }
     site.insert(
         format!("{target}model.json"),
@@ -270,8 +335,7 @@ fn add_model(
 
 /// `models/<name>/`, with nothing in the name that an address would have to escape.
 fn address(source: &Path) -> Result<String> {
-    let full = source.canonicalize()?;
-    let name = full
+    let name = source
         .file_name()
         .context("a model folder needs a name")?
         .to_string_lossy();
@@ -283,11 +347,19 @@ fn address(source: &Path) -> Result<String> {
         }
     };
     let name: String = name.chars().map(plain).collect();
-    Ok(format!("models/{}/", name.trim_start_matches('.')))
+    // Servers hide what begins with a dot.
+    let name = match name.trim_start_matches('.') {
+        "" => "model",
+        name => name,
+    };
+    Ok(format!("models/{name}/"))
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    let digest = Sha256::digest(bytes);
+    hex(&Sha256::digest(bytes))
+}
+
+fn hex(digest: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -306,9 +378,7 @@ fn version(files: &Files) -> String {
     for (path, bytes) in files {
         all.update(format!("{path}\0{}\n", sha256(bytes)));
     }
-    let digest = all.finalize();
-    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    hex[..policy::HASH].into()
+    hex(&all.finalize())[..policy::HASH].into()
 }
 
 /// The page, with its files at their new place and told of models and service worker.
@@ -332,12 +402,12 @@ fn rewrite(index: &str, www: &str, models: &[String], arguments: &Arguments) -> 
         &format!("{script} data-models=\"{list}\" data-offline=\"{offline}\""),
     );
     if arguments.closed {
-        let open = "connect-src 'self' https:";
+        let open = policy::OPEN;
         ensure!(
             html.matches(open).count() == 1,
             "index.html has no Content-Security-Policy with {open}, so --closed cannot close it"
         );
-        html = html.replace(open, "connect-src 'self'");
+        html = html.replace(open, policy::CLOSED);
     }
     Ok(html)
 }
@@ -477,38 +547,120 @@ fn gzip(bytes: &[u8], how: Compress) -> Vec<u8> {
     written.unwrap_or_else(|_| bytes.to_vec())
 }
 
-/// Writes beside the target and then takes its place, so that no half a site is ever there.
-fn write(site: &Files, out: &Path) -> Result<()> {
-    if out.exists() {
-        let mut entries =
-            fs::read_dir(out).with_context(|| format!("{} is no folder", out.display()))?;
-        let earlier = out.join("integrity.json").is_file();
-        if entries.next().is_some() && !earlier {
-            bail!(
-                "{} holds other files than an earlier site; name an empty folder",
-                out.display()
-            );
+/// Puts the site in place of an earlier one, and lets everything else in the folder be.
+fn write(site: &Files, out: &Path, force: bool) -> Result<()> {
+    let mut staged = Staged::begin(out)?;
+    let before = staged.before()?;
+    let list = earlier(staged.target());
+    ensure!(
+        before.is_empty() || list.is_some(),
+        "{} holds other files than an earlier site; name an empty folder",
+        out.display()
+    );
+    let list = list.unwrap_or_default();
+    let mut stays = Vec::new();
+    for path in &before {
+        let file = staged.target().join(path);
+        match path.to_str() {
+            Some(name) if is_of(&list, &file, name) => staged.remove(name)?,
+            Some(name) if site.contains_key(name) => ensure!(
+                force || is_plain(&file) && fs::read(&file).is_ok_and(|there| there == site[name]),
+                "{} is not of the earlier site, or was changed since; move it away, or add --force to overwrite it",
+                file.display()
+            ),
+            _ => stays.push(path.display().to_string()),
         }
     }
-    let name = out
-        .file_name()
-        .context("the site needs a folder of its own, such as dist")?
-        .to_string_lossy();
-    let fresh = out.with_file_name(format!(".{name}.new"));
-    if fresh.exists() {
-        fs::remove_dir_all(&fresh)?;
+    let mut order: Vec<_> = site.iter().collect();
+    order.sort_by_key(|(path, _)| rank(path));
+    for (path, bytes) in order {
+        staged.write(path, bytes)?;
     }
-    for (path, bytes) in site {
-        let file = fresh.join(path);
-        if let Some(folder) = file.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        fs::write(&file, bytes).with_context(|| format!("cannot write {}", file.display()))?;
+    staged.commit()?;
+    if !stays.is_empty() {
+        let (count, out) = (stays.len(), out.display());
+        stays.truncate(5);
+        let named = stays.join(", ");
+        let others = if count > 5 { ", …" } else { "" };
+        eprintln!(
+            "whylens: {count} files in {out} are not of the earlier site, or were changed since, and stay: {named}{others}"
+        );
     }
-    if out.exists() {
-        fs::remove_dir_all(out)?;
+    Ok(())
+}
+
+/// What names others comes after them: a browser that asks meanwhile finds all that it is told of.
+fn rank(path: &str) -> usize {
+    let plain = path
+        .strip_suffix(".br")
+        .or(path.strip_suffix(".gz"))
+        .unwrap_or(path);
+    match plain {
+        _ if path == "integrity.json" => 4,
+        "sw.js" => 3,
+        "index.html" => 2,
+        _ if policy::is_named_by_content(plain) => 0,
+        _ => 1,
     }
-    fs::rename(&fresh, out).with_context(|| format!("cannot write {}", out.display()))
+}
+
+/// What `integrity.json` says of a file.
+#[derive(Deserialize)]
+struct Listed {
+    bytes: u64,
+    sha256: String,
+}
+
+#[derive(Deserialize)]
+struct Integrity {
+    made_by: String,
+    files: BTreeMap<String, Listed>,
+}
+
+/// The files of the site that is in a folder, with `integrity.json` itself; `None` where there is none.
+fn earlier(folder: &Path) -> Option<BTreeMap<String, Listed>> {
+    let path = folder.join("integrity.json");
+    // More than any site has; a list of another size is not ours.
+    if !is_plain(&path) || path.metadata().ok()?.len() > 16 << 20 {
+        return None;
+    }
+    let bytes = fs::read(&path).ok()?;
+    let Integrity { made_by, mut files } = serde_json::from_slice(&bytes).ok()?;
+    if !made_by.starts_with("whylens ") || !files.contains_key("index.html") {
+        return None;
+    }
+    let (sha256, bytes) = (sha256(&bytes), bytes.len() as u64);
+    files.insert("integrity.json".into(), Listed { bytes, sha256 });
+    Some(files)
+}
+
+/// Whether a file is one of the list, or one of them compressed, byte for byte.
+fn is_of(list: &BTreeMap<String, Listed>, file: &Path, name: &str) -> bool {
+    let matches = |listed: &Listed, read: &mut dyn Read| {
+        let mut digest = Sha256::new();
+        let most = listed.bytes.saturating_add(1);
+        io::copy(&mut read.take(most), &mut digest).is_ok_and(|bytes| bytes == listed.bytes)
+            && hex(&digest.finalize()) == listed.sha256
+    };
+    let open = || fs::File::open(file).map(BufReader::new);
+    let original = |extension| list.get(name.strip_suffix(extension)?);
+    is_plain(file)
+        && (list
+            .get(name)
+            .is_some_and(|listed| open().is_ok_and(|mut file| matches(listed, &mut file)))
+            || original(".br").is_some_and(|listed| {
+                open().is_ok_and(|file| {
+                    matches(listed, &mut brotli::Decompressor::new(file, 1 << 16))
+                })
+            })
+            || original(".gz").is_some_and(|listed| {
+                open().is_ok_and(|file| matches(listed, &mut flate2::read::GzDecoder::new(file)))
+            }))
+}
+
+/// A file that is there itself, not by a link.
+fn is_plain(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|found| found.is_file())
 }
 
 fn report(site: &Files, out: &Path) {

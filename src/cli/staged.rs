@@ -2,7 +2,7 @@
 //!
 //! One step cannot be had for the current directory (a shell would be left in a folder that is gone), a
 //! mount point, or a folder whose parent may not be written. These are changed file by file, each put in
-//! its place whole, in the order in which they were written here; what is to go goes last.
+//! its place whole, in the order in which they were written here; what is to go goes before the last.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -79,6 +79,16 @@ impl Staged {
     /// The folder as it is now, which may not be there yet: a real path.
     pub fn target(&self) -> &Path {
         &self.target
+    }
+
+    /// The paths of everything in the folder as it is now, but of folders that can be read.
+    pub fn before(&self) -> Result<Vec<PathBuf>> {
+        let mut found = Vec::new();
+        if self.target.exists() {
+            list(&self.target, Path::new(""), &mut found)
+                .with_context(|| format!("cannot read {}", self.target.display()))?;
+        }
+        Ok(found)
     }
 
     fn fresh(&self) -> PathBuf {
@@ -161,34 +171,45 @@ impl Staged {
         Ok(())
     }
 
-    /// File by file, for want of one step.
+    /// File by file, for want of one step; the last one tells what there is, so that it comes after all.
     fn put_each(&self) -> Result<()> {
-        for path in &self.written {
-            let (from, to) = (self.fresh().join(path), self.target.join(path));
-            if let Some(folder) = to.parent() {
-                fs::create_dir_all(folder)?;
-            }
-            // Another file system may be mounted within the folder.
-            if fs::rename(&from, &to).is_err() {
-                file(&to, &fs::read(&from)?)?;
-            }
+        let Some((last, others)) = self.written.split_last() else {
+            return self.take_away();
+        };
+        for path in others {
+            self.put_one(path)?;
         }
+        self.take_away()?;
+        self.put_one(last)?;
+        sync_names(&self.target);
+        Ok(())
+    }
+
+    fn put_one(&self, path: &Path) -> Result<()> {
+        let (from, to) = (self.fresh().join(path), self.target.join(path));
+        if let Some(folder) = to.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        // Another file system may be mounted within the folder.
+        if fs::rename(&from, &to).is_err() {
+            file(&to, &fs::read(&from)?)?;
+        }
+        Ok(())
+    }
+
+    fn take_away(&self) -> Result<()> {
         for path in &self.removed {
             match fs::remove_file(self.target.join(path)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
                 _ => {}
             }
-            for folder in path
-                .ancestors()
-                .skip(1)
-                .filter(|folder| *folder != Path::new(""))
-            {
+            let folders = path.ancestors().skip(1);
+            for folder in folders.filter(|folder| *folder != Path::new("")) {
                 if fs::remove_dir(self.target.join(folder)).is_err() {
                     break;
                 }
             }
         }
-        sync_names(&self.target);
         Ok(())
     }
 
@@ -257,6 +278,19 @@ pub fn file(path: &Path, bytes: &[u8]) -> Result<()> {
     written()
         .with_context(cannot)
         .inspect_err(|_| drop(fs::remove_file(&fresh)))
+}
+
+fn list(folder: &Path, inner: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
+    for entry in fs::read_dir(folder.join(inner))? {
+        let entry = entry?;
+        let path = inner.join(entry.file_name());
+        let ours = path.to_string_lossy().starts_with(&format!(".{OURS}"));
+        let inside = entry.file_type()?.is_dir();
+        if !ours && !(inside && list(folder, &path, found).is_ok()) {
+            found.push(path);
+        }
+    }
+    Ok(())
 }
 
 /// Where a folder is or will be, past all links; its parent is made.
@@ -561,8 +595,12 @@ fn end_cleanly() {
         else {
             return;
         };
+        let end = {
+            let _listening = runtime.enter();
+            super::signals::end()
+        };
         std::thread::spawn(move || {
-            let code = runtime.block_on(super::signals::end());
+            let code = runtime.block_on(end);
             let leftovers = under_way();
             for path in leftovers.iter().rev() {
                 drop(fs::remove_dir_all(path));
