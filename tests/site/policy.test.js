@@ -60,6 +60,31 @@ test('a session on a closed site, by `whylens serve`, makes no report, first and
   await server.stop();
 });
 
+test('`whylens serve` sends what a site was made with on the first visit: a closed worker, or isolation', { timeout: 120_000 }, async () => {
+  const isolated = await dist(join(place.path, 'isolated'), ['--isolate']);
+  for (const [folder, reached] of /** @type {const} */ ([[isolated, true], [site, false]])) {
+    const port = await freePort();
+    const server = await start(TOOL, ['serve', folder, '--port', String(port)], `http://127.0.0.1:${port}/`);
+    const context = await browser.newContext({ serviceWorkers: 'block' });
+    /** @type {string[]} */
+    const seen = [];
+    await context.route('https://elsewhere.example/**', (route) => {
+      seen.push(route.request().url());
+      return route.fulfill({ status: 200, headers: { 'access-control-allow-origin': '*' }, body: 'heard' });
+    });
+    const page = await context.newPage();
+    await page.goto(server.url);
+    await page.waitForSelector('[data-phase="ready"]', { timeout: 60_000 });
+    const worker = page.workers().find((each) => each.url().endsWith('/worker.js'));
+    assert.ok(worker, 'the model runs in a worker');
+    const told = await worker.evaluate(() => fetch('https://elsewhere.example/?photo').then((answer) => answer.text(), (error) => error.name));
+    assert.deepEqual([told, seen.length], reached ? ['heard', 1] : ['TypeError', 0], folder);
+    assert.equal(await page.evaluate(() => crossOriginIsolated), folder === isolated);
+    await context.close();
+    await server.stop();
+  }
+});
+
 test('what an injected script would do is stopped and reported', { timeout: 60_000 }, async () => {
   const host = await new Host(site).start();
   const elsewhere = await new Host(site).start();
