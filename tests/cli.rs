@@ -887,10 +887,7 @@ fn what_a_terminal_would_obey_is_shown_as_such() {
             &["pack", &missing, "--labels", photo, "--out", model],
             shown,
         ),
-        (
-            &["dist", &format!("{missing}/model.json"), "--out", model],
-            shown,
-        ),
+        (&["dist", model, "--page", &missing, "--out", model], shown),
         (&["serve", &missing], shown),
         (&[&missing], shown),
     ] {
