@@ -606,7 +606,7 @@ fn what_is_no_file_is_told_and_not_waited_for() {
     let output = run(&folder, &[]);
     assert!(!output.status.success());
     assert!(
-        errors(&output).contains("pipe: it is no file"),
+        errors(&output).contains("pipe: it is a pipe"),
         "{}",
         errors(&output)
     );
@@ -765,7 +765,7 @@ fn end_at_every_call(place: &str, signal: &str) {
     let new = snapshot(&site);
     assert_ne!(old, new);
     at_every_call(
-        signal,
+        &format!("signal={signal}"),
         &here,
         arguments,
         &|| {

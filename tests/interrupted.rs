@@ -1,85 +1,20 @@
 //! A command that is ended, or hindered, at each of its file operations in turn: what it writes is what was there
 //! before, or what is there once the command went through, whole.
-//!
-//! strace counts the operations, ends the command before the one whose turn it is, or lets that fail.
 #![cfg(target_os = "linux")]
 
-use std::collections::BTreeMap;
+mod killed;
+
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
+
+use killed::{Snapshot, at_every_call, snapshot};
 
 const GOLDEN: &str = "tests/golden/heads/logits.onnx";
 
-/// Whatever opens, changes or names a file. Those that a kernel does not have are left out by strace (`?`).
-const OPERATIONS: &str = "?open,openat,?openat2,?creat,?mkdir,mkdirat,write,pwrite64,writev,?rename,renameat,\
-    renameat2,?link,linkat,?symlink,symlinkat,?unlink,unlinkat,?rmdir,ftruncate,fallocate,fsync,fdatasync,\
-    ?chmod,fchmod,fchmodat,?chown,fchown,fchownat,utimensat,flock,copy_file_range,sendfile,getdents64,close";
-
-/// What a folder holds: path → bytes, the target of a link, or that it is a folder.
-type Files = BTreeMap<String, Vec<u8>>;
-
-fn files(folder: &Path) -> Files {
-    let mut files = Files::new();
-    let mut folders = vec![folder.to_path_buf()];
-    while let Some(inner) = folders.pop() {
-        for entry in fs::read_dir(&inner).into_iter().flatten() {
-            let path = entry.unwrap().path();
-            let name = path
-                .strip_prefix(folder)
-                .unwrap()
-                .to_str()
-                .unwrap()
-                .to_string();
-            if path.is_symlink() {
-                let target = fs::read_link(&path).unwrap();
-                files.insert(
-                    format!("{name}@"),
-                    target.into_os_string().into_encoded_bytes(),
-                );
-            } else if path.is_dir() {
-                files.insert(format!("{name}/"), Vec::new());
-                folders.push(path);
-            } else {
-                files.insert(name, fs::read(&path).unwrap());
-            }
-        }
-    }
-    files
-}
-
-/// Runs a command of whylens in a folder under strace, which writes into a log what it does.
-fn traced(place: &Path, arguments: &[&str], trace: &str, inject: Option<&str>) -> Output {
-    let mut strace = Command::new("strace");
-    strace.args(["-f", "-qq", "-o"]).arg(log(place));
-    strace.arg(format!("--trace={trace}"));
-    strace.args(inject.map(|what| format!("--inject={trace}:{what}")));
-    strace.arg(env!("CARGO_BIN_EXE_whylens")).args(arguments);
-    let output = strace.current_dir(place).stdin(Stdio::null()).output();
-    output.expect("no strace: install Debian's package of that name")
-}
-
-fn log(place: &Path) -> PathBuf {
-    place.with_extension("log")
-}
-
-/// The operations of the run before, and how often the busiest thread did each; strace counts so, too.
-fn operations(place: &Path) -> BTreeMap<String, usize> {
-    let mut threads: BTreeMap<(String, String), usize> = BTreeMap::new();
-    for line in fs::read_to_string(log(place)).unwrap().lines() {
-        let (thread, what) = line.split_once(' ').unwrap();
-        if let Some((name, _)) = what.trim().split_once('(')
-            && !name.contains(['<', '+', '-'])
-        {
-            *threads.entry((name.into(), thread.into())).or_default() += 1;
-        }
-    }
-    let mut most = BTreeMap::new();
-    for ((name, _), times) in threads {
-        let known = most.entry(name).or_default();
-        *known = times.max(*known);
-    }
-    most
+fn whylens(place: &Path, arguments: &[&str]) -> Output {
+    let mut tool = Command::new(env!("CARGO_BIN_EXE_whylens"));
+    tool.args(arguments).current_dir(place).output().unwrap()
 }
 
 /// What is beside the folder that is written.
@@ -98,63 +33,43 @@ fn told(output: &Output) -> String {
 /// Ends the command before each operation in turn, or lets that fail. `lay` makes `place/target` as it was before.
 fn interrupt(place: &Path, target: &str, arguments: &[&str], lay: &dyn Fn()) {
     let target = place.join(target);
-    lay();
-    let old = files(&target);
-    let run = || traced(place, arguments, OPERATIONS, None);
-    let output = run();
-    assert!(output.status.success(), "{}", told(&output));
-    let new = files(&target);
-    let (around, operations) = (neighbours(place), operations(place));
-    assert!(
-        old != new && operations.values().sum::<usize>() > 40,
-        "{operations:?}"
-    );
-    for means in ["signal=KILL", "signal=INT", "error=ENOSPC", "error=EIO"] {
-        let (mut before, mut after) = (0, 0);
-        for (operation, times) in &operations {
-            // No file system lets it fail so, and Rust's library ends the program then.
-            if operation == "close" && means.starts_with("error") {
-                continue;
-            }
-            for turn in 1..=*times {
-                lay();
-                let inject = format!("{means}:when={turn}");
-                let output = traced(place, arguments, operation, Some(&inject));
-                let (found, told) = (files(&target), told(&output));
-                let at = format!("{means} at {operation} {turn} of {times}");
-                assert!(
-                    found == old || found == new,
-                    "{at} left {:?}\n{told}",
-                    found.keys()
-                );
-                *if found == old {
-                    &mut before
-                } else {
-                    &mut after
-                } += 1;
-                assert!(
-                    !output.status.success() || found == new,
-                    "{at}: says that it is done"
-                );
-                assert!(!told.contains("panicked"), "{at}: {told}");
-                // Whatever is left, the next run goes through and leaves nothing.
-                if means == "signal=KILL" && (before + after) % 4 == 0 {
-                    let output = run();
-                    assert!(
-                        output.status.success(),
-                        "{at}, and again: {}",
-                        self::told(&output)
-                    );
-                    assert!(files(&target) == new, "{at}, and again");
-                    assert_eq!(neighbours(place), around, "{at}, and again");
-                }
-            }
-        }
-        println!("{means}: {before} times as before, {after} times new");
+    let look = || match target.is_dir() {
+        true => snapshot(&target),
+        false => Snapshot::new(),
+    };
+    let again = |when: &str| {
+        let output = whylens(place, arguments);
         assert!(
-            before > 10 && after > 2,
-            "{means}: {before} times as before, {after} times new"
+            output.status.success(),
+            "{when}, and again: {}",
+            told(&output)
         );
+    };
+    lay();
+    let old = look();
+    again("first");
+    let (new, around) = (look(), neighbours(place));
+    assert_ne!(old, new);
+    for fault in ["signal=KILL", "signal=INT", "error=ENOSPC", "error=EIO"] {
+        at_every_call(fault, place, arguments, lay, &|when, ended| {
+            let (found, told) = (look(), told(ended));
+            assert!(
+                found == old || found == new,
+                "{when} left {:?}\n{told}",
+                found.keys()
+            );
+            assert!(
+                !ended.status.success() || found == new,
+                "{when}: says that it is done"
+            );
+            assert!(!told.contains("panicked"), "{when}: {told}");
+            // Whatever is left, the next run goes through and leaves nothing.
+            if fault == "signal=KILL" {
+                again(when);
+                assert!(look() == new, "{when}, and again");
+                assert_eq!(neighbours(place), around, "{when}, and again");
+            }
+        });
     }
 }
 
@@ -165,19 +80,15 @@ fn workplace(name: &str) -> PathBuf {
     fs::create_dir_all(&place).unwrap();
     fs::copy(root().join(GOLDEN), place.join("given.onnx")).unwrap();
     fs::write(place.join("given.txt"), "a\nb\nc\nd\ne\n").unwrap();
-    let output = traced(
-        &place,
-        &[
-            "pack",
-            "given.onnx",
-            "--labels",
-            "given.txt",
-            "--out",
-            "made",
-        ],
-        OPERATIONS,
-        None,
-    );
+    let arguments = [
+        "pack",
+        "given.onnx",
+        "--labels",
+        "given.txt",
+        "--out",
+        "made",
+    ];
+    let output = whylens(&place, &arguments);
     assert!(output.status.success(), "{}", told(&output));
     fs::write(place.join("made/LICENSE"), "theirs").unwrap();
     place
@@ -191,8 +102,9 @@ fn root() -> &'static Path {
 fn copy(from: &Path, to: &Path) {
     drop(fs::remove_dir_all(to));
     fs::create_dir(to).unwrap();
-    for (name, bytes) in files(from) {
-        fs::write(to.join(name), bytes).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
     }
 }
 
