@@ -18,12 +18,12 @@ use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use whylens::Manifest;
-use whylens::manifest::Weights;
+use whylens::manifest::{MOST_TEXT, Weights};
 use whylens::model::Options;
+use whylens::{Error, Manifest};
 
 use super::staged::Staged;
-use super::{folder, inside, policy};
+use super::{folder, inside, policy, read};
 
 /// Make a static site that holds these models, ready to upload
 #[derive(Args)]
@@ -219,10 +219,12 @@ impl Source {
     }
 
     fn read(&self, name: &str) -> Result<Vec<u8>> {
-        let real = self.real(name)?;
-        let cannot = || format!("cannot read {}", self.folder.join(name).display());
-        ensure!(real.is_file(), "{}: it is no file", cannot());
-        fs::read(real).with_context(cannot)
+        read::file(&self.real(name)?, read::MOST_ONNX, Error::OverMemoryLimit)
+    }
+
+    /// `model.json`, or labels.
+    fn text(&self, name: &str) -> Result<Vec<u8>> {
+        read::file(&self.real(name)?, MOST_TEXT, Error::BadManifest)
     }
 
     /// A file, or all files below a folder that are not hidden. `above`: the folders that it is in.
@@ -269,10 +271,8 @@ fn add_model(
     };
     let source = Source::new(folder, arguments.follow_links)?;
     let named = || format!("model {}", folder.display());
-    let json = source.read("model.json")?;
-    let (manifest, _) = Manifest::parse(&json)
-        .map_err(folder::coded)
-        .with_context(named)?;
+    let json = source.text("model.json")?;
+    let (manifest, _) = Manifest::parse(&json).with_context(named)?;
     let Weights { file, parts, .. } = &manifest.weights;
     let parts = parts.iter().map(|part| &part.file);
     for name in manifest.labels.values().chain(parts) {
@@ -311,7 +311,7 @@ fn add_model(
         site.insert(format!("{target}{file}"), weights);
     }
     for (language, name) in &manifest.labels {
-        let labels = source.read(name)?;
+        let labels = source.text(name)?;
         let name = by_content(name, &labels);
         json["labels"][language] = name.clone().into();
         site.insert(format!("{target}{name}"), labels);
@@ -564,7 +564,7 @@ fn write(site: &Files, out: &Path, force: bool) -> Result<()> {
         match path.to_str() {
             Some(name) if is_of(&list, &file, name) => staged.remove(name)?,
             Some(name) if site.contains_key(name) => ensure!(
-                force || is_plain(&file) && fs::read(&file).is_ok_and(|there| there == site[name]),
+                force || is_plain(&file) && is_same(&file, &site[name]),
                 "{} is not of the earlier site, or was changed since; move it away, or add --force to overwrite it",
                 file.display()
             ),
@@ -656,6 +656,10 @@ fn is_of(list: &BTreeMap<String, Listed>, file: &Path, name: &str) -> bool {
             || original(".gz").is_some_and(|listed| {
                 open().is_ok_and(|file| matches(listed, &mut flate2::read::GzDecoder::new(file)))
             }))
+}
+
+fn is_same(file: &Path, bytes: &[u8]) -> bool {
+    read::file(file, bytes.len() as u64, Error::BadOption).is_ok_and(|there| there == bytes)
 }
 
 /// A file that is there itself, not by a link.

@@ -111,8 +111,3 @@ pub fn weights(folder: &Path, manifest: &Manifest) -> Result<Vec<u8>> {
     }
     Ok(onnx)
 }
-
-/// The error as one of the tool, which puts its code in front.
-pub fn coded(error: Error) -> anyhow::Error {
-    error.into()
-}

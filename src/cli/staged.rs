@@ -135,7 +135,8 @@ impl Staged {
         }
         if !self.target.exists() {
             fs::rename(&fresh, &self.target)?;
-            return Ok(sync_names(&self.target));
+            sync_names(&self.target);
+            return Ok(());
         }
         let whole =
             !self.in_place && carry(&self.target, &fresh, &self.removed, Path::new("")).is_ok();
@@ -286,7 +287,7 @@ fn list(folder: &Path, inner: &Path, found: &mut Vec<PathBuf>) -> io::Result<()>
         let path = inner.join(entry.file_name());
         let ours = path.to_string_lossy().starts_with(&format!(".{OURS}"));
         let inside = entry.file_type()?.is_dir();
-        if !ours && !(inside && list(folder, &path, found).is_ok()) {
+        if !(ours || inside && list(folder, &path, found).is_ok()) {
             found.push(path);
         }
     }
