@@ -1037,7 +1037,7 @@ impl Steps {
         let kernel = *random.one(&[1, 2, 3, 3, 3, 5]);
         let before = random.below(kernel.max(2) - 1);
         let stride = 1 + random.below(2);
-        if rows < kernel || columns < kernel || rows.max(columns) > 300 || channels > 500 {
+        if rows < kernel || columns < kernel || rows.max(columns) > 100 || channels > 100 {
             return;
         }
         let made = |size: usize| (size + 2 * before - kernel) / stride + 1;

@@ -128,7 +128,14 @@ pub fn cost(graph: &TypedModel, node: &TypedNode) -> TractResult<Cost> {
         let same = |fact: &TypedFact| {
             (&fact.shape, fact.datum_type) == (&inputs[0].shape, inputs[0].datum_type)
         };
-        of(0, 0, same(&node.outputs[0].fact))
+        // Truth values are made by way of others.
+        let numbers = node.outputs[0].fact.datum_type == inputs[0].datum_type;
+        let scratch = if numbers {
+            0
+        } else {
+            largest.saturating_mul(2)
+        };
+        of(scratch, 0, same(&node.outputs[0].fact))
     } else if node.op_is::<AxisOp>() || node.op_is::<Softmax>() {
         of(0, 0, true)
     } else if node.op_is::<Pad>() || node.op_is::<Downsample>() {
@@ -143,7 +150,8 @@ pub fn cost(graph: &TypedModel, node: &TypedNode) -> TractResult<Cost> {
     } else if node.op_is::<Cast>() {
         // To the type that it has already: the very tensor.
         let fresh = inputs[0].datum_type != node.outputs[0].fact.datum_type;
-        let cost = of(0, 0, false);
+        let made = bytes(&node.outputs[0].fact);
+        let cost = of(made, 0, false);
         Cost { fresh, ..cost }
     } else {
         // One of tract's for a graph without a plan.

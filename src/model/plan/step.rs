@@ -277,9 +277,9 @@ impl Step {
             }
             Step::MoveAxis(from, to) => Box::new(AxisOp::Move(axis(*from)?, axis(*to)?)),
             Step::Reshape(at, from, to) => {
-                let there = inputs
-                    .first()
-                    .and_then(|shape| shape.get(*at..*at + from.len()));
+                let end = at.checked_add(from.len());
+                let there = inputs.first().zip(end);
+                let there = there.and_then(|(shape, end)| shape.get(*at..end));
                 let volume =
                     |shape: &[usize]| shape.iter().try_fold(1usize, |p, &n| p.checked_mul(n));
                 ensure!(
