@@ -1233,7 +1233,7 @@ fn plans_of_random_steps_do_no_harm() {
         }
         Ok(ran.map(drop)?)
     };
-    let outcomes = fuzz("plan", &[onnx.clone()], &change, &attempt);
+    let outcomes = fuzz("plan", std::slice::from_ref(&onnx), &change, &attempt);
     let (taken, counted) = *tightness.lock().unwrap();
     println!("taken {taken}, counted {counted}");
     only(
