@@ -131,7 +131,8 @@ impl Staged {
         }
         self.find_conflicts()?;
         for path in &self.written {
-            File::open(fresh.join(path))?.sync_all()?;
+            let file = OpenOptions::new().write(true).open(fresh.join(path))?;
+            file.sync_all()?;
         }
         if !self.target.exists() {
             fs::rename(&fresh, &self.target)?;
@@ -262,18 +263,19 @@ pub fn file(path: &Path, bytes: &[u8]) -> Result<()> {
     let written = || -> io::Result<()> {
         drop(fs::remove_file(&fresh));
         let mut options = OpenOptions::new();
-        match options.write(true).create_new(true).open(&fresh) {
-            Ok(mut file) => file.write_all(bytes)?,
+        let mut file = match options.write(true).create_new(true).open(&fresh) {
             // The file may be changed though its folder may not.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 return fs::write(&target, bytes);
             }
-            Err(error) => return Err(error),
-        }
+            opened => opened?,
+        };
+        file.write_all(bytes)?;
         if let Some(before) = before {
-            fs::set_permissions(&fresh, before.permissions())?;
+            file.set_permissions(before.permissions())?;
         }
-        File::open(&fresh)?.sync_all()?;
+        file.sync_all()?;
+        drop(file);
         fs::rename(&fresh, &target)
     };
     written()
@@ -286,10 +288,10 @@ fn list(folder: &Path, inner: &Path, found: &mut Vec<PathBuf>) -> io::Result<()>
         let entry = entry?;
         let path = inner.join(entry.file_name());
         let ours = path.to_string_lossy().starts_with(&format!(".{OURS}"));
-        let inside = entry.file_type()?.is_dir();
-        if !(ours || inside && list(folder, &path, found).is_ok()) {
-            found.push(path);
+        if ours || entry.file_type()?.is_dir() && list(folder, &path, found).is_ok() {
+            continue;
         }
+        found.push(path);
     }
     Ok(())
 }
@@ -618,8 +620,24 @@ mod tests {
 
     use super::*;
 
-    /// A folder of its own for each test, with files in `old/`.
-    fn workplace(name: &str, files: &[(&str, &str)]) -> PathBuf {
+    /// A folder of its own for each test, which goes with it.
+    struct Place(PathBuf);
+
+    impl std::ops::Deref for Place {
+        type Target = Path;
+        fn deref(&self) -> &Path {
+            &self.0
+        }
+    }
+
+    impl Drop for Place {
+        fn drop(&mut self) {
+            drop(fs::remove_dir_all(&self.0));
+        }
+    }
+
+    /// With files in `old/`.
+    fn workplace(name: &str, files: &[(&str, &str)]) -> Place {
         let place =
             std::env::temp_dir().join(format!("whylens-staged-{}-{name}", std::process::id()));
         drop(fs::remove_dir_all(&place));
@@ -629,7 +647,7 @@ mod tests {
             fs::write(file, text).unwrap();
         }
         fs::create_dir_all(&place).unwrap();
-        place.canonicalize().unwrap()
+        Place(place.canonicalize().unwrap())
     }
 
     fn names(folder: &Path) -> Vec<String> {
@@ -737,7 +755,7 @@ mod tests {
     #[test]
     fn somebody_elses_folder_or_link_in_the_way_is_told() {
         let place = workplace("conflict", &[("page/theirs", "1"), ("models", "1")]);
-        symlink(&place, place.join("old/out")).unwrap();
+        symlink(&*place, place.join("old/out")).unwrap();
         for path in ["page", "models/m", "out/m"] {
             let mut staged = Staged::begin(&place.join("old")).unwrap();
             staged.write(path, b"2").unwrap();
