@@ -373,9 +373,17 @@ fn only_what_an_earlier_site_holds_unchanged_is_removed() {
         ("thesis.txt", "years"),
     ] {
         assert!(after[file].starts_with(text.as_bytes()), "{file}");
-        assert!(errors(&output).contains("stay"), "{}", errors(&output));
+        assert!(
+            errors(&output).contains("keeps what is not of the earlier site"),
+            "{}",
+            errors(&output)
+        );
     }
-    assert!(errors(&output).contains("6 files"), "{}", errors(&output));
+    assert!(
+        errors(&output).contains("CNAME") && errors(&output).contains("1 more"),
+        "{}",
+        errors(&output)
+    );
     assert_eq!(
         text(&after, &format!("{www}/page.css")),
         "p { color: blue }"

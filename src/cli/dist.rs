@@ -578,12 +578,15 @@ fn write(site: &Files, out: &Path, force: bool) -> Result<()> {
     }
     staged.commit()?;
     if !stays.is_empty() {
-        let (count, out) = (stays.len(), out.display());
+        stays.sort();
+        let more = stays.len().saturating_sub(5);
         stays.truncate(5);
-        let named = stays.join(", ");
-        let others = if count > 5 { ", …" } else { "" };
+        if more > 0 {
+            stays.push(format!("{more} more"));
+        }
+        let (out, named) = (out.display(), stays.join(", "));
         eprintln!(
-            "whylens: {count} files in {out} are not of the earlier site, or were changed since, and stay: {named}{others}"
+            "whylens: {out} keeps what is not of the earlier site, or was changed since: {named}"
         );
     }
     Ok(())
