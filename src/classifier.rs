@@ -1,5 +1,9 @@
 //! The stages in order; no arithmetic.
 
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use serde::{Deserialize, Serialize};
 use web_time::Instant;
 
@@ -24,15 +28,8 @@ pub struct Classifier {
     memory: Option<u64>,
     /// Why the gradients failed when they were run first.
     failed: Option<Error>,
-    last: Option<Last>,
-}
-
-/// What stays of the last photo: enough for the heatmap of another class.
-struct Last {
-    image: Size,
-    region: Region,
-    tensor: Tensor,
-    forward: Forward,
+    /// Tells the runs of this model, with these layers, from those of others.
+    id: u64,
 }
 
 /// A photo as the network sees it.
@@ -44,6 +41,34 @@ pub struct Photo {
     pub image: Size,
     /// The part of it that the input covers.
     pub region: Region,
+}
+
+/// One run of a network on a photo: all that its heatmaps need.
+pub struct Run {
+    photo: Photo,
+    forward: Forward,
+    /// The [`Classifier`] that ran.
+    by: u64,
+}
+
+impl Run {
+    /// The photo.
+    pub fn photo(&self) -> &Photo {
+        &self.photo
+    }
+
+    /// All scores in class order, before softmax or sigmoid.
+    pub fn scores(&self) -> &[f32] {
+        &self.forward.scores
+    }
+}
+
+impl fmt::Debug for Run {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_struct("Run")
+            .field("image", &self.photo.image)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What is asked about a photo.
@@ -113,6 +138,9 @@ pub struct Classification {
     pub timing: Timing,
     /// What gave the answer.
     pub model: ModelName,
+    /// What heatmaps of other classes are made of.
+    #[serde(skip)]
+    pub run: Arc<Run>,
 }
 
 /// Why something could not be had.
@@ -155,12 +183,15 @@ pub struct Heatmap {
     pub max: f32,
     /// The part of the upright photo that the map covers.
     pub region: Region,
+    /// The upright photo.
+    pub image: Size,
 }
 
 /// A heatmap in the making; see [`Classifier::explain`].
 pub struct Explaining {
     class_index: usize,
     region: Region,
+    image: Size,
     method: Method,
     state: State,
 }
@@ -247,7 +278,7 @@ impl Classifier {
             memory: options.memory,
             failed: None,
             model,
-            last: None,
+            id: next_id(),
         })
     }
 
@@ -275,12 +306,7 @@ impl Classifier {
     ///
     /// # Errors
     /// Those of [`decode::decode`] and of [`Classifier::classify_tensor`].
-    pub fn classify(
-        &mut self,
-        photo: &[u8],
-        limits: &Limits,
-        query: &Query,
-    ) -> Result<Classification> {
+    pub fn classify(&self, photo: &[u8], limits: &Limits, query: &Query) -> Result<Classification> {
         let start = Instant::now();
         let image = decode::decode(photo, limits)?;
         let decode = milliseconds(start);
@@ -292,7 +318,7 @@ impl Classifier {
     /// # Errors
     /// Those of [`preprocess::preprocess`] and of [`Classifier::classify_tensor`].
     pub fn classify_image(
-        &mut self,
+        &self,
         image: Image,
         decode: f64,
         query: &Query,
@@ -302,14 +328,19 @@ impl Classifier {
             width: image.width,
             height: image.height,
         };
-        let (tensor, region) = preprocess::preprocess(&image, &self.manifest.input)?;
+        let (input, region) = preprocess::preprocess(&image, &self.manifest.input)?;
         drop(image);
         let timing = Timing {
             decode,
             preprocess: milliseconds(start),
             ..Timing::default()
         };
-        self.answer(tensor, size, region, timing, query)
+        let photo = Photo {
+            input,
+            image: size,
+            region,
+        };
+        self.answer(photo, timing, query)
     }
 
     /// Classifies an input tensor that was made elsewhere.
@@ -317,45 +348,50 @@ impl Classifier {
     /// # Errors
     /// Those of [`Model::forward`]; those of [`Classifier::heatmap`] where a
     /// [certain](HeatmapQuery::is_certain) heatmap is asked for.
-    pub fn classify_tensor(&mut self, tensor: &Tensor, query: &Query) -> Result<Classification> {
-        let size = Size {
+    pub fn classify_tensor(&self, tensor: &Tensor, query: &Query) -> Result<Classification> {
+        let image = Size {
             width: self.manifest.input.width,
             height: self.manifest.input.height,
         };
         let region = Region {
             x: 0.0,
             y: 0.0,
-            width: size.width.into(),
-            height: size.height.into(),
+            width: image.width.into(),
+            height: image.height.into(),
         };
-        self.answer(tensor.clone(), size, region, Timing::default(), query)
+        let photo = Photo {
+            input: tensor.clone(),
+            image,
+            region,
+        };
+        self.answer(photo, Timing::default(), query)
     }
 
-    fn answer(
-        &mut self,
-        tensor: Tensor,
-        image: Size,
-        region: Region,
-        mut timing: Timing,
-        query: &Query,
-    ) -> Result<Classification> {
+    /// Runs the network on a photo, such as one whose [`Run`] was not kept, or was another classifier's.
+    ///
+    /// # Errors
+    /// Those of [`Model::forward`].
+    pub fn run(&self, photo: Photo) -> Result<Run> {
+        let forward = self.model.forward(&photo.input)?;
+        Ok(Run {
+            photo,
+            forward,
+            by: self.id,
+        })
+    }
+
+    fn answer(&self, photo: Photo, mut timing: Timing, query: &Query) -> Result<Classification> {
         rank::check(query.top_k as f64, query.threshold.into())?;
         let start = Instant::now();
-        let forward = self.model.forward(&tensor)?;
+        let run = Arc::new(self.run(photo)?);
         timing.inference = milliseconds(start);
         let predictions = rank::rank(
-            &forward.scores,
+            run.scores(),
             &self.labels,
             self.reading.apply,
             query.top_k,
             query.threshold,
         );
-        self.last = Some(Last {
-            image,
-            region,
-            tensor,
-            forward,
-        });
         let model = ModelName {
             name: self.manifest.name.clone(),
             version: self.manifest.version.clone(),
@@ -363,16 +399,17 @@ impl Classifier {
         };
         timing.total = timing.decode + timing.preprocess + timing.inference;
         let mut result = Classification {
-            image,
+            image: run.photo.image,
             predictions,
             heatmap: None,
             no_heatmap: None,
             timing,
             model,
+            run,
         };
         if let Some(query) = &query.heatmap {
             let start = Instant::now();
-            let heatmap = self.heatmap(query);
+            let heatmap = self.heatmap(&result.run, query);
             if query.is_certain() {
                 heatmap.as_ref().map_err(Error::clone)?;
             }
@@ -381,26 +418,26 @@ impl Classifier {
         Ok(result)
     }
 
-    /// The heatmap of a class of the last photo, with no second forward pass, but for
-    /// [`Method::Occlusion`].
+    /// The heatmap of a class of a photo, with no second forward pass, but for [`Method::Occlusion`].
     ///
     /// # Errors
     /// Those of [`Classifier::explain`] and of [`Classifier::step`].
-    pub fn heatmap(&self, query: &HeatmapQuery) -> Result<Heatmap> {
-        self.heatmap_while(query, |_, _| true)
+    pub fn heatmap(&self, run: &Run, query: &HeatmapQuery) -> Result<Heatmap> {
+        self.heatmap_while(run, query, |_, _| true)
     }
 
-    /// [`Classifier::heatmap`] with a say in it: a slow method tells `go_on` how many of how many
-    /// steps are done, and stops when it answers no.
+    /// [`Classifier::heatmap`] that can be stopped: a slow method tells `go_on` how many of how many
+    /// steps are done, and goes on as long as that returns true.
     ///
     /// # Errors
     /// [`Error::Cancelled`] when stopped; those of [`Classifier::heatmap`].
     pub fn heatmap_while(
         &self,
+        run: &Run,
         query: &HeatmapQuery,
         mut go_on: impl FnMut(usize, usize) -> bool,
     ) -> Result<Heatmap> {
-        let mut explaining = self.explain(query)?;
+        let mut explaining = self.explain(run, query)?;
         while !self.step(&mut explaining)? {
             let (done, of) = explaining.progress();
             if !go_on(done, of) {
@@ -410,24 +447,21 @@ impl Classifier {
         Ok(self.finish(explaining))
     }
 
-    /// Begins the heatmap of a class of the last photo; [`Classifier::step`] goes on with it.
+    /// Begins the heatmap of a class of a photo; [`Classifier::step`] goes on with it.
     ///
     /// # Errors
-    /// [`Error::BadOption`] before the first photo, for an unknown class or layer, and where the
+    /// [`Error::BadOption`] for an unknown class or layer, for the run of another classifier, and where the
     /// model was loaded without heatmaps; those of [`Model::gradients`]. Where no method is asked for and
     /// none works, that of the first.
-    pub fn explain(&self, query: &HeatmapQuery) -> Result<Explaining> {
-        let Some(Last {
-            region,
-            tensor,
-            forward,
-            ..
-        }) = &self.last
-        else {
+    pub fn explain(&self, run: &Run, query: &HeatmapQuery) -> Result<Explaining> {
+        if run.by != self.id {
             return Err(Error::BadOption(
-                "there is no photo yet; classify one first".into(),
+                "this is a result of another model, or of other layers; classify the photo again"
+                    .into(),
             ));
-        };
+        }
+        let Run { photo, forward, .. } = run;
+        let tensor = &photo.input;
         let class_index = self.class_index(query.class.as_ref(), &forward.scores)?;
         let begin = |method| -> Result<Explaining> {
             let state = if method == Method::Occlusion {
@@ -440,7 +474,8 @@ impl Classifier {
             };
             Ok(Explaining {
                 class_index,
-                region: *region,
+                region: photo.region,
+                image: photo.image,
                 method,
                 state,
             })
@@ -499,6 +534,7 @@ impl Classifier {
             values,
             max,
             region: explaining.region,
+            image: explaining.image,
         }
     }
 
@@ -552,11 +588,11 @@ impl Classifier {
         Ok((map, names.join(" + ")))
     }
 
-    /// Prepares more layers for heatmaps and shows the model the last photo again; a heatmap that
-    /// names no layer stays the same.
+    /// Prepares the model anew, for heatmaps at more layers. Runs of before are then those of another
+    /// classifier; a heatmap that names no layer stays the same.
     ///
     /// # Errors
-    /// Those of [`Model::load`] and of [`Model::forward`]; then everything stays as it was.
+    /// Those of [`Model::load`]; then everything stays as it was.
     pub fn prepare(&mut self, onnx: &[u8], more: &[String]) -> Result<()> {
         let own = self.model.layers().iter().map(|layer| &layer.name);
         let mut layers: Vec<String> = Vec::new();
@@ -571,45 +607,23 @@ impl Classifier {
             memory: self.memory,
         };
         let model = Model::load(onnx, &self.manifest, &options)?;
-        if let Some(last) = &mut self.last {
-            last.forward = model.forward(&last.tensor)?;
-        }
         self.model = model;
         self.failed = None;
+        self.id = next_id();
         Ok(())
     }
 
-    /// The last photo, such as to [`show`](Classifier::show) it to another instance of the model.
-    pub fn photo(&self) -> Option<Photo> {
-        self.last.as_ref().map(|last| Photo {
-            input: last.tensor.clone(),
-            image: last.image,
-            region: last.region,
-        })
-    }
-
-    /// Makes a photo the last one.
-    ///
-    /// # Errors
-    /// Those of [`Model::forward`].
-    pub fn show(&mut self, photo: Photo) -> Result<()> {
-        let forward = self.model.forward(&photo.input)?;
-        self.last = Some(Last {
-            image: photo.image,
-            region: photo.region,
-            tensor: photo.input,
-            forward,
-        });
-        Ok(())
-    }
-
-    /// Draws a heatmap of the last photo; see [`overlay::overlay`].
+    /// Draws a heatmap, to be laid over its photo; see [`overlay::overlay`].
     ///
     /// # Errors
     /// Those of [`overlay::overlay`].
-    pub fn render(heatmap: &Heatmap, image: Size, style: &Style) -> Result<Vec<u8>> {
+    pub fn render(heatmap: &Heatmap, style: &Style) -> Result<Vec<u8>> {
         let Heatmap {
-            width, height, max, ..
+            width,
+            height,
+            max,
+            image,
+            ..
         } = *heatmap;
         let map = Map {
             width,
@@ -618,16 +632,6 @@ impl Classifier {
             max,
         };
         overlay::overlay(&map, &heatmap.region, (image.width, image.height), style)
-    }
-
-    /// All scores of the last photo, before softmax or sigmoid; empty before the first.
-    pub fn scores(&self) -> &[f32] {
-        self.last.as_ref().map_or(&[], |last| &last.forward.scores)
-    }
-
-    /// Size of the last photo.
-    pub fn image(&self) -> Option<Size> {
-        self.last.as_ref().map(|last| last.image)
     }
 
     /// What the model needs to be used.
@@ -724,6 +728,11 @@ fn parse_labels(bytes: &[u8]) -> Result<Vec<String>> {
         )));
     }
     Ok(lines.map(|line| line.trim().to_string()).collect())
+}
+
+fn next_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 fn milliseconds(start: Instant) -> f64 {

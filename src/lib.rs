@@ -11,7 +11,7 @@
 //! let (manifest, _) = Manifest::parse(&std::fs::read("model/model.json")?)?;
 //! let (labels, onnx) = (std::fs::read("model/labels.txt")?, std::fs::read("model/model.onnx")?);
 //! let options = Options { heatmap: true, ..Options::default() };
-//! let mut classifier = Classifier::new(manifest, &labels, &onnx, &options)?;
+//! let classifier = Classifier::new(manifest, &labels, &onnx, &options)?;
 //! let result = classifier.classify(&std::fs::read("photo.jpg")?, &Limits::default(), &Query::default())?;
 //! println!("{}", result.predictions[0].label);
 //! # Ok(())

@@ -9,17 +9,18 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use futures_util::future::{Either, select, try_join};
 use futures_util::lock::Mutex;
-use js_sys::{Float32Array, Function, Promise, Reflect};
+use js_sys::{Function, Promise, Reflect};
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::AbortSignal;
 use web_time::Instant;
 
-use crate::classifier::{Classifier, Photo, Size};
+use crate::classifier::{Classifier, Run};
 use crate::error::{Error, Result};
 use crate::estimate;
 use crate::fetch::{self, Log, Patience, Source};
@@ -28,7 +29,6 @@ use crate::manifest::{MOST_TEXT, Manifest, Place};
 use crate::memory;
 use crate::model::{Layer, Options, PLAN};
 use crate::preload::Preload;
-use crate::preprocess::{Region, Tensor};
 
 thread_local! {
     /// Address of `model.json` → its guard, which is kept when the model is disposed of.
@@ -41,6 +41,8 @@ struct Loaded {
     classifier: RefCell<Classifier>,
     info: RefCell<Info>,
     report: RefCell<Report>,
+    /// The newest run, and the id of its result: other classes of the same photo need no other.
+    newest: RefCell<Option<(String, Arc<Run>)>>,
     options: LoadOptions,
     weights: String,
 }
@@ -71,13 +73,6 @@ struct Info {
 struct Answer<'a> {
     model: &'a Info,
     report: &'a Report,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Snapshot {
-    shape: Vec<usize>,
-    image: Size,
-    region: Region,
 }
 
 /// What a load did, for `health()`.
@@ -301,6 +296,7 @@ async fn read(url: String, mut options: LoadOptions, progress: Function) -> Resu
         classifier: RefCell::new(classifier),
         info: RefCell::new(info),
         report: RefCell::new(report),
+        newest: RefCell::default(),
         options,
         weights,
     })
@@ -343,6 +339,7 @@ pub async fn prepare_layers(
         .await
         .map_err(thrown)?;
     let mut classifier = loaded.classifier.borrow_mut();
+    loaded.newest.take();
     classifier.prepare(&onnx, &layers).map_err(thrown)?;
     let mut report = loaded.report.borrow_mut();
     report.log.requests += log.into_inner().requests;
@@ -357,47 +354,6 @@ pub async fn prepare_layers(
 #[wasm_bindgen]
 pub fn report(url: &str) -> JsValue {
     loaded(url).map_or(JsValue::UNDEFINED, |loaded| plain(&*loaded.report.borrow()))
-}
-
-/// What [`restore`] needs to make the last photo the last one of another instance.
-#[wasm_bindgen]
-pub fn snapshot(url: &str) -> std::result::Result<JsValue, JsValue> {
-    let loaded = loaded(url).map_err(thrown)?;
-    let classifier = loaded.classifier.borrow();
-    let Some(photo) = classifier.photo() else {
-        return Ok(JsValue::UNDEFINED);
-    };
-    let object = plain(&Snapshot {
-        shape: photo.input.shape.clone(),
-        image: photo.image,
-        region: photo.region,
-    });
-    let values = Float32Array::from(&photo.input.values[..]);
-    set(&object, "values", &values);
-    Ok(object)
-}
-
-/// Makes the photo of a [`snapshot`] the last one.
-#[wasm_bindgen]
-pub fn restore(
-    url: &str,
-    values: &Float32Array,
-    snapshot: JsValue,
-) -> std::result::Result<(), JsValue> {
-    let Snapshot {
-        shape,
-        image,
-        region,
-    } = parse(snapshot).map_err(thrown)?;
-    let values = values.to_vec();
-    let photo = Photo {
-        input: Tensor { shape, values },
-        image,
-        region,
-    };
-    let loaded = loaded(url).map_err(thrown)?;
-    let shown = loaded.classifier.borrow_mut().show(photo);
-    shown.map_err(thrown)
 }
 
 /// Lets go of a model; a load of it under way is stopped, and its waiters get `disposed`.

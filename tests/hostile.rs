@@ -593,7 +593,7 @@ fn attempt(json: &[u8], labels: &[u8], onnx: &[u8]) -> whylens::Result<()> {
         let forward = model.forward(&tensor)?;
         model.gradients(&forward, 0)?;
     }
-    let mut classifier = Classifier::new(manifest, labels, onnx, &options)?;
+    let classifier = Classifier::new(manifest, labels, onnx, &options)?;
     let result = classifier.classify_tensor(&tensor, &whylens::Query::default())?;
     assert_eq!(result.predictions.len(), 3);
     Ok(())

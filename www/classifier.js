@@ -1,9 +1,10 @@
-// A model on the page: photos → results, in their order; also its health and its moves between workers.
+// A model on the page: photos → results → heatmaps; also its health and its moves between workers.
 
 import { WhylensError, badOption, isA, shown, until } from './errors.js';
 import { features } from './features.js';
 import { Guard } from './guard.js';
 import { checkDrawn, checkWaiting, classifyOptions, heatmapOf, heatmapOptions, read, renderOptions } from './options.js';
+import { Inputs } from './inputs.js';
 import { PATIENCE } from './patience.js';
 import { checkPhoto, identify, pack } from './photo.js';
 import { decide, scriptAttribute, signals, switches } from './policy.js';
@@ -20,7 +21,6 @@ import { carefully, connect, registry } from './registry.js';
 /** @typedef {import('./protocol.js').RenderOptions} RenderOptions */
 /** @typedef {import('./protocol.js').Report} Report */
 /** @typedef {import('./protocol.js').Result} Result */
-/** @typedef {import('./protocol.js').Size} Size */
 
 /** Name of the browser's cache that models are kept in. */
 export const CACHE = 'whylens';
@@ -58,12 +58,16 @@ async function renew(connection, newcomer) {
   if (!connection.alive || !classifiers.every(({ movable }) => movable)) return;
   const free = () => connection.busy === 0 && !classifiers.some(({ loading }) => loading);
   if (!free()) return renewWhenIdle();
-  const moves = await Promise.all(classifiers.map((classifier) => classifier.pack()));
-  if (!free()) return renewWhenIdle();
+  const loaded = classifiers.filter(({ loaded }) => loaded);
   connection.close(new WhylensError('worker-crashed', 'the worker was replaced'));
   registry.renewals += 1;
   registry.atRest = 0;
-  for (const move of moves) await move();
+  for (const classifier of loaded) await classifier.load();
+}
+
+/** No other result has it, of another visit neither. */
+function newId() {
+  return crypto.getRandomValues(new Uint32Array(4)).join('-');
 }
 
 /** Keeps `new Classifier` to the library. */
@@ -80,10 +84,10 @@ export class Classifier {
   #guard = new Guard();
   /** @type {Connection | null} the worker that holds the model */
   #home = null;
-  /** @type {Promise<unknown>} */
-  #order = Promise.resolve();
   /** Bytes that the worker's memory grew by when the model was loaded. */
   #grown = 0;
+  /** What the photos of results looked like to the network. */
+  #inputs;
   /** Photos that wait for an answer. */
   #photos = 0;
   /** @type {Set<(progress: Progress) => void>} */
@@ -94,14 +98,8 @@ export class Classifier {
   #report = null;
   /** What was done by workers that are gone. */
   #counters = { weightsRequested: 0, parsed: 0, optimised: 0, loads: 0 };
-  /** @type {import('./protocol.js').Snapshot | null} the last photo, on its way to another worker */
-  #kept = null;
   /** @type {{ code: string, message: string } | null} */
   #lastError = null;
-  /** @type {Size | null} */
-  #image = null;
-  /** @type {WeakMap<Heatmap, Size>} */
-  #images = new WeakMap();
   #disposed = false;
   /** @type {(value?: undefined) => void} */
   #setReady = () => {};
@@ -130,6 +128,7 @@ export class Classifier {
     if (create !== CREATE) throw new TypeError('a Classifier is made by load()');
     this.#url = url;
     this.#options = options;
+    this.#inputs = new Inputs(options.keepBytes);
     const query = globalThis.location?.search ?? '';
     const warn = (/** @type {string} */ message) => console.warn(`whylens: ${message}`);
     this.#switches = switches(options, { query, attribute: scriptAttribute }, warn);
@@ -144,6 +143,11 @@ export class Classifier {
   /** The build of the module that was asked for. */
   get build() {
     return this.#switches.build;
+  }
+
+  /** Whether the model is in a worker. */
+  get loaded() {
+    return this.#home?.alive ?? false;
   }
 
   /** Whether the model is being loaded. */
@@ -199,8 +203,6 @@ export class Classifier {
         connection.call({ type: 'load', url: this.#url, options }, { signal, input, onProgress }),
       );
       if (this.#disposed) throw new WhylensError('disposed', `${this.#url} was disposed of while it was loaded`);
-      if (this.#kept) await connection.call({ type: 'restore', url: this.#url, snapshot: this.#kept });
-      this.#kept = null;
       const { weightsRequested, parsed, optimised, loads } = this.#count();
       this.#counters = { weightsRequested, parsed, optimised, loads };
       this.#report = report;
@@ -241,29 +243,24 @@ export class Classifier {
     const { query, named, transfer, signal, onProgress } = classifyOptions(options, this.#options);
     checkPhoto(photo);
     const input = identify(photo);
-    const before = this.#order;
+    const id = newId();
     const packed = pack(photo, transfer, query.maxPixels);
     packed.catch(() => {});
     this.#photos += 1;
-    const answer = (async () => {
-      await until(before, signal);
+    const classify = async () => {
       const { photo: message, transfer: transferred } = await packed;
-      return carefully(input, async () => {
-        const connection = await this.#worker(signal);
-        if (!named && !this.model?.methods.length) query.heatmap = null;
-        const provoke = registry.provoke?.(input);
-        const call = /** @type {const} */ ({ type: 'classify', url: this.#url, photo: message, options: query, provoke });
-        return connection.call(call, { transfer: transferred, signal, input, onProgress });
-      });
-    })();
-    // The next photo waits for this one to be on its way, whatever becomes of it.
-    this.#order = Promise.all([before, answer.catch(() => {})]);
+      const connection = await this.#worker(signal);
+      if (!named && !this.model?.methods.length) query.heatmap = null;
+      const provoke = registry.provoke?.(input);
+      const call = /** @type {const} */ ({ type: 'classify', url: this.#url, result: id, photo: message, options: query, provoke });
+      return connection.call(call, { transfer: transferred, signal, input, onProgress });
+    };
     try {
-      const result = /** @type {Result} */ (await answer);
-      this.#image = result.image;
+      await this.load({ signal });
+      const { input: seen, ...result } = await registry.queue.run(() => carefully(input, classify), signal);
+      if (seen) this.#inputs.keep(id, seen);
       renewWhenIdle();
-      if (result.heatmap) this.#images.set(result.heatmap, result.image);
-      return result;
+      return { id, ...result };
     } catch (error) {
       this.#note(error);
       throw error;
@@ -273,18 +270,23 @@ export class Classifier {
   }
 
   /**
-   * Explains another class of the last photo, with no second run of the network. The method `occlusion`
-   * needs many runs: it tells how far it is, and can be stopped.
+   * Explains a class of a photo that was classified, whatever was classified since; the network runs again only
+   * where that is another photo. The method `occlusion` needs many runs: it tells how far it is, and can be stopped.
+   * @param {Pick<Result, 'id'>} result that `classify()` gave
    * @param {HeatmapOptions} [options]
-   * @returns {Promise<Heatmap>}
+   * @returns {Promise<Heatmap>} rejects with `disposed` where too many photos were classified since, see `keepBytes`
    */
-  async heatmap(options) {
+  async heatmap(result, options) {
+    const { id } = read(result, ['id']);
+    if (typeof id !== 'string') throw badOption('heatmap(result, options): the first is no result of classify()');
     const { query, signal, onProgress } = heatmapOptions(options);
-    await until(this.#order, signal);
-    const connection = await this.#worker(signal);
-    const heatmap = await connection.call({ type: 'heatmap', url: this.#url, options: query }, { signal, onProgress });
-    if (this.#image) this.#images.set(heatmap, this.#image);
-    return heatmap;
+    await this.load({ signal });
+    return registry.queue.run(async () => {
+      const connection = await this.#worker(signal);
+      const input = this.#inputs.find(id);
+      if (!input) throw new WhylensError('disposed', 'the photo of this result is no longer kept, or is that of another model; classify it again');
+      return connection.call({ type: 'heatmap', url: this.#url, result: id, input, options: query }, { signal, onProgress });
+    }, signal);
   }
 
   /**
@@ -312,12 +314,10 @@ export class Classifier {
   async render(heatmap, options) {
     const { signal, colormap, opacity, ...size } = renderOptions(options);
     const checked = heatmapOf(heatmap);
-    const image = size.image ?? this.#images.get(heatmap) ?? this.#image;
-    const { width = image?.width, height = image?.height } = size;
-    if (!image || !width || !height) throw badOption('the size of the picture is not known; give width, height and image');
+    const { width = checked.image.width, height = checked.image.height } = size;
     await this.load({ signal });
     checkDrawn(width, height);
-    const call = { heatmap: checked, options: { width, height, colormap, opacity, image } };
+    const call = { heatmap: checked, options: { width, height, colormap, opacity } };
     const rgba = await connect().call({ type: 'render', ...call }, { signal });
     return new ImageData(rgba, width, height);
   }
@@ -423,19 +423,6 @@ export class Classifier {
    */
   get movable() {
     return this.#home === null || this.#url.startsWith('blob:') || (this.#report?.log.cached ?? false);
-  }
-
-  /**
-   * Takes the last photo out of the worker, to show it to the next one.
-   * @returns {Promise<() => Promise<void>>} what puts the model into a new worker
-   */
-  async pack() {
-    if (!this.#home?.alive) return async () => {};
-    const snapshot = await this.#home.call({ type: 'snapshot', url: this.#url });
-    return () => {
-      this.#kept = snapshot ?? null;
-      return this.load();
-    };
   }
 
   /**

@@ -91,7 +91,7 @@ export async function load(url, options, progress, signal) {
 
 /**
  * The module that a model is in, once heatmaps of these layers can be made there: those that are not in
- * the plan take the whole module, and with it the model and its last photo move there.
+ * the plan take the whole module, and with it the model moves there.
  * @param {string} url
  * @param {string[]} layers
  */
@@ -122,11 +122,6 @@ async function move(url, from, to) {
   const { log: { requests }, parsed, optimised } = report;
   const earlier = { requests, parsed, optimised };
   await to.load(url, { ...options, memoryElsewhere: elsewhere(to), earlier }, () => {}, new AbortController().signal);
-  const snapshot = from.snapshot(url);
-  if (snapshot) {
-    const { values, ...shape } = snapshot;
-    to.restore(url, values, shape);
-  }
   from.dispose(url);
   homes.set(url, { module: to, options });
 }

@@ -18,10 +18,10 @@ const MOST = 2 ** 31 - 1;
 /** ms that a timer can wait; with more it does not wait at all. The delay is doubled ten times at the most. */
 const LONGEST_WAIT = 2 ** 31 - 1, LONGEST_DELAY = 2 ** 20;
 
-const LOAD = /** @type {const} */ (['preload', 'heatmap', 'memoryLimit', 'build', 'language', 'maxPixels', 'maxBytes', 'onProgress', 'signal', 'cache', 'retries', 'retryDelay', 'stallTimeout']);
+const LOAD = /** @type {const} */ (['preload', 'heatmap', 'memoryLimit', 'build', 'language', 'maxPixels', 'maxBytes', 'onProgress', 'signal', 'cache', 'retries', 'retryDelay', 'stallTimeout', 'keepBytes']);
 const CLASSIFY = /** @type {const} */ (['topK', 'threshold', 'heatmap', 'scores', 'view', 'transfer', 'maxPixels', 'maxBytes', 'onProgress', 'signal']);
 const HEATMAP = /** @type {const} */ (['classIndex', 'label', 'method', 'layer', 'onProgress', 'signal']);
-const RENDER = /** @type {const} */ (['width', 'height', 'colormap', 'opacity', 'image', 'signal']);
+const RENDER = /** @type {const} */ (['width', 'height', 'colormap', 'opacity', 'signal']);
 
 /**
  * What a caller gave, each option read once: reading may throw, and give something else the next time.
@@ -85,6 +85,7 @@ export function loadOptions(given) {
   check('retries', options.retries, (value) => isWhole(0)(value) && value <= MOST, `a whole number from 0 to ${MOST}`);
   check('retryDelay', options.retryDelay, isFrom(0, LONGEST_DELAY), `milliseconds from 0 to ${LONGEST_DELAY}`);
   check('stallTimeout', options.stallTimeout, isFrom(0, LONGEST_WAIT), `milliseconds from 0 to ${LONGEST_WAIT}`);
+  check('keepBytes', options.keepBytes, isFrom(0, Infinity), 'bytes from 0');
   return options;
 }
 
@@ -146,13 +147,13 @@ export function classifyOptions(given, loaded) {
  * @returns {RenderOptions & { colormap: string, opacity: number }}
  */
 export function renderOptions(given) {
-  const { width, height, colormap = 'inferno', opacity = 0.6, image, signal } = read(given, RENDER);
+  const { width, height, colormap = 'inferno', opacity = 0.6, signal } = read(given, RENDER);
   check('width', width, isWhole(1), 'a whole number from 1');
   check('height', height, isWhole(1), 'a whole number from 1');
   check('colormap', colormap, isText, 'its name');
   check('opacity', opacity, isFrom(0, 1), '0 to 1');
   checkWaiting({ signal });
-  return { width, height, colormap, opacity, signal, image: image === undefined ? undefined : sizeOf(image, 'image') };
+  return { width, height, colormap, opacity, signal };
 }
 
 /**
@@ -180,11 +181,11 @@ function sizeOf(given, what) {
  */
 export function heatmapOf(given) {
   if (typeof given !== 'object' || given === null) throw badOption(`the heatmap is ${shown(given)}, expected one of \`classify()\` or \`heatmap()\``);
-  const { classIndex, label, method, layer, values, max, region, ...size } = read(/** @type {Heatmap} */ (given), ['classIndex', 'label', 'method', 'layer', 'values', 'max', 'region', 'width', 'height']);
+  const { classIndex, label, method, layer, values, max, region, image, ...size } = read(/** @type {Heatmap} */ (given), ['classIndex', 'label', 'method', 'layer', 'values', 'max', 'region', 'image', 'width', 'height']);
   const { width, height } = sizeOf(size, 'the heatmap');
   if (!isA(values, Float32Array) || values.length !== width * height) throw badOption(`values of the heatmap are ${shown(values)}, expected a Float32Array with ${width} × ${height} numbers`);
   if (!isFrom(0, Infinity)(max)) throw badOption(`max of the heatmap is ${shown(max)}, expected a number from 0`);
   const { x, y, width: across, height: down } = read(region, ['x', 'y', 'width', 'height']);
   if (![x, y, across, down].every(Number.isFinite)) throw badOption(`region of the heatmap is ${shown(region)}, expected x, y, width and height`);
-  return { classIndex, label, method, layer, values, max, width, height, region: { x, y, width: across, height: down } };
+  return { classIndex, label, method, layer, values, max, width, height, region: { x, y, width: across, height: down }, image: sizeOf(image, 'image of the heatmap') };
 }

@@ -26,6 +26,8 @@
  * @property {string | readonly string[]} [language] of the labels, the browser's when absent
  * @property {number} [maxPixels] of a photo, 64 million when absent
  * @property {number} [maxBytes] of a photo's file, 256 million when absent
+ * @property {number} [keepBytes] of the last photos, as the network saw them, that are kept for `heatmap()`: 16 million when
+ *   absent, the newest photo in any case; 0: none
  * @property {(progress: Progress) => void} [onProgress]
  * @property {AbortSignal} [signal]
  * @property {boolean} [cache] false: nothing is kept in the browser's cache
@@ -69,7 +71,6 @@
  * @property {number} [height]
  * @property {string} [colormap] `inferno` when absent
  * @property {number} [opacity] of the strongest evidence, 0..1, 0.6 when absent
- * @property {Size} [image] size of the photo explained; known for heatmaps that this page made
  * @property {AbortSignal} [signal]
  */
 
@@ -92,6 +93,7 @@
  * @property {Float32Array} values row-major, none negative
  * @property {number} max the largest value; 0: nothing speaks for the class
  * @property {Region} region the part of the photo that the map covers
+ * @property {Size} image the upright photo
  */
 
 /** @typedef {'softmax' | 'sigmoid' | 'none'} Activation what the probabilities are: of one class among many, of each class
@@ -99,6 +101,7 @@
 
 /**
  * @typedef {object} Result
+ * @property {string} id for `heatmap()`
  * @property {Size} image the upright photo
  * @property {Prediction[]} predictions most probable first
  * @property {Heatmap} [heatmap]
@@ -261,7 +264,7 @@
  * @property {AbortSignal} [signal]
  */
 
-/** @typedef {{ values: Float32Array, shape: number[], image: Size, region: Region }} Snapshot the last photo, as the network saw it */
+/** @typedef {{ values: Float32Array<ArrayBuffer>, shape: number[], image: Size, region: Region }} Input a photo as the network saw it: `values` row-major */
 /** @typedef {{ code: ErrorCode, message: string, cause?: string }} WireError */
 
 /**
@@ -285,26 +288,24 @@
  *   maxBytes: number, view: number | null }} WireClassifyOptions */
 /** @typedef {{ memoryLimit: number, manifest?: string, options: PackOptions }} WirePackOptions */
 /** @typedef {Blob | ArrayBuffer} WireFile */
-/** @typedef {{ width: number, height: number, colormap: string, opacity: number, image: Size }} WireRenderOptions */
+/** @typedef {{ width: number, height: number, colormap: string, opacity: number }} WireRenderOptions */
 /** @typedef {{ rgba: Uint8Array<ArrayBuffer>, width: number, height: number }} Pixels straight alpha, row-major */
 /** @typedef {Blob | ArrayBuffer | ImageBitmap | Pixels} WirePhoto */
 /** @typedef {{ rgba: Uint8ClampedArray<ArrayBuffer>, width: number, height: number }} Picture opaque, row-major */
-/** @typedef {Omit<Result, 'view'> & { view?: Picture }} WireResult */
+/** @typedef {Omit<Result, 'id' | 'view'> & { input?: Input, view?: Picture }} WireResult */
 /** @typedef {'panic' | 'unreachable' | 'out-of-memory' | 'close' | 'hang'} Fault for tests of recovery */
 
 /**
  * Page → worker. Each but `cancel` is answered exactly once, unless the worker dies.
  * @typedef {{ type: 'load', url: string, options: WireLoadOptions }
- *   | { type: 'classify', url: string, photo: WirePhoto, options: WireClassifyOptions, provoke?: Fault }
- *   | { type: 'heatmap', url: string, options: WireHeatmapOptions }
+ *   | { type: 'classify', url: string, result: string, photo: WirePhoto, options: WireClassifyOptions, provoke?: Fault }
+ *   | { type: 'heatmap', url: string, result: string, input: Input, options: WireHeatmapOptions }
  *   | { type: 'render', heatmap: Heatmap, options: WireRenderOptions }
  *   | { type: 'decode', photo: Blob | ArrayBuffer, maxPixels: number, longest: number }
  *   | { type: 'dispose', url: string }
  *   | { type: 'inspect', model: WireFile, beside: Record<string, Blob>, options: WirePackOptions }
  *   | { type: 'pack', model: WireFile, beside: Record<string, Blob>, labels: string, options: WirePackOptions }
- *   | { type: 'state', url: string }
- *   | { type: 'snapshot', url: string }
- *   | { type: 'restore', url: string, snapshot: Snapshot }} Call
+ *   | { type: 'state', url: string }} Call
  * @typedef {Call & { id: number }} Request
  * @typedef {{ type: 'cancel', target: number }} Cancel
  */
@@ -327,10 +328,10 @@
  * @property {(input: { module_or_path: Response }) => Promise<unknown>} default
  * @property {(url: string, options: WireLoadOptions, progress: (phase: Progress['phase'], loaded: number, total: number) => void,
  *   signal: AbortSignal) => Promise<{ model: ModelInfo, report: Report }>} load
- * @property {(url: string, photo: Uint8Array, options: WireClassifyOptions, progress: Steps, signal: AbortSignal) => Promise<WireResult>} classify
- * @property {(url: string, rgba: Uint8Array, width: number, height: number, decode: number,
+ * @property {(url: string, result: string, photo: Uint8Array, options: WireClassifyOptions, progress: Steps, signal: AbortSignal) => Promise<WireResult>} classify
+ * @property {(url: string, result: string, rgba: Uint8Array, width: number, height: number, decode: number,
  *   options: WireClassifyOptions, progress: Steps, signal: AbortSignal) => Promise<WireResult>} classifyPixels
- * @property {(url: string, options: WireHeatmapOptions, progress: Steps, signal: AbortSignal) => Promise<Heatmap>} heatmap
+ * @property {(url: string, result: string, input: Input, options: WireHeatmapOptions, progress: Steps, signal: AbortSignal) => Promise<Heatmap>} heatmap
  * @property {(model: Uint8Array, beside: Record<string, Uint8Array>, options: WirePackOptions) => Inspection} inspectModel
  * @property {(model: Uint8Array, beside: Record<string, Uint8Array>, labels: string, options: WirePackOptions,
  *   progress: Steps) => PackedModel} packModel
@@ -338,8 +339,6 @@
  * @property {(values: Float32Array, heatmap: object, options: WireRenderOptions) => Uint8ClampedArray<ArrayBuffer>} render
  * @property {(url: string, layers: string[]) => Promise<unknown>} prepareLayers
  * @property {(url: string) => Report | undefined} report
- * @property {(url: string) => Snapshot | undefined} snapshot
- * @property {(url: string, values: Float32Array, snapshot: object) => void} restore
  * @property {(url: string) => void} dispose
  * @property {() => boolean} tune chooses kernels by measuring them
  * @property {() => Float64Array} memoryUse

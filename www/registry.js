@@ -3,6 +3,7 @@
 import { Connection } from './connection.js';
 import { WhylensError } from './errors.js';
 import { worker } from './files.js';
+import { Queue } from './queue.js';
 
 /** @typedef {import('./classifier.js').Classifier} Classifier */
 
@@ -13,6 +14,7 @@ const MOST_CRASHES = 3;
  * What all copies of this script on a page share.
  * @typedef {object} Registry
  * @property {Connection | null} connection the one worker
+ * @property {Queue} queue of the photos and heatmaps of all models
  * @property {Map<string, Entry>} models by address
  * @property {Map<string, Classifier>} failed the last load of each model that cannot be loaded
  * @property {Map<string, number>} crashes in a row, by input
@@ -32,6 +34,7 @@ const KEY = Symbol.for('whylens');
 /** @type {Registry} */
 export const registry = shared() ?? {
   connection: null,
+  queue: new Queue(),
   models: new Map(),
   failed: new Map(),
   crashes: new Map(),

@@ -67,6 +67,8 @@ export class WhyLens extends HTMLElement {
   #job = 0;
   /** @type {Photo | null} */
   #photo = null;
+  /** @type {Result | null} */
+  #result = null;
   /** @type {string | null} */
   #shown = null;
   /** @type {Promise<Classifier> | null} */
@@ -169,19 +171,18 @@ export class WhyLens extends HTMLElement {
     this.#status.textContent = '…';
     try {
       const classifier = await this.classifier;
-      const { method, layer } = { method: this.getAttribute('method') ?? undefined, layer: this.getAttribute('layer') ?? undefined };
-      // Not classifier.heatmap(): another element may have shown the shared classifier another photo.
       const { view, ...result } = await classifier.classify(/** @type {Photo} */ (this.#photo), {
         topK: number(this.getAttribute('top-k'), 3),
         threshold: number(this.getAttribute('threshold'), 0),
         view: LONGEST,
-        heatmap: this.#explains && { classIndex, method, layer },
+        heatmap: this.#explains && { classIndex, ...this.#wanted },
       });
-      const overlay = result.heatmap && (await this.#draw(classifier, result));
+      const overlay = result.heatmap && (await this.#draw(classifier, result.heatmap));
       if (job !== this.#job) return null;
       this.#status.textContent = result.noHeatmap ? `No heatmap: ${result.noHeatmap.message}` : '';
       if (view) this.#develop(view);
       this.#note.textContent = classifier.model?.disclaimer ?? '';
+      this.#result = result;
       this.#tell(result);
       if (overlay) this.#lay(overlay);
       this.dispatchEvent(new CustomEvent('result', { detail: result }));
@@ -192,11 +193,41 @@ export class WhyLens extends HTMLElement {
     }
   }
 
-  /** @param {Classifier} classifier @param {Result} result */
-  #draw(classifier, { heatmap, image }) {
+  /** @param {number} classIndex */
+  async #explain(classIndex) {
+    const shown = this.#result;
+    if (!shown) return;
+    const job = (this.#job += 1);
+    this.#status.textContent = '…';
+    try {
+      const classifier = await this.classifier;
+      const heatmap = await classifier.heatmap(shown, { classIndex, ...this.#wanted });
+      const overlay = await this.#draw(classifier, heatmap);
+      if (job !== this.#job) return;
+      const result = (this.#result = { ...shown, heatmap });
+      this.#status.textContent = '';
+      this.#tell(result);
+      this.#lay(overlay);
+      this.dispatchEvent(new CustomEvent('result', { detail: result }));
+    } catch (error) {
+      if (job !== this.#job) return;
+      // Many photos were classified since.
+      if (error instanceof WhylensError && error.code === 'disposed') await this.#look(classIndex);
+      else this.#fail(error);
+    }
+  }
+
+  /** What the attributes say of heatmaps. */
+  get #wanted() {
+    return { method: this.getAttribute('method') ?? undefined, layer: this.getAttribute('layer') ?? undefined };
+  }
+
+  /** @param {Classifier} classifier @param {import('./protocol.js').Heatmap} heatmap */
+  #draw(classifier, heatmap) {
+    const { image } = heatmap;
     const shrink = Math.min(1, LONGEST / Math.max(image.width, image.height));
-    return classifier.render(/** @type {NonNullable<typeof heatmap>} */ (heatmap), {
-      width: Math.max(1, Math.round(image.width * shrink)), height: Math.max(1, Math.round(image.height * shrink)), image,
+    return classifier.render(heatmap, {
+      width: Math.max(1, Math.round(image.width * shrink)), height: Math.max(1, Math.round(image.height * shrink)),
       colormap: this.getAttribute('colormap') ?? undefined, opacity: number(this.getAttribute('opacity'), 0.6),
     });
   }
@@ -221,6 +252,7 @@ export class WhyLens extends HTMLElement {
   /** @param {Blob} photo */
   #show(photo) {
     this.#forget();
+    this.#result = null;
     // A drawing may keep the browser busy for ever: it is shown once it has been looked at.
     if (/^image\/svg/i.test(photo.type)) this.#image.removeAttribute('src');
     else this.#image.src = this.#shown = URL.createObjectURL(photo);
@@ -247,7 +279,7 @@ export class WhyLens extends HTMLElement {
       button.type = 'button';
       button.disabled = !heatmap;
       button.setAttribute('aria-pressed', String(index === heatmap?.classIndex));
-      button.onclick = () => this.#look(index).catch(() => {});
+      button.onclick = () => void this.#explain(index).catch(() => {});
       meter.value = probability;
       button.append(label, ' ', given, ...(scores ? [] : [meter]));
       row.append(button);

@@ -22,8 +22,6 @@ let busy = null;
 /** @type {number | null} the load whose progress was told last: the module does one at a time */
 let loading = null;
 let dead = false;
-/** @type {Promise<unknown>} photos and heatmaps, one after the other */
-let queue = Promise.resolve();
 
 // See `watchOver` in connection.js.
 navigator.locks?.request(scope.name, () => new Promise(() => {})).catch(() => {});
@@ -101,14 +99,15 @@ async function run(request, signal) {
     }
     case 'classify': {
       const { view, ...result } = await classify(request, progress.bind(null, 'heatmap'), signal);
-      if (!view) return { result };
+      const transfer = result.input ? [result.input.values.buffer] : [];
+      if (!view) return { result, transfer };
       const bitmap = await bitmapOf(view);
-      return { result: { ...result, view: bitmap }, transfer: [bitmap] };
+      return { result: { ...result, view: bitmap }, transfer: [bitmap, ...transfer] };
     }
     case 'heatmap': {
-      const { url, options } = request;
+      const { url, result, input, options } = request;
       const module = await modules.explaining(url, options.layers);
-      return { result: await module.heatmap(url, options, progress.bind(null, 'heatmap'), signal) };
+      return { result: await module.heatmap(url, result, input, options, progress.bind(null, 'heatmap'), signal) };
     }
     case 'decode': {
       const bytes = request.photo instanceof Blob ? await readBlob(request.photo) : request.photo;
@@ -133,12 +132,6 @@ async function run(request, signal) {
       return { result: await modules.dispose(request.url) };
     case 'state':
       return { result: { memory: modules.memory(), report: (await modules.home(request.url)).report(request.url) ?? null, build: modules.build(request.url) } };
-    case 'snapshot':
-      return { result: (await modules.home(request.url)).snapshot(request.url) };
-    case 'restore': {
-      const { values, ...shape } = request.snapshot;
-      return { result: (await modules.home(request.url)).restore(request.url, values, shape) };
-    }
   }
 }
 
@@ -161,7 +154,7 @@ function tuneSoon(module) {
  * @param {import('./protocol.js').Steps} progress
  * @param {AbortSignal} signal
  */
-async function classify({ url, photo, options, provoke }, progress, signal) {
+async function classify({ url, result, photo, options, provoke }, progress, signal) {
   if (provoke === 'close') {
     scope.close();
     await new Promise(() => {});
@@ -178,13 +171,13 @@ async function classify({ url, photo, options, provoke }, progress, signal) {
       throw coded('image-too-large', `the picture has ${size}; make it smaller first, or raise \`maxPixels\``);
     }
     const { rgba, width, height } = readPixels(bitmap, new OffscreenCanvas(1, 1));
-    return module.classifyPixels(url, rgba, width, height, performance.now() - start, options, progress, signal);
+    return module.classifyPixels(url, result, rgba, width, height, performance.now() - start, options, progress, signal);
   };
   if (photo instanceof ImageBitmap) return fromBitmap(photo);
-  if ('rgba' in photo) return module.classifyPixels(url, photo.rgba, photo.width, photo.height, 0, options, progress, signal);
+  if ('rgba' in photo) return module.classifyPixels(url, result, photo.rgba, photo.width, photo.height, 0, options, progress, signal);
   const bytes = photo instanceof Blob ? await readBlob(photo) : photo;
   try {
-    return await module.classify(url, new Uint8Array(bytes), options, progress, signal);
+    return await module.classify(url, result, new Uint8Array(bytes), options, progress, signal);
   } catch (error) {
     if (wire(error)?.code !== 'image-format' || bytes.byteLength === 0) throw error;
     // The browser may know formats that the module does not, such as AVIF.
@@ -237,28 +230,8 @@ async function handle(request) {
   open.set(id, controller);
   const { signal } = controller;
   try {
-    if (type === 'classify' || type === 'heatmap') {
-      const before = queue;
-      let done = () => {};
-      const turn = new Promise((resolve) => (done = () => resolve(undefined)));
-      queue = Promise.all([before, turn]);
-      try {
-        await Promise.race([before, new Promise((resolve) => signal.addEventListener('abort', resolve))]);
-        // Lets a cancel that came in meanwhile be heard.
-        await new Promise((resolve) => setTimeout(resolve));
-        if (dead) return;
-        if (signal.aborted) {
-          post({ id, error: { code: 'cancelled', message: 'cancelled by the caller' }, memory: modules.memory() });
-          return;
-        }
-        busy = id;
-        await answer(request, signal);
-      } finally {
-        done();
-      }
-    } else {
-      await answer(request, signal);
-    }
+    if (type === 'classify' || type === 'heatmap') busy = id;
+    await answer(request, signal);
   } finally {
     open.delete(id);
   }

@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::Args;
 use serde_json::json;
-use whylens::classifier::{Class, Classification, Heatmap, HeatmapQuery, Query, Reason, Size};
+use whylens::classifier::{Class, Classification, Heatmap, HeatmapQuery, Query, Reason};
 use whylens::decode::{self, Limits};
 use whylens::heatmap::Method;
 use whylens::manifest::Activation;
@@ -90,7 +90,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         || !arguments.layer.is_empty();
     let wanted = arguments.json || asked;
     let layers = arguments.layer.clone();
-    let mut classifier = folder::load(
+    let classifier = folder::load(
         &arguments.model,
         &Options {
             heatmap: wanted,
@@ -131,17 +131,17 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     for (path, outputs) in inputs(arguments).zip(outputs) {
         let file = path.display().to_string();
         let done = photo(arguments, path, &limits).and_then(|photo| {
-            let result = answer(&mut classifier, arguments, path, &photo, &limits, &query)?;
+            let result = answer(&classifier, arguments, path, &photo, &limits, &query)?;
             print(&file, &result, arguments.json)?;
             if let Some(Reason { code, message }) = &result.no_heatmap {
                 failed |= asked;
                 eprintln!("whylens: {file}: no heatmap: {message} [{code}]");
             }
             if let Some(out) = &outputs.scores {
-                write(out, &npy::write(classifier.scores())?, &mut written)?;
+                write(out, &npy::write(result.run.scores())?, &mut written)?;
             }
             if let (Some(out), Some(heatmap)) = (&outputs.heatmap, &result.heatmap) {
-                let picture = draw(&photo, &limits, heatmap, result.image)?;
+                let picture = draw(&photo, &limits, heatmap)?;
                 write(out, &picture, &mut written)?;
             }
             Ok(())
@@ -263,7 +263,7 @@ fn photo(arguments: &Arguments, path: &Path, limits: &Limits) -> Result<Vec<u8>>
 }
 
 fn answer(
-    classifier: &mut Classifier,
+    classifier: &Classifier,
     arguments: &Arguments,
     path: &Path,
     photo: &[u8],
@@ -285,7 +285,7 @@ fn answer(
 }
 
 /// The photo with its heatmap over it, as PNG.
-fn draw(photo: &[u8], limits: &Limits, heatmap: &Heatmap, size: Size) -> Result<Vec<u8>> {
+fn draw(photo: &[u8], limits: &Limits, heatmap: &Heatmap) -> Result<Vec<u8>> {
     let image = decode::decode(photo, limits)?;
     let style = Style {
         width: image.columns,
@@ -293,7 +293,7 @@ fn draw(photo: &[u8], limits: &Limits, heatmap: &Heatmap, size: Size) -> Result<
         colormap: Colormap::default(),
         opacity: 0.7,
     };
-    let overlay = Classifier::render(heatmap, size, &style)?;
+    let overlay = Classifier::render(heatmap, &style)?;
     let mut rgb = image.rgb;
     for (under, over) in rgb.chunks_exact_mut(3).zip(overlay.chunks_exact(4)) {
         let alpha = u32::from(over[3]);
@@ -320,7 +320,7 @@ fn explain(classifier: &Classifier, result: &mut Classification, path: &Path, qu
         return;
     };
     let start = Instant::now();
-    let heatmap = classifier.heatmap_while(query, |done, of| {
+    let heatmap = classifier.heatmap_while(&result.run, query, |done, of| {
         terminal::progress(&format!("{}: heatmap {done} of {of}", path.display()));
         true
     });

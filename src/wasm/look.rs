@@ -1,20 +1,22 @@
 //! photo → predictions, heatmaps and pixels, asked for by JavaScript.
 
-use js_sys::{Float32Array, Function, Uint8Array, Uint8ClampedArray};
-use serde::Deserialize;
+use std::sync::Arc;
+
+use js_sys::{Float32Array, Function, Reflect, Uint8Array, Uint8ClampedArray};
+use serde::{Deserialize, Serialize};
 use wasm_bindgen::Clamped;
 use wasm_bindgen::prelude::*;
 use web_sys::AbortSignal;
 use web_time::Instant;
 
 use super::{Loaded, loaded, milliseconds, parse, plain, set, thrown};
-use crate::classifier::{Class, Heatmap, HeatmapQuery, Query, Size};
+use crate::classifier::{Class, Heatmap, HeatmapQuery, Photo, Query, Run, Size};
 use crate::decode::{self, Image, Limits};
 use crate::error::{Error, Result};
 use crate::fetch;
 use crate::heatmap::Method;
 use crate::overlay::{Colormap, Style};
-use crate::preprocess::{self, Region};
+use crate::preprocess::{self, Region, Tensor};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -68,13 +70,23 @@ struct RenderOptions {
     #[serde(default)]
     colormap: Colormap,
     opacity: f32,
-    image: Size,
 }
 
-/// Classifies an encoded photo; `progress(done, total)` is that of a slow heatmap.
+/// A photo as the network saw it, but for its values, which cross as a typed array of their own.
+#[derive(Serialize, Deserialize)]
+struct Input {
+    shape: Vec<usize>,
+    image: Size,
+    region: Region,
+}
+
+/// Classifies an encoded photo and calls its result `id`. Where heatmaps can be made, the object given holds
+/// `input`: the photo as the network saw it, for [`heatmap`]. `progress(done, total)` is that of a slow heatmap.
 #[wasm_bindgen]
+#[allow(clippy::too_many_arguments)] // one crossing from JavaScript
 pub async fn classify(
     url: String,
+    id: String,
     photo: Uint8Array,
     options: JsValue,
     progress: Function,
@@ -93,7 +105,7 @@ pub async fn classify(
         let image = decode::decode(&photo.to_vec(), &limits)?;
         Ok((image, milliseconds(start)))
     };
-    answer(url, options, read, progress, signal).await
+    answer(url, id, options, read, progress, signal).await
 }
 
 /// Classifies pixels: RGBA, straight alpha, sRGB, row-major. `decode` is the time in ms that it took
@@ -102,6 +114,7 @@ pub async fn classify(
 #[allow(clippy::too_many_arguments)] // one crossing from JavaScript
 pub async fn classify_pixels(
     url: String,
+    id: String,
     rgba: Uint8Array,
     width: u32,
     height: u32,
@@ -116,11 +129,12 @@ pub async fn classify_pixels(
         let image = decode::from_rgba(rgba.to_vec(), width, height, &limits)?;
         Ok((image, decode))
     };
-    answer(url, options, read, progress, signal).await
+    answer(url, id, options, read, progress, signal).await
 }
 
 async fn answer(
     url: String,
+    id: String,
     options: ClassifyOptions,
     read: impl FnOnce() -> Result<(Image, f64)>,
     progress: Function,
@@ -134,20 +148,17 @@ async fn answer(
     let loaded = loaded(&url).map_err(thrown)?;
     let (image, decode) = read().map_err(thrown)?;
     let view = options.view.map(|longest| picture(&image, longest));
-    let (mut result, scores) = {
-        let mut classifier = loaded.classifier.borrow_mut();
-        let result = classifier
-            .classify_image(image, decode, &query)
-            .map_err(thrown)?;
-        let scores = options
-            .scores
-            .then(|| Float32Array::from(classifier.scores()));
-        (result, scores)
-    };
+    let classified = loaded
+        .classifier
+        .borrow()
+        .classify_image(image, decode, &query);
+    let mut result = classified.map_err(thrown)?;
+    let run = Arc::clone(&result.run);
+    loaded.newest.replace(Some((id, Arc::clone(&run))));
     if let Some(query) = options.heatmap {
         let start = Instant::now();
         let query = HeatmapQuery::from(query);
-        let heatmap = explain(&loaded, &query, &progress, &signal).await;
+        let heatmap = explain(&loaded, &run, &query, &progress, &signal).await;
         if let Err(error) = &heatmap
             && (query.is_certain() || *error == Error::Cancelled)
         {
@@ -159,8 +170,11 @@ async fn answer(
     if let Some(heatmap) = &result.heatmap {
         set(&object, "heatmap", &heatmap_object(heatmap));
     }
-    if let Some(scores) = scores {
-        set(&object, "scores", &scores);
+    if options.scores {
+        set(&object, "scores", &Float32Array::from(run.scores()));
+    }
+    if loaded.options.heatmap {
+        set(&object, "input", &input_object(run.photo()));
     }
     if let Some(view) = view {
         set(&object, "view", &view);
@@ -197,28 +211,75 @@ fn picture(image: &Image, longest: f64) -> JsValue {
     object
 }
 
-/// The heatmap of a class of the last photo; `progress(done, total)` is that of a slow one.
+/// The heatmap of a class of the result `id`, whose `input` [`classify`] gave; the network runs again where
+/// another photo has been seen since. `progress(done, total)` is that of a slow one.
 #[wasm_bindgen]
 pub async fn heatmap(
     url: String,
+    id: String,
+    input: JsValue,
     options: JsValue,
     progress: Function,
     signal: AbortSignal,
 ) -> std::result::Result<JsValue, JsValue> {
     let options: HeatmapOptions = parse(options).map_err(thrown)?;
     let loaded = loaded(&url).map_err(thrown)?;
-    let heatmap = explain(&loaded, &options.into(), &progress, &signal).await;
+    let run = run(&loaded, id, input).map_err(thrown)?;
+    let heatmap = explain(&loaded, &run, &options.into(), &progress, &signal).await;
     Ok(heatmap_object(&heatmap.map_err(thrown)?))
+}
+
+/// The run behind a result: the newest one, or else a new one.
+fn run(loaded: &Loaded, id: String, input: JsValue) -> Result<Arc<Run>> {
+    if let Some((newest, run)) = &*loaded.newest.borrow()
+        && *newest == id
+    {
+        return Ok(Arc::clone(run));
+    }
+    let values = Reflect::get(&input, &"values".into()).unwrap_or_default();
+    let values = values
+        .dyn_into::<Float32Array>()
+        .map_err(|_| Error::Disposed)?
+        .to_vec();
+    let Input {
+        shape,
+        image,
+        region,
+    } = parse(input)?;
+    let input = Tensor { shape, values };
+    let photo = Photo {
+        input,
+        image,
+        region,
+    };
+    let run = Arc::new(loaded.classifier.borrow().run(photo)?);
+    loaded.newest.replace(Some((id, Arc::clone(&run))));
+    Ok(run)
+}
+
+fn input_object(photo: &Photo) -> JsValue {
+    let object = plain(&Input {
+        shape: photo.input.shape.clone(),
+        image: photo.image,
+        region: photo.region,
+    });
+    set(
+        &object,
+        "values",
+        &Float32Array::from(&photo.input.values[..]),
+    );
+    object
 }
 
 /// Between two runs of the network other messages are heard, among them that the caller gives up.
 async fn explain(
     loaded: &Loaded,
+    run: &Run,
     query: &HeatmapQuery,
     progress: &Function,
     signal: &AbortSignal,
 ) -> Result<Heatmap> {
-    let mut explaining = loaded.classifier.borrow().explain(query)?;
+    let mut explaining = loaded.classifier.borrow().explain(run, query)?;
     while !loaded.classifier.borrow().step(&mut explaining)? {
         let (done, total) = explaining.progress();
         let _ = progress.call2(&JsValue::UNDEFINED, &done.into(), &total.into());
@@ -249,6 +310,7 @@ pub fn render(
         height: usize,
         max: f32,
         region: Region,
+        image: Size,
     }
     let shape: Shape = parse(heatmap).map_err(thrown)?;
     let options: RenderOptions = parse(options).map_err(thrown)?;
@@ -271,7 +333,7 @@ pub fn render(
         colormap: options.colormap,
         opacity: options.opacity,
     };
-    let image = (options.image.width, options.image.height);
+    let image = (shape.image.width, shape.image.height);
     crate::overlay::overlay(&map, &shape.region, image, &style)
         .map(Clamped)
         .map_err(thrown)

@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         heatmap: true,
         ..Options::default()
     };
-    let mut classifier = Classifier::new(manifest, &labels, &onnx, &options)?;
+    let classifier = Classifier::new(manifest, &labels, &onnx, &options)?;
     let query = Query {
         top_k: 3,
         heatmap: Some(HeatmapQuery::default()),

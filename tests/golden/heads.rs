@@ -71,7 +71,7 @@ impl Head {
             heatmap: None,
             ..Query::default()
         };
-        let mut classifier = self.classifier(output, false);
+        let classifier = self.classifier(output, false);
         let result = classifier.classify_tensor(&self.input(), &query).unwrap();
         let mut predictions = result.predictions;
         predictions.sort_by_key(|prediction| prediction.index);
@@ -207,12 +207,12 @@ fn a_classification_does_not_fail_with_its_heatmap() {
         ("flat", 1, Method::Occlusion, "unsupported-model"),
     ] {
         let head = head(name);
-        let mut classifier = head.classifier(output.clone(), true);
+        let classifier = head.classifier(output.clone(), true);
         assert_eq!(classifier.methods().len(), methods, "{name}");
         let result = classifier
             .classify_tensor(&head.input(), &Query::default())
             .unwrap();
-        let scores = max_difference(classifier.scores(), &head.output);
+        let scores = max_difference(result.run.scores(), &head.output);
         assert!(scores < 1e-4, "{name}: scores differ by {scores}");
         let heatmap = result.heatmap.unwrap();
         assert_eq!(
@@ -247,7 +247,7 @@ fn a_classification_does_not_fail_with_its_heatmap() {
 fn without_heatmaps_the_reason_is_in_the_result() {
     let head = head("logits");
     let output = serde_json::json!({ "name": "output", "activation": "softmax" });
-    let mut classifier = head.classifier(output, false);
+    let classifier = head.classifier(output, false);
     assert!(classifier.methods().is_empty());
     let result = classifier
         .classify_tensor(&head.input(), &Query::default())
@@ -259,4 +259,20 @@ fn without_heatmaps_the_reason_is_in_the_result() {
         reason.message.contains("loaded without heatmaps"),
         "{reason:?}"
     );
+}
+
+#[test]
+fn a_run_belongs_to_the_classifier_that_ran() {
+    let head = head("rounded");
+    let output = serde_json::json!({ "name": "output", "activation": "softmax" });
+    let [first, second] = [(); 2].map(|()| head.classifier(output.clone(), true));
+    let query = HeatmapQuery::default();
+    let result = first
+        .classify_tensor(&head.input(), &Query::default())
+        .unwrap();
+    let foreign = second.heatmap(&result.run, &query).unwrap_err();
+    assert_eq!(foreign.code(), "bad-option", "{foreign}");
+    let again = second.run(result.run.photo().clone()).unwrap();
+    assert_eq!(second.heatmap(&again, &query).ok(), result.heatmap);
+    assert_eq!(again.scores(), result.run.scores());
 }

@@ -88,7 +88,7 @@ fn manifest() -> Manifest {
 }
 
 /// One model for all tests of this file: preparing it is most of their time.
-fn with_classifier<R>(test: impl FnOnce(&mut Classifier) -> R) -> R {
+fn with_classifier<R>(test: impl FnOnce(&Classifier) -> R) -> R {
     static SHARED: Mutex<Option<Classifier>> = Mutex::new(None);
     let mut shared = SHARED
         .lock()
@@ -177,17 +177,14 @@ fn logits_are_those_of_onnx_runtime_on_the_same_tensor() {
             values: values.collect(),
         };
         with_classifier(|classifier| {
-            classifier
-                .classify_tensor(
-                    &tensor,
-                    &Query {
-                        heatmap: None,
-                        ..Query::default()
-                    },
-                )
-                .unwrap();
-            let exact = max_difference(classifier.scores(), &floats(&sample.logits.fp16));
-            let halved = max_difference(classifier.scores(), &floats(&sample.logits.fp32));
+            let query = Query {
+                heatmap: None,
+                ..Query::default()
+            };
+            let result = classifier.classify_tensor(&tensor, &query).unwrap();
+            let scores = result.run.scores();
+            let exact = max_difference(scores, &floats(&sample.logits.fp16));
+            let halved = max_difference(scores, &floats(&sample.logits.fp32));
             println!(
                 "{}: logits differ by {exact:.1e}, from FP32 weights by {halved:.1e}",
                 sample.file

@@ -215,3 +215,35 @@ test('the element shows what was classified', async () => {
   }
   await context.close();
 });
+
+test('two elements explain their own photos, in any order', async () => {
+  const { page, context } = await here.visit({ query: '?preload=lazy' });
+  await page.goto(`${here.server.url}/blank.html`);
+  const seen = await page.evaluate(async (model) => {
+    const [library, element] = ['/www/whylens.js', '/www/why-lens.js'];
+    await import(element);
+    const { load } = /** @type {typeof import('../../www/whylens.js')} */ (await import(library));
+    const classifier = await load(model);
+    const elements = [];
+    for (const name of ['chelsea', 'coffee']) {
+      const made = /** @type {import('../../www/why-lens.js').WhyLens} */ (document.createElement('why-lens'));
+      made.setAttribute('model', model);
+      document.body.append(made);
+      const photo = await (await fetch(`/tests/photos/${name}.png`)).blob();
+      const first = await made.classify(photo);
+      const [, second] = first?.predictions ?? [];
+      const right = await classifier.classify(photo, { heatmap: { classIndex: second?.index } });
+      elements.push({ made, first, right });
+    }
+    const same = [];
+    for (const { made, first, right } of elements) {
+      const told = new Promise((resolve) => made.addEventListener('result', (event) => resolve(/** @type {CustomEvent} */ (event).detail), { once: true }));
+      made.shadowRoot?.querySelectorAll('li button')[1]?.dispatchEvent(new Event('click'));
+      const { id, heatmap } = await told;
+      same.push(id === first?.id && JSON.stringify(heatmap) === JSON.stringify(right.heatmap));
+    }
+    return same;
+  }, MODEL);
+  assert.deepEqual(seen, [true, true]);
+  await context.close();
+});

@@ -26,18 +26,18 @@ test('occlusion tells each step, and the worker hears other calls meanwhile', op
   const seen = await page.evaluate(async (model) => {
     const classifier = await whylens.load(model);
     const photo = await (await fetch('/tests/photos/coffee.png')).blob();
-    const { heatmap } = await classifier.classify(photo);
+    const result = await classifier.classify(photo);
     /** @type {import('../../www/protocol.js').Progress[]} */
     const told = [];
     let meanwhile = 0, finished = false;
-    const slow = classifier.heatmap({ method: 'occlusion', onProgress: (progress) => told.push(progress) }).finally(() => (finished = true));
+    const slow = classifier.heatmap(result, { method: 'occlusion', onProgress: (progress) => told.push(progress) }).finally(() => (finished = true));
     while (!finished && meanwhile < 3) {
       await classifier.health();
       if (!finished && told.length && told.length < 64) meanwhile += 1;
     }
     const { method, width, height, max } = await slow;
     const inside = await classifier.classify(photo, { heatmap: { method: 'occlusion' } });
-    return { told, meanwhile, method, width, height, max, label: heatmap?.label, inside: inside.heatmap?.max, timing: inside.timing };
+    return { told, meanwhile, method, width, height, max, label: result.heatmap?.label, inside: inside.heatmap?.max, timing: inside.timing };
   }, REAL);
   assert.equal(seen.meanwhile, 3, 'health() is answered before the heatmap');
   assert.deepEqual(seen.told.map(({ loaded }) => loaded), Array.from({ length: 63 }, (_, at) => at + 1));
@@ -53,13 +53,13 @@ test('a slow heatmap is stopped in the middle, and the next call does not wait f
   const page = await stage.page();
   const seen = await page.evaluate(async (model) => {
     const classifier = await whylens.load(model);
-    await classifier.classify(await (await fetch('/tests/photos/coffee.png')).blob());
+    const result = await classifier.classify(await (await fetch('/tests/photos/coffee.png')).blob());
     const controller = new AbortController();
     let steps = 0;
     const start = performance.now();
-    const code = await classifier.heatmap({ method: 'occlusion', signal: controller.signal, onProgress: () => ++steps === 3 && controller.abort() }).catch((error) => error.code);
+    const code = await classifier.heatmap(result, { method: 'occlusion', signal: controller.signal, onProgress: () => ++steps === 3 && controller.abort() }).catch((error) => error.code);
     const stopped = performance.now();
-    const { method } = await classifier.heatmap();
+    const { method } = await classifier.heatmap(result);
     const after = steps;
     await new Promise((resolve) => setTimeout(resolve, 500));
     return { code, method, steps: after, later: steps, once: (stopped - start) / 3, next: performance.now() - stopped - 500 };
@@ -75,13 +75,13 @@ test('several layers are averaged, and unknown ones refused by name', options, a
   const page = await stage.page();
   const seen = await page.evaluate(async (model) => {
     const classifier = await whylens.load(model);
-    await classifier.classify(await (await fetch('/tests/photos/chelsea.png')).blob());
+    const result = await classifier.classify(await (await fetch('/tests/photos/chelsea.png')).blob());
     const candidates = classifier.model?.candidates ?? [];
     const two = candidates.slice(-2).map(({ name }) => name);
-    const averaged = await classifier.heatmap({ layer: two });
-    const alone = await classifier.heatmap({ layer: two[0] });
-    const usual = await classifier.heatmap();
-    const bad = await classifier.heatmap({ layer: ['nowhere', ...two] }).then(() => 'made', ({ code, message }) => `${code}: ${message}`);
+    const averaged = await classifier.heatmap(result, { layer: two });
+    const alone = await classifier.heatmap(result, { layer: two[0] });
+    const usual = await classifier.heatmap(result);
+    const bad = await classifier.heatmap(result, { layer: ['nowhere', ...two] }).then(() => 'made', ({ code, message }) => `${code}: ${message}`);
     return { candidates, two, averaged, alone, usual: usual.layer, own: classifier.model?.layers[0]?.name, bad };
   }, REAL);
   assert.ok(seen.candidates.length >= 4, JSON.stringify(seen.candidates));

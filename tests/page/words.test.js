@@ -10,11 +10,11 @@ import { numbers } from '../../www/page/numbers.js';
 import { saying } from '../../www/page/saying.js';
 import { sureness } from '../../www/page/verdict.js';
 
+const image = { width: 100, height: 100 };
 /** @param {number[]} values @param {number} width @returns {import('../../www/protocol.js').Heatmap} */
 const map = (values, width, region = { x: 0, y: 0, width: 100, height: 100 }) => ({
-  classIndex: 0, label: 'a', method: 'gradcam', layer: 'l', values: Float32Array.from(values), width, height: values.length / width, max: Math.max(...values), region,
+  classIndex: 0, label: 'a', method: 'gradcam', layer: 'l', values: Float32Array.from(values), width, height: values.length / width, max: Math.max(...values), region, image,
 });
-const image = { width: 100, height: 100 };
 
 test('evidence is found where its mass is', () => {
   const corner = [0, 0, 0, 0, 0, 0, 0, 0, 1];

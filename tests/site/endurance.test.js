@@ -73,7 +73,7 @@ function prepare() {
       if (photo instanceof ImageBitmap) photo.close();
       const { image, heatmap } = result;
       if (image.width !== width || image.height !== height || heatmap?.classIndex !== turn % 64) throw new Error(`turn ${turn}: ${JSON.stringify(image)}`);
-      const another = await classifier.heatmap({ classIndex: (turn + 1) % 64 });
+      const another = await classifier.heatmap(result, { classIndex: (turn + 1) % 64 });
       await classifier.render(another, { width: 160, height: 120 });
       if (turn % 7 === 0) await classifier.classify(new Uint8Array([turn % 256, 1, 2])).catch(() => {});
       if (turn % 11 === 0) {

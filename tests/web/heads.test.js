@@ -27,7 +27,7 @@ for (const [name, method, code] of /** @type {const} */ ([['voted', 'eigencam', 
       const classifier = await whylens.load(model);
       const photo = await (await fetch('/tests/photos/chelsea.png')).blob();
       const result = await classifier.classify(photo);
-      const other = await classifier.heatmap({ classIndex: 1 });
+      const other = await classifier.heatmap(result, { classIndex: 1 });
       const codes = [];
       for (const heatmap of [{ method: 'gradcam' }, { classIndex: 99 }]) codes.push(await classifier.classify(photo, { heatmap }).catch(({ code }) => code));
       return { predictions: result.predictions.length, method: result.heatmap?.method, noHeatmap: result.noHeatmap, other: other.method, codes, methods: classifier.model?.methods };

@@ -29,8 +29,8 @@ test('a photo is classified, explained and drawn', options, async () => {
     const result = await classifier.classify(photo, { topK: 3, scores: true });
     const { heatmap } = result;
     if (!heatmap) return null;
-    const second = await classifier.heatmap({ classIndex: result.predictions[1]?.index });
-    const byLabel = await classifier.heatmap({ label: result.predictions[1]?.label });
+    const second = await classifier.heatmap(result, { classIndex: result.predictions[1]?.index });
+    const byLabel = await classifier.heatmap(result, { label: result.predictions[1]?.label });
     const pixels = await classifier.render(heatmap, { width: 90, height: 60 });
     const clear = Array.from(pixels.data).filter((_, at) => at % 4 === 3 && pixels.data[at] === 0).length;
     return {
@@ -57,6 +57,55 @@ test('a photo is classified, explained and drawn', options, async () => {
   assert.deepEqual([shown, second, byLabel], [first, runnerUp, runnerUp]);
   assert.deepEqual(seen.size, [90, 60]);
   assert.deepEqual(seen.model, ['EfficientNet-Lite0', 1000, 'gradcam']);
+});
+
+test('heatmaps are those of their result, whatever was classified since and whoever asks', options, async () => {
+  const seen = await page.evaluate(async (model) => {
+    const classifier = await whylens.load(model);
+    const photos = await Promise.all(['chelsea', 'coffee'].map(async (name) => (await fetch(`/tests/photos/${name}.png`)).blob()));
+    const explained = await Promise.all(photos.map((photo) => classifier.classify(photo, { heatmap: { classIndex: 7 } })));
+    const [cat, cup] = await Promise.all(photos.map((photo) => classifier.classify(photo, { heatmap: false })));
+    if (!cat || !cup) return null;
+    // Two callers, the older photo first; then both again the other way round.
+    const maps = await Promise.all([cat, cup, cup, JSON.parse(JSON.stringify(cat))].map((result) => classifier.heatmap(result, { classIndex: 7 })));
+    const { counters } = await classifier.health();
+    return {
+      ids: new Set([...explained, cat, cup].map(({ id }) => id)).size,
+      same: maps.map(({ values, image, region }, at) => {
+        const right = explained[at % 3 === 0 ? 0 : 1]?.heatmap;
+        return JSON.stringify([right?.values, right?.image, right?.region]) === JSON.stringify([values, image, region]);
+      }),
+      different: JSON.stringify(maps[0]?.values) !== JSON.stringify(maps[1]?.values),
+      counters,
+    };
+  }, REAL);
+  assert.equal(seen?.ids, 4);
+  assert.deepEqual([seen?.same, seen?.different], [[true, true, true, true], true]);
+  assert.deepEqual([seen?.counters.loads, seen?.counters.crashes], [1, 0]);
+  assert.equal(page.workers().length, 1);
+});
+
+test('the photos used last are kept for heatmaps, and the others say so', options, async () => {
+  const page = await stage.page();
+  const seen = await page.evaluate(async (model) => {
+    // Two inputs of the small model.
+    const classifier = await whylens.load(model, { keepBytes: 2 * 3 * 32 * 32 * 4 });
+    const code = (/** @type {import('../../www/protocol.js').Result} */ result) => classifier.heatmap(result).then(() => 'ok', ({ code }) => code);
+    const results = [];
+    for (let turn = 0; turn < 2; turn += 1) results.push(await classifier.classify(new ImageData(32, 32)));
+    const [first, second] = results;
+    if (!first || !second) return null;
+    const codes = [await code(first)];
+    await classifier.classify(new ImageData(32, 32));
+    codes.push(await code(first), await code(second));
+    await classifier.dispose();
+    const anew = await whylens.load(model, { keepBytes: 0 });
+    const unkept = await anew.classify(new ImageData(32, 32));
+    codes.push(await anew.heatmap(first).catch(({ code }) => code), await anew.heatmap(unkept).catch(({ code }) => code));
+    return codes;
+  }, SMALL);
+  assert.deepEqual(seen, ['ok', 'ok', 'disposed', 'disposed', 'disposed']);
+  await page.context().close();
 });
 
 test('every kind of photo gives the same answer, and stays with its owner', options, async () => {
@@ -167,14 +216,18 @@ test('wrong options are refused at the door', options, async () => {
   const codes = await page.evaluate(async (model) => {
     const classifier = await whylens.load(model);
     const photo = new ImageData(8, 8);
-    const { heatmap } = await classifier.classify(photo);
+    const result = await classifier.classify(photo);
+    const { heatmap } = result;
     const calls = /** @type {any[]} */ ([
       () => classifier.classify(photo, { topK: 0 }),
       () => classifier.classify(photo, { threshold: 2 }),
       () => classifier.classify(photo, { heatmap: { classIndex: 1.5 } }),
       () => classifier.classify(photo, { heatmap: { classIndex: 64 } }),
-      () => classifier.heatmap({ label: 'unicorn' }),
-      () => classifier.heatmap({ method: 'magic' }),
+      () => classifier.heatmap(result, { label: 'unicorn' }),
+      () => classifier.heatmap(result, { method: 'magic' }),
+      () => classifier.heatmap(/** @type {any} */ ({ classIndex: 1 })),
+      () => classifier.heatmap(/** @type {any} */ (null)),
+      () => whylens.load(model, { keepBytes: -1 }),
       () => heatmap && classifier.render(heatmap, { opacity: 2 }),
       () => heatmap && classifier.render(heatmap, { colormap: 'beige' }),
       () => whylens.load(/** @type {any} */ (7)),

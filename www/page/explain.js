@@ -8,7 +8,7 @@
 const LONGEST = 720;
 
 /**
- * @param {Classifier} classifier whose last photo is the one of `result`
+ * @param {Classifier} classifier that gave `result`
  * @param {Result} result
  * @param {{classes: number[], method: string | null, layers: string[], colormap: string}} choice
  * @param {{signal: AbortSignal, onProgress: (progress: import('../protocol.js').Progress) => void}} waiting
@@ -22,7 +22,7 @@ export async function explain(classifier, result, { classes, method, layers, col
   for (const classIndex of classes) {
     const given = result.heatmap;
     const reusable = given?.classIndex === classIndex && (!method || given.method === method) && (!layers.length || given.layer === layers.join(' + '));
-    const heatmap = reusable ? given : await classifier.heatmap({ classIndex, method: method ?? undefined, layer: layers, ...waiting });
+    const heatmap = reusable ? given : await classifier.heatmap(result, { classIndex, method: method ?? undefined, layer: layers, ...waiting });
     const overlay = heatmap.max > 0 ? await classifier.render(heatmap, { ...size, colormap, opacity: 1 }) : null;
     explanations.push({ heatmap, overlay });
   }
@@ -40,6 +40,6 @@ export function layersOf({ layers, candidates }) {
 export function legend(classifier, like, colormap) {
   const image = { width: 256, height: 1 };
   const values = Float32Array.from({ length: 256 }, (_, at) => at / 255);
-  const ramp = { ...like, ...image, values, max: 1, region: { x: 0, y: 0, ...image } };
-  return classifier.render(ramp, { ...image, image, colormap, opacity: 1 });
+  const ramp = { ...like, ...image, values, max: 1, region: { x: 0, y: 0, ...image }, image };
+  return classifier.render(ramp, { ...image, colormap, opacity: 1 });
 }

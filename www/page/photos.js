@@ -12,6 +12,7 @@
  * @property {import('./camera.js').Camera | null} camera gives its newest frame instead of a file
  * @property {'waiting' | 'working' | 'done' | 'failed' | 'cancelled'} status
  * @property {Result | null} result
+ * @property {Promise<Result> | null} again the result, while the photo is classified once more
  * @property {unknown} error
  * @property {AbortController} abort
  */
@@ -32,7 +33,7 @@ export function live(camera, name) {
 
 /** @param {string} name @returns {Photo} */
 function blank(name) {
-  return { id: ++last, name, file: null, url: null, view: null, small: null, camera: null, status: 'waiting', result: null, error: null, abort: new AbortController() };
+  return { id: ++last, name, file: null, url: null, view: null, small: null, camera: null, status: 'waiting', result: null, again: null, error: null, abort: new AbortController() };
 }
 
 /** Stops its work and lets its memory go. @param {Photo} photo */

@@ -1,8 +1,7 @@
-// model + photos → results and explanations, one at a time
+// model + photos → results and explanations
 import { load } from '../whylens.js';
 import { explain, legend } from './explain.js';
 import { develop } from './photos.js';
-import { turns } from './turns.js';
 
 /** @typedef {import('../whylens.js').Classifier} Classifier */
 /** @typedef {import('../protocol.js').Result} Result */
@@ -24,7 +23,6 @@ export const idle = { phase: 'idle', loaded: 0, total: 0, since: 0 };
 
 /** @param {(loading: Loading) => void} onLoading */
 export function session(onLoading) {
-  const inTurn = turns();
   let loading = idle;
   let abort = new AbortController();
   /** @type {Promise<Classifier>} */
@@ -32,8 +30,6 @@ export function session(onLoading) {
   opening.catch(() => {});
   /** @type {Classifier | null} */
   let classifier = null;
-  /** Heatmaps are of the photo that the classifier saw last. @type {Photo | null} */
-  let seen = null;
 
   /** @param {Partial<Loading>} news */
   const tell = (news) => onLoading((loading = { ...loading, ...news }));
@@ -70,7 +66,7 @@ export function session(onLoading) {
       abort = new AbortController();
       const { signal } = abort;
       const before = classifier;
-      classifier = seen = null;
+      classifier = null;
       tell({ ...idle, phase: 'start', since: performance.now(), error: undefined });
       await before?.dispose();
       opening = load(url, {
@@ -102,7 +98,7 @@ export function session(onLoading) {
     health: async (verbose) => (await opening).health({ verbose }),
 
     /** @param {Photo} photo @param {Kept} kept @returns {Promise<Result>} */
-    look: (photo, kept) => inTurn(() => look(photo, kept)),
+    look,
 
     /**
      * Heatmaps of the chosen classes and the legend; null when nobody wants them any more.
@@ -110,15 +106,25 @@ export function session(onLoading) {
      * @param {Parameters<typeof explain>[2] & {kept: Kept}} choice
      * @param {Parameters<typeof explain>[3]} waiting its signal: nobody wants them any more
      */
-    explain: (photo, choice, waiting) => inTurn(async () => {
-      const wanted = () => !waiting.signal.aborted;
-      if (!wanted() || !classifier || !photo.result) return null;
-      if (seen !== photo || (choice.kept.view && !photo.view)) photo.result = await look(photo, choice.kept);
-      const explanations = await explain(classifier, photo.result, choice, waiting);
-      const ramp = explanations[0] && (await legend(classifier, explanations[0].heatmap, choice.colormap));
-      return wanted() ? { explanations, legend: ramp ?? null } : null;
-    }),
+    async explain(photo, choice, waiting) {
+      const made = classifier;
+      if (!made || !photo.result) return null;
+      const result = choice.kept.view && !photo.view ? await lookAgain(photo, choice.kept) : photo.result;
+      const explanations = await explain(made, result, choice, waiting).catch(async (error) => {
+        if (error.code !== 'disposed' || made !== classifier) throw error;
+        // Many photos were classified since.
+        return explain(made, await lookAgain(photo, choice.kept), choice, waiting);
+      });
+      const ramp = explanations[0] && (await legend(made, explanations[0].heatmap, choice.colormap));
+      return waiting.signal.aborted ? null : { explanations, legend: ramp ?? null };
+    },
   };
+
+  /** Once for all who ask meanwhile. @param {Photo} photo @param {Kept} kept */
+  async function lookAgain(photo, kept) {
+    photo.again ??= look(photo, kept).finally(() => (photo.again = null));
+    return (photo.result = await photo.again);
+  }
 
   /** @param {Photo} photo @param {Kept} kept @returns {Promise<Result>} */
   async function look(photo, { topK, view: longest }) {
@@ -126,11 +132,9 @@ export function session(onLoading) {
     const made = await ready(await opening);
     const frame = camera ? await camera.frame() : file;
     if (!frame) throw new Error('the photo is gone');
-    seen = null;
     // One that takes many runs of the network is made of the shown photo only.
     const heatmap = (made.model?.methods[0] ?? 'occlusion') !== 'occlusion';
     const { view, ...result } = await made.classify(frame, { topK, view: longest, threshold: 0, heatmap, signal: abort.signal });
-    seen = photo;
     if (frame instanceof ImageBitmap) frame.close();
     if (view && longest) await develop(photo, view, longest);
     return result;
