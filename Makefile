@@ -9,7 +9,7 @@ MODELS ?= models/efficientnet-lite0
 
 # For every browser with SIMD, and for those with its relaxed instructions; a page loads one of them. The
 # third also runs models without a plan, and packs: a page loads it when it comes to that.
-WASM := www/pkg/whylens_bg.wasm www/pkg-relaxed/whylens_bg.wasm www/pkg-whole/whylens_bg.wasm
+WASM := $(patsubst %,www/pkg/%/whylens_bg.wasm,run run-relaxed compile)
 TOOL := target/release/whylens
 SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
 
@@ -47,13 +47,13 @@ define build-wasm
 	@echo "export default '$$(sha256sum $@ | cut -d' ' -f1)';" > $(@D)/version.js
 endef
 
-www/pkg/whylens_bg.wasm: $(SOURCES) | bindgen
+www/pkg/run/whylens_bg.wasm: $(SOURCES) | bindgen
 	$(call build-wasm)
 
-www/pkg-relaxed/whylens_bg.wasm: www/pkg/whylens_bg.wasm
+www/pkg/run-relaxed/whylens_bg.wasm: www/pkg/run/whylens_bg.wasm
 	$(call build-wasm,-- -C target-feature=+relaxed-simd)
 
-www/pkg-whole/whylens_bg.wasm: www/pkg-relaxed/whylens_bg.wasm
+www/pkg/compile/whylens_bg.wasm: www/pkg/run-relaxed/whylens_bg.wasm
 	$(call build-wasm,--features prepare)
 
 $(TOOL): $(SOURCES) | toolchain
@@ -95,4 +95,4 @@ tests/node_modules: tests/package.json tests/package-lock.json
 	@touch tests/node_modules
 
 clean:                ## removes everything that was built
-	rm -rf target www/pkg* www/licenses.txt dist dist-npm release tests/node_modules
+	rm -rf target www/pkg www/licenses.txt dist dist-npm release tests/node_modules

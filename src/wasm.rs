@@ -1,4 +1,4 @@
-//! The JavaScript surface: what `www/worker.js` calls. Bulk data are typed arrays, records plain
+//! The JavaScript surface: what `www/worker/worker.js` calls. Bulk data are typed arrays, records plain
 //! objects.
 
 mod look;

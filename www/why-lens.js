@@ -3,8 +3,8 @@
 import { WhylensError, load } from './whylens.js';
 
 /** @typedef {import('./whylens.js').Classifier} Classifier */
-/** @typedef {import('./protocol.js').Result} Result */
-/** @typedef {import('./protocol.js').Photo} Photo */
+/** @typedef {import('./library/protocol.js').Result} Result */
+/** @typedef {import('./library/protocol.js').Photo} Photo */
 
 const STYLE = `
   :host { display: block; max-inline-size: 32rem; font: inherit; color: inherit; overflow-wrap: anywhere; }
@@ -222,7 +222,7 @@ export class WhyLens extends HTMLElement {
     return { method: this.getAttribute('method') ?? undefined, layer: this.getAttribute('layer') ?? undefined };
   }
 
-  /** @param {Classifier} classifier @param {import('./protocol.js').Heatmap} heatmap */
+  /** @param {Classifier} classifier @param {import('./library/protocol.js').Heatmap} heatmap */
   #draw(classifier, heatmap) {
     const { image } = heatmap;
     const shrink = Math.min(1, LONGEST / Math.max(image.width, image.height));

@@ -1,17 +1,17 @@
 // The library's entry: load() → Classifier.
 
-import { CACHE, CREATE, Classifier } from './classifier.js';
-import { WhylensError, badOption, cancelled, isA, shown } from './errors.js';
-import { checkWaiting, loadOptions, read } from './options.js';
-import { fileOf, inWorker } from './packing.js';
-import { checkSwitches, scriptAttribute, switches } from './policy.js';
-import { registry, script } from './registry.js';
+import { CACHE, CREATE, Classifier } from './library/classifier.js';
+import { WhylensError, badOption, cancelled, isA, shown } from './library/errors.js';
+import { checkWaiting, loadOptions, read } from './library/options.js';
+import { fileOf, inWorker } from './library/packing.js';
+import { checkSwitches, scriptAttribute, switches } from './library/policy.js';
+import { registry, script } from './library/registry.js';
 
-/** @typedef {import('./protocol.js').LoadOptions} LoadOptions */
-/** @typedef {import('./protocol.js').Inspection} Inspection */
-/** @typedef {import('./protocol.js').PackedModel} PackedModel */
-/** @typedef {import('./protocol.js').PackingOptions} PackingOptions */
-/** @typedef {import('./protocol.js').PackOptions} PackOptions */
+/** @typedef {import('./library/protocol.js').LoadOptions} LoadOptions */
+/** @typedef {import('./library/protocol.js').Inspection} Inspection */
+/** @typedef {import('./library/protocol.js').PackedModel} PackedModel */
+/** @typedef {import('./library/protocol.js').PackingOptions} PackingOptions */
+/** @typedef {import('./library/protocol.js').PackOptions} PackOptions */
 
 export { Classifier, WhylensError };
 
@@ -101,7 +101,7 @@ export async function health(model, options) {
 
 /**
  * Tells what an ONNX file is: its inputs, classes and layers, and what it does not say of itself.
- * @param {import('./packing.js').ModelFile} model
+ * @param {import('./library/packing.js').ModelFile} model
  * @param {PackingOptions & { options?: Partial<PackOptions> }} [options]
  * @returns {Promise<Inspection>}
  */
@@ -113,9 +113,9 @@ export async function inspectModel(model, options) {
 
 /**
  * Makes a model folder of an ONNX file, checked, its weights in half precision, as `whylens pack` does.
- * @param {import('./packing.js').ModelFile} model
+ * @param {import('./library/packing.js').ModelFile} model
  * @param {string | readonly string[]} labels in class order; text: one a line
- * @param {PackOptions | import('./protocol.js').Manifest} description what the graph does not say of itself, or the
+ * @param {PackOptions | import('./library/protocol.js').Manifest} description what the graph does not say of itself, or the
  *   `model.json` that came with the file
  * @param {PackingOptions} [options]
  * @returns {Promise<PackedModel>}

@@ -468,7 +468,7 @@ fn headers(www: &str, arguments: &Arguments) -> String {
     }
     let worker = policy::worker(arguments.closed);
     text += &format!("/{www}/*\n  cache-control: {}\n", policy::FOR_EVER);
-    text += &format!("/{www}/worker.js\n  content-security-policy: {worker}\n");
+    text += &format!("/{www}/worker/worker.js\n  content-security-policy: {worker}\n");
     text += &format!("/sw.js\n  cache-control: no-cache\n  content-security-policy: {worker}\n");
     text
 }

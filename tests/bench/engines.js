@@ -60,7 +60,7 @@ async function memories(make) {
 const modules = new Map();
 
 async function instantiate(folder) {
-  // As www/modules.js does.
+  // As www/worker/modules.js does.
   const [module, file] = await Promise.all([import(`/${folder}/whylens.js`), fetch(`/${folder}/whylens_bg.wasm`)]);
   const { memory: size } = await memories(() => module.default({ module_or_path: file }));
   return { module, size };
@@ -216,10 +216,10 @@ function tfjs() {
 
 /** @type {Record<string, () => Engine>} */
 export const ENGINES = {
-  whylens: () => whylens('pkg', false),
-  'whylens + heatmap': () => whylens('pkg', true),
-  'whylens relaxed': () => whylens('pkg-relaxed', false),
-  'whylens relaxed + heatmap': () => whylens('pkg-relaxed', true),
+  whylens: () => whylens('run', false),
+  'whylens + heatmap': () => whylens('run', true),
+  'whylens relaxed': () => whylens('run-relaxed', false),
+  'whylens relaxed + heatmap': () => whylens('run-relaxed', true),
   'onnxruntime-web': onnxruntime,
   'LiteRT.js': litert,
   tfjs,

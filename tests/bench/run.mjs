@@ -17,9 +17,9 @@ const www = process.env.WHYLENS_WWW ?? join(HERE, '../../www');
 const only = process.env.ENGINES?.split(',');
 const MODELS = (process.env.MODELS ?? 'efficientnet-lite0,mobilenet-v2,resnet-18').split(',');
 const WIRE = {
-  whylens: [`${www}/pkg/whylens.js`, `${www}/pkg/whylens_bg.wasm`],
-  'whylens relaxed': [`${www}/pkg-relaxed/whylens.js`, `${www}/pkg-relaxed/whylens_bg.wasm`],
-  'whylens, without a plan': [`${www}/pkg-whole/whylens.js`, `${www}/pkg-whole/whylens_bg.wasm`],
+  whylens: [`${www}/pkg/run/whylens.js`, `${www}/pkg/run/whylens_bg.wasm`],
+  'whylens relaxed': [`${www}/pkg/run-relaxed/whylens.js`, `${www}/pkg/run-relaxed/whylens_bg.wasm`],
+  'whylens, without a plan': [`${www}/pkg/compile/whylens.js`, `${www}/pkg/compile/whylens_bg.wasm`],
   'onnxruntime-web': ['ort.wasm.min.mjs', 'ort-wasm-simd-threaded.mjs', 'ort-wasm-simd-threaded.wasm'].map((file) =>
     join(packages, 'onnxruntime-web/dist', file)),
   'LiteRT.js': ['dist/index.js', 'wasm/litert_wasm_internal.js', 'wasm/litert_wasm_internal.wasm'].map((file) =>
@@ -33,7 +33,7 @@ const OPERATIONS = { 'efficientnet-lite0': 0.77e9, 'mobilenet-v2': 0.6e9, 'resne
 /** Sides that one network is run at. */
 const SIDES = [96, 160, 224, 320, 448];
 const ROOTS = {
-  shipped: join(HERE, '../../models/efficientnet-lite0'), bench: HERE, cache, modules: packages, pkg: join(www, 'pkg'), 'pkg-relaxed': join(www, 'pkg-relaxed') };
+  shipped: join(HERE, '../../models/efficientnet-lite0'), bench: HERE, cache, modules: packages, run: join(www, 'pkg/run'), 'run-relaxed': join(www, 'pkg/run-relaxed') };
 
 const server = createServer(async (request, response) => {
   const [root, ...rest] = decodeURIComponent(new URL(request.url, 'http://x').pathname).slice(1).split('/');
@@ -144,7 +144,7 @@ const evaluate = async (task, argument) => {
 
 const names = ['whylens', 'whylens + heatmap', 'whylens relaxed', 'whylens relaxed + heatmap', 'onnxruntime-web', 'LiteRT.js', 'tfjs']
   .filter((name) => (only ? only.includes(name) : true))
-  .filter((name) => !name.includes('relaxed') || existsSync(join(www, 'pkg-relaxed')));
+  .filter((name) => !name.includes('relaxed') || existsSync(join(www, 'pkg/run-relaxed')));
 const report = { date: new Date().toISOString(), chromium: browser.version(), cpu: cpus()[0].model, rounds: +rounds, models: {}, wire: {} };
 for (const model of MODELS) {
   const results = await evaluate(sideBySide, { names, model, rounds: +rounds });

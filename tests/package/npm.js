@@ -13,6 +13,7 @@ import { build } from 'esbuild';
 
 const TOP = fileURLToPath(new URL('../..', import.meta.url));
 const WWW = join(TOP, 'www');
+const PKG = join(WWW, 'pkg');
 const OUT = resolve(process.argv[2] ?? join(TOP, 'dist-npm'));
 const ENTRIES = ['whylens.js', 'why-lens.js'];
 const MODEL = 'models/efficientnet-lite0';
@@ -24,39 +25,30 @@ function cargo(name) {
   return found[1];
 }
 
-/** The modules that a script is made of. @param {string} file @param {Set<string>} seen */
-function modules(file, seen = new Set()) {
-  if (seen.has(file)) return seen;
-  seen.add(file);
-  for (const [, name] of readFileSync(join(WWW, file), 'utf8').matchAll(/^(?:import|export) .*from '\.\/([\w/-]+\.js)';$/gm)) {
-    if (name) modules(name, seen);
-  }
-  return seen;
-}
-
-const builds = readdirSync(WWW).filter((name) => /^pkg/.test(name) && existsSync(join(WWW, name, 'whylens_bg.wasm'))).sort();
-if (!builds.includes('pkg')) throw new Error('www/pkg is missing: run `make build` first');
+const builds = existsSync(PKG) ? readdirSync(PKG).filter((name) => existsSync(join(PKG, name, 'whylens_bg.wasm'))).sort() : [];
+if (!builds.includes('run')) throw new Error('www/pkg is missing: run `make build` first');
 
 rmSync(OUT, { recursive: true, force: true });
 mkdirSync(OUT, { recursive: true });
-for (const entry of ENTRIES) for (const file of modules(entry)) cpSync(join(WWW, file), join(OUT, file));
+for (const entry of ENTRIES) cpSync(join(WWW, entry), join(OUT, entry));
+cpSync(join(WWW, 'library'), join(OUT, 'library'), { recursive: true });
 for (const folder of builds) {
-  for (const file of ['whylens.js', 'whylens_bg.wasm']) cpSync(join(WWW, folder, file), join(OUT, folder, file));
+  for (const file of ['whylens.js', 'whylens_bg.wasm']) cpSync(join(PKG, folder, file), join(OUT, 'pkg', folder, file));
 }
 
 const places = builds.map((folder) => {
-  const sha256 = createHash('sha256').update(readFileSync(join(WWW, folder, 'whylens_bg.wasm'))).digest('hex');
-  const at = (/** @type {string} */ file) => `new URL('./${folder}/${file}', import.meta.url).href`;
+  const sha256 = createHash('sha256').update(readFileSync(join(PKG, folder, 'whylens_bg.wasm'))).digest('hex');
+  const at = (/** @type {string} */ file) => `new URL('../pkg/${folder}/${file}', import.meta.url).href`;
   return `  '${folder}': { script: ${at('whylens.js')}, wasm: ${at('whylens_bg.wasm')}, sha256: '${sha256}' },`;
 });
-writeFileSync(join(OUT, 'files.js'), `// build of the module → the addresses of its files, which the worker is told in its own address.
+writeFileSync(join(OUT, 'library/address.js'), `// build of the module → the addresses of its files, which the worker is told in its own address.
 
 const FILES = {
 ${places.join('\n')}
 };
 
 export function worker() {
-  const url = new URL('./worker.js', import.meta.url);
+  const url = new URL('../worker/worker.js', import.meta.url);
   url.hash = encodeURIComponent(JSON.stringify(FILES));
   return url;
 }
@@ -74,7 +66,7 @@ const told = {
     }));
   },
 };
-await build({ entryPoints: [join(WWW, 'worker.js')], outfile: join(OUT, 'worker.js'), bundle: true, format: 'esm', target: 'es2022', plugins: [told], logLevel: 'warning' });
+await build({ entryPoints: [join(WWW, 'worker/worker.js')], outfile: join(OUT, 'worker/worker.js'), bundle: true, format: 'esm', target: 'es2022', plugins: [told], logLevel: 'warning' });
 
 const types = ['--ignoreConfig', '--allowJs', '--declaration', '--emitDeclarationOnly', '--outDir', join(OUT, 'types'), '--rootDir', WWW,
   '--target', 'ES2022', '--lib', 'ES2023,DOM,DOM.Iterable,DOM.AsyncIterable', '--module', 'ESNext', '--moduleResolution', 'bundler', '--skipLibCheck', '--types', ''];
@@ -94,7 +86,7 @@ writeFileSync(join(OUT, 'package.json'), `${JSON.stringify({
   repository: { type: 'git', url: `git+${cargo('repository')}.git` },
   keywords: ['onnx', 'grad-cam', 'image-classification', 'wasm', 'explainability', 'custom-element'],
   type: 'module',
-  sideEffects: ['./why-lens.js', './worker.js'],
+  sideEffects: ['./why-lens.js', './worker/worker.js'],
   exports: {
     '.': entry('whylens.js'),
     './why-lens.js': entry('why-lens.js'),
@@ -102,6 +94,6 @@ writeFileSync(join(OUT, 'package.json'), `${JSON.stringify({
     './package.json': './package.json',
   },
   types: './types/whylens.d.ts',
-  files: ['*.js', ...builds, 'types', 'models', 'licenses.txt', 'LICENSE-*'],
+  files: ['*.js', 'library', 'worker', 'pkg', 'types', 'models', 'licenses.txt', 'LICENSE-*'],
 }, null, 2)}\n`);
 console.log(`${OUT}: ${cargo('name')} ${cargo('version')} with ${builds.join(' and ')}`);

@@ -27,7 +27,7 @@ test('occlusion tells each step, and the worker hears other calls meanwhile', op
     const classifier = await whylens.load(model);
     const photo = await (await fetch('/tests/photos/coffee.png')).blob();
     const result = await classifier.classify(photo);
-    /** @type {import('../../www/protocol.js').Progress[]} */
+    /** @type {import('../../www/library/protocol.js').Progress[]} */
     const told = [];
     let meanwhile = 0, finished = false;
     const slow = classifier.heatmap(result, { method: 'occlusion', onProgress: (progress) => told.push(progress) }).finally(() => (finished = true));

@@ -2,16 +2,16 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { words as en } from '../../www/i18n/en.js';
-import { words as vi } from '../../www/i18n/vi.js';
+import { words as en } from '../../www/page/words/en.js';
+import { words as vi } from '../../www/page/words/vi.js';
 import { csv, npy } from '../../www/page/download.js';
 import { evidence, overlap } from '../../www/page/evidence.js';
 import { numbers } from '../../www/page/numbers.js';
-import { saying } from '../../www/page/saying.js';
+import { saying } from '../../www/page/describe.js';
 import { sureness } from '../../www/page/verdict.js';
 
 const image = { width: 100, height: 100 };
-/** @param {number[]} values @param {number} width @returns {import('../../www/protocol.js').Heatmap} */
+/** @param {number[]} values @param {number} width @returns {import('../../www/library/protocol.js').Heatmap} */
 const map = (values, width, region = { x: 0, y: 0, width: 100, height: 100 }) => ({
   classIndex: 0, label: 'a', method: 'gradcam', layer: 'l', values: Float32Array.from(values), width, height: values.length / width, max: Math.max(...values), region, image,
 });
@@ -81,7 +81,7 @@ test('both languages say the same things, and every error code has its words', a
   const keys = (words, path = '') => Object.entries(words).flatMap(([name, value]) => (typeof value === 'object' ? keys(value, `${path}${name}.`) : [`${path}${name}:${typeof value}`]));
   assert.deepEqual(keys(vi), keys(en));
   const { readFile } = await import('node:fs/promises');
-  const protocol = await readFile(new URL('../../www/protocol.js', import.meta.url), 'utf8');
+  const protocol = await readFile(new URL('../../www/library/protocol.js', import.meta.url), 'utf8');
   const codes = [...(/ErrorCode/.exec(protocol) ? protocol.slice(0, protocol.indexOf('ErrorCode')) : '').matchAll(/'([a-z-]+)'/g)].map(([, code]) => code);
   assert.ok(codes.length > 15);
   assert.deepEqual(Object.keys(en.errors.known).sort(), codes.sort());

@@ -24,7 +24,7 @@ before(async () => {
   await cp(join(TOP, 'index.html'), join(page, 'index.html'));
   await cp(join(TOP, 'www'), join(page, 'www'), { recursive: true });
   const at = (/** @type {string} */ name) => join(place.path, name);
-  const main = join(page, 'www/main.js');
+  const main = join(page, 'www/page/main.js');
   const code = await readFile(main, 'utf8');
   const name = (/** @type {string} */ version) => writeFile(main, `${code}\ndocument.documentElement.dataset['version'] = '${version}';\n`);
   await name('first');
@@ -119,7 +119,7 @@ test('a new version comes all at once, and a page that is open goes on with the 
   assert.equal(await version(page), 'first');
   assert.equal(await page.evaluate(async () => {
     const script = /** @type {HTMLScriptElement} */ (document.querySelector('script[type=module]'));
-    return (await fetch(new URL('./worker.js', script.src))).status;
+    return (await fetch(new URL('../worker/worker.js', script.src))).status;
   }), 200, 'a file of the old version, which the server has no more');
   const next = await open(context, host.url);
   assert.equal(await version(next.page), 'second');
@@ -130,7 +130,7 @@ test('a new version comes all at once, and a page that is open goes on with the 
 
 test('a deployment that lacks a file leaves visitors with the version before', { timeout: 240_000 }, async () => {
   const www = (await readdir(sites.second)).find((name) => name.startsWith('www.'));
-  for (const missing of [`${www}/worker.js`, 'index.html', 'models/efficientnet-lite0/model.json']) {
+  for (const missing of [`${www}/worker/worker.js`, 'index.html', 'models/efficientnet-lite0/model.json']) {
     host.root = sites.first;
     host.missing = new Set();
     const { context, page } = await visitor();

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { BUILDS, WHOLE } from '../../www/features.js';
+import { BUILDS, COMPILE } from '../../www/library/features.js';
 import { folder } from './onnx.js';
 import { MODULE, SMALL, Stage, attempt, health } from './page.js';
 
@@ -17,7 +17,7 @@ test('one build is fetched, and it is the one that health names', { timeout: 60_
   const page = await stage.page();
   stage.server.forget();
   assert.equal((await attempt(page, MODEL)).ok, true);
-  const fetched = BUILDS.filter(({ folder }) => stage.server.count(`/www/${folder}/whylens_bg.wasm`) > 0);
+  const fetched = BUILDS.filter(({ folder }) => stage.server.count(`/www/pkg/${folder}/whylens_bg.wasm`) > 0);
   assert.deepEqual(fetched.map(({ name }) => name), [(await health(page, MODEL)).build]);
   assert.equal(stage.server.count(/\.wasm$/), 1);
   await page.context().close();
@@ -32,7 +32,7 @@ test('a model without a plan takes the whole module, fetched once, and its weigh
   assert.deepEqual([stage.server.count(/\.wasm$/), stage.server.count(MODULE)], [2, 1]);
   for (const model of [SMALL, '/models/other/']) {
     const { counters, build, module } = await health(page, model);
-    assert.deepEqual([build, module], [WHOLE.name, WHOLE.folder], 'health names the module that runs the model');
+    assert.deepEqual([build, module], [COMPILE.name, COMPILE.folder], 'health names the module that runs the model');
     assert.deepEqual([counters.weightsRequested, counters.parsed, counters.loads], [1, 1, 1]);
   }
   await page.context().close();
@@ -70,7 +70,7 @@ test('a layer that is not in the plan moves the model to the whole module', { ti
   }, MODEL);
   assert.deepEqual([seen.sizes, seen.same], [[7, 14, 7, 14], [true, true]]);
   assert.equal(seen.best[0], seen.best[1]);
-  assert.ok(BUILDS.some(({ folder }) => folder === seen.modules[0]) && seen.modules[1] === WHOLE.folder, seen.modules.join());
+  assert.ok(BUILDS.some(({ folder }) => folder === seen.modules[0]) && seen.modules[1] === COMPILE.folder, seen.modules.join());
   assert.deepEqual([stage.server.count(MODULE), stage.server.count(`${MODEL}model.onnx`)], [1, 1]);
   assert.deepEqual([seen.counters.weightsRequested, seen.counters.loads], [1, 1]);
   await page.context().close();

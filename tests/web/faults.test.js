@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import { BUILDS, WHOLE } from '../../www/features.js';
+import { BUILDS, COMPILE } from '../../www/library/features.js';
 import { FIREFOX } from './browser.js';
 import { classifier, folder } from './onnx.js';
 import { SMALL, Stage, attempt, look } from './page.js';
@@ -181,9 +181,9 @@ for (const [name, how, code] of /** @type {[string, Behaviour, string][]} */ ([
 ])) {
   test(name, { timeout: 60_000 }, async () => {
     const fresh = await stage.page();
-    for (const { folder } of [...BUILDS, WHOLE]) stage.server.behave(`/www/${folder}/whylens_bg.wasm`, how);
+    for (const { folder } of [...BUILDS, COMPILE]) stage.server.behave(`/www/pkg/${folder}/whylens_bg.wasm`, how);
     const outcome = await attempt(fresh);
-    for (const { folder } of [...BUILDS, WHOLE]) stage.server.behave(`/www/${folder}/whylens_bg.wasm`);
+    for (const { folder } of [...BUILDS, COMPILE]) stage.server.behave(`/www/pkg/${folder}/whylens_bg.wasm`);
     const next = await look(fresh);
     table.push(`| ${name} | \`${outcome.code}\`: ${outcome.message?.replaceAll(stage.server.url, '')} | 0 | ${next === 'ok' ? 'yes' : next} |`);
     assert.equal(outcome.code, code, outcome.message);

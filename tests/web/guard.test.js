@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Guard } from '../../www/guard.js';
+import { Guard } from '../../www/library/guard.js';
 
 /** Work that is ended by hand. */
 function work() {

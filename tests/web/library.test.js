@@ -90,7 +90,7 @@ test('the photos used last are kept for heatmaps, and the others say so', option
   const seen = await page.evaluate(async (model) => {
     // Two inputs of the small model.
     const classifier = await whylens.load(model, { keepBytes: 2 * 3 * 32 * 32 * 4 });
-    const code = (/** @type {import('../../www/protocol.js').Result} */ result) => classifier.heatmap(result).then(() => 'ok', ({ code }) => code);
+    const code = (/** @type {import('../../www/library/protocol.js').Result} */ result) => classifier.heatmap(result).then(() => 'ok', ({ code }) => code);
     const results = [];
     for (let turn = 0; turn < 2; turn += 1) results.push(await classifier.classify(new ImageData(32, 32)));
     const [first, second] = results;

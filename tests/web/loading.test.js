@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { WHOLE } from '../../www/features.js';
+import { COMPILE } from '../../www/library/features.js';
 import { FIREFOX } from './browser.js';
 import { classifier, folder } from './onnx.js';
 import { HASTY, MODULE, SMALL, Stage, attempt, health, look } from './page.js';
@@ -242,7 +242,7 @@ const mended = (page, file, wanted) => page.waitForFunction(async ([file, wanted
   return keys.length === 1 && bytes?.byteLength === wanted;
 }, /** @type {[string, number]} */ ([file, wanted]));
 
-for (const [what, file, path] of /** @type {[string, string, string][]} */ ([['weights', '.onnx', WEIGHTS], ['a module', `${WHOLE.folder}/`, MODULE]])) {
+for (const [what, file, path] of /** @type {[string, string, string][]} */ ([['weights', '.onnx', WEIGHTS], ['a module', `${COMPILE.folder}/`, MODULE]])) {
   for (const damage of ['cut', 'changed', 'longer', 'empty']) {
     test(`${what} in the cache, ${damage}: dropped, fetched anew once, and right at the visit after`, options, async () => {
       fresh();

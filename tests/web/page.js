@@ -1,13 +1,13 @@
 // A page with the library, for tests.
 
-import { WHOLE } from '../../www/features.js';
+import { COMPILE } from '../../www/library/features.js';
 import { browse } from './browser.js';
 import { Server } from './server.js';
 import { folder } from './onnx.js';
 
 /** @typedef {import('playwright-core').Page} Page */
-/** @typedef {import('../../www/protocol.js').LoadOptions} LoadOptions */
-/** @typedef {{ ok: boolean, code?: string, message?: string, ms: number, progress: import('../../www/protocol.js').Progress[] }} Outcome */
+/** @typedef {import('../../www/library/protocol.js').LoadOptions} LoadOptions */
+/** @typedef {{ ok: boolean, code?: string, message?: string, ms: number, progress: import('../../www/library/protocol.js').Progress[] }} Outcome */
 
 /** What pages find as `whylens`. @typedef {typeof import('../../www/whylens.js')} Library */
 
@@ -15,7 +15,7 @@ import { folder } from './onnx.js';
 export const SMALL = '/models/small/';
 
 /** Address of the module that it takes, having no plan. */
-export const MODULE = `/www/${WHOLE.folder}/whylens_bg.wasm`;
+export const MODULE = `/www/pkg/${COMPILE.folder}/whylens_bg.wasm`;
 
 /** Retries without the waiting. */
 export const HASTY = { retryDelay: 20, stallTimeout: 1500 };
@@ -70,7 +70,7 @@ export function attempt(page, model = SMALL, options = {}) {
   return page.evaluate(
     async ([model, options]) => {
       const { load } = /** @type {{ whylens: typeof import('../../www/whylens.js') }} */ (/** @type {any} */ (globalThis)).whylens;
-      /** @type {import('../../www/protocol.js').Progress[]} */
+      /** @type {import('../../www/library/protocol.js').Progress[]} */
       const progress = [];
       const start = performance.now();
       try {
@@ -110,7 +110,7 @@ export function look(page, model = SMALL) {
 /**
  * @param {Page} page
  * @param {string} [model]
- * @returns {Promise<import('../../www/protocol.js').Health>}
+ * @returns {Promise<import('../../www/library/protocol.js').Health>}
  */
 export function health(page, model = SMALL) {
   return page.evaluate(async (model) => (await /** @type {any} */ (globalThis).whylens.load(model)).health({ verbose: true }), model);

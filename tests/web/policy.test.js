@@ -2,11 +2,11 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { checkSwitches, decide, switches } from '../../www/policy.js';
+import { checkSwitches, decide, switches } from '../../www/library/policy.js';
 import { FIREFOX } from './browser.js';
 import { MODULE, SMALL, Stage, health, look } from './page.js';
 
-/** @typedef {import('../../www/policy.js').Signals} Signals */
+/** @typedef {import('../../www/library/policy.js').Signals} Signals */
 
 /** @type {Signals} */
 const UNKNOWN = { prerendering: undefined, hidden: undefined, saveData: undefined, effectiveType: undefined, deviceMemory: undefined };
@@ -43,7 +43,7 @@ describe('decide', () => {
 
 describe('switches', () => {
   /**
-   * @param {Partial<import('../../www/policy.js').Switches>} options
+   * @param {Partial<import('../../www/library/policy.js').Switches>} options
    * @param {string} query
    * @param {Record<string, string>} attributes
    */

@@ -4,12 +4,12 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { BUILDS, WHOLE } from '../../www/features.js';
+import { BUILDS, COMPILE } from '../../www/library/features.js';
 import { classifier, folder, hoarding } from './onnx.js';
 import { SMALL, Stage, attempt, health, look } from './page.js';
 import { TOP } from './server.js';
 
-/** @typedef {import('../../www/protocol.js').Fault} Fault */
+/** @typedef {import('../../www/library/protocol.js').Fault} Fault */
 
 const stage = new Stage();
 const { server } = stage;
@@ -158,11 +158,11 @@ for (const [when, trap] of /** @type {const} */ ([
 ])) {
   test(`a model whose load ends the worker ${when} is given up after three times, and others still load`, options, async () => {
     const head = 'export function load(url, options, progress, signal) {';
-    for (const { folder: build } of [...BUILDS, WHOLE]) {
-      const glue = await readFile(join(TOP, `www/${build}/whylens.js`), 'utf8');
+    for (const { folder: build } of [...BUILDS, COMPILE]) {
+      const glue = await readFile(join(TOP, `www/pkg/${build}/whylens.js`), 'utf8');
       assert.ok(glue.includes(head));
       const body = Buffer.from(glue.replace(head, `${head} if (url.includes('/models/fragile/')) { ${trap} }`));
-      server.behave(`/www/${build}/whylens.js`, { body });
+      server.behave(`/www/pkg/${build}/whylens.js`, { body });
     }
     server.put('/models/fragile/', folder());
     const page = await stage.page();
@@ -177,7 +177,7 @@ for (const [when, trap] of /** @type {const} */ ([
     const made = server.count(/\.(onnx|wasm)$/);
     table.push(`| a load that ends the worker ${when}, for the fourth time | \`${outcomes[4]?.code}\`: ${outcomes[4]?.message} | ${made} | yes, of other models |`);
     assert.equal(made, 0);
-    for (const { folder: build } of [...BUILDS, WHOLE]) server.behave(`/www/${build}/whylens.js`);
+    for (const { folder: build } of [...BUILDS, COMPILE]) server.behave(`/www/pkg/${build}/whylens.js`);
     await page.context().close();
   });
 }

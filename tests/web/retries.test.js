@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { WHOLE } from '../../www/features.js';
+import { COMPILE } from '../../www/library/features.js';
 import { classifier, folder } from './onnx.js';
 import { Stage, attempt } from './page.js';
 
@@ -34,7 +34,7 @@ after(() => stage.stop());
  * Loads a model, one file of which is served so.
  * @param {string} file
  * @param {(size: number) => Behaviour[]} how
- * @param {import('../../www/protocol.js').LoadOptions} [wanted]
+ * @param {import('../../www/library/protocol.js').LoadOptions} [wanted]
  */
 async function load(file, how, wanted = {}) {
   const path = `/models/retries-${(last += 1)}/`;
@@ -127,8 +127,8 @@ test('a download that is begun anew has no more requests than one that is not', 
 });
 
 describe('the module', () => {
-  const WASM = `/www/${WHOLE.folder}/whylens_bg.wasm`;
-  const GLUE = `/www/${WHOLE.folder}/whylens.js`;
+  const WASM = `/www/pkg/${COMPILE.folder}/whylens_bg.wasm`;
+  const GLUE = `/www/pkg/${COMPILE.folder}/whylens.js`;
   /** @type {[string, string, Behaviour[], string | undefined, number][]} */
   const faults = [
     ['503, then plain', WASM, [{ status: 503 }, {}], undefined, 2],

@@ -11,7 +11,7 @@ import { TOP } from './server.js';
 const stage = new Stage();
 const { server } = stage;
 const WEIGHTS = `${SMALL}model.onnx`;
-const WORKER = '/www/worker.js';
+const WORKER = '/www/worker/worker.js';
 const options = { timeout: 60_000 };
 
 before(() => stage.start());

@@ -10,7 +10,7 @@ import { PageError } from './trouble.js';
  * @typedef {object} Adding
  * @property {'reading' | 'form' | 'checking' | 'report'} stage
  * @property {import('./ownmodel.js').Parts} parts
- * @property {import('../protocol.js').Inspection | null} seen
+ * @property {import('../library/protocol.js').Inspection | null} seen
  * @property {Answers | null} likely the answers that the form shows first
  * @property {{loaded: number, total: number} | null} steps
  * @property {unknown} failure of the last check
@@ -91,7 +91,7 @@ export function addition({ onChange, memoryLimit, onTrouble, onModel }) {
   /**
    * @param {import('./ownmodel.js').Parts} parts
    * @param {string} text labels, one a line
-   * @param {import('../protocol.js').PackOptions | import('../protocol.js').Manifest} description
+   * @param {import('../library/protocol.js').PackOptions | import('../library/protocol.js').Manifest} description
    * @param {Record<string, Blob>} labels
    * @param {boolean} keeping
    * @param {AbortSignal} signal

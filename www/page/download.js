@@ -1,5 +1,5 @@
 // result → files to keep: picture, raw map, JSON, CSV
-/** @typedef {import('../protocol.js').Heatmap} Heatmap */
+/** @typedef {import('../library/protocol.js').Heatmap} Heatmap */
 /** @typedef {import('./photos.js').Photo} Photo */
 
 /** Predictions written per photo. */

@@ -1,6 +1,6 @@
 // heatmap → where its mass lies and how concentrated it is
 
-/** @typedef {import('../protocol.js').Heatmap} Heatmap */
+/** @typedef {import('../library/protocol.js').Heatmap} Heatmap */
 /**
  * @typedef {object} Evidence
  * @property {0|1|2} column of the centre of mass, on the upright photo: left, centre, right

@@ -1,7 +1,7 @@
 // classes of a photo → heatmaps and their pictures
 /** @typedef {import('../whylens.js').Classifier} Classifier */
-/** @typedef {import('../protocol.js').Heatmap} Heatmap */
-/** @typedef {import('../protocol.js').Result} Result */
+/** @typedef {import('../library/protocol.js').Heatmap} Heatmap */
+/** @typedef {import('../library/protocol.js').Result} Result */
 /** @typedef {{heatmap: Heatmap, overlay: ImageData | null}} Explanation */
 
 /** Longest side of a drawn heatmap: it is smooth, so that the browser may enlarge it. */
@@ -11,7 +11,7 @@ const LONGEST = 720;
  * @param {Classifier} classifier that gave `result`
  * @param {Result} result
  * @param {{classes: number[], method: string | null, layers: string[], colormap: string}} choice
- * @param {{signal: AbortSignal, onProgress: (progress: import('../protocol.js').Progress) => void}} waiting
+ * @param {{signal: AbortSignal, onProgress: (progress: import('../library/protocol.js').Progress) => void}} waiting
  * @returns {Promise<Explanation[]>}
  */
 export async function explain(classifier, result, { classes, method, layers, colormap }, waiting) {
@@ -29,9 +29,9 @@ export async function explain(classifier, result, { classes, method, layers, col
   return explanations;
 }
 
-/** The layers to choose from: the last map of each size, the model's own in place of another of its size. @param {import('../protocol.js').ModelInfo} info */
+/** The layers to choose from: the last map of each size, the model's own in place of another of its size. @param {import('../library/protocol.js').ModelInfo} info */
 export function layersOf({ layers, candidates }) {
-  const own = (/** @type {import('../protocol.js').Layer} */ layer) => layers.find(({ width, height }) => width === layer.width && height === layer.height) ?? layer;
+  const own = (/** @type {import('../library/protocol.js').Layer} */ layer) => layers.find(({ width, height }) => width === layer.width && height === layer.height) ?? layer;
   const listed = candidates.map(own);
   return [...listed, ...layers.filter((layer) => !listed.includes(layer) && own(layer) === layer)];
 }

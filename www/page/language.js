@@ -1,8 +1,8 @@
 // choice of the reader, else the browser's languages → words
-import { words as en } from '../i18n/en.js';
-import { words as vi } from '../i18n/vi.js';
+import { words as en } from './words/en.js';
+import { words as vi } from './words/vi.js';
 
-/** @typedef {import('../i18n/en.js').Words} Words */
+/** @typedef {import('./words/en.js').Words} Words */
 
 /** @type {Words[]} */
 export const languages = [en, vi];

@@ -19,7 +19,7 @@ export function numbers(language) {
     /** @param {number} milliseconds */
     seconds: (milliseconds) => seconds.format(milliseconds / 1000),
     score: score.format,
-    /** What a class is given. @param {{probability: number, score: number}} prediction @param {import('../protocol.js').Activation} activation */
+    /** What a class is given. @param {{probability: number, score: number}} prediction @param {import('../library/protocol.js').Activation} activation */
     given: ({ probability, score: raw }, activation) => (activation === 'none' ? score.format(raw) : share(probability)),
     time: time.format,
     /** A difference that should be near nothing. @param {number} value */

@@ -1,9 +1,9 @@
 // files of the reader → what describes their model; the packed model → a folder at blob addresses, kept if wished
 
-/** @typedef {import('../protocol.js').Inspection} Inspection */
-/** @typedef {import('../protocol.js').Manifest} Manifest */
-/** @typedef {import('../protocol.js').PackOptions} PackOptions */
-/** @typedef {import('../protocol.js').PackReport} PackReport */
+/** @typedef {import('../library/protocol.js').Inspection} Inspection */
+/** @typedef {import('../library/protocol.js').Manifest} Manifest */
+/** @typedef {import('../library/protocol.js').PackOptions} PackOptions */
+/** @typedef {import('../library/protocol.js').PackReport} PackReport */
 /**
  * A model folder in the page's hands.
  * @typedef {object} OwnModel

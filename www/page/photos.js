@@ -1,6 +1,6 @@
 // files → photos waiting for their results, the chosen one first
 
-/** @typedef {import('../protocol.js').Result} Result */
+/** @typedef {import('../library/protocol.js').Result} Result */
 /**
  * @typedef {object} Photo
  * @property {number} id

@@ -18,8 +18,8 @@ const FACE = '"Segoe UI", Roboto, "Noto Sans", "Liberation Sans", sans-serif';
  * What is shown of a photo, with its caption.
  * @param {import('./photos.js').Photo} photo
  * @param {{explanations: Explanation[], legend: ImageData | null, opacity: number}} shown
- * @param {import('../protocol.js').ModelInfo} model
- * @param {import('../i18n/en.js').Words} words
+ * @param {import('../library/protocol.js').ModelInfo} model
+ * @param {import('./words/en.js').Words} words
  * @param {import('./numbers.js').Numbers} numbers
  */
 export async function pictureOf({ view: large, small, result }, { explanations, legend, opacity }, model, words, numbers) {

@@ -4,7 +4,7 @@ import { explain, legend } from './explain.js';
 import { develop } from './photos.js';
 
 /** @typedef {import('../whylens.js').Classifier} Classifier */
-/** @typedef {import('../protocol.js').Result} Result */
+/** @typedef {import('../library/protocol.js').Result} Result */
 /** @typedef {import('./photos.js').Photo} Photo */
 /** @typedef {import('./settings.js').Settings} Settings */
 /**
@@ -33,7 +33,7 @@ export function session(onLoading) {
 
   /** @param {Partial<Loading>} news */
   const tell = (news) => onLoading((loading = { ...loading, ...news }));
-  /** @param {import('../protocol.js').Progress} progress */
+  /** @param {import('../library/protocol.js').Progress} progress */
   const tellProgress = ({ phase, loaded, total }) => (phase === 'download' || phase === 'prepare') && tell({ phase, loaded, total });
 
   /** Loads the model where it is not loaded yet, with progress. @param {Classifier} made */
@@ -51,7 +51,7 @@ export function session(onLoading) {
   }
 
   return {
-    /** @returns {import('../protocol.js').ModelInfo | null} */
+    /** @returns {import('../library/protocol.js').ModelInfo | null} */
     get info() {
       return classifier?.model ?? null;
     },

@@ -1,6 +1,6 @@
 // choices of the reader ↔ localStorage, which may be missing or refuse
-import { words as en } from '../i18n/en.js';
-import { BUILDS } from '../policy.js';
+import { words as en } from './words/en.js';
+import { BUILDS } from '../library/policy.js';
 import { languages } from './language.js';
 
 /**
@@ -10,7 +10,7 @@ import { languages } from './language.js';
  * @property {'auto' | 'eager' | 'lazy' | null} preload null, here and below: as the page's address or its script tag say
  * @property {boolean | null} heatmap
  * @property {number | null} memoryLimit bytes
- * @property {import('../policy.js').Build | null} build of the module
+ * @property {import('../library/policy.js').Build | null} build of the module
  * @property {string} colormap
  * @property {number} opacity 0 to 1
  */

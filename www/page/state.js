@@ -31,7 +31,7 @@ export const blank = (model) => ({
   own: null,
   /** The one that is being added. @type {import('./adding.js').Adding | null} */
   adding: null,
-  /** What came by itself and waits for an answer, the first first. @type {import('../views/offer.js').Offer[]} */
+  /** What came by itself and waits for an answer, the first first. @type {import('./views/offer.js').Offer[]} */
   offers: [],
   /** Whether it stays for the next visit. */
   kept: false,

@@ -1,11 +1,11 @@
 // predictions → how sure the model is
 
-/** @typedef {import('../protocol.js').Prediction} Prediction */
+/** @typedef {import('../library/protocol.js').Prediction} Prediction */
 /** @typedef {'high' | 'good' | 'torn' | 'low' | 'none' | 'scores' | 'labels' | 'below' | 'nothing'} Sureness */
 
 /**
  * @param {Prediction[]} predictions best first
- * @param {import('../protocol.js').Activation} activation
+ * @param {import('../library/protocol.js').Activation} activation
  * @param {number} threshold for models whose classes do not exclude one another
  * @param {number} classes of the model
  * @returns {Sureness}

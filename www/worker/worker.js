@@ -2,13 +2,13 @@
 
 import * as modules from './modules.js';
 import { coded } from './modules.js';
-import { AS_STORED, readPixels } from './photo.js';
+import { AS_STORED, readPixels } from '../library/photo.js';
 
-/** @typedef {import('./protocol.js').Answer} Answer */
-/** @typedef {import('./protocol.js').ErrorCode} ErrorCode */
-/** @typedef {import('./protocol.js').Request} Request */
-/** @typedef {import('./protocol.js').WireError} WireError */
-/** @typedef {import('./protocol.js').Module} Module */
+/** @typedef {import('../library/protocol.js').Answer} Answer */
+/** @typedef {import('../library/protocol.js').ErrorCode} ErrorCode */
+/** @typedef {import('../library/protocol.js').Request} Request */
+/** @typedef {import('../library/protocol.js').WireError} WireError */
+/** @typedef {import('../library/protocol.js').Module} Module */
 
 /** @typedef {Pick<Worker, 'postMessage' | 'onmessage'> & Pick<Window, 'name' | 'addEventListener' | 'close'>
  *   & { whylensPanic?: string }} Scope what TypeScript calls a DedicatedWorkerGlobalScope, of its own library */
@@ -84,7 +84,7 @@ scope.addEventListener('unhandledrejection', (event) => {
  * @returns {Promise<{ result: unknown, transfer?: Transferable[] }>}
  */
 async function run(request, signal) {
-  /** @param {import('./protocol.js').Progress['phase']} phase @param {number} loaded @param {number} total */
+  /** @param {import('../library/protocol.js').Progress['phase']} phase @param {number} loaded @param {number} total */
   const progress = (phase, loaded, total) => post({ id: request.id, progress: { phase, loaded, total } });
   switch (request.type) {
     case 'load': {
@@ -151,7 +151,7 @@ function tuneSoon(module) {
 
 /**
  * @param {Extract<Request, { type: 'classify' }>} request
- * @param {import('./protocol.js').Steps} progress
+ * @param {import('../library/protocol.js').Steps} progress
  * @param {AbortSignal} signal
  */
 async function classify({ url, result, photo, options, provoke }, progress, signal) {
@@ -188,7 +188,7 @@ async function classify({ url, result, photo, options, provoke }, progress, sign
 }
 
 /**
- * @param {import('./protocol.js').Picture} picture
+ * @param {import('../library/protocol.js').Picture} picture
  */
 const bitmapOf = ({ rgba, width, height }) => createImageBitmap(new ImageData(rgba, width, height));
 

@@ -92,7 +92,7 @@ export function lightbox({ state, change, desk, settings, trouble, dismiss, open
     const slow = shown.camera || !classes.length ? undefined : setTimeout(() => change({ explaining: { loaded: 0, total: 0 } }), 300);
     let before = 0;
     // Two classes side by side are explained one after the other.
-    const onProgress = (/** @type {import('../protocol.js').Progress} */ { loaded, total }) => {
+    const onProgress = (/** @type {import('../library/protocol.js').Progress} */ { loaded, total }) => {
       if (signal.aborted) return;
       if (loaded === 1 && state.explaining?.loaded) before = total;
       change({ explaining: { loaded: before + loaded, total: total * classes.length } });

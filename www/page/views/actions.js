@@ -3,7 +3,7 @@ import { element, icon } from './element.js';
 
 /** @typedef {{onPicture: () => void, onCopy: () => Promise<boolean>, onResult: () => void, onMap: () => void}} Actions */
 
-/** @param {{words: import('../i18n/en.js').Words, actions: Actions}} options */
+/** @param {{words: import('../words/en.js').Words, actions: Actions}} options */
 export function actionsView({ words, actions }) {
   const button = (/** @type {string} */ name, /** @type {string} */ label, /** @type {() => void} */ onclick) =>
     element('button', { type: 'button', className: 'action', onclick }, icon(name), element('span', {}, label));

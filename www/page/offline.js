@@ -1,6 +1,6 @@
 // a site made by `whylens dist` → one that works without a network.
 
-import { scriptUrl } from './trusted.js';
+import { scriptUrl } from '../library/trusted.js';
 
 /** @typedef {'off' | 'unsupported' | 'on' | 'failed'} Offline */
 
@@ -48,7 +48,7 @@ function activated(registration) {
 }
 
 async function forget() {
-  const here = new URL('./', document.baseURI);
+  const here = new URL('../', document.baseURI);
   const registration = await navigator.serviceWorker.getRegistration(here.href);
   if (registration && new URL(registration.scope).pathname === here.pathname) await registration.unregister();
   const names = await caches.keys();
@@ -62,7 +62,7 @@ async function forget() {
  */
 export async function takeShared() {
   if (!globalThis.caches || !new URLSearchParams(location.search).has('shared')) return [];
-  const name = `whylens shared ${new URL('./', document.baseURI).pathname}`;
+  const name = `whylens shared ${new URL('../', document.baseURI).pathname}`;
   const cache = await caches.open(name);
   const photos = [];
   for (const request of await cache.keys()) {

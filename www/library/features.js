@@ -64,12 +64,12 @@ export function features() {
 
 /** The builds of the module, the best first. They run models that have a plan. */
 export const BUILDS = /** @type {const} */ ([
-  { name: 'relaxed-simd', folder: 'pkg-relaxed', needs: 'relaxedSimd' },
-  { name: 'simd128', folder: 'pkg', needs: 'simd' },
+  { name: 'relaxed-simd', folder: 'run-relaxed', needs: 'relaxedSimd' },
+  { name: 'simd128', folder: 'run', needs: 'simd' },
 ]);
 
 /** The build that also runs models without a plan, and packs. */
-export const WHOLE = /** @type {const} */ ({ name: 'simd128', folder: 'pkg-whole', needs: 'simd' });
+export const COMPILE = /** @type {const} */ ({ name: 'simd128', folder: 'compile', needs: 'simd' });
 
 /**
  * Which build of the module runs here; none: this browser runs none.

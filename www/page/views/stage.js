@@ -1,7 +1,7 @@
 // photo + heatmaps → the picture, with the frame of what the model sees
 import { element } from './element.js';
 
-/** @typedef {import('../protocol.js').Heatmap} Heatmap */
+/** @typedef {import('../../library/protocol.js').Heatmap} Heatmap */
 /** @typedef {{label: string, zero: boolean, overlay: ImageData | null}} Pane */
 /**
  * @typedef {object} StageData
@@ -20,7 +20,7 @@ import { element } from './element.js';
 
 /**
  * @param {object} options
- * @param {import('../i18n/en.js').Words} options.words
+ * @param {import('../words/en.js').Words} options.words
  * @param {() => void} options.onCancel of a slow explanation
  */
 export function stageView({ words, onCancel }) {
@@ -53,7 +53,7 @@ export function stageView({ words, onCancel }) {
   };
 }
 
-/** @param {import('../i18n/en.js').Words} words */
+/** @param {import('../words/en.js').Words} words */
 function pane(words) {
   const img = element('img', { alt: '', draggable: false });
   const seen = element('canvas', { className: 'seen', role: 'img' });

@@ -3,13 +3,13 @@ import { dialogView } from './dialog.js';
 import { element } from './element.js';
 import { facts } from './packed.js';
 
-/** @typedef {import('../page/adding.js').Adding} Adding */
-/** @typedef {import('../page/ownmodel.js').Answers} Answers */
+/** @typedef {import('../adding.js').Adding} Adding */
+/** @typedef {import('../ownmodel.js').Answers} Answers */
 
 /**
  * @param {object} options
- * @param {import('../i18n/en.js').Words} options.words
- * @param {import('../page/numbers.js').Numbers} options.numbers
+ * @param {import('../words/en.js').Words} options.words
+ * @param {import('../numbers.js').Numbers} options.numbers
  * @param {(answers: Answers, keep: boolean) => void} options.onAnswers
  * @param {() => void} options.onBack to the form
  * @param {() => void} options.onClose

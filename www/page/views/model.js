@@ -2,13 +2,13 @@
 import { dialogView } from './dialog.js';
 import { element } from './element.js';
 
-/** @typedef {import('../protocol.js').ModelInfo} ModelInfo */
+/** @typedef {import('../../library/protocol.js').ModelInfo} ModelInfo */
 /** @typedef {{url: string, name: string}} Choice */
 
 /**
  * @param {object} options
- * @param {import('../i18n/en.js').Words} options.words
- * @param {import('../page/numbers.js').Numbers} options.numbers
+ * @param {import('../words/en.js').Words} options.words
+ * @param {import('../numbers.js').Numbers} options.numbers
  * @param {(url: string) => void} options.onModel
  * @param {(files: File[]) => void} options.onFiles
  * @param {() => void} options.onForget the model that was kept
@@ -30,7 +30,7 @@ export function modelView({ words, numbers, onModel, onFiles, onForget }) {
         element('button', { type: 'button', className: 'way', onclick: () => chooser.click() }, said.ownChoose), forget)));
   return {
     ...dialog,
-    /** @param {{info: ModelInfo | null, url: string, models: Choice[], kept: boolean, own: import('../page/ownmodel.js').OwnModel | null}} data */
+    /** @param {{info: ModelInfo | null, url: string, models: Choice[], kept: boolean, own: import('../ownmodel.js').OwnModel | null}} data */
     update({ info, url, models: choices, kept, own }) {
       modelsField.hidden = choices.length < 2;
       forget.hidden = !kept;
@@ -74,7 +74,7 @@ export function modelView({ words, numbers, onModel, onFiles, onForget }) {
   }
 }
 
-/** What is known of a model before it is loaded. @param {import('../page/ownmodel.js').OwnModel} own */
+/** What is known of a model before it is loaded. @param {import('../ownmodel.js').OwnModel} own */
 function ofManifest({ manifest }) {
   const { name, version, license, source, disclaimer, weights, input } = manifest;
   return { name, version, license, source, disclaimer, bytes: weights.bytes, precision: weights.precision, width: input.width, height: input.height };

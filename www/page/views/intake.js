@@ -5,7 +5,7 @@ import { element, icon } from './element.js';
 
 /**
  * @param {object} options
- * @param {import('../i18n/en.js').Words} options.words
+ * @param {import('../words/en.js').Words} options.words
  * @param {readonly Sample[]} options.samples
  * @param {(files: File[]) => void} options.onFiles
  * @param {(sample: Sample) => void} options.onSample

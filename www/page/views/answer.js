@@ -3,7 +3,7 @@ import { actionsView } from './actions.js';
 import { classesView } from './classes.js';
 import { element } from './element.js';
 
-/** @typedef {import('../protocol.js').Prediction} Prediction */
+/** @typedef {import('../../library/protocol.js').Prediction} Prediction */
 
 /** Labels of one verdict. */
 const FEW = 4;
@@ -12,9 +12,9 @@ const FEW = 4;
  * @typedef {object} AnswerData
  * @property {Prediction[]} predictions best first
  * @property {string[]} labels of all classes
- * @property {import('../protocol.js').Activation} activation
+ * @property {import('../../library/protocol.js').Activation} activation
  * @property {number} threshold
- * @property {import('../page/verdict.js').Sureness} sure
+ * @property {import('../verdict.js').Sureness} sure
  * @property {string | null} disclaimer
  * @property {number[]} chosen class indices whose heatmaps are shown
  * @property {{title: string, text: string}[]} where the heatmaps in words
@@ -25,8 +25,8 @@ const FEW = 4;
 
 /**
  * @param {object} options
- * @param {import('../i18n/en.js').Words} options.words
- * @param {import('../page/numbers.js').Numbers} options.numbers
+ * @param {import('../words/en.js').Words} options.words
+ * @param {import('../numbers.js').Numbers} options.numbers
  * @param {(classIndex: number) => void} options.onClass
  * @param {(classIndex: number | null) => void} options.onCompare
  * @param {(threshold: number) => void} options.onThreshold

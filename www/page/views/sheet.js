@@ -2,13 +2,13 @@
 import { element } from './element.js';
 import { thumbnails } from './thumbnails.js';
 
-/** @typedef {import('../page/photos.js').Photo} Photo */
+/** @typedef {import('../photos.js').Photo} Photo */
 /** @typedef {'added' | 'sure' | 'unsure' | 'label' | 'name'} Order */
 
 /**
  * @param {object} options
- * @param {import('../i18n/en.js').Words} options.words
- * @param {import('../page/numbers.js').Numbers} options.numbers
+ * @param {import('../words/en.js').Words} options.words
+ * @param {import('../numbers.js').Numbers} options.numbers
  * @param {(photo: Photo) => void} options.onShow
  * @param {() => void} options.onCancel
  * @param {() => void} options.onResume

@@ -2,11 +2,11 @@
 import { dialogView } from './dialog.js';
 import { element } from './element.js';
 
-/** @typedef {import('../page/settings.js').Settings} Settings */
+/** @typedef {import('../settings.js').Settings} Settings */
 
 /**
  * @param {object} options
- * @param {import('../i18n/en.js').Words} options.words
+ * @param {import('../words/en.js').Words} options.words
  * @param {{code: string, name: string}[]} options.languages
  * @param {(choice: Partial<Settings>) => void} options.onChoice
  * @param {(choice: Partial<Settings>) => void} options.onReload choices that the model must be loaded anew for

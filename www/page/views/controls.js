@@ -1,7 +1,7 @@
 // how the heatmap is drawn → slider, hold-to-compare, colours with legend, method and layer
 import { element, icon } from './element.js';
 
-/** @typedef {import('../protocol.js').Layer} Layer */
+/** @typedef {import('../../library/protocol.js').Layer} Layer */
 
 /**
  * @typedef {object} ControlsData
@@ -24,12 +24,12 @@ const METHODS = /** @type {Record<string, string>} */ ({
   'gradcam': 'Grad-CAM', 'gradcam++': 'Grad-CAM++', 'hirescam': 'HiResCAM', 'layercam': 'LayerCAM', 'xgradcam': 'XGrad-CAM', 'eigencam': 'Eigen-CAM',
 });
 
-/** @param {string} method @param {import('../i18n/en.js').Words} words */
+/** @param {string} method @param {import('../words/en.js').Words} words */
 export const methodName = (method, words) => (method === 'occlusion' ? words.occlusion : METHODS[method] ?? method);
 
 /**
  * @param {object} options
- * @param {import('../i18n/en.js').Words} options.words
+ * @param {import('../words/en.js').Words} options.words
  * @param {(opacity: number) => void} options.onOpacity
  * @param {(bare: boolean) => void} options.onHold
  * @param {(colormap: string) => void} options.onColormap

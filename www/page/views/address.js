@@ -4,7 +4,7 @@ import { element } from './element.js';
 
 /**
  * @param {object} options
- * @param {import('../i18n/en.js').Words} options.words
+ * @param {import('../words/en.js').Words} options.words
  * @param {(address: string) => Promise<void>} options.onAddress rejects where the picture cannot be had
  */
 export function addressView({ words, onAddress }) {

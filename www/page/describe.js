@@ -7,7 +7,7 @@ import { evidence, overlap } from './evidence.js';
  * Where the evidence lies, a heatmap at a time, and what two have in common.
  * @param {import('./explain.js').Explanation[]} explanations
  * @param {{width: number, height: number}} image
- * @param {import('../i18n/en.js').Words} words
+ * @param {import('./words/en.js').Words} words
  * @param {import('./numbers.js').Numbers} numbers
  * @returns {Said[]}
  */

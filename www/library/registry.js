@@ -2,7 +2,7 @@
 
 import { Connection } from './connection.js';
 import { WhylensError } from './errors.js';
-import { worker } from './files.js';
+import { worker } from './address.js';
 import { Queue } from './queue.js';
 
 /** @typedef {import('./classifier.js').Classifier} Classifier */

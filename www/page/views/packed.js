@@ -3,9 +3,9 @@ import { element } from './element.js';
 import { methodName } from './controls.js';
 
 /**
- * @param {import('../page/ownmodel.js').OwnModel} own
- * @param {import('../i18n/en.js').Words} words
- * @param {import('../page/numbers.js').Numbers} numbers
+ * @param {import('../ownmodel.js').OwnModel} own
+ * @param {import('../words/en.js').Words} words
+ * @param {import('../numbers.js').Numbers} numbers
  */
 export function facts({ report }, words, numbers) {
   const said = words.packed;

@@ -1,20 +1,20 @@
 // the page: owns all state, tells the views, and is told by them
 import { keepForOffline, takeShared } from './offline.js';
-import { addition } from './page/adding.js';
-import { csv, download, json, named, npy, record } from './page/download.js';
-import { layersOf } from './page/explain.js';
-import { languages, otherThan, wordsFor } from './page/language.js';
-import { numbers as numbersFor } from './page/numbers.js';
-import { lightbox } from './page/lightbox.js';
-import { addressOf, folder, forgetKept, keep, kept } from './page/ownmodel.js';
-import { copyPicture, pictureOf } from './page/picture.js';
-import { saying } from './page/saying.js';
-import { session } from './page/session.js';
-import { keepSettings, readSettings } from './page/settings.js';
-import { blank } from './page/state.js';
-import { fetchPhoto, readClipboard, sorted, watchDropsAndPastes } from './page/sources.js';
-import { PageError } from './page/trouble.js';
-import { sureness } from './page/verdict.js';
+import { addition } from './adding.js';
+import { csv, download, json, named, npy, record } from './download.js';
+import { layersOf } from './explain.js';
+import { languages, otherThan, wordsFor } from './language.js';
+import { numbers as numbersFor } from './numbers.js';
+import { lightbox } from './actions.js';
+import { addressOf, folder, forgetKept, keep, kept } from './ownmodel.js';
+import { copyPicture, pictureOf } from './picture.js';
+import { saying } from './describe.js';
+import { session } from './session.js';
+import { keepSettings, readSettings } from './settings.js';
+import { blank } from './state.js';
+import { fetchPhoto, readClipboard, sorted, watchDropsAndPastes } from './sources.js';
+import { PageError } from './trouble.js';
+import { sureness } from './verdict.js';
 import { addressView } from './views/address.js';
 import { alertView } from './views/alert.js';
 import { answerView } from './views/answer.js';
@@ -32,10 +32,10 @@ import { stageView } from './views/stage.js';
 import { statusView } from './views/status.js';
 import { toolsView } from './views/tools.js';
 
-/** @typedef {import('./page/photos.js').Photo} Photo */
+/** @typedef {import('./photos.js').Photo} Photo */
 
 const query = new URLSearchParams(location.search);
-const SAMPLES = /** @type {const} */ (['chelsea', 'coffee', 'rocket', 'astronaut']).map((name) => ({ name, url: new URL(`./samples/${name}.jpg`, import.meta.url).href }));
+const SAMPLES = /** @type {const} */ (['chelsea', 'coffee', 'rocket', 'astronaut']).map((name) => ({ name, url: new URL(`../samples/${name}.jpg`, import.meta.url).href }));
 /** Models that this site holds; `whylens dist` names them on the script tag. */
 const MODELS = document.querySelector('script[data-models]')?.getAttribute('data-models')?.split(' ') ?? ['models/efficientnet-lite0/'];
 const settings = readSettings();
@@ -76,7 +76,7 @@ function useModel(model) {
   return openModel();
 }
 
-/** @param {import('./page/ownmodel.js').OwnModel} model */
+/** @param {import('./ownmodel.js').OwnModel} model */
 function own(model) {
   return { ...addressOf(model), name: model.manifest.name, model };
 }
@@ -160,7 +160,7 @@ function dismiss() {
   if (state.trouble.error) trouble(null, null, null);
 }
 
-/** @param {Partial<import('./page/settings.js').Settings>} choice */
+/** @param {Partial<import('./settings.js').Settings>} choice */
 function choose(choice) {
   Object.assign(settings, choice);
   keepSettings(settings);
@@ -179,7 +179,7 @@ function withShown(act) {
   };
 }
 
-/** @param {Partial<import('./page/state.js').State>} [news] */
+/** @param {Partial<import('./state.js').State>} [news] */
 function change(news = {}) {
   Object.assign(state, news);
   drawing ||= requestAnimationFrame(() => {
@@ -326,7 +326,7 @@ async function mount() {
   const { address, alert, answer, camera, controls, intake, model, offer, ownModel, settings: choices, sheet, stage, status, tools } = made;
   const places = { status: [status], tools: [tools], intake: [intake], alert: [alert], photo: [stage, camera], controls: [controls], answer: [answer], sheet: [sheet], dialogs: [address, choices, model, ownModel, offer] };
   for (const [id, inside] of Object.entries(places)) at(id).replaceChildren(...inside.map(({ root }) => root));
-  const licences = element('a', { className: 'link', href: new URL('./licenses.txt', import.meta.url).href }, words.licences);
+  const licences = element('a', { className: 'link', href: new URL('../licenses.txt', import.meta.url).href }, words.licences);
   at('footer').replaceChildren(words.footer, ' ', licences, made.health.root);
   for (const skip of document.querySelectorAll('[data-words="skip"]')) skip.textContent = words.skip;
   return made;

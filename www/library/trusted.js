@@ -1,6 +1,6 @@
 // address of one of our own scripts → what Trusted Types let through.
 
-import { worker } from './files.js';
+import { worker } from './address.js';
 
 /** @typedef {{ createPolicy: (name: string, rules: { createScriptURL: (url: string) => string }) => { createScriptURL: (url: string) => string } }} TrustedTypes */
 

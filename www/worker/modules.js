@@ -3,15 +3,15 @@
 // In a worker there are two modules at most: the first runs models that have a plan; the whole one, fetched
 // only when it comes to that, also runs those that have none, and packs.
 
-import { WHOLE, build as best, features } from './features.js';
+import { COMPILE, build as best, features } from '../library/features.js';
 import * as files from './files.js';
-import { PATIENCE, patiently } from './patience.js';
+import { PATIENCE, patiently } from '../library/patience.js';
 
-/** @typedef {import('./protocol.js').ErrorCode} ErrorCode */
-/** @typedef {import('./protocol.js').Module} Module */
-/** @typedef {import('./protocol.js').WireLoadOptions} LoadOptions */
+/** @typedef {import('../library/protocol.js').ErrorCode} ErrorCode */
+/** @typedef {import('../library/protocol.js').Module} Module */
+/** @typedef {import('../library/protocol.js').WireLoadOptions} LoadOptions */
 /** @typedef {{ name: string, folder: string }} Build */
-/** @typedef {import('./patience.js').Patience} Patience */
+/** @typedef {import('../library/patience.js').Patience} Patience */
 
 /** @type {Map<string, Promise<Module>>} by folder */
 const starting = new Map();
@@ -34,7 +34,7 @@ export function first(patience = PATIENCE) {
  * @param {Patience} [patience]
  */
 export function whole(patience = PATIENCE) {
-  return running(features()[WHOLE.needs] ? WHOLE : undefined, patience);
+  return running(features()[COMPILE.needs] ? COMPILE : undefined, patience);
 }
 
 /**
@@ -219,7 +219,7 @@ async function instantiate(build, patience) {
 
 /**
  * @param {string} folder
- * @returns {Promise<import('./patience.js').Attempt<Module>>}
+ * @returns {Promise<import('../library/patience.js').Attempt<Module>>}
  */
 async function script(folder) {
   const url = files.script(folder);
@@ -240,7 +240,7 @@ async function script(folder) {
  * @param {number} stallTimeout
  * @param {(file: Blob) => void} arrived is told of the whole file while it is still compiled, so that it is kept
  *   before a visitor can be gone
- * @returns {Promise<import('./patience.js').Attempt<Blob>>} the file
+ * @returns {Promise<import('../library/patience.js').Attempt<Blob>>} the file
  */
 async function download(folder, url, glue, stallTimeout, arrived) {
   const controller = new AbortController();

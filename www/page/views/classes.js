@@ -1,14 +1,14 @@
 // predictions → bars, a search over all classes; each bar one click from its heatmap
 import { element, icon } from './element.js';
 
-/** @typedef {import('../protocol.js').Prediction} Prediction */
+/** @typedef {import('../../library/protocol.js').Prediction} Prediction */
 
 const FEW = 5, MANY = 10;
 
 /**
  * @param {object} options
- * @param {import('../i18n/en.js').Words} options.words
- * @param {import('../page/numbers.js').Numbers} options.numbers
+ * @param {import('../words/en.js').Words} options.words
+ * @param {import('../numbers.js').Numbers} options.numbers
  * @param {(classIndex: number) => void} options.onClass
  * @param {(classIndex: number | null) => void} options.onCompare
  * @param {(threshold: number) => void} options.onThreshold
@@ -67,7 +67,7 @@ export function classesView({ words, numbers, onClass, onCompare, onThreshold })
     });
   }
 
-  /** @param {Prediction} prediction @param {import('../protocol.js').Activation} activation */
+  /** @param {Prediction} prediction @param {import('../../library/protocol.js').Activation} activation */
   function value(prediction, activation) {
     if (Number.isNaN(prediction.probability)) return words.unlisted;
     return numbers.given(prediction, activation);

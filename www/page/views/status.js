@@ -1,12 +1,12 @@
 // state of the model → one quiet line with progress, cancel and retry
 import { element } from './element.js';
 
-/** @typedef {import('../page/session.js').Loading} Loading */
+/** @typedef {import('../session.js').Loading} Loading */
 
 /**
  * @param {object} options
- * @param {import('../i18n/en.js').Words} options.words
- * @param {import('../page/numbers.js').Numbers} options.numbers
+ * @param {import('../words/en.js').Words} options.words
+ * @param {import('../numbers.js').Numbers} options.numbers
  * @param {() => void} options.onCancel
  * @param {() => void} options.onLoad
  */

@@ -11,7 +11,7 @@ import { element } from './element.js';
 
 /**
  * @param {object} options
- * @param {import('../i18n/en.js').Words} options.words
+ * @param {import('../words/en.js').Words} options.words
  * @param {(offer: Offer) => void} options.onAnswered
  */
 export function offerView({ words, onAnswered }) {

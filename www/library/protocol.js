@@ -167,7 +167,7 @@
  * @property {string} [url] of `model.json`
  * @property {import('./policy.js').Decision & { preload: string, signals: import('./policy.js').Signals }} [policy] eager or lazy, and why
  * @property {boolean} [heatmap] whether heatmaps can be made
- * @property {string | null} [module] folder of that module: `pkg-whole` runs models without a plan, and layers that are not in it
+ * @property {string | null} [module] folder of that module: `compile` runs models without a plan, and layers that are not in it
  * @property {import('./features.js').Features} [features] of the browser
  * @property {{ fromCache: boolean, cached: boolean } | null} [cache]
  * @property {string[]} [notes] what did not work and was done without

@@ -3,7 +3,7 @@ import { element, icon } from './element.js';
 
 /**
  * @param {object} options
- * @param {import('../i18n/en.js').Words} options.words
+ * @param {import('../words/en.js').Words} options.words
  * @param {() => void} options.onDismiss
  */
 export function alertView({ words, onDismiss }) {
