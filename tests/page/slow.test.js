@@ -85,7 +85,7 @@ test('several layers are averaged, and unknown ones refused by name', options, a
     return { candidates, two, averaged, alone, usual: usual.layer, own: classifier.model?.layers[0]?.name, bad };
   }, REAL);
   assert.ok(seen.candidates.length >= 4, JSON.stringify(seen.candidates));
-  assert.equal(seen.averaged.layer, seen.two.join(' + '));
+  assert.deepEqual([seen.averaged.layers, seen.averaged.layer], [seen.two, seen.two.join(' + ')]);
   assert.equal(seen.alone.layer, seen.two[0]);
   assert.deepEqual([seen.averaged.width, seen.averaged.height], [seen.alone.width, seen.alone.height], 'it has the size of the finest');
   assert.ok(seen.averaged.max > 0 && seen.averaged.max <= 1.0001);

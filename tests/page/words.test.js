@@ -7,13 +7,13 @@ import { words as vi } from '../../www/page/words/vi.js';
 import { csv, npy } from '../../www/page/download.js';
 import { evidence, overlap } from '../../www/page/evidence.js';
 import { numbers } from '../../www/page/numbers.js';
-import { saying } from '../../www/page/describe.js';
+import { describe } from '../../www/page/describe.js';
 import { sureness } from '../../www/page/verdict.js';
 
 const image = { width: 100, height: 100 };
 /** @param {number[]} values @param {number} width @returns {import('../../www/library/protocol.js').Heatmap} */
 const map = (values, width, region = { x: 0, y: 0, width: 100, height: 100 }) => ({
-  classIndex: 0, label: 'a', method: 'gradcam', layer: 'l', values: Float32Array.from(values), width, height: values.length / width, max: Math.max(...values), region, image,
+  classIndex: 0, label: 'a', method: 'gradcam', layer: 'l', layers: ['l'], values: Float32Array.from(values), width, height: values.length / width, max: Math.max(...values), region, image,
 });
 
 test('evidence is found where its mass is', () => {
@@ -29,7 +29,7 @@ test('the place is one of the photo, not of the part that the model saw', () => 
 
 test('no evidence is none', () => {
   assert.equal(evidence(map([0, 0, 0, 0], 2), image), null);
-  const [said] = saying([{ heatmap: map([0, 0, 0, 0], 2), overlay: null }], image, en, numbers('en'));
+  const [said] = describe([{ heatmap: map([0, 0, 0, 0], 2), overlay: null }], image, en, numbers('en'));
   assert.match(said?.text ?? '', /Nothing in this photo speaks for “a”/);
 });
 

@@ -177,15 +177,15 @@ function sizeOf(given, what) {
 
 /**
  * @param {unknown} given
- * @returns {Heatmap}
+ * @returns {import('./protocol.js').WireMap}
  */
 export function heatmapOf(given) {
   if (typeof given !== 'object' || given === null) throw badOption(`the heatmap is ${shown(given)}, expected one of \`classify()\` or \`heatmap()\``);
-  const { classIndex, label, method, layer, values, max, region, image, ...size } = read(/** @type {Heatmap} */ (given), ['classIndex', 'label', 'method', 'layer', 'values', 'max', 'region', 'image', 'width', 'height']);
+  const { values, max, region, image, ...size } = read(/** @type {Heatmap} */ (given), ['values', 'max', 'region', 'image', 'width', 'height']);
   const { width, height } = sizeOf(size, 'the heatmap');
   if (!isA(values, Float32Array) || values.length !== width * height) throw badOption(`values of the heatmap are ${shown(values)}, expected a Float32Array with ${width} × ${height} numbers`);
   if (!isFrom(0, Infinity)(max)) throw badOption(`max of the heatmap is ${shown(max)}, expected a number from 0`);
   const { x, y, width: across, height: down } = read(region, ['x', 'y', 'width', 'height']);
   if (![x, y, across, down].every(Number.isFinite)) throw badOption(`region of the heatmap is ${shown(region)}, expected x, y, width and height`);
-  return { classIndex, label, method, layer, values, max, width, height, region: { x, y, width: across, height: down }, image: sizeOf(image, 'image of the heatmap') };
+  return { values, max, width, height, region: { x, y, width: across, height: down }, image: sizeOf(image, 'image of the heatmap') };
 }

@@ -87,7 +87,8 @@
  * @property {number} classIndex
  * @property {string} label
  * @property {string} method
- * @property {string} layer
+ * @property {string} layer where it was made: the names of `layers`, with ` + ` between them, or that of the input
+ * @property {string[]} layers ONNX tensors that it was made at; empty: at the input
  * @property {number} width columns
  * @property {number} height rows
  * @property {Float32Array} values row-major, none negative
@@ -128,7 +129,7 @@
  * @property {number} height
  * @property {string} language of its labels
  * @property {string[]} labels in class order
- * @property {Layer[]} layers that are prepared for heatmaps
+ * @property {Layer[]} layers that heatmaps can be made at without compiling the model anew
  * @property {Layer[]} candidates that heatmaps can be taken at, as `model.json` lists them: the latest of each size, the latest last
  * @property {string[]} methods that heatmaps can be made by, the usual one first; those that need gradients are missing
  *   where there are none
@@ -243,7 +244,7 @@
  * @property {string | null} layer that heatmaps are taken at
  * @property {boolean} whole whether everything that the scores know of the photo has gone through the layers found
  * @property {string | null} noGradients
- * @property {string | null} unplanned why the file holds no plan, so that the model is prepared anew at every load
+ * @property {string | null} unplanned why the file holds no plan, so that the model is compiled at every load
  * @property {string[]} methods
  * @property {'fp16' | 'fp32'} precision
  * @property {number} bytesGiven
@@ -284,6 +285,7 @@
  */
 
 /** @typedef {{ classIndex?: number, label?: string, method?: string, layers: string[] }} WireHeatmapOptions */
+/** @typedef {Pick<Heatmap, 'values' | 'max' | 'width' | 'height' | 'region' | 'image'>} WireMap */
 /** @typedef {{ topK: number, threshold: number, heatmap: WireHeatmapOptions | null, scores: boolean, maxPixels: number,
  *   maxBytes: number, view: number | null }} WireClassifyOptions */
 /** @typedef {{ memoryLimit: number, manifest?: string, options: PackOptions }} WirePackOptions */
@@ -300,7 +302,7 @@
  * @typedef {{ type: 'load', url: string, options: WireLoadOptions }
  *   | { type: 'classify', url: string, result: string, photo: WirePhoto, options: WireClassifyOptions, provoke?: Fault }
  *   | { type: 'heatmap', url: string, result: string, input: Input, options: WireHeatmapOptions }
- *   | { type: 'render', heatmap: Heatmap, options: WireRenderOptions }
+ *   | { type: 'render', heatmap: WireMap, options: WireRenderOptions }
  *   | { type: 'decode', photo: Blob | ArrayBuffer, maxPixels: number, longest: number }
  *   | { type: 'dispose', url: string }
  *   | { type: 'inspect', model: WireFile, beside: Record<string, Blob>, options: WirePackOptions }
@@ -337,7 +339,7 @@
  *   progress: Steps) => PackedModel} packModel
  * @property {(photo: Uint8Array, maxPixels: number, longest: number) => Picture} decodePhoto
  * @property {(values: Float32Array, heatmap: object, options: WireRenderOptions) => Uint8ClampedArray<ArrayBuffer>} render
- * @property {(url: string, layers: string[]) => Promise<unknown>} prepareLayers
+ * @property {(url: string, layers: string[]) => Promise<unknown>} addLayers
  * @property {(url: string) => Report | undefined} report
  * @property {(url: string) => void} dispose
  * @property {() => boolean} tune chooses kernels by measuring them

@@ -1,6 +1,7 @@
 // what the reader does with photos → changes of the state
+import { batch } from './batch.js';
 import { openCamera } from './camera.js';
-import { SIDES, darkroom, forget, live, photo as newPhoto, putAway } from './photos.js';
+import { SIDES, forget, live, photo as newPhoto, putAway } from './photos.js';
 
 /** @typedef {import('./photos.js').Photo} Photo */
 /** @typedef {import('./state.js').State} State */
@@ -18,17 +19,17 @@ const KEPT = { shown: { topK: 1000, view: SIDES.shown }, others: { topK: 10, vie
  * @param {object} page
  * @param {Readonly<State>} page.state
  * @param {(news?: Partial<State>) => void} page.change
- * @param {ReturnType<typeof import('./session.js').session>} page.desk
+ * @param {ReturnType<typeof import('./session.js').openSession>} page.session
  * @param {import('./settings.js').Settings} page.settings
  * @param {(error: unknown, about: string | null, retry: (() => void) | null) => void} page.trouble
  * @param {() => void} page.dismiss
  * @param {() => void} page.openModel
  * @param {(photo: Photo) => void} page.onAnswer a result is shown
  */
-export function lightbox({ state, change, desk, settings, trouble, dismiss, openModel, onAnswer }) {
-  const work = darkroom(
+export function actions({ state, change, session, settings, trouble, dismiss, openModel, onAnswer }) {
+  const work = batch(
     () => (state.loading.phase === 'failed' ? undefined : [state.shown, ...state.photos].find((photo) => photo?.file && photo.status === 'waiting') ?? undefined),
-    (photo) => desk.look(photo, photo === state.shown ? KEPT.shown : KEPT.others),
+    (photo) => session.look(photo, photo === state.shown ? KEPT.shown : KEPT.others),
     (photo) => {
       if (photo.status === 'failed' && state.loading.phase === 'failed') photo.status = 'waiting';
       if (photo === state.shown && photo.status === 'done') show(photo);
@@ -78,7 +79,7 @@ export function lightbox({ state, change, desk, settings, trouble, dismiss, open
 
   /** @returns {boolean} */
   function explainable() {
-    return (desk.info?.methods.length ?? 0) > 0;
+    return (session.info?.methods.length ?? 0) > 0;
   }
 
   let explaining = new AbortController();
@@ -98,7 +99,7 @@ export function lightbox({ state, change, desk, settings, trouble, dismiss, open
       change({ explaining: { loaded: before + loaded, total: total * classes.length } });
     };
     try {
-      const found = await desk.explain(shown, { classes, method, layers, colormap: settings.colormap, kept: shown.camera ? KEPT.live : KEPT.shown }, { signal, onProgress });
+      const found = await session.explain(shown, { classes, method, layers, colormap: settings.colormap, kept: shown.camera ? KEPT.live : KEPT.shown }, { signal, onProgress });
       if (found) change(found);
     } catch (error) {
       if (signal.aborted) return;
@@ -120,7 +121,7 @@ export function lightbox({ state, change, desk, settings, trouble, dismiss, open
   function cancelExplaining() {
     explaining.abort();
     const [first, second] = state.explanations.map(({ heatmap }) => heatmap);
-    const before = first && { method: first.method, layers: first.method === 'occlusion' ? [] : first.layer.split(' + '), chosen: [first.classIndex, ...(second ? [second.classIndex] : [])] };
+    const before = first && { method: first.method, layers: first.layers, chosen: [first.classIndex, ...(second ? [second.classIndex] : [])] };
     change({ explaining: null, ...before });
   }
 
@@ -163,7 +164,7 @@ export function lightbox({ state, change, desk, settings, trouble, dismiss, open
     change({ live: true });
     while (photo === state.shown && state.live && photo.camera) {
       await photo.camera.next();
-      const result = await desk.look(photo, KEPT.live);
+      const result = await session.look(photo, KEPT.live);
       photo.result = result;
       const best = explainable() ? result.predictions[0] : null;
       if (photo === state.shown) await explainChosen(best && !state.pinned ? { chosen: [best.index] } : {});

@@ -11,7 +11,7 @@ import { evidence, overlap } from './evidence.js';
  * @param {import('./numbers.js').Numbers} numbers
  * @returns {Said[]}
  */
-export function saying(explanations, image, { where }, numbers) {
+export function describe(explanations, image, { where }, numbers) {
   const said = explanations.map(({ heatmap }) => {
     const found = evidence(heatmap, image);
     return {

@@ -21,7 +21,7 @@ export async function explain(classifier, result, { classes, method, layers, col
   const explanations = [];
   for (const classIndex of classes) {
     const given = result.heatmap;
-    const reusable = given?.classIndex === classIndex && (!method || given.method === method) && (!layers.length || given.layer === layers.join(' + '));
+    const reusable = given?.classIndex === classIndex && (!method || given.method === method) && (!layers.length || layers.join() === given.layers.join());
     const heatmap = reusable ? given : await classifier.heatmap(result, { classIndex, method: method ?? undefined, layer: layers, ...waiting });
     const overlay = heatmap.max > 0 ? await classifier.render(heatmap, { ...size, colormap, opacity: 1 }) : null;
     explanations.push({ heatmap, overlay });

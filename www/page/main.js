@@ -5,11 +5,11 @@ import { csv, download, json, named, npy, record } from './download.js';
 import { layersOf } from './explain.js';
 import { languages, otherThan, wordsFor } from './language.js';
 import { numbers as numbersFor } from './numbers.js';
-import { lightbox } from './actions.js';
+import { actions } from './actions.js';
 import { addressOf, folder, forgetKept, keep, kept } from './ownmodel.js';
 import { copyPicture, pictureOf } from './picture.js';
-import { saying } from './describe.js';
-import { session } from './session.js';
+import { describe } from './describe.js';
+import { openSession } from './session.js';
 import { keepSettings, readSettings } from './settings.js';
 import { blank } from './state.js';
 import { fetchPhoto, readClipboard, sorted, watchDropsAndPastes } from './sources.js';
@@ -50,14 +50,14 @@ const state = blank((elsewhere ? null : asked) ?? MODELS[0] ?? '');
 /** @type {Awaited<ReturnType<typeof mount>>} */
 let views;
 
-const desk = session((loading) => {
+const session = openSession((loading) => {
   change({ loading });
   if (loading.phase === 'failed' && !dropDamaged(loading.error)) trouble(loading.error, null, openModel);
   if (loading.phase === 'ready') void tellFacts();
 });
 
-const box = lightbox({
-  state, change, desk, settings, trouble, dismiss, openModel: () => void openModel(),
+const reader = actions({
+  state, change, session, settings, trouble, dismiss, openModel: () => void openModel(),
   onAnswer: ({ name, result }) => {
     const best = result?.predictions[0];
     at('spoken').textContent = [name, ...(result && best ? [best.label, numbers.given(best, result.model.activation)] : [])].join(', ');
@@ -66,12 +66,12 @@ const box = lightbox({
 
 function openModel() {
   dismiss();
-  return desk.open(state.model, settings).then(box.work);
+  return session.open(state.model, settings).then(reader.work);
 }
 
 /** @param {string} model */
 function useModel(model) {
-  box.lookAnew();
+  reader.lookAnew();
   change({ model });
   return openModel();
 }
@@ -98,13 +98,13 @@ const adding = addition({
 function addFiles(files) {
   const { photos, model } = sorted(files);
   if (model.length) void adding.start(model);
-  box.addFiles(photos);
+  reader.addFiles(photos);
 }
 
 async function tellFacts() {
-  const { memory, build } = await desk.health(false);
+  const { memory, build } = await session.health(false);
   change({ facts: [memory ? numbers.bytes(memory.wasm) : '', build ?? ''].filter(Boolean) });
-  if (query.get('health') === 'verbose') change({ report: await desk.health(true) });
+  if (query.get('health') === 'verbose') change({ report: await session.health(true) });
 }
 
 /** @param {() => Promise<File[]>} get @param {string | null} about */
@@ -148,7 +148,7 @@ async function offerShared() {
   const files = await takeShared();
   const { photos, model } = sorted(files);
   if (model.length) ask(words.offer.model, model.map(({ name }) => name), () => void adding.start(model));
-  if (photos.length) ask(words.offer.photos(photos.length), photos.map(({ name }) => name), () => box.addFiles(photos));
+  if (photos.length) ask(words.offer.photos(photos.length), photos.map(({ name }) => name), () => reader.addFiles(photos));
 }
 
 /** @param {unknown} error @param {string | null} about @param {(() => void) | null} retry */
@@ -168,8 +168,8 @@ function choose(choice) {
 }
 
 function drawPicture() {
-  if (!state.shown || !desk.info) throw new Error('there is nothing to draw');
-  return pictureOf(state.shown, { ...state, opacity: settings.opacity }, desk.info, words, numbers);
+  if (!state.shown || !session.info) throw new Error('there is nothing to draw');
+  return pictureOf(state.shown, { ...state, opacity: settings.opacity }, session.info, words, numbers);
 }
 
 /** @param {(photo: Photo) => Promise<void> | void} act */
@@ -192,7 +192,7 @@ let drawing = 0;
 function draw() {
   const { loading, photos, shown, explanations, chosen, threshold } = state;
   const { result = null } = shown ?? {};
-  const info = desk.info;
+  const info = session.info;
   document.documentElement.lang = words.code;
   document.body.dataset.letGo = words.letGo;
   document.documentElement.dataset.theme = settings.theme ?? 'system';
@@ -224,14 +224,14 @@ function draw() {
   views.answer.update({
     predictions: result.predictions, labels: info.labels, activation: info.activation, threshold,
     sure: sureness(result.predictions, info.activation, threshold, info.labels.length), disclaimer: info.disclaimer,
-    chosen, where: saying(explanations, result.image, words, numbers), timing: result.timing, live: !!shown.camera,
+    chosen, where: describe(explanations, result.image, words, numbers), timing: result.timing, live: !!shown.camera,
     noHeatmap: !info.methods.length ? words.noHeatmaps : result.noHeatmap && !explanations.length ? words.noHeatmap(result.noHeatmap.message) : null,
   });
   const heatmap = explanations[0]?.heatmap;
   if (!heatmap) return;
   views.controls.update({
     opacity: settings.opacity, colormap: settings.colormap, legend: state.legend, methods: info.methods, layers: layersOf(info),
-    method: state.method ?? heatmap.method, chosen: state.layers.length ? state.layers : heatmap.layer.split(' + '),
+    method: state.method ?? heatmap.method, chosen: state.layers.length ? state.layers : heatmap.layers,
   });
 }
 
@@ -264,13 +264,13 @@ async function mount() {
   const other = otherThan(words);
   const dark = () => (settings.theme ? settings.theme === 'dark' : matchMedia('(prefers-color-scheme: dark)').matches);
   const frame = {
-    status: statusView({ words, numbers, onCancel: desk.cancel, onLoad: () => (state.loading.phase === 'idle' ? void desk.start() : openModel()) }),
+    status: statusView({ words, numbers, onCancel: session.cancel, onLoad: () => (state.loading.phase === 'idle' ? void session.start() : openModel()) }),
     tools: toolsView({
       words, other, onModel: () => views.model.open(), onSettings: () => views.settings.open(),
       onLanguage: () => speak(other.code), onTheme: () => choose({ theme: dark() ? 'light' : 'dark' }),
     }),
     intake: intakeView({
-      words, samples: SAMPLES, onFiles: addFiles, onCamera: () => void box.startCamera(words.camera), onAddress: () => views.address.open(), onPaste: () => void addFrom(readClipboard, null),
+      words, samples: SAMPLES, onFiles: addFiles, onCamera: () => void reader.startCamera(words.camera), onAddress: () => views.address.open(), onPaste: () => void addFrom(readClipboard, null),
       onSample: ({ url, name }) => void addFrom(async () => [await fetchPhoto(url)], words.sampleNames[name]),
     }),
     alert: alertView({ words, onDismiss: dismiss }),
@@ -278,22 +278,22 @@ async function mount() {
   };
   await pause();
   const results = {
-    stage: stageView({ words, onCancel: box.cancelExplaining }),
+    stage: stageView({ words, onCancel: reader.cancelExplaining }),
     camera: cameraView({
-      words, onTake: () => void box.takePhoto(words.camera), onStop: () => box.show(state.photos[0] ?? null),
-      onLive: (on) => (on && state.shown ? void box.watch(state.shown) : change({ live: false })),
+      words, onTake: () => void reader.takePhoto(words.camera), onStop: () => reader.show(state.photos[0] ?? null),
+      onLive: (on) => (on && state.shown ? void reader.watch(state.shown) : change({ live: false })),
     }),
     controls: controlsView({
       words, onOpacity: (opacity) => choose({ opacity }), onHold: (bare) => change({ bare }),
-      onColormap: (colormap) => { choose({ colormap }); void box.explainChosen(); },
-      onMethod: (method) => void box.explainChosen({ method }),
+      onColormap: (colormap) => { choose({ colormap }); void reader.explainChosen(); },
+      onMethod: (method) => void reader.explainChosen({ method }),
       // Layers that are not in the plan take another module.
-      onLayers: (layers) => void box.explainChosen({ layers }).then(tellFacts),
+      onLayers: (layers) => void reader.explainChosen({ layers }).then(tellFacts),
     }),
     answer: answerView({
       words, numbers, onThreshold: (threshold) => change({ threshold }),
-      onClass: (index) => void box.explainChosen({ pinned: true, chosen: [index, ...state.chosen.slice(1).filter((second) => second !== index)] }),
-      onCompare: (index) => void box.explainChosen({ pinned: true, chosen: [...state.chosen.slice(0, 1), ...(index === null ? [] : [index])] }),
+      onClass: (index) => void reader.explainChosen({ pinned: true, chosen: [index, ...state.chosen.slice(1).filter((second) => second !== index)] }),
+      onCompare: (index) => void reader.explainChosen({ pinned: true, chosen: [...state.chosen.slice(0, 1), ...(index === null ? [] : [index])] }),
       actions: {
         onPicture: withShown(async (photo) => download(await drawPicture(), named(photo, 'whylens.png'))),
         onCopy: () => copyPicture(drawPicture()),
@@ -302,8 +302,8 @@ async function mount() {
       },
     }),
     sheet: sheetView({
-      words, numbers, onShow: box.show, onCancel: box.cancelBatch, onClear: box.clear,
-      onResume: () => box.again(state.photos.filter(({ status }) => status === 'cancelled')),
+      words, numbers, onShow: reader.show, onCancel: reader.cancelBatch, onClear: reader.clear,
+      onResume: () => reader.again(state.photos.filter(({ status }) => status === 'cancelled')),
       onCsv: (photos) => download(csv(photos), 'whylens.csv'), onJson: (photos) => download(json(photos.map((photo) => record(photo))), 'whylens.json'),
     }),
   };

@@ -67,7 +67,7 @@ export async function likely({ onnx, labels }, { manifest, activation }) {
   const { layout, width, height } = manifest.input;
   return {
     name: onnx.name.replace(/\.onnx$/i, ''), pixels: layout === 'nhwc' ? 'keras' : 'imagenet', resize: 'crop',
-    side: Math.round((Math.min(width, height) * 8) / 7), filter: 'bilinear', activation: activation ? null : manifest.output.activation,
+    side: manifest.input.resize.size ?? Math.min(width, height), filter: 'bilinear', activation: activation ? null : manifest.output.activation,
     size: width, layer: '', precision: '', license: '', disclaimer: '', labels: (await labels[0]?.text()) ?? '',
   };
 }

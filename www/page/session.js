@@ -22,7 +22,7 @@ export const idle = { phase: 'idle', loaded: 0, total: 0, since: 0 };
 /** What is kept of a result: classes, and the longest side of a picture of what was classified. @typedef {{topK: number, view?: number}} Kept */
 
 /** @param {(loading: Loading) => void} onLoading */
-export function session(onLoading) {
+export function openSession(onLoading) {
   let loading = idle;
   let abort = new AbortController();
   /** @type {Promise<Classifier>} */

@@ -99,14 +99,14 @@ export async function explaining(url, layers) {
   const module = await home(url);
   if (layers.length === 0) return module;
   try {
-    await module.prepareLayers(url, layers);
+    await module.addLayers(url, layers);
     return module;
   } catch (error) {
     if (!isUnplanned(error)) throw error;
   }
   const target = await whole(homes.get(url)?.options);
   await move(url, module, target);
-  await target.prepareLayers(url, layers);
+  await target.addLayers(url, layers);
   return target;
 }
 
