@@ -20,7 +20,7 @@ before(async () => {
   place = await temporary();
   browser = await browse();
   const folder = join(place.path, 'npm');
-  await run(process.execPath, [join(TOP, 'tests/package/npm.js'), folder]);
+  await run(process.execPath, [join(TOP, 'src/release/npm.js'), folder]);
   const { stdout } = await run('npm', ['pack', '--json', '--pack-destination', place.path], { cwd: folder });
   const packed = JSON.parse(stdout);
   const [{ filename, files, size }] = Array.isArray(packed) ? packed : Object.values(packed);

@@ -1,9 +1,9 @@
 // Photos of four sizes → time from bytes to tensor and peak memory in Chromium, beside createImageBitmap.
 //
-// By hand, after `make build`: node tests/bench/photos.mjs [RUNS]
+// By hand, after `make build`: node benches/photos.mjs [RUNS]
 
-import { browse } from '../web/browser.js';
-import { Server } from '../web/server.js';
+import { browse } from '../tests/web/browser.js';
+import { Server } from '../tests/web/server.js';
 
 const MODEL = '/models/efficientnet-lite0/';
 const SIZES = /** @type {const} */ ([[640, 480], [1632, 1224], [4000, 3000], [8000, 6000]]);
@@ -21,7 +21,7 @@ for (const [width, height] of SIZES) {
   const seen = await page.evaluate(
     async ({ model, width, height, runs }) => {
       const path = '/www/whylens.js';
-      const { load } = /** @type {typeof import('../../www/whylens.js')} */ (await import(path));
+      const { load } = /** @type {typeof import('../www/whylens.js')} */ (await import(path));
       const classifier = await load(model);
       const source = await createImageBitmap(await (await fetch('/tests/photos/coffee.png')).blob());
       const canvas = new OffscreenCanvas(width, height);

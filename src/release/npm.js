@@ -1,4 +1,4 @@
-// www/ → a folder that npm packs: `node tests/package/npm.js OUT`; needs `make build` first.
+// www/ → a folder that npm packs: `node src/release/npm.js OUT`; needs `make build` first.
 //
 // The page's side finds the worker and the module's files by `new URL('./…', import.meta.url)`, spelled
 // out as bundlers want it, and tells the worker of them in its address: a bundler gives each file a
@@ -7,11 +7,13 @@
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
 
 const TOP = fileURLToPath(new URL('../..', import.meta.url));
+// Installed where the tests' tools are.
+const { build } = /** @type {typeof import('../../tests/node_modules/esbuild')} */ (createRequire(join(TOP, 'tests/'))('esbuild'));
 const WWW = join(TOP, 'www');
 const PKG = join(WWW, 'pkg');
 const OUT = resolve(process.argv[2] ?? join(TOP, 'dist-npm'));
@@ -54,7 +56,7 @@ export function worker() {
 }
 `);
 
-/** @type {import('esbuild').Plugin} */
+/** @type {import('../../tests/node_modules/esbuild').Plugin} */
 const told = {
   name: 'told',
   setup({ onLoad }) {

@@ -13,7 +13,7 @@ import { brotliCompressSync, constants } from 'node:zlib';
 
 const HERE = fileURLToPath(new URL('.', import.meta.url));
 const [cache, packages, rounds = '60'] = process.argv.slice(2);
-const www = process.env.WHYLENS_WWW ?? join(HERE, '../../www');
+const www = process.env.WHYLENS_WWW ?? join(HERE, '../www');
 const only = process.env.ENGINES?.split(',');
 const MODELS = (process.env.MODELS ?? 'efficientnet-lite0,mobilenet-v2,resnet-18').split(',');
 const WIRE = {
@@ -33,7 +33,7 @@ const OPERATIONS = { 'efficientnet-lite0': 0.77e9, 'mobilenet-v2': 0.6e9, 'resne
 /** Sides that one network is run at. */
 const SIDES = [96, 160, 224, 320, 448];
 const ROOTS = {
-  shipped: join(HERE, '../../models/efficientnet-lite0'), bench: HERE, cache, modules: packages, run: join(www, 'pkg/run'), 'run-relaxed': join(www, 'pkg/run-relaxed') };
+  shipped: join(HERE, '../models/efficientnet-lite0'), bench: HERE, cache, modules: packages, run: join(www, 'pkg/run'), 'run-relaxed': join(www, 'pkg/run-relaxed') };
 
 const server = createServer(async (request, response) => {
   const [root, ...rest] = decodeURIComponent(new URL(request.url, 'http://x').pathname).slice(1).split('/');

@@ -1,5 +1,5 @@
 // Cargo's dependencies → the licences of everything that is linked into the WebAssembly module:
-// `node tests/package/licenses.js OUT`.
+// `node src/release/licenses.js OUT`.
 
 import { execFileSync } from 'node:child_process';
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';

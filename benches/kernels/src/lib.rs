@@ -1,8 +1,8 @@
-//! The kernels alone, for tests/bench/kernels.mjs: each case is prepared once, then run any number
+//! The kernels alone, for benches/kernels.mjs: each case is prepared once, then run any number
 //! of times over the same buffers.
 
 #[allow(dead_code, unused_imports, reason = "only the kernels that are measured are used")]
-#[path = "../../../../src/model/kernel/mod.rs"]
+#[path = "../../../src/model/run/kernel/mod.rs"]
 mod kernel;
 
 use kernel::{Activation, Depthwise, Gemm, Output, Patches, Window, Winograd};
