@@ -14,6 +14,7 @@ unset MAKEFLAGS MFLAGS
 scripts() {
   check 10m "node modules" make --silent tests/node_modules
   check 5m "types of the JavaScript" bash -c 'cd tests && npx tsc --project ..'
+  check 5m "boundaries between the parts" node_tests structure/boundaries.test.js
   check 20m "cargo-deny" make --silent deny
   check 5m "licences and sources of the dependencies" cargo deny check licenses bans sources
   if timeout 60 cargo deny fetch db 2>/dev/null; then
@@ -25,7 +26,7 @@ scripts() {
 }
 
 # The golden values, with the kernels that visitors have; of the dependencies that the modules are linked of.
-on_wasm=(--profile wasm --target wasm32-unknown-unknown --no-default-features --features prepare --test golden)
+on_wasm=(--profile wasm --target wasm32-unknown-unknown --no-default-features --features compile --test golden)
 export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=wasm-bindgen-test-runner
 # Once compiled, for node and for Chromium.
 export WASM_BINDGEN_TEST_TIMEOUT=600
@@ -35,6 +36,7 @@ wasm() {
   check 10m "clippy for wasm32" cargo clippy --lib "${on_wasm[@]}" -- -D warnings
   check 10m "clippy for wasm32, of the smaller module" cargo clippy --lib --profile wasm --target wasm32-unknown-unknown --no-default-features -- -D warnings
   check 30m "modules" make modules
+  check 5m "sizes of the modules" node tests/structure/sizes.js
   check 15m "golden values on wasm32 compiled" cargo test "${on_wasm[@]}" --no-run
   check 10m "golden values under node" cargo test "${on_wasm[@]}"
 }
