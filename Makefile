@@ -28,11 +28,11 @@ dist: build           ## the site with the default model, ready to upload (dist/
 	$(TOOL) dist $(MODELS) --out dist
 
 package: build tests/node_modules ## the npm package (dist-npm/ and dist-npm/whylens-VERSION.tgz)
-	node tests/package/npm.js dist-npm
+	node src/release/npm.js dist-npm
 	cd dist-npm && npm pack --silent
 
 release: tests/node_modules ## site, tool and npm package of this version with their SHA-256 (release/)
-	bash tests/package/release.sh
+	bash src/release/release.sh
 
 test:                 ## every check, in a real browser too
 	bash tests/run.sh
@@ -54,28 +54,28 @@ www/pkg/run-relaxed/whylens_bg.wasm: www/pkg/run/whylens_bg.wasm
 	$(call build-wasm,-- -C target-feature=+relaxed-simd)
 
 www/pkg/compile/whylens_bg.wasm: www/pkg/run-relaxed/whylens_bg.wasm
-	$(call build-wasm,--features prepare)
+	$(call build-wasm,--features compile)
 
 $(TOOL): $(SOURCES) | toolchain
 	cargo build --release --bin whylens
 
-www/licenses.txt: Cargo.lock tests/package/licenses.js
-	node tests/package/licenses.js $@
+www/licenses.txt: Cargo.lock src/release/licenses.js
+	node src/release/licenses.js $@
 
 BENCH := target/bench
 .PHONY: bench kernels
 bench: build kernels ## time and memory side by side with other engines, in Chromium (an hour the first time)
-	mkdir -p $(BENCH) && cp tests/bench/package.json $(BENCH)/ && npm install --prefix $(BENCH) --no-audit --no-fund
-	test -x $(BENCH)/convert/bin/onnx2tf || { python3 -m venv $(BENCH)/convert && $(BENCH)/convert/bin/pip install -q -r tests/bench/requirements.txt; }
-	$(BENCH)/convert/bin/python tests/bench/models.py $(BENCH)/models $(abspath $(TOOL))
-	node tests/bench/run.mjs $(abspath $(BENCH)) $(abspath $(BENCH))/node_modules
+	mkdir -p $(BENCH) && cp benches/package.json $(BENCH)/ && npm install --prefix $(BENCH) --no-audit --no-fund
+	test -x $(BENCH)/convert/bin/onnx2tf || { python3 -m venv $(BENCH)/convert && $(BENCH)/convert/bin/pip install -q -r benches/requirements.txt; }
+	$(BENCH)/convert/bin/python benches/models.py $(BENCH)/models $(abspath $(TOOL))
+	node benches/run.mjs $(abspath $(BENCH)) $(abspath $(BENCH))/node_modules
 
 kernels: chromium     ## the inner loops alone, in GFLOP/s
-	mkdir -p $(BENCH) && cp tests/bench/package.json $(BENCH)/ && npm install --prefix $(BENCH) --no-audit --no-fund
+	mkdir -p $(BENCH) && cp benches/package.json $(BENCH)/ && npm install --prefix $(BENCH) --no-audit --no-fund
 	for features in +simd128 +simd128,+relaxed-simd; do \
 	  RUSTFLAGS="-C target-feature=$$features" cargo build --release --target wasm32-unknown-unknown \
-	    --manifest-path tests/bench/kernels/Cargo.toml --target-dir $(BENCH)/kernels$$features; done
-	BENCH_MODULES=$(abspath $(BENCH)) node tests/bench/kernels.mjs $(BENCH)/kernels+simd128*/wasm32-unknown-unknown/release/kernels.wasm
+	    --manifest-path benches/kernels/Cargo.toml --target-dir $(BENCH)/kernels$$features; done
+	BENCH_MODULES=$(abspath $(BENCH)) node benches/kernels.mjs $(BENCH)/kernels+simd128*/wasm32-unknown-unknown/release/kernels.wasm
 
 .PHONY: toolchain bindgen deny strace chromium firefox
 toolchain:

@@ -22,7 +22,7 @@ pub struct Classifier {
     labels: Vec<String>,
     reading: Reading,
     model: Model,
-    /// How many of the model's layers it was loaded with; the others were prepared later.
+    /// How many of the model's layers it was loaded with; the others were added later.
     own_layers: usize,
     /// Bytes that may be in use; see [`model::Options`].
     memory: Option<u64>,
@@ -171,8 +171,10 @@ pub struct Heatmap {
     pub label: String,
     /// How the map was made.
     pub method: Method,
-    /// The ONNX tensor it was made at.
+    /// Where it was made: the names of `layers`, with ` + ` between them, or that of the input.
     pub layer: String,
+    /// The ONNX tensors that it was made at; empty: at the input.
+    pub layers: Vec<String>,
     /// Columns of the map.
     pub width: usize,
     /// Rows of the map.
@@ -198,7 +200,7 @@ pub struct Explaining {
 
 enum State {
     Slow(Box<Occlusion>),
-    Done { map: Map, layer: String },
+    Done { map: Map, layers: Vec<String> },
 }
 
 impl Explaining {
@@ -469,8 +471,9 @@ impl Classifier {
                 let whole = forward.scores[class_index];
                 State::Slow(Box::new(Occlusion::new(tensor, layout, whole)?))
             } else {
-                let (map, layer) = self.map(method, &query.layers, tensor, forward, class_index)?;
-                State::Done { map, layer }
+                let (map, layers) =
+                    self.map(method, &query.layers, tensor, forward, class_index)?;
+                State::Done { map, layers }
             };
             Ok(Explaining {
                 class_index,
@@ -514,9 +517,9 @@ impl Classifier {
 
     /// The heatmap, of the steps that were done.
     pub fn finish(&self, explaining: Explaining) -> Heatmap {
-        let (map, layer) = match explaining.state {
-            State::Slow(occlusion) => (occlusion.map(), self.manifest.input.name.clone()),
-            State::Done { map, layer } => (map, layer),
+        let (map, layers) = match explaining.state {
+            State::Slow(occlusion) => (occlusion.map(), Vec::new()),
+            State::Done { map, layers } => (map, layers),
         };
         let Map {
             width,
@@ -528,7 +531,11 @@ impl Classifier {
             class_index: explaining.class_index,
             label: self.labels[explaining.class_index].clone(),
             method: explaining.method,
-            layer,
+            layer: match layers.is_empty() {
+                true => self.manifest.input.name.clone(),
+                false => layers.join(" + "),
+            },
+            layers,
             width,
             height,
             values,
@@ -546,7 +553,7 @@ impl Classifier {
         tensor: &Tensor,
         forward: &Forward,
         class_index: usize,
-    ) -> Result<(Map, String)> {
+    ) -> Result<(Map, Vec<String>)> {
         let layers = self.model.layers();
         if method.needs_gradients() || layers.is_empty() {
             self.explainable()?;
@@ -555,7 +562,7 @@ impl Classifier {
             let at = layers.iter().position(|layer| layer.name == *name);
             at.ok_or_else(|| {
                 Error::BadOption(format!(
-                    "layer `{name}` was not prepared; name it when the model is loaded"
+                    "layer `{name}` was not loaded; name it when the model is loaded"
                 ))
             })
         };
@@ -584,16 +591,16 @@ impl Classifier {
             1 => maps.remove(0),
             _ => heatmap::average(&maps),
         };
-        let names: Vec<&str> = chosen.iter().map(|&at| layers[at].name.as_str()).collect();
-        Ok((map, names.join(" + ")))
+        let names = chosen.iter().map(|&at| layers[at].name.clone());
+        Ok((map, names.collect()))
     }
 
-    /// Prepares the model anew, for heatmaps at more layers. Runs of before are then those of another
+    /// Compiles the model anew, for heatmaps at more layers. Runs of before are then those of another
     /// classifier; a heatmap that names no layer stays the same.
     ///
     /// # Errors
     /// Those of [`Model::load`]; then everything stays as it was.
-    pub fn prepare(&mut self, onnx: &[u8], more: &[String]) -> Result<()> {
+    pub fn add_layers(&mut self, onnx: &[u8], more: &[String]) -> Result<()> {
         let own = self.model.layers().iter().map(|layer| &layer.name);
         let mut layers: Vec<String> = Vec::new();
         for name in own.chain(more) {

@@ -57,7 +57,7 @@ pub enum Error {
     /// An option has a value that it cannot have.
     #[error("{0}")]
     BadOption(String),
-    /// The model has no plan that this build could run; one with the feature `prepare` can. Holds the text
+    /// The model has no plan that this build could run; one with the feature `compile` can. Holds the text
     /// of its `model.json` where that was read already.
     #[error("the model has no plan for this page; run `whylens prepare` on its folder")]
     Unplanned(Option<String>),

@@ -22,7 +22,7 @@
 //!
 //! # Features
 //! - `tool`, by default: the command-line tool, about 41 MB natively.
-//! - `prepare`, by default: models without a plan, and packing. Without it, which is for small WebAssembly
+//! - `compile`, by default: models without a plan, and packing. Without it, which is for small WebAssembly
 //!   modules, [`Model::load`](model::Model::load) refuses them with [`Error::Unplanned`].
 //! - `embed`: puts the page, with its WebAssembly module, into the tool, so that `whylens dist` works
 //!   anywhere. Costs about 15 MB of the executable and needs `www/pkg`, which `make build` makes. The
@@ -42,6 +42,7 @@ pub mod manifest;
 pub mod memory;
 pub mod model;
 pub mod overlay;
+#[cfg(feature = "compile")]
 pub mod pack;
 pub mod preload;
 pub mod preprocess;

@@ -239,12 +239,12 @@ pub struct Heatmap {
     pub layer: Option<String>,
     /// Other places to choose from, in order of computation; may be absent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub layers: Vec<Place>,
+    pub layers: Vec<Layer>,
 }
 
-/// A spatial map inside the graph.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Place {
+/// A spatial map inside the graph that heatmaps are taken at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layer {
     /// Name of the ONNX tensor.
     pub name: String,
     /// Number of channels.

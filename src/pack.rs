@@ -9,10 +9,10 @@ use crate::error::{Error, Result};
 use crate::estimate;
 use crate::heatmap::Method;
 use crate::manifest::{
-    Activation, Channels, Crop, FORMAT, Filter, Heatmap, Input, Layout, Manifest, Output, Place,
+    Activation, Channels, Crop, FORMAT, Filter, Heatmap, Input, Layout, Manifest, Output,
     Precision, Resize, ResizeMode, Weights,
 };
-use crate::model::store::{self, Outline};
+use crate::model::compile::shrink::{self, Outline};
 use crate::model::{Candidate, Candidates, Layer, Model, Options as Load, PLAN};
 use crate::preprocess::Tensor;
 use crate::rank::{self, Reading};
@@ -81,7 +81,7 @@ pub struct Report {
     pub whole: bool,
     /// Why there are no gradients, so that only methods without them can be used.
     pub no_gradients: Option<String>,
-    /// Why the model is prepared anew at every load; none when its file holds a plan.
+    /// Why the model is compiled at every load; none when its file holds a plan.
     pub unplanned: Option<String>,
     /// How heatmaps can be made.
     pub methods: Vec<Method>,
@@ -142,11 +142,11 @@ impl fmt::Display for Guess {
 /// What is being done, told to whoever waits for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// The file given is prepared and run.
+    /// The file given is compiled and run.
     Run,
     /// The file to keep is made.
     Store,
-    /// The file to keep is prepared, run, and compared.
+    /// The file to keep is compiled, run, and compared.
     Compare,
 }
 
@@ -160,7 +160,7 @@ const MOST_SIMPLIFIED: f32 = 1e-3;
 /// Runtime's own levels of optimisation differ by 0.02 for a DeiT-Tiny in int8.
 const MOST_REQUANTISED: f32 = 0.1;
 
-/// Packs an ONNX file that holds its own weights (see [`store::merge`]).
+/// Packs an ONNX file that holds its own weights (see [`shrink::merge`]).
 ///
 /// # Errors
 /// Those of [`Model::load`] for what cannot be used; [`Error::BadOption`] for an option that does not
@@ -174,7 +174,7 @@ pub fn pack(
     tell: &mut dyn FnMut(Stage),
 ) -> Result<Packed> {
     let mut guesses = Vec::new();
-    let manifest = manifest(&store::outline(&onnx)?, options, &mut guesses)?;
+    let manifest = manifest(&shrink::outline(&onnx)?, options, &mut guesses)?;
     if options.activation.is_none() {
         guesses.push(Guess::Activation);
     }
@@ -215,7 +215,7 @@ fn settle(
     let guessed = guesses.contains(&Guess::Activation);
     guesses.retain(|guess| *guess != Guess::Activation);
     let (ends, single) = (model.activation(), model.classes() == 1);
-    let logarithms = !single && store::ends_in_logarithms(onnx, manifest)?;
+    let logarithms = !single && shrink::ends_in_logarithms(onnx, manifest)?;
     let output = &mut manifest.output;
     (output.activation, output.applied) = match ends {
         // Those of probabilities: softmax makes these of them.
@@ -271,8 +271,8 @@ fn check(
     let mut refused = None;
     let (mut kept, packed, after, difference) = loop {
         tell(Stage::Store);
-        let kept = store::store(&onnx, &manifest, precision)?;
-        let outline = store::outline(&kept)?;
+        let kept = shrink::shrink(&onnx, &manifest, precision)?;
+        let outline = shrink::outline(&kept)?;
         manifest.weights = Weights {
             file: "model.onnx".into(),
             bytes: kept.len() as u64,
@@ -324,14 +324,9 @@ fn check(
     let layer = packed.layers().first().map(|layer| layer.name.clone());
     let found = layer.clone().filter(|_| gradients.is_ok());
     manifest.heatmap.layer = manifest.heatmap.layer.or(found);
-    let Candidates { list, whole } = store::layers(&kept, &manifest)?;
-    let places = list.into_iter().rev().map(|candidate| Place {
-        name: candidate.layer.name,
-        channels: candidate.layer.channels,
-        height: candidate.layer.height,
-        width: candidate.layer.width,
-    });
-    manifest.heatmap.layers = places.collect();
+    let Candidates { list, whole } = shrink::layers(&kept, &manifest)?;
+    let layers = list.into_iter().rev().map(|candidate| candidate.layer);
+    manifest.heatmap.layers = layers.collect();
     let (classes, no_gradients) = (packed.classes(), gradients.err());
     drop(packed);
     let unplanned = match plan(&kept, &manifest) {
@@ -369,12 +364,12 @@ fn check(
 /// Largest difference of a score that running by the plan may make.
 const MOST_PLAN_DIFFERENCE: f32 = 1e-3;
 
-/// Adds a plan to an ONNX file (see [`store::prepare`]) and checks that it gives the same scores.
+/// Adds a plan to an ONNX file (see [`shrink::with_plan`]) and checks that it gives the same scores.
 ///
 /// # Errors
-/// Those of [`store::prepare`]; [`Error::UnsupportedModel`] when the plan gives other scores.
+/// Those of [`shrink::with_plan`]; [`Error::UnsupportedModel`] when the plan gives other scores.
 pub fn plan(onnx: &[u8], manifest: &Manifest) -> Result<Vec<u8>> {
-    let planned = store::prepare(onnx, manifest)?;
+    let planned = shrink::with_plan(onnx, manifest)?;
     let load = Load {
         heatmap: true,
         ..Load::default()
@@ -441,7 +436,7 @@ pub struct Inspection {
 /// Those of [`pack`], labels and FP16 aside.
 pub fn inspect(onnx: &[u8], options: &Options) -> Result<Inspection> {
     let mut guesses = Vec::new();
-    let mut manifest = manifest(&store::outline(onnx)?, options, &mut guesses)?;
+    let mut manifest = manifest(&shrink::outline(onnx)?, options, &mut guesses)?;
     let load = Load {
         heatmap: true,
         ..Load::default()
@@ -453,7 +448,7 @@ pub fn inspect(onnx: &[u8], options: &Options) -> Result<Inspection> {
     settle(onnx, &model, &mut manifest, &mut guesses)?;
     let gradients = model.explainable();
     let layer = model.layers().first().cloned();
-    let Candidates { list, whole } = store::layers(onnx, &manifest)?;
+    let Candidates { list, whole } = shrink::layers(onnx, &manifest)?;
     Ok(Inspection {
         guesses,
         classes: model.classes(),
@@ -522,7 +517,8 @@ fn manifest(outline: &Outline, options: &Options, guesses: &mut Vec<Guess>) -> R
         guesses.push(Guess::Resize);
         Resize {
             mode: ResizeMode::ShorterSide,
-            size: Some(short.saturating_mul(8) / 7),
+            // 256 for 224, 342 for 299, as torchvision has it.
+            size: Some(u32::try_from((u64::from(short) * 8 + 3) / 7).unwrap_or(u32::MAX)),
             filter: Filter::Bilinear,
         }
     });
@@ -698,6 +694,16 @@ mod tests {
         };
         let error = pack(keras, &labels, &options, &mut |_| ()).unwrap_err();
         assert!(error.to_string().contains("store it in FP32"), "{error}");
+    }
+
+    #[test]
+    fn photos_are_resized_as_torchvision_does() {
+        for (side, size) in [(224, 256), (299, 342), (240, 274), (384, 439)] {
+            let mut outline = shrink::outline(&golden("resnet")).unwrap();
+            outline.inputs[0].1 = vec![Some(1), Some(3), Some(side), Some(side)];
+            let found = manifest(&outline, &Options::default(), &mut Vec::new()).unwrap();
+            assert_eq!(found.input.resize.size, Some(size));
+        }
     }
 
     #[test]

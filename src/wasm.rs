@@ -1,8 +1,8 @@
 //! The JavaScript surface: what `www/worker/worker.js` calls. Bulk data are typed arrays, records plain
 //! objects.
 
-mod look;
-#[cfg(feature = "prepare")]
+mod classify;
+#[cfg(feature = "compile")]
 mod pack;
 
 use std::cell::RefCell;
@@ -25,7 +25,7 @@ use crate::error::{Error, Result};
 use crate::estimate;
 use crate::fetch::{self, Log, Patience, Source};
 use crate::heatmap::Method;
-use crate::manifest::{MOST_TEXT, Manifest, Place};
+use crate::manifest::{MOST_TEXT, Manifest};
 use crate::memory;
 use crate::model::{Layer, Options, PLAN};
 use crate::preload::Preload;
@@ -65,7 +65,7 @@ struct Info {
     language: String,
     labels: Vec<String>,
     layers: Vec<Layer>,
-    candidates: Vec<Place>,
+    candidates: Vec<Layer>,
     methods: Vec<Method>,
 }
 
@@ -147,7 +147,7 @@ fn start() {
 /// Downloads and prepares the model whose `model.json` is at `url`, once however often it is called;
 /// gives `{ model, report }`. `progress(phase, loaded, total)` is that of the call that started the
 /// load. Aborting gives up waiting; the load stops when nobody waits any more. Without the feature
-/// `prepare`, models without a plan are refused with the code `unplanned`, before their weights are
+/// `compile`, models without a plan are refused with the code `unplanned`, before their weights are
 /// asked for.
 #[wasm_bindgen]
 pub async fn load(
@@ -203,7 +203,7 @@ async fn read(url: String, mut options: LoadOptions, progress: Function) -> Resu
     report.warnings = warnings;
     report.timing.manifest = milliseconds(start);
 
-    if !cfg!(feature = "prepare") && manifest.weights.plan != Some(PLAN) {
+    if !cfg!(feature = "compile") && manifest.weights.plan != Some(PLAN) {
         return Err(Error::Unplanned(String::from_utf8(json).ok()));
     }
 
@@ -302,25 +302,22 @@ async fn read(url: String, mut options: LoadOptions, progress: Function) -> Resu
     })
 }
 
-/// Makes sure that heatmaps of these layers can be made: prepares the model anew where it was loaded
+/// Makes sure that heatmaps of these layers can be made: compiles the model anew where it was loaded
 /// without one of them, from the cache where there is one. Gives `{ model, report }` if so. Without the
-/// feature `prepare`, layers that are not those of the plan are refused with the code `unplanned`.
-#[wasm_bindgen(js_name = prepareLayers)]
-pub async fn prepare_layers(
-    url: String,
-    layers: Vec<String>,
-) -> std::result::Result<JsValue, JsValue> {
+/// feature `compile`, layers that are not those of the plan are refused with the code `unplanned`.
+#[wasm_bindgen(js_name = addLayers)]
+pub async fn add_layers(url: String, layers: Vec<String>) -> std::result::Result<JsValue, JsValue> {
     let turn = TURN.with(Rc::clone);
     let _turn = turn.lock().await;
     let loaded = loaded(&url).map_err(thrown)?;
     let weights = {
         let classifier = loaded.classifier.borrow();
         let own = classifier.layers();
-        let prepared = |layer: &String| own.iter().any(|own| own.name == *layer);
-        if layers.iter().all(prepared) || !loaded.options.heatmap {
+        let there = |layer: &String| own.iter().any(|own| own.name == *layer);
+        if layers.iter().all(there) || !loaded.options.heatmap {
             return Ok(JsValue::UNDEFINED);
         }
-        if !cfg!(feature = "prepare") {
+        if !cfg!(feature = "compile") {
             return Err(thrown(Error::Unplanned(None)));
         }
         let (manifest, options) = (classifier.manifest(), &loaded.options);
@@ -340,7 +337,7 @@ pub async fn prepare_layers(
         .map_err(thrown)?;
     let mut classifier = loaded.classifier.borrow_mut();
     loaded.newest.take();
-    classifier.prepare(&onnx, &layers).map_err(thrown)?;
+    classifier.add_layers(&onnx, &layers).map_err(thrown)?;
     let mut report = loaded.report.borrow_mut();
     report.log.requests += log.into_inner().requests;
     report.parsed += 1;

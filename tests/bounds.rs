@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use whylens::manifest::{Channels, Layout};
-use whylens::model::{Model, Options, store};
+use whylens::model::compile::shrink;
+use whylens::model::{Model, Options};
 use whylens::preprocess::Tensor;
 use whylens::{Manifest, Result};
 
@@ -71,7 +72,7 @@ fn models() -> Vec<(String, Manifest, Vec<u8>)> {
             manifest.input.channels = Channels::Grey;
         }
         let onnx = fs::read(folder.join(&case.model)).unwrap();
-        let kept = store::store(&onnx, &manifest, manifest.weights.precision).unwrap();
+        let kept = shrink::shrink(&onnx, &manifest, manifest.weights.precision).unwrap();
         all.push((case.model, manifest, kept));
     }
     all
@@ -115,7 +116,7 @@ fn a_run_takes_no_more_than_was_counted_and_not_much_less() {
     let mut wrong = Vec::new();
     println!("| model | run | counted KB | taken KB |\n|---|---|---:|---:|");
     for (name, manifest, kept) in models() {
-        let planned = store::prepare(&kept, &manifest).expect(&name);
+        let planned = shrink::with_plan(&kept, &manifest).expect(&name);
         let shape = manifest.input.shape().to_vec();
         type Way<'a> = Box<dyn Fn() -> Result<Model> + 'a>;
         let by_plan = |options| {
@@ -154,7 +155,7 @@ fn weights_take_what_was_counted() {
         .lock()
         .unwrap_or_else(|poisoned| poisoned.into_inner());
     for (name, manifest, kept) in models() {
-        let planned = store::prepare(&kept, &manifest).expect(&name);
+        let planned = shrink::with_plan(&kept, &manifest).expect(&name);
         let shape = manifest.input.shape().to_vec();
         let load = |memory| {
             let options = Options {

@@ -17,7 +17,8 @@ use std::time::{Duration, Instant};
 use prost::Message;
 use serde_json::{Value, json};
 use tract_onnx::pb::{AttributeProto, ModelProto, NodeProto, TensorProto};
-use whylens::model::{Model, Options, store};
+use whylens::model::compile::shrink;
+use whylens::model::{Model, Options};
 use whylens::preprocess::Tensor;
 use whylens::{Classifier, Error, Manifest, estimate, sniff};
 
@@ -1274,11 +1275,11 @@ fn damaged_networks_do_no_harm() {
         let (&at, onnx) = file.split_first().unwrap();
         let manifest = &networks[usize::from(at) % networks.len()].0;
         // What each of these says is its own matter; none may fall over the other's files.
-        drop(store::outline(onnx));
-        drop(store::merge(onnx, &mut |_| {
+        drop(shrink::outline(onnx));
+        drop(shrink::merge(onnx, &mut |_| {
             Err(Error::ExternalData(String::new()))
         }));
-        drop(store::layers(onnx, manifest));
+        drop(shrink::layers(onnx, manifest));
         sniff::onnx(onnx, "the file")?;
         let heatmap = onnx.len() % 2 == 0;
         let options = Options {

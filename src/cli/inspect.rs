@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 use whylens::heatmap::Method;
-use whylens::model::{Candidate, Layer, store};
+use whylens::model::compile::shrink;
+use whylens::model::{Candidate, Layer};
 use whylens::{estimate, pack};
 
 use super::folder;
@@ -39,7 +40,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     } else {
         whole(path)?.0
     };
-    let outline = store::outline(&onnx)?;
+    let outline = shrink::outline(&onnx)?;
     println!("file        {} bytes, {}", onnx.len(), outline.producer);
     println!("opset       {}", outline.opset);
     println!("parameters  {}", outline.parameters);

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use whylens::Error;
 use whylens::manifest::{Activation, Channels, Filter, Layout, MOST_TEXT, Precision, Resize};
-use whylens::model::store;
+use whylens::model::compile::shrink;
 use whylens::pack::{self, Options, Packed};
 
 use super::read;
@@ -283,6 +283,6 @@ pub fn whole(path: &Path) -> Result<(Vec<u8>, Vec<PathBuf>)> {
         files.push(file);
         Ok(weights)
     };
-    let merged = store::merge(&onnx, &mut beside)?;
+    let merged = shrink::merge(&onnx, &mut beside)?;
     Ok((merged.unwrap_or(onnx), files))
 }

@@ -6,8 +6,8 @@
 //! animation, the first frame counts.
 
 mod format;
+mod header_limits;
 mod jpeg;
-mod promises;
 mod tiff;
 
 use std::io::Cursor;
@@ -77,7 +77,7 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Image> {
         Ok(format) => format,
         // A browser may decode it, which would not ask how large it is.
         Err(error) => {
-            promises::check_foreign(bytes, limits)?;
+            header_limits::check_foreign(bytes, limits)?;
             return Err(error);
         }
     };
@@ -85,7 +85,7 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Image> {
         ImageFormat::Jpeg => jpeg::decode(bytes, limits),
         ImageFormat::Tiff => tiff::decode(bytes, limits),
         ImageFormat::WebP => {
-            promises::check_webp(bytes, limits)?;
+            header_limits::check_webp(bytes, limits)?;
             by_image(bytes, format, limits)
         }
         _ => by_image(bytes, format, limits),

@@ -14,7 +14,7 @@ use tiff::decoder::{ChunkType, Decoder, DecodingResult};
 use tiff::tags::Tag;
 
 use super::{Image, Limits, check_size, check_total, format, ink_on, over, upright};
-use super::{damaged, promises, too_much_memory, unusual};
+use super::{damaged, header_limits, too_much_memory, unusual};
 use crate::error::{Error, Result};
 
 /// FillOrder: the first pixel of a byte is in its lowest bit.
@@ -24,7 +24,7 @@ const LOWEST_FIRST: u16 = 2;
 const JPEG: u16 = 7;
 
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Image> {
-    promises::check_tiff(bytes)?;
+    header_limits::check_tiff(bytes)?;
     let mut tags = open(Cursor::new(bytes), limits)?;
     let (width, height) = tags.dimensions().map_err(refused)?;
     check_size(width, height, limits)?;
@@ -409,7 +409,7 @@ impl<'a> AsSamples<'a> {
             }
             line
         };
-        let changed = promises::entries(bytes).filter_map(|entry| {
+        let changed = header_limits::entries(bytes).filter_map(|entry| {
             let value = match Tag::from_u16_exhaustive(entry.tag) {
                 Tag::ImageWidth => width,
                 Tag::ImageLength => height,

@@ -1,36 +1,24 @@
 //! ONNX bytes → runnable model; tensor → scores + features (+ gradients). The only folder that
 //! names tract.
 
-mod bounds;
-mod corrected;
-mod cost;
-mod flow;
-mod gradient;
-mod grid;
-mod kernel;
+#[cfg(feature = "compile")]
+pub mod compile;
+mod error;
 mod layer;
-mod lower;
-mod onnx;
-mod plan;
-mod proto;
-mod quantised;
-mod seam;
-mod simplify;
-mod split;
-pub mod store;
+mod run;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use tract_onnx::prelude::*;
 
-use bounds::{Inputs, Run};
+use error::{contained, failed};
 use layer::Place;
-use plan::{File, Lowered, Plan};
+pub use layer::{Candidate, Candidates, FeatureMap, Layer};
+use run::ops::floats;
+use run::{File, Inputs, Plan, Run, Sketch, kernel};
 
-/// Version of the plans that are made and understood here; see [`store::prepare`].
-pub const PLAN: u32 = plan::VERSION;
+/// Version of the plans that are made and understood here.
+pub const PLAN: u32 = run::VERSION;
 
 use crate::error::{Error, Result};
 use crate::estimate;
@@ -66,51 +54,6 @@ pub struct Model {
     work: u64,
 }
 
-/// A spatial map inside the graph that heatmaps are taken at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Layer {
-    /// Name of the ONNX tensor.
-    pub name: String,
-    /// Number of channels.
-    pub channels: usize,
-    /// Rows of the map.
-    pub height: usize,
-    /// Columns of the map.
-    pub width: usize,
-}
-
-/// A layer that heatmaps can be taken at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Candidate {
-    /// The layer.
-    #[serde(flatten)]
-    pub layer: Layer,
-    /// How many matrix products and convolutions are computed from it.
-    pub products: usize,
-}
-
-/// The layers that heatmaps can be taken at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Candidates {
-    /// The latest of each size, the latest first.
-    pub list: Vec<Candidate>,
-    /// Whether everything that the scores know of the image has gone through each of them.
-    pub whole: bool,
-}
-
-/// The values of one layer: channel, row, column, row-major.
-#[derive(Debug, Clone, PartialEq)]
-pub struct FeatureMap {
-    /// Number of channels.
-    pub channels: usize,
-    /// Rows of the map.
-    pub height: usize,
-    /// Columns of the map.
-    pub width: usize,
-    /// `channels × height × width` values.
-    pub values: Vec<f32>,
-}
-
 /// What one forward pass leaves behind: all that a gradient needs later.
 pub struct Forward {
     /// One score a class, before softmax or sigmoid.
@@ -121,199 +64,26 @@ pub struct Forward {
     residuals: Vec<Arc<Tensor>>,
 }
 
-/// A model whose graphs are ready to be optimised.
-struct Draft {
-    forward: TypedModel,
-    backward: Option<Result<TypedModel>>,
-    scores: Vec<usize>,
-    places: Vec<Place>,
-    activation: Option<Activation>,
-}
-
-impl Draft {
-    fn new(onnx: &[u8], manifest: &Manifest, options: &Options) -> Result<Draft> {
-        let wanted: Vec<String> = match (options.heatmap, options.layers.is_empty()) {
-            (false, _) => Vec::new(),
-            (true, true) => manifest.heatmap.layer.iter().cloned().collect(),
-            (true, false) => options.layers.clone(),
-        };
-        // Without options, it is the manifest that names the layer.
-        let named = |error| match error {
-            Error::BadOption(text) if options.layers.is_empty() => {
-                Error::BadManifest(format!("model.json at `heatmap.layer`: {text}"))
-            }
-            error => error,
-        };
-        let onnx::Parsed {
-            mut graph,
-            activation,
-        } = onnx::parse(onnx, manifest, &wanted).map_err(named)?;
-        let layout = manifest.input.layout;
-        let mut places = Vec::new();
-        let mut found = Ok(());
-        if options.heatmap && wanted.is_empty() {
-            let place = layer::find(&graph, layout).and_then(|(name, outlet)| {
-                let unsuited = |error: Error| Error::UnsupportedModel(error.to_string());
-                let place = Place::of(&graph, outlet, name, layout).map_err(unsuited)?;
-                Ok((place, outlet))
-            });
-            found = place.map(|(place, outlet)| {
-                places.push(place);
-                graph.outputs.push(outlet);
-            });
-        }
-        for (name, &outlet) in wanted.into_iter().zip(&graph.outputs[1..]) {
-            places.push(Place::of(&graph, outlet, name, layout).map_err(named)?);
-        }
-        seam::sew(&mut graph).map_err(unusable)?;
-        simplify::declutter(&mut graph).map_err(unusable)?;
-
-        let (scores, maps) = (graph.outputs[0], graph.outputs[1..].to_vec());
-        let gradients =
-            (!maps.is_empty()).then(|| gradient::differentiate(&mut graph, scores, &maps));
-        let gradients = found.and_then(|()| gradients.transpose());
-        let appended = gradients.as_ref().ok().and_then(Option::as_ref);
-        let halves = split::split(&graph, scores, &maps, appended).map_err(unusable)?;
-        let scores = shape(&graph, scores)?;
-        let backward = match gradients {
-            Err(error) => Some(Err(error)),
-            Ok(_) => halves.backward.map(Ok),
-        };
-        Ok(Draft {
-            forward: halves.forward,
-            backward,
-            scores,
-            places,
-            activation,
-        })
-    }
-
-    fn ready(self, kernels: Kernels) -> Result<Model> {
-        let optimised = |graph| optimised(graph, kernels).map_err(unusable);
-        let halves = [Some(&self.forward), ready(&self.backward)];
-        halves
-            .into_iter()
-            .flatten()
-            .try_for_each(bounds::check_work)?;
-        let forward = optimised(self.forward)?;
-        let backward = match self.backward {
-            Some(Ok(graph)) => Some(optimised(graph)),
-            Some(Err(error)) => Some(Err(error)),
-            None => None,
-        };
-        let follow = |plan: &TypedSimplePlan, whose| {
-            bounds::run(plan.model(), plan.order_without_consts(), whose)
-        };
-        let first = follow(&forward, Inputs::Given)?;
-        let second = ready(&backward).map(|plan| follow(plan, Inputs::Lent));
-        let work = work(&self.places, forward.model(), first, second.transpose()?);
-        Ok(Model {
-            forward,
-            backward,
-            scores: self.scores,
-            layers: self
-                .places
-                .iter()
-                .map(|place| place.layer.clone())
-                .collect(),
-            places: self.places,
-            activation: self.activation,
-            work,
-        })
-    }
-}
-
-/// The text of a plan for an ONNX file, see [`store::prepare`].
-fn plan_text(onnx: &[u8], manifest: &Manifest) -> Result<String> {
-    let options = Options {
-        heatmap: true,
-        ..Options::default()
-    };
-    let draft = Draft::new(onnx, manifest, &options)?;
-    let lowered = |graph: &TypedModel| -> TractResult<Lowered> {
-        let mut constants = lower::Constants::new();
-        let graph = lower::lower(graph, Some(&mut constants))?;
-        Ok(Lowered { graph, constants })
-    };
-    let unlisted = |error: TractError| Error::UnsupportedModel(format!("{error:#}"));
-    let forward = lowered(&draft.forward).map_err(unlisted)?;
-    let backward = draft.backward.transpose()?;
-    let backward = backward
-        .map(|graph| lowered(&graph))
-        .transpose()
-        .map_err(unlisted)?;
-    let input = manifest.input.shape().to_vec();
-    let head = (input, manifest.input.layout, manifest.output.name.clone());
-    let tail = (draft.scores, draft.activation, draft.places);
-    let file = File::read(onnx);
-    Plan::new(head, tail, &forward, backward.as_ref(), &file)
-        .and_then(|plan| plan.text())
-        .map_err(unlisted)
-}
-
 impl Model {
-    /// Parses, checks and prepares an ONNX file.
+    /// A model by the plan in its ONNX file, or else by the graph.
     ///
     /// # Errors
     /// [`Error::NotAModel`], [`Error::Truncated`], [`Error::ExternalData`],
     /// [`Error::UnsupportedOperator`], [`Error::UnsupportedModel`], [`Error::BadManifest`] when the
     /// manifest does not fit the graph or names a layer that is not there, [`Error::BadOption`] where the
     /// options name it,
-    /// [`Error::Unplanned`] without the feature `prepare`.
+    /// [`Error::Unplanned`] without the feature `compile`.
     pub fn load(onnx: &[u8], manifest: &Manifest, options: &Options) -> Result<Model> {
         // Natively, tract has kernels for wider vectors than those that a plan is made for.
-        if cfg!(target_arch = "wasm32")
+        if (cfg!(target_arch = "wasm32") || !cfg!(feature = "compile"))
             && let Some(model) = Model::planned(onnx, manifest, options)?
         {
             return Ok(model);
         }
-        if !cfg!(feature = "prepare") {
-            return Err(Error::Unplanned(None));
-        }
-        let kernels = match cfg!(target_arch = "wasm32") {
-            true => Kernels::Own,
-            false => Kernels::Tract,
-        };
-        let model = contained(|| Draft::new(onnx, manifest, options)?.ready(kernels))?;
-        check_memory(manifest, options, model.work)?;
-        Ok(model)
-    }
-
-    /// As a page runs a model without a plan, whatever this machine has.
-    ///
-    /// # Errors
-    /// Those of [`Model::load`].
-    pub fn in_a_page(onnx: &[u8], manifest: &Manifest, options: &Options) -> Result<Model> {
-        contained(|| Draft::new(onnx, manifest, options)?.ready(Kernels::Own))
-    }
-
-    /// A graph operator by operator, with nothing simplified and nothing to explain: what the other ways
-    /// to run it are compared with.
-    ///
-    /// # Errors
-    /// Those of [`Model::load`].
-    pub fn as_given(onnx: &[u8], manifest: &Manifest) -> Result<Model> {
-        contained(|| {
-            let onnx::Parsed {
-                mut graph,
-                activation,
-            } = onnx::parse(onnx, manifest, &[])?;
-            bounds::check_work(&graph)?;
-            let scores = shape(&graph, graph.outputs[0])?;
-            simplify::keep(&mut graph).map_err(unusable)?;
-            let forward = bounds::runnable(graph).map_err(unusable)?;
-            let order = forward.order_without_consts();
-            let run = bounds::run(forward.model(), order, Inputs::Given)?;
-            Ok(Model {
-                work: work(&[], forward.model(), run, None),
-                forward,
-                backward: None,
-                scores,
-                layers: Vec::new(),
-                places: Vec::new(),
-                activation,
-            })
-        })
+        #[cfg(feature = "compile")]
+        return Model::compiled(onnx, manifest, options);
+        #[cfg(not(feature = "compile"))]
+        Err(Error::Unplanned(None))
     }
 
     /// A model by the plan in its file, without any preparation; none where there is no plan for this
@@ -367,7 +137,7 @@ impl Model {
         let Ok(forward) = halves.forward.read() else {
             return Ok(None);
         };
-        let backward = match halves.backward.map(plan::Sketch::read) {
+        let backward = match halves.backward.map(Sketch::read) {
             Some(Err(_)) => return Ok(None),
             Some(Ok(backward)) => Some(Ok(backward)),
             None => None,
@@ -398,7 +168,7 @@ impl Model {
             .map(TValue::into_arc_tensor)
             .collect();
         Ok(Forward {
-            scores: floats(&outputs[0])?.to_vec(),
+            scores: floats(&outputs[0]).map_err(failed)?.to_vec(),
             features: self.maps(&outputs[1..])?,
             residuals,
         })
@@ -537,34 +307,10 @@ pub fn tune() -> bool {
     kernel::tune(8, || start.elapsed().as_secs_f64())
 }
 
-/// Whose kernels run a graph.
-#[derive(Clone, Copy)]
-enum Kernels {
-    /// Those of this crate.
-    Own,
-    /// tract's: natively, it has some for wider vectors.
-    Tract,
-}
-
-/// Differentiated or not: optimised and ready to run.
-fn optimised(graph: TypedModel, kernels: Kernels) -> TractResult<Arc<TypedSimplePlan>> {
-    let mut graph = match kernels {
-        Kernels::Own => lower::lower(&graph, None)?,
-        Kernels::Tract => graph,
-    };
-    simplify::declutter(&mut graph)?;
-    simplify::optimise(&mut graph)?;
-    bounds::runnable(graph)
-}
-
-fn ready<T>(backward: &Option<Result<T>>) -> Option<&T> {
-    backward.as_ref().and_then(|graph| graph.as_ref().ok())
-}
-
 /// Bytes that are in use at once, at the most, from one photo to the next with its heatmap.
 fn work(places: &[Place], forward: &TypedModel, first: Run, second: Option<Run>) -> u64 {
     let facts = forward.inputs.iter().chain(&forward.outputs[..1]);
-    let sizes = facts.map(|&outlet| forward.outlet_fact(outlet).map_or(0, cost::bytes));
+    let sizes = facts.map(|&outlet| forward.outlet_fact(outlet).map_or(0, run::bytes));
     let sizes: Vec<u64> = sizes.collect();
     let (input, scores) = (sizes[0], sizes.last().copied().unwrap_or(0));
     let sum = |all: &[u64]| all.iter().copied().fold(0, u64::saturating_add);
@@ -590,43 +336,4 @@ fn check_memory(manifest: &Manifest, options: &Options, needed: u64) -> Result<(
         Some(memory) => estimate::check_run(&manifest.name, needed, used, memory as f64),
         None => Ok(()),
     }
-}
-
-fn unusable(error: TractError) -> Error {
-    Error::UnsupportedModel(format!("the graph cannot be prepared: {error:#}"))
-}
-
-/// Makes an error of a panic, in which graphs end that are unsound in a way that tract does not look
-/// for. In WebAssembly it ends the worker, and the next call gets a new one.
-fn contained<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or(panic.downcast_ref::<&str>().copied());
-        Err(Error::UnsupportedModel(format!(
-            "the graph is broken: {}",
-            text.unwrap_or("it cannot be run")
-        )))
-    })
-}
-
-fn shape(graph: &TypedModel, outlet: OutletId) -> Result<Vec<usize>> {
-    let fact = graph.outlet_fact(outlet).map_err(failed)?;
-    let shape = fact.shape.as_concrete().ok_or_else(|| {
-        Error::UnsupportedModel(format!(
-            "the shape {:?} is not known in advance",
-            fact.shape
-        ))
-    })?;
-    Ok(shape.to_vec())
-}
-
-fn floats(tensor: &Tensor) -> Result<&[f32]> {
-    tensor
-        .try_as_plain_ram()
-        .and_then(|values| values.as_slice())
-        .map_err(failed)
-}
-
-fn failed(error: TractError) -> Error {
-    Error::UnsupportedModel(format!("the graph cannot be run: {error:#}"))
 }

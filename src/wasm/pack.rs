@@ -7,7 +7,7 @@ use wasm_bindgen::prelude::*;
 use super::{parse, plain, set, thrown};
 use crate::Manifest;
 use crate::error::{Error, Result};
-use crate::model::store::{self, Outline};
+use crate::model::compile::shrink::{self, Outline};
 use crate::pack::{self, Inspection, Options, Packed, Report, Stage};
 
 #[derive(Deserialize)]
@@ -110,10 +110,10 @@ fn whole(onnx: &Uint8Array, beside: &Object, limit: f64) -> Result<(Vec<u8>, Out
         })?;
         Ok(file.to_vec())
     };
-    if let Some(merged) = store::merge(&given, &mut read)? {
+    if let Some(merged) = shrink::merge(&given, &mut read)? {
         given = merged;
     }
-    let outline = store::outline(&given)?;
+    let outline = shrink::outline(&given)?;
     spare(pack::need(&outline, given.len()), limit)?;
     Ok((given, outline))
 }

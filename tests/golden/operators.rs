@@ -8,7 +8,8 @@ use serde::Deserialize;
 use wasm_bindgen_test::wasm_bindgen_test as test;
 use whylens::Manifest;
 use whylens::manifest::Precision;
-use whylens::model::{Model, Options, store};
+use whylens::model::compile::shrink;
+use whylens::model::{Model, Options};
 use whylens::preprocess::Tensor;
 
 use super::golden;
@@ -107,7 +108,7 @@ fn the_kernels_of_a_page_are_those_of_onnx_runtime() {
 #[test]
 fn stored_graphs_are_those_of_onnx_runtime() {
     every_case(|onnx, manifest| {
-        let stored = store::store(onnx, manifest, Precision::Fp32)?;
+        let stored = shrink::shrink(onnx, manifest, Precision::Fp32)?;
         Model::in_a_page(&stored, manifest, &plain())
     });
 }
@@ -115,7 +116,7 @@ fn stored_graphs_are_those_of_onnx_runtime() {
 #[test]
 fn plans_are_those_of_onnx_runtime() {
     let planned = std::cell::Cell::new(0);
-    every_case(|onnx, manifest| match store::prepare(onnx, manifest) {
+    every_case(|onnx, manifest| match shrink::with_plan(onnx, manifest) {
         Ok(prepared) => {
             planned.set(planned.get() + 1);
             let model = Model::planned(&prepared, manifest, &plain()).unwrap();

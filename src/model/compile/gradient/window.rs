@@ -1,0 +1,159 @@
+//! Operators that slide a window: convolution and pooling.
+
+use tract_onnx::tract_core::internal::*;
+use tract_onnx::tract_core::ops::cnn::{Conv, MaxPool, PaddingSpec, PoolSpec, SumPool};
+use tract_onnx::tract_core::ops::einsum::EinSum;
+use tract_onnx::tract_core::ops::math;
+use tract_onnx::tract_core::ops::nn::DataFormat;
+
+use super::Tape;
+use crate::model::run::ops::{Fold, ScatterWindow, Unpool};
+
+pub fn pull(
+    tape: &mut Tape,
+    node: &TypedNode,
+    slot: usize,
+    gradient: OutletId,
+) -> TractResult<Option<OutletId>> {
+    let (input, output) = (node.inputs[slot], OutletId::from(node.id));
+    let spec = if let Some(op) = node.op_as::<Conv>() {
+        &op.pool_spec
+    } else if let Some(op) = node.op_as::<MaxPool>() {
+        &op.pool_spec
+    } else if let Some(op) = node.op_as::<SumPool>() {
+        &op.pool_spec
+    } else {
+        return Ok(None);
+    };
+    ensure!(slot == 0, "its kernel depends on the layer");
+    let format = spec.data_format;
+    let shape = tape.shape(input)?;
+    let window = ScatterWindow::new(spec, format.shape(shape.as_slice())?.hw_dims());
+    let gradient = tape.full(gradient, output)?;
+    let gradient = tape.flatten(gradient, format)?;
+    let pulled = if let Some(op) = node.op_as::<Conv>() {
+        let columns = conv(tape, node, gradient, op)?;
+        tape.wire(Fold(window.clone()), &[columns])?
+    } else if node.op_is::<MaxPool>() {
+        let input = tape.flatten(input, format)?;
+        tape.wire(Unpool(window.clone()), &[input, gradient])?
+    } else if let Some(op) = node.op_as::<SumPool>() {
+        let mut gradient = gradient;
+        if op.normalize {
+            let shares = window.shares(&op.pool_spec.padding, op.count_include_pad);
+            let shares = Tensor::from_shape(&[1, 1, shares.len()], &shares)?;
+            let name = format!("gradient.{}", tape.graph.nodes().len());
+            let shares = tape.graph.add_const(name, shares)?;
+            gradient = tape.wire(math::mul(), &[gradient, shares])?;
+        }
+        let columns = tape.wire(AxisOp::Add(2), &[gradient])?;
+        tape.wire(Fold(window.clone()), &[columns])?
+    } else {
+        return Ok(None);
+    };
+    tape.unflatten(pulled, format, &window.input).map(Some)
+}
+
+/// The gradient (batch, channel, place) → each kernel tap's share of it: batch, input channel, tap,
+/// place.
+fn conv(tape: &mut Tape, node: &TypedNode, gradient: OutletId, op: &Conv) -> TractResult<OutletId> {
+    ensure!(op.q_params.is_none(), "it is quantised");
+    let group = op.group;
+    let mut kernel = node.inputs[1];
+    let shape = tape.shape(kernel)?;
+    for change in op.kernel_fmt.kernel_as_group_o_i_h_w_ops(&shape, group) {
+        kernel = tape.wire(change, &[kernel])?;
+    }
+    let taps: TVec<TDim> = tape.shape(kernel)?[3..]
+        .iter()
+        .map(|d| d.to_dim())
+        .collect();
+    let merged = tvec!(taps.iter().product::<TDim>());
+    kernel = tape.wire(AxisOp::Reshape(3, taps, merged), &[kernel])?;
+    let (of, inputs) = (op.output_channels(), op.input_channels());
+    let pair = |channels: usize| tvec!(group.to_dim(), (channels / group).to_dim());
+    let split = AxisOp::Reshape(1, tvec!(of.to_dim()), pair(of));
+    let gradient = tape.wire(split, &[gradient])?;
+    let axes = AxesMapping::from_strs(&["ngpo", "gpck"], &["ngcko"])?;
+    let columns = tape.wire(EinSum::new(axes, f32::datum_type()), &[gradient, kernel])?;
+    let merge = AxisOp::Reshape(1, pair(inputs), tvec!(inputs.to_dim()));
+    tape.wire(merge, &[columns])
+}
+
+impl Tape<'_> {
+    /// A tensor in some layout → batch, channel, place.
+    fn flatten(&mut self, mut outlet: OutletId, format: DataFormat) -> TractResult<OutletId> {
+        if !format.has_n() {
+            outlet = self.wire(AxisOp::Add(0), &[outlet])?;
+        }
+        let rank = self.shape(outlet)?.len();
+        if format.c_is_last() {
+            outlet = self.wire(AxisOp::Move(rank - 1, 1), &[outlet])?;
+        }
+        let sides: TVec<TDim> = self.shape(outlet)?[2..]
+            .iter()
+            .map(|d| d.to_dim())
+            .collect();
+        let merged = tvec!(sides.iter().product::<TDim>());
+        self.wire(AxisOp::Reshape(2, sides, merged), &[outlet])
+    }
+
+    /// Undoes [`Tape::flatten`].
+    fn unflatten(
+        &mut self,
+        mut outlet: OutletId,
+        format: DataFormat,
+        sides: &[usize],
+    ) -> TractResult<OutletId> {
+        let sides: TVec<TDim> = sides.iter().map(|d| d.to_dim()).collect();
+        let merged = tvec!(sides.iter().product::<TDim>());
+        let rank = sides.len() + 2;
+        outlet = self.wire(AxisOp::Reshape(2, merged, sides), &[outlet])?;
+        if format.c_is_last() {
+            outlet = self.wire(AxisOp::Move(1, rank - 1), &[outlet])?;
+        }
+        if !format.has_n() {
+            outlet = self.wire(AxisOp::Rm(0), &[outlet])?;
+        }
+        Ok(outlet)
+    }
+}
+
+impl ScatterWindow {
+    fn new(spec: &PoolSpec, input: &[usize]) -> ScatterWindow {
+        let padding = spec.computed_padding(input);
+        ScatterWindow {
+            input: input.into(),
+            output: padding.iter().map(|axis| axis.convoluted).collect(),
+            kernel: spec.kernel_shape.clone(),
+            strides: spec.strides().as_ref().into(),
+            dilations: spec.dilations().as_ref().into(),
+            before: padding.iter().map(|axis| axis.pad_before).collect(),
+        }
+    }
+
+    /// For each place: what an average pool multiplies each value in the window with.
+    fn shares(&self, padding: &PaddingSpec, include_pad: bool) -> Vec<f32> {
+        let taps = self.taps();
+        // With ONNX's ceil mode a window may reach over the padding; what it meets there is not counted.
+        let padded: TVec<usize> = match padding {
+            PaddingSpec::ExplicitOnnxPool(before, after, true) => (0..self.input.len())
+                .map(|axis| before[axis] + self.input[axis] + after[axis])
+                .collect(),
+            _ => tvec!(usize::MAX; self.input.len()),
+        };
+        let indices = self.indices();
+        (0..self.places())
+            .map(|place| {
+                let counts = |tap: &usize| {
+                    if include_pad {
+                        self.reach(*tap, place).all(|(axis, at)| at < padded[axis])
+                    } else {
+                        indices[tap * self.places() + place].is_some()
+                    }
+                };
+                1.0 / (0..taps).filter(counts).count().max(1) as f32
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,255 @@
+//! ONNX → a model that can be run, or its plan.
+
+mod barrier;
+mod bounds;
+mod corrected;
+mod flow;
+mod gradient;
+mod grid;
+mod layers;
+mod links;
+mod lower;
+mod onnx;
+#[cfg(test)]
+mod plan_tests;
+mod proto;
+mod quantised;
+mod records;
+pub mod shrink;
+mod simplify;
+mod split;
+mod write;
+
+use std::sync::Arc;
+
+use tract_onnx::prelude::*;
+
+use super::error::{contained, failed};
+use super::layer::Place;
+use super::run::{self, File, Inputs};
+use super::{Model, Options, check_memory, work};
+use crate::error::{Error, Result};
+use crate::manifest::{Activation, Manifest};
+use write::Lowered;
+
+/// A model whose graphs are ready to be optimised.
+struct Draft {
+    forward: TypedModel,
+    backward: Option<Result<TypedModel>>,
+    scores: Vec<usize>,
+    places: Vec<Place>,
+    activation: Option<Activation>,
+}
+
+impl Draft {
+    fn new(onnx: &[u8], manifest: &Manifest, options: &Options) -> Result<Draft> {
+        let wanted: Vec<String> = match (options.heatmap, options.layers.is_empty()) {
+            (false, _) => Vec::new(),
+            (true, true) => manifest.heatmap.layer.iter().cloned().collect(),
+            (true, false) => options.layers.clone(),
+        };
+        // Without options, it is the manifest that names the layer.
+        let named = |error| match error {
+            Error::BadOption(text) if options.layers.is_empty() => {
+                Error::BadManifest(format!("model.json at `heatmap.layer`: {text}"))
+            }
+            error => error,
+        };
+        let onnx::Parsed {
+            mut graph,
+            activation,
+        } = onnx::parse(onnx, manifest, &wanted).map_err(named)?;
+        let layout = manifest.input.layout;
+        let mut places = Vec::new();
+        let mut found = Ok(());
+        if options.heatmap && wanted.is_empty() {
+            let place = layers::find(&graph, layout).and_then(|(name, outlet)| {
+                let unsuited = |error: Error| Error::UnsupportedModel(error.to_string());
+                let place = layers::place(&graph, outlet, name, layout).map_err(unsuited)?;
+                Ok((place, outlet))
+            });
+            found = place.map(|(place, outlet)| {
+                places.push(place);
+                graph.outputs.push(outlet);
+            });
+        }
+        for (name, &outlet) in wanted.into_iter().zip(&graph.outputs[1..]) {
+            places.push(layers::place(&graph, outlet, name, layout).map_err(named)?);
+        }
+        barrier::insert(&mut graph).map_err(unusable)?;
+        simplify::declutter(&mut graph).map_err(unusable)?;
+
+        let (scores, maps) = (graph.outputs[0], graph.outputs[1..].to_vec());
+        let gradients =
+            (!maps.is_empty()).then(|| gradient::differentiate(&mut graph, scores, &maps));
+        let gradients = found.and_then(|()| gradients.transpose());
+        let appended = gradients.as_ref().ok().and_then(Option::as_ref);
+        let halves = split::split(&graph, scores, &maps, appended).map_err(unusable)?;
+        let scores = shape(&graph, scores)?;
+        let backward = match gradients {
+            Err(error) => Some(Err(error)),
+            Ok(_) => halves.backward.map(Ok),
+        };
+        Ok(Draft {
+            forward: halves.forward,
+            backward,
+            scores,
+            places,
+            activation,
+        })
+    }
+
+    fn ready(self, kernels: Kernels) -> Result<Model> {
+        let optimised = |graph| optimised(graph, kernels).map_err(unusable);
+        let halves = [Some(&self.forward), ready(&self.backward)];
+        halves
+            .into_iter()
+            .flatten()
+            .try_for_each(bounds::check_work)?;
+        let forward = optimised(self.forward)?;
+        let backward = match self.backward {
+            Some(Ok(graph)) => Some(optimised(graph)),
+            Some(Err(error)) => Some(Err(error)),
+            None => None,
+        };
+        let follow = |plan: &TypedSimplePlan, whose| {
+            run::work::follow(plan.model(), plan.order_without_consts(), whose)
+        };
+        let first = follow(&forward, Inputs::Given)?;
+        let second = ready(&backward).map(|plan| follow(plan, Inputs::Lent));
+        let work = work(&self.places, forward.model(), first, second.transpose()?);
+        Ok(Model {
+            forward,
+            backward,
+            scores: self.scores,
+            layers: self
+                .places
+                .iter()
+                .map(|place| place.layer.clone())
+                .collect(),
+            places: self.places,
+            activation: self.activation,
+            work,
+        })
+    }
+}
+
+/// The text of a plan for an ONNX file, see [`shrink::with_plan`].
+fn plan_text(onnx: &[u8], manifest: &Manifest) -> Result<String> {
+    let options = Options {
+        heatmap: true,
+        ..Options::default()
+    };
+    let draft = Draft::new(onnx, manifest, &options)?;
+    let lowered = |graph: &TypedModel| -> TractResult<Lowered> {
+        let mut constants = lower::Constants::new();
+        let graph = lower::lower(graph, Some(&mut constants))?;
+        Ok(Lowered { graph, constants })
+    };
+    let unlisted = |error: TractError| Error::UnsupportedModel(format!("{error:#}"));
+    let forward = lowered(&draft.forward).map_err(unlisted)?;
+    let backward = draft.backward.transpose()?;
+    let backward = backward
+        .map(|graph| lowered(&graph))
+        .transpose()
+        .map_err(unlisted)?;
+    let input = manifest.input.shape().to_vec();
+    let head = (input, manifest.input.layout, manifest.output.name.clone());
+    let tail = (draft.scores, draft.activation, draft.places);
+    let file = File::read(onnx);
+    write::plan(head, tail, &forward, backward.as_ref(), &file)
+        .and_then(|plan| Ok(serde_json::to_string(&plan)?))
+        .map_err(unlisted)
+}
+
+impl Model {
+    /// A model by the graph in its file, with the kernels that are best here.
+    ///
+    /// # Errors
+    /// Those of [`Model::load`].
+    pub(super) fn compiled(onnx: &[u8], manifest: &Manifest, options: &Options) -> Result<Model> {
+        let kernels = match cfg!(target_arch = "wasm32") {
+            true => Kernels::Own,
+            false => Kernels::Tract,
+        };
+        let model = contained(|| Draft::new(onnx, manifest, options)?.ready(kernels))?;
+        check_memory(manifest, options, model.work)?;
+        Ok(model)
+    }
+
+    /// As a page runs a model without a plan, whatever this machine has.
+    ///
+    /// # Errors
+    /// Those of [`Model::load`].
+    pub fn in_a_page(onnx: &[u8], manifest: &Manifest, options: &Options) -> Result<Model> {
+        contained(|| Draft::new(onnx, manifest, options)?.ready(Kernels::Own))
+    }
+
+    /// A graph operator by operator, with nothing simplified and nothing to explain: what the other ways
+    /// to run it are compared with.
+    ///
+    /// # Errors
+    /// Those of [`Model::load`].
+    pub fn as_given(onnx: &[u8], manifest: &Manifest) -> Result<Model> {
+        contained(|| {
+            let onnx::Parsed {
+                mut graph,
+                activation,
+            } = onnx::parse(onnx, manifest, &[])?;
+            bounds::check_work(&graph)?;
+            let scores = shape(&graph, graph.outputs[0])?;
+            simplify::keep(&mut graph).map_err(unusable)?;
+            let forward = run::work::runnable(graph).map_err(unusable)?;
+            let order = forward.order_without_consts();
+            let run = run::work::follow(forward.model(), order, Inputs::Given)?;
+            Ok(Model {
+                work: work(&[], forward.model(), run, None),
+                forward,
+                backward: None,
+                scores,
+                layers: Vec::new(),
+                places: Vec::new(),
+                activation,
+            })
+        })
+    }
+}
+
+/// Whose kernels run a graph.
+#[derive(Clone, Copy)]
+enum Kernels {
+    /// Those of this crate.
+    Own,
+    /// tract's: natively, it has some for wider vectors.
+    Tract,
+}
+
+/// Differentiated or not: optimised and ready to run.
+fn optimised(graph: TypedModel, kernels: Kernels) -> TractResult<Arc<TypedSimplePlan>> {
+    let mut graph = match kernels {
+        Kernels::Own => lower::lower(&graph, None)?,
+        Kernels::Tract => graph,
+    };
+    simplify::declutter(&mut graph)?;
+    simplify::optimise(&mut graph)?;
+    run::work::runnable(graph)
+}
+
+fn ready<T>(backward: &Option<Result<T>>) -> Option<&T> {
+    backward.as_ref().and_then(|graph| graph.as_ref().ok())
+}
+
+fn unusable(error: TractError) -> Error {
+    Error::UnsupportedModel(format!("the graph cannot be compiled: {error:#}"))
+}
+
+fn shape(graph: &TypedModel, outlet: OutletId) -> Result<Vec<usize>> {
+    let fact = graph.outlet_fact(outlet).map_err(failed)?;
+    let shape = fact.shape.as_concrete().ok_or_else(|| {
+        Error::UnsupportedModel(format!(
+            "the shape {:?} is not known in advance",
+            fact.shape
+        ))
+    })?;
+    Ok(shape.to_vec())
+}

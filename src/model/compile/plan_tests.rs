@@ -1,0 +1,340 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use prost::Message;
+use serde_json::{Value, json};
+
+use super::shrink;
+use crate::manifest::{Manifest, Precision};
+use crate::model::run::{KEY, VERSION};
+use crate::model::{Model, Options};
+use crate::preprocess::Tensor as Input;
+
+const HEATMAP: Options = Options {
+    heatmap: true,
+    layers: Vec::new(),
+    memory: None,
+};
+
+/// The golden models: their files, and what they need.
+fn golden() -> Vec<(String, Manifest)> {
+    let cases = fs::read(folder().join("cases.json")).unwrap();
+    let cases: serde_json::Value = serde_json::from_slice(&cases).unwrap();
+    let mut all = Vec::new();
+    for case in cases["cases"].as_array().unwrap() {
+        let name = case["model"].as_str().unwrap().to_string();
+        let shape: Vec<u32> = serde_json::from_value(case["input"]["shape"].clone()).unwrap();
+        let last = case["input"]["layout"] == "nhwc";
+        let (channels, height, width) = match last {
+            true => (shape[3], shape[1], shape[2]),
+            false => (shape[1], shape[2], shape[3]),
+        };
+        let json = include_bytes!("../../../models/efficientnet-lite0/model.json");
+        let (mut manifest, _) = Manifest::parse(json).unwrap();
+        manifest.heatmap.layer = None;
+        manifest.output.name = case["output"]["name"].as_str().unwrap().into();
+        let input = &mut manifest.input;
+        (input.width, input.height) = (width, height);
+        if last {
+            input.layout = crate::manifest::Layout::Nhwc;
+        }
+        if channels == 1 {
+            input.channels = crate::manifest::Channels::Grey;
+        }
+        all.push((name, manifest));
+    }
+    all
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/models")
+}
+
+/// A golden model as it is kept in a model folder.
+fn kept(name: &str, manifest: &Manifest) -> Vec<u8> {
+    let onnx = fs::read(folder().join(name)).unwrap();
+    shrink::shrink(&onnx, manifest, Precision::Fp16).unwrap()
+}
+
+fn model(name: &str) -> (Vec<u8>, Manifest) {
+    let found = golden().into_iter().find(|(found, _)| found == name);
+    let (_, manifest) = found.unwrap();
+    (kept(name, &manifest), manifest)
+}
+
+/// The model by the plan of a file, if it has one that is sound.
+fn planned(onnx: &[u8], manifest: &Manifest, options: &Options) -> Option<Model> {
+    Model::planned(onnx, manifest, options).ok().flatten()
+}
+
+fn noise(manifest: &Manifest) -> Input {
+    let shape = manifest.input.shape().to_vec();
+    let value = |i: usize| ((i * 7919) % 1000) as f32 / 500.0 - 1.0;
+    let values = (0..shape.iter().product()).map(value).collect();
+    Input { shape, values }
+}
+
+#[track_caller]
+fn agree(actual: &[f32], expected: &[f32], what: &str) {
+    assert_eq!(actual.len(), expected.len(), "{what}");
+    let largest = expected.iter().fold(1e-3f32, |most, e| most.max(e.abs()));
+    for (a, e) in actual.iter().zip(expected) {
+        assert!((a - e).abs() <= 1e-3 * largest, "{what}: {a}, expected {e}");
+    }
+}
+
+#[test]
+fn a_plan_gives_what_the_graph_gives() {
+    for (name, manifest) in golden() {
+        let kept = kept(&name, &manifest);
+        let onnx = shrink::with_plan(&kept, &manifest).expect(&name);
+        let input = noise(&manifest);
+        let graph = Model::load(&kept, &manifest, &HEATMAP).unwrap();
+        let plan = planned(&onnx, &manifest, &HEATMAP).expect(&name);
+        assert_eq!(plan.layers(), graph.layers(), "{name}");
+        let (expected, actual) = (
+            graph.forward(&input).unwrap(),
+            plan.forward(&input).unwrap(),
+        );
+        agree(&actual.scores, &expected.scores, &name);
+        agree(
+            &actual.features[0].values,
+            &expected.features[0].values,
+            &name,
+        );
+        let gradient = |model: &Model, forward| model.gradients(forward, 1).unwrap().remove(0);
+        let (expected, actual) = (gradient(&graph, &expected), gradient(&plan, &actual));
+        agree(&actual.values, &expected.values, &name);
+        let plain = planned(&onnx, &manifest, &Options::default()).unwrap();
+        let scores = plain.forward(&input).unwrap().scores;
+        agree(&scores, &graph.forward(&input).unwrap().scores, &name);
+    }
+}
+
+/// The plan of the file with another text.
+fn with_plan(onnx: &[u8], text: &str) -> Vec<u8> {
+    let mut model = super::proto::read(onnx).unwrap();
+    let mut notes = model.metadata_props.iter_mut();
+    let note = notes.find(|note| note.key == KEY).unwrap();
+    note.value = text.into();
+    model.encode_to_vec()
+}
+
+#[test]
+fn hostile_plans_are_refused() {
+    let (kept, manifest) = model("mobilenet-v2.onnx");
+    let onnx = shrink::with_plan(&kept, &manifest).unwrap();
+    let file = super::File::read(&onnx);
+    let plan: Value = serde_json::from_str(file.notes[KEY]).unwrap();
+    let steps = plan["forward"]["steps"].as_array().unwrap();
+    let first = |kind: &str| steps.iter().position(|step| !step[0][kind].is_null());
+    let (product, filter) = (first("product").unwrap(), first("filter").unwrap());
+    let (huge, most) = (1u64 << 40, u64::MAX);
+    let at = |path: &str| -> String {
+        let path = path.replace("PRODUCT", &format!("forward/steps/{product}/0/product"));
+        format!(
+            "/{}",
+            path.replace("FILTER", &format!("forward/steps/{filter}/0/filter"))
+        )
+    };
+    let largest = file.tensors.iter().max_by_key(|(_, tensor)| tensor.len());
+    let (name, largest) = largest.map(|(name, tensor)| (*name, tensor.len())).unwrap();
+    let reads = |count: usize| {
+        let constant = json!({"constant": {"shape": [largest], "values": name}});
+        let from = steps.len();
+        let mut steps = steps.clone();
+        steps.extend((0..count).map(|_| json!([constant, []])));
+        steps.push(json!([{"concat": 0}, (from..from + count).collect::<Vec<_>>()]));
+        steps
+    };
+    let cases = [
+        ("version", json!(VERSION + 1)),
+        ("input", json!([1, 3, 1, 1])),
+        ("input", json!([huge, huge, huge, huge])),
+        ("scores", json!([1, 11])),
+        ("places", json!([])),
+        ("backward", Value::Null),
+        ("forward/outputs", json!([])),
+        ("forward/outputs/0", json!(most)),
+        ("forward/outputs/1", json!(0)),
+        ("forward/steps", json!([])),
+        ("forward/steps/0/0/source", json!([huge, huge])),
+        ("forward/steps/0/0/source", json!([1, 3, 0, 0])),
+        ("forward/steps/1/1", json!([1])),
+        ("forward/steps/1/1", json!([most])),
+        ("forward/steps/1/1", json!([])),
+        ("PRODUCT/weights/tensor", json!("nothing")),
+        ("PRODUCT/weights/groups", json!(0)),
+        ("PRODUCT/weights/groups", json!(huge)),
+        ("PRODUCT/weights/inputs", json!(huge)),
+        ("PRODUCT/weights/taps", json!(most)),
+        ("PRODUCT/weights/strides", json!([most, most, most])),
+        ("PRODUCT/weights/bias", json!([])),
+        ("PRODUCT/weights/scale", json!([1.0])),
+        ("PRODUCT/patches/output", json!([huge, huge])),
+        ("PRODUCT/patches/row", json!(huge)),
+        ("PRODUCT/patches/column", json!(most)),
+        ("PRODUCT/patches/runs", json!([huge])),
+        ("PRODUCT/patches/runs", json!([])),
+        ("PRODUCT/patches/length", json!(most)),
+        ("PRODUCT/output", json!([huge, huge])),
+        ("PRODUCT/output", json!([])),
+        ("FILTER/weights/tensor", json!("nothing")),
+        ("FILTER/weights/taps", json!(huge)),
+        ("FILTER/window/input", json!([huge, huge])),
+        ("FILTER/window/output", json!([huge, huge])),
+        ("FILTER/window/kernel", json!([most, most])),
+        ("FILTER/window/kernel", json!([0, 0])),
+        ("FILTER/window/stride", json!([most, most])),
+        ("FILTER/window/dilation", json!([most, most])),
+        ("FILTER/window/before", json!([most, most])),
+        ("FILTER/output", json!([1, 1, 1, huge])),
+    ];
+    let mut texts = vec![
+        ("nothing".to_string(), String::new()),
+        ("no JSON".into(), "{".repeat(100)),
+        ("nested deeply".into(), "[".repeat(1_000_000)),
+    ];
+    for (path, value) in cases {
+        let mut plan = plan.clone();
+        *plan.pointer_mut(&at(path)).expect(path) = value.clone();
+        texts.push((format!("{path} {value}"), plan.to_string()));
+    }
+    for count in [3, 1000] {
+        let mut plan = plan.clone();
+        let steps = reads(count);
+        let outputs = plan["forward"]["outputs"].as_array_mut().unwrap();
+        outputs.push(json!(steps.len() - 1));
+        plan["forward"]["steps"] = steps.into();
+        // The gradient is handed it too.
+        let taken = plan["backward"]["steps"].as_array_mut().unwrap();
+        taken.push(json!([{"source": [count * largest]}, []]));
+        texts.push((format!("a tensor read {count} times"), plan.to_string()));
+    }
+    assert!(planned(&with_plan(&onnx, &plan.to_string()), &manifest, &HEATMAP).is_some());
+    let mut used = Vec::new();
+    for (what, text) in texts {
+        if let Some(model) = planned(&with_plan(&onnx, &text), &manifest, &HEATMAP) {
+            // Wrong it may be, but it must do no harm.
+            let forward = model.forward(&noise(&manifest));
+            let _ = forward.and_then(|forward| model.gradients(&forward, 0));
+            used.push(what);
+        }
+    }
+    assert_eq!(used, ["forward/outputs/1 0", "a tensor read 3 times"]);
+}
+
+/// Records that MobileNetV2 has none of.
+#[test]
+fn hostile_records_of_other_networks_are_refused() {
+    let (huge, most) = (json!([1u64 << 40, 1u64 << 40]), u64::MAX);
+    let window = [
+        ("input", huge.clone()),
+        ("input", json!([1, 1])),
+        ("output", huge.clone()),
+        ("output", json!([1, 1])),
+        ("kernel", huge.clone()),
+        ("kernel", json!([16384, 16384])),
+        ("kernel", json!([1, 1])),
+    ];
+    let with = |prefix: &str| {
+        window
+            .clone()
+            .map(|(field, value)| (format!("{prefix}{field}"), value))
+    };
+    let all = [
+        // A convolution with a window, which may be multiplied by Winograd's way.
+        ("resnet.onnx", "forward", "product", "padding", {
+            let mut cases = with("product/padding/1/").to_vec();
+            cases.push(("product/padding/0".into(), json!(1)));
+            cases.push(("product/weights/start".into(), json!(most)));
+            cases.push(("product/weights/start".into(), json!(1)));
+            cases
+        }),
+        (
+            "vgg.onnx",
+            "backward",
+            "unpool",
+            "kernel",
+            // Another kernel is wrong, but does no harm.
+            with("unpool/")[..6].to_vec(),
+        ),
+        (
+            "strided.onnx",
+            "backward",
+            "fold",
+            "kernel",
+            with("fold/")[..6].to_vec(),
+        ),
+        (
+            "vit.onnx",
+            "forward",
+            "contract",
+            "",
+            vec![
+                ("contract".into(), json!([])),
+                ("contract".into(), json!([[most, most, most]])),
+                ("contract".into(), json!([[0, 0, 0], [0, 1, 1]])),
+                ("contract/0/0".into(), Value::Null),
+                ("contract/0".into(), json!([null, null, null])),
+            ],
+        ),
+    ];
+    for (name, graph, kind, field, cases) in all {
+        let (kept, manifest) = model(name);
+        let onnx = shrink::with_plan(&kept, &manifest).unwrap();
+        let file = super::File::read(&onnx);
+        let plan: Value = serde_json::from_str(file.notes[KEY]).unwrap();
+        let steps = plan[graph]["steps"].as_array().unwrap();
+        let wanted = |step: &Value| {
+            let record = &step[0][kind];
+            !record.is_null() && (field.is_empty() || !record[field].is_null())
+        };
+        let step = steps.iter().rposition(wanted).expect(name);
+        for (path, value) in cases {
+            let mut plan = plan.clone();
+            let record = &mut plan[graph]["steps"][step][0];
+            let what = format!("{name}: {path} {value}");
+            match path.rsplit_once('/') {
+                // May be left out where it is 0.
+                Some((at, "start")) => {
+                    record.pointer_mut(&format!("/{at}")).unwrap()["start"] = value;
+                }
+                _ => *record.pointer_mut(&format!("/{path}")).expect(&what) = value,
+            }
+            let onnx = with_plan(&onnx, &plan.to_string());
+            let used = planned(&onnx, &manifest, &HEATMAP);
+            assert!(used.is_none(), "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_plan_that_is_not_sound_is_not_used() {
+    let (kept, manifest) = model("mobilenet-v2.onnx");
+    let onnx = shrink::with_plan(&kept, &manifest).unwrap();
+    let text = String::from_utf8_lossy(&onnx).into_owned();
+    let start = text.find("{\"version\"").unwrap();
+    let length = text[start..].len().min(20_000);
+    let from = onnx
+        .windows(10)
+        .position(|w| w == b"{\"version\"".get(..10).unwrap())
+        .unwrap();
+    let mut used = 0;
+    // Every digit of the plan in turn becomes another one: whatever is left must do no harm.
+    let digits = (from..(from + length).min(onnx.len())).filter(|&at| onnx[at].is_ascii_digit());
+    for at in digits.step_by(5) {
+        for digit in *b"09" {
+            let mut broken = onnx.clone();
+            broken[at] = digit;
+            if let Some(model) = planned(&broken, &manifest, &HEATMAP) {
+                used += 1;
+                if used % 50 == 0 {
+                    let forward = model.forward(&noise(&manifest));
+                    let _ = forward.and_then(|forward| model.gradients(&forward, 0));
+                }
+            }
+        }
+    }
+    assert!(planned(&kept, &manifest, &HEATMAP).is_none());
+}

@@ -1,0 +1,544 @@
+//! ONNX bytes → checked protobuf: only what the scores need, in FP32 but for the weights.
+
+use std::collections::{HashMap, HashSet};
+
+use prost::Message;
+use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::{
+    AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, tensor_shape_proto, type_proto,
+};
+use tract_onnx::prelude::*;
+
+use super::quantised::composite::OPERATORS;
+use crate::error::{Error, Result};
+use crate::manifest::Activation;
+use crate::model::run::{MOST_AXES, MOST_EDGES, MOST_ELEMENTS};
+use crate::sniff;
+/// Most nodes of a graph, those of nested graphs too: large exports have some thousands, and the
+/// engine's passes over more take minutes.
+const MOST_NODES: usize = 4000;
+/// Attributes that are no less than 1.
+const SIZES: &[&str] = &[
+    "blocksize",
+    "dilations",
+    "group",
+    "hidden_size",
+    "kernel_shape",
+    "num_groups",
+    "strides",
+];
+/// Most letters of an Einsum's equation.
+const LONGEST_EQUATION: usize = 200;
+/// Most bytes of a name that is put into a message.
+const LONGEST_NAME: usize = 200;
+const FLOAT: i64 = DataType::Float as i64;
+const HALF: i64 = DataType::Float16 as i64;
+
+/// Decodes ONNX and checks that what it says of itself can be true.
+pub fn read(onnx: &[u8]) -> Result<ModelProto> {
+    let mut model = decode(onnx)?;
+    for tensor in model.graph.iter().flat_map(tensors) {
+        check_tensor(tensor)?;
+    }
+    let nodes: usize = model.graph.iter().map(count).sum();
+    if nodes > MOST_NODES {
+        return Err(Error::UnsupportedModel(format!(
+            "the graph has {nodes} nodes, at most {MOST_NODES} are allowed; simplify it, for example with onnxsim"
+        )));
+    }
+    model.graph.iter().try_for_each(check_nodes)?;
+    model.graph.iter_mut().for_each(forget_symbols);
+    Ok(model)
+}
+
+/// Decodes ONNX.
+pub fn decode(onnx: &[u8]) -> Result<ModelProto> {
+    sniff::head(onnx, "the file")?;
+    let model = ModelProto::decode(onnx).map_err(|error| {
+        // Field 1 as a varint is ir_version: the file starts like ONNX, so it is cut short.
+        match onnx.first() {
+            _ if error.to_string().contains("recursion limit") => Error::NotAModel(
+                "the file is no ONNX model: its graphs are nested without end".into(),
+            ),
+            Some(8) => Error::Truncated(format!(
+                "the ONNX file is damaged or not complete ({error}); get it again"
+            )),
+            _ => Error::NotAModel(format!("the file is no ONNX model: {error}")),
+        }
+    })?;
+    match &model.graph {
+        Some(graph) if !graph.node.is_empty() && !graph.output.is_empty() => Ok(model),
+        _ => Err(Error::NotAModel("the file holds no ONNX graph".into())),
+    }
+}
+
+/// Initialisers and constants of a graph, those of nested graphs too.
+fn tensors(graph: &GraphProto) -> Vec<&TensorProto> {
+    let mut found: Vec<&TensorProto> = graph.initializer.iter().collect();
+    for attribute in graph.node.iter().flat_map(|node| &node.attribute) {
+        found.extend(&attribute.t);
+        found.extend(&attribute.tensors);
+        for nested in attribute.g.iter().chain(&attribute.graphs) {
+            found.extend(tensors(nested));
+        }
+    }
+    found
+}
+
+/// Nodes of a graph, those of nested graphs too.
+fn count(graph: &GraphProto) -> usize {
+    let nested = graph.node.iter().flat_map(|node| &node.attribute);
+    let nested = nested.flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs));
+    graph.node.len() + nested.map(count).sum::<usize>()
+}
+
+/// Refuses what takes the engine time or memory without bound before it knows any shape.
+fn check_nodes(graph: &GraphProto) -> Result<()> {
+    for node in &graph.node {
+        let absurd = |text: String| {
+            let name = label(node);
+            Err(Error::UnsupportedModel(format!("node `{name}` {text}")))
+        };
+        let edges = node.input.len().max(node.output.len());
+        if edges > MOST_EDGES {
+            return absurd(format!(
+                "has {edges} inputs or outputs, at most {MOST_EDGES} are allowed"
+            ));
+        }
+        // The end of a slice may be the largest number.
+        let sizes = !matches!(node.op_type.as_str(), "Slice" | "Constant");
+        for attribute in &node.attribute {
+            let mut numbers = attribute.ints.iter().chain([&attribute.i]);
+            if let Some(number) = numbers.find(|n| sizes && n.unsigned_abs() >= 1 << 31) {
+                return absurd(format!("has an attribute of the absurd value {number}"));
+            }
+            if SIZES.contains(&attribute.name.as_str()) {
+                let mut sizes = attribute.ints.iter().chain([&attribute.i]);
+                // A list leaves the single number at 0.
+                let single = attribute.ints.is_empty();
+                if let Some(size) = sizes.find(|&&n| n < i64::from(single)) {
+                    return absurd(format!("has a `{}` of {size}", attribute.name));
+                }
+                if attribute.ints.contains(&0) {
+                    return absurd(format!("has a `{}` of 0", attribute.name));
+                }
+            }
+            let inputs = attribute.g.as_ref().map_or(0, |body| body.input.len());
+            if node.op_type == "Scan" && attribute.g.is_some() {
+                let scanned = node.attribute.iter().find(|a| a.name == "num_scan_inputs");
+                let scanned = scanned.map_or(-1, |a| a.i);
+                if !(0..=inputs as i64).contains(&scanned) {
+                    return absurd(format!("scans {scanned} of {inputs} inputs"));
+                }
+            }
+            // Some operators count from the axis to the last.
+            let axes = matches!(attribute.name.as_str(), "axis" | "axes");
+            let mut numbers = attribute.ints.iter().chain([&attribute.i]);
+            if let Some(axis) = numbers.find(|n| axes && n.unsigned_abs() > MOST_AXES as u64) {
+                return absurd(format!("names the absurd axis {axis}"));
+            }
+            if attribute.ints.len() > 1024 && sizes {
+                return absurd(format!(
+                    "has an attribute of {} numbers",
+                    attribute.ints.len()
+                ));
+            }
+            if node.op_type == "Transpose" && attribute.name == "perm" {
+                let mut axes = attribute.ints.clone();
+                axes.sort_unstable();
+                if axes.iter().zip(0..).any(|(&axis, wanted)| axis != wanted) {
+                    let perm = &attribute.ints;
+                    return absurd(format!("has a `perm` of {perm:?}, which is no permutation"));
+                }
+            }
+            if node.op_type == "Einsum" && attribute.s.len() > LONGEST_EQUATION {
+                return absurd(format!("has an equation of {} letters", attribute.s.len()));
+            }
+            let nested = attribute.g.iter().chain(&attribute.graphs);
+            nested.into_iter().try_for_each(check_nodes)?;
+        }
+    }
+    Ok(())
+}
+
+/// Drops names and formulas of axes: the manifest gives the lengths, and to parse a formula takes
+/// stack and time without bound.
+fn forget_symbols(graph: &mut GraphProto) {
+    for value in &mut graph.input {
+        if let Some(type_proto::Value::TensorType(tensor)) =
+            value.r#type.as_mut().and_then(|t| t.value.as_mut())
+        {
+            for dim in tensor.shape.iter_mut().flat_map(|shape| &mut shape.dim) {
+                if let Some(tensor_shape_proto::dimension::Value::DimParam(_)) = dim.value {
+                    dim.value = None;
+                }
+            }
+        }
+    }
+    for attribute in graph.node.iter_mut().flat_map(|node| &mut node.attribute) {
+        let nested = attribute.g.iter_mut().chain(&mut attribute.graphs);
+        nested.for_each(forget_symbols);
+    }
+}
+
+/// Number of elements that the dimensions give.
+pub fn elements(dims: &[i64]) -> Option<usize> {
+    dims.iter()
+        .try_fold(1usize, |product, &dim| {
+            product.checked_mul(usize::try_from(dim).ok()?)
+        })
+        .filter(|&elements| elements <= MOST_ELEMENTS && dims.len() <= MOST_AXES)
+}
+
+fn check_tensor(tensor: &TensorProto) -> Result<()> {
+    let name = short(&tensor.name);
+    if tensor.data_location == Some(1) || !tensor.external_data.is_empty() {
+        let file = tensor.external_data.iter().find(|e| e.key == "location");
+        let file = file.map_or("another file", |entry| short(&entry.value));
+        return Err(Error::ExternalData(format!(
+            "the weights `{name}` are in `{file}`; merge them into one file with `whylens pack`"
+        )));
+    }
+    let Some(elements) = elements(&tensor.dims) else {
+        return Err(Error::UnsupportedModel(format!(
+            "tensor `{name}` has the absurd shape {:?}, {} axes",
+            &tensor.dims[..tensor.dims.len().min(MOST_AXES)],
+            tensor.dims.len()
+        )));
+    };
+    let size = match DataType::try_from(tensor.data_type) {
+        Ok(DataType::Bool | DataType::Int8 | DataType::Uint8) => 1,
+        Ok(DataType::Float16 | DataType::Int16 | DataType::Uint16) => 2,
+        Ok(DataType::Float | DataType::Int32 | DataType::Uint32) => 4,
+        Ok(DataType::Double | DataType::Int64 | DataType::Uint64) => 8,
+        // Two lie in a byte.
+        Ok(DataType::Uint4 | DataType::Int4) => 1,
+        Ok(DataType::String) if tensor.raw_data.is_empty() => return Ok(()),
+        _ => {
+            return Err(Error::UnsupportedModel(format!(
+                "tensor `{name}` has the data type {}, which cannot be read; convert it to FP32",
+                tensor.data_type
+            )));
+        }
+    };
+    let held = if tensor.raw_data.is_empty() {
+        let values = tensor.float_data.len()
+            + tensor.int32_data.len()
+            + tensor.int64_data.len()
+            + tensor.double_data.len()
+            + tensor.uint64_data.len();
+        values * size
+    } else {
+        tensor.raw_data.len()
+    };
+    let four_bits = [DataType::Uint4 as i32, DataType::Int4 as i32].contains(&tensor.data_type);
+    let expected = match four_bits {
+        true => elements.div_ceil(2),
+        false => elements * size,
+    };
+    if held != expected {
+        return Err(Error::Truncated(format!(
+            "tensor `{name}` of shape {:?} has {held} bytes, expected {expected}",
+            tensor.dims
+        )));
+    }
+    Ok(())
+}
+
+/// The tensor of scores behind an output: what a softmax or sigmoid at the end is applied to, and
+/// which of the two it is.
+pub fn scores(graph: &GraphProto, output: &str) -> (String, Option<Activation>) {
+    let Some(node) = end(graph, output) else {
+        return (output.into(), None);
+    };
+    let activation = match node.op_type.as_str() {
+        "Sigmoid" => Activation::Sigmoid,
+        _ => Activation::Softmax,
+    };
+    (node.input[0].clone(), Some(activation))
+}
+
+/// The softmax, its logarithm or the sigmoid that an output comes from.
+pub fn end<'a>(graph: &'a GraphProto, output: &str) -> Option<&'a NodeProto> {
+    let producers = producers(graph);
+    let mut name = output;
+    // A circle is refused later, but must end here.
+    for _ in 0..=graph.node.len() {
+        let node = *producers.get(name)?;
+        let input = node.input.first()?;
+        match node.op_type.as_str() {
+            "Softmax" | "LogSoftmax" | "Sigmoid" => return Some(node),
+            "Identity" | "Cast" | "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze"
+            | "QuantizeLinear" | "DequantizeLinear" => name = input,
+            _ => return None,
+        }
+    }
+    None
+}
+
+fn producers(graph: &GraphProto) -> HashMap<&str, &NodeProto> {
+    let nodes = graph.node.iter();
+    nodes
+        .flat_map(|node| node.output.iter().map(move |name| (name.as_str(), node)))
+        .collect()
+}
+
+/// All names that a node reads, those read in nested graphs too.
+fn reads(node: &NodeProto) -> Vec<&str> {
+    let mut names: Vec<&str> = node.input.iter().map(String::as_str).collect();
+    for attribute in &node.attribute {
+        for nested in attribute.g.iter().chain(&attribute.graphs) {
+            names.extend(nested.node.iter().flat_map(reads));
+            names.extend(nested.output.iter().map(|output| output.name.as_str()));
+        }
+    }
+    names.retain(|name| !name.is_empty());
+    names
+}
+
+/// Leaves in the graph only what `output` needs, in order of computation, with `output` as its only
+/// output.
+pub fn prune(graph: &mut GraphProto, output: &str) -> Result<()> {
+    let broken = |text: String| {
+        Err(Error::UnsupportedModel(format!(
+            "the graph is broken: {text}"
+        )))
+    };
+    check_nested(graph)?;
+    let mut producer = HashMap::new();
+    for (index, node) in graph.node.iter().enumerate() {
+        for name in node.output.iter().filter(|name| !name.is_empty()) {
+            if producer.insert(name.as_str(), index).is_some() {
+                return broken(format!("tensor `{}` is computed twice", short(name)));
+            }
+        }
+    }
+    let given: HashSet<&str> = graph
+        .input
+        .iter()
+        .map(|input| input.name.as_str())
+        .chain(graph.initializer.iter().map(|tensor| tensor.name.as_str()))
+        .collect();
+    if !producer.contains_key(output) {
+        return broken(format!("nothing computes its output `{}`", short(output)));
+    }
+    #[derive(Clone, Copy, PartialEq)]
+    enum Seen {
+        No,
+        Open,
+        Done,
+    }
+    let mut seen = vec![Seen::No; graph.node.len()];
+    let mut order = Vec::new();
+    let mut used = HashSet::new();
+    let mut pending = vec![producer[output]];
+    while let Some(&index) = pending.last() {
+        let node = &graph.node[index];
+        if seen[index] != Seen::No {
+            pending.pop();
+            if seen[index] == Seen::Open {
+                seen[index] = Seen::Done;
+                order.push(index);
+            }
+            continue;
+        }
+        seen[index] = Seen::Open;
+        let nested = node.attribute.iter().any(|a| a.g.is_some());
+        for name in reads(node) {
+            used.insert(name.to_string());
+            match producer.get(name) {
+                Some(&from) if seen[from] == Seen::Open => {
+                    return broken(format!("tensor `{}` depends on itself", short(name)));
+                }
+                Some(&from) => pending.push(from),
+                None if given.contains(name) || nested => (),
+                None => {
+                    return broken(format!(
+                        "node `{}` reads `{}`, which is not there",
+                        label(node),
+                        short(name)
+                    ));
+                }
+            }
+        }
+    }
+    let mut nodes: Vec<Option<NodeProto>> = graph.node.drain(..).map(Some).collect();
+    graph.node = order
+        .iter()
+        .filter_map(|&index| nodes[index].take())
+        .collect();
+    graph
+        .initializer
+        .retain(|tensor| used.contains(&tensor.name));
+    // In files of IR 3 every initialiser is an input too.
+    graph.input.retain(|input| used.contains(&input.name));
+    graph.value_info.clear();
+    graph.quantization_annotation.clear();
+    let kept = graph.output.iter().position(|o| o.name == output);
+    let mut kept = kept.map_or_else(Default::default, |at| graph.output.swap_remove(at));
+    kept.name = output.into();
+    kept.r#type = None;
+    graph.output = vec![kept];
+    Ok(())
+}
+
+/// Refuses nested graphs whose outputs nothing gives.
+fn check_nested(graph: &GraphProto) -> Result<()> {
+    let attributes = graph.node.iter().flat_map(|node| &node.attribute);
+    for nested in attributes.flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs)) {
+        let made = nested.node.iter().flat_map(|node| &node.output);
+        let given = nested.input.iter().map(|input| &input.name);
+        let held = nested.initializer.iter().map(|tensor| &tensor.name);
+        let names: HashSet<&String> = made.chain(given).chain(held).collect();
+        if let Some(output) = nested.output.iter().find(|o| !names.contains(&o.name)) {
+            return Err(Error::UnsupportedModel(format!(
+                "the graph is broken: nothing computes `{}`, the output of a nested graph",
+                short(&output.name)
+            )));
+        }
+        check_nested(nested)?;
+    }
+    Ok(())
+}
+
+/// Refuses operators that cannot be run, naming the first.
+pub fn check_operators(graph: &GraphProto) -> Result<()> {
+    match unsupported(graph).first() {
+        None => Ok(()),
+        Some(node) => Err(Error::UnsupportedOperator(format!(
+            "operator {} at `{}` cannot be run here",
+            short(&node.op_type),
+            label(node)
+        ))),
+    }
+}
+
+/// Known to tract, but of a crate that is not linked; see `src/stubs`.
+const LEFT_OUT: [&str; 2] = ["DFT", "STFT"];
+
+/// Nodes whose operator cannot be run.
+pub fn unsupported(graph: &GraphProto) -> Vec<&NodeProto> {
+    let known = tract_onnx::onnx().op_register;
+    let unknown = |node: &&NodeProto| {
+        !known.0.contains_key(&node.op_type) && !OPERATORS.contains(&node.op_type.as_str())
+            || LEFT_OUT.contains(&node.op_type.as_str())
+            || node.domain.starts_with("ai.onnx.ml")
+    };
+    graph.node.iter().filter(unknown).collect()
+}
+
+/// The axes that normalisations begin at, by the names that nodes have in tract.
+pub fn axes(graph: &GraphProto) -> HashMap<String, i64> {
+    let nodes = graph.node.iter();
+    let nodes = nodes.filter(|node| node.op_type.ends_with("Normalization"));
+    let named = nodes.filter_map(|node| {
+        let axis = node.attribute.iter().find(|a| a.name == "axis")?.i;
+        let output = node.output.first()?;
+        let name = if node.name.is_empty() {
+            output
+        } else {
+            &node.name
+        };
+        Some((name.clone(), axis))
+    });
+    named.collect()
+}
+
+/// What to call a node: its name, or that of its first output.
+pub fn label(node: &NodeProto) -> &str {
+    short(match node.output.first() {
+        Some(output) if node.name.is_empty() => output,
+        _ => &node.name,
+    })
+}
+
+/// As much of a name as a message takes.
+fn short(name: &str) -> &str {
+    &name[..name.floor_char_boundary(LONGEST_NAME)]
+}
+
+/// Makes FP32 arithmetic of FP16 arithmetic. FP16 initialisers stay as they are, a cast of one is
+/// left away: they are to be widened one by one once the protobuf is gone, see
+/// [`super::onnx::parse`].
+pub fn widen(graph: &mut GraphProto) {
+    let halves: HashSet<String> = graph
+        .initializer
+        .iter()
+        .filter(|tensor| i64::from(tensor.data_type) == HALF)
+        .map(|tensor| tensor.name.clone())
+        .collect();
+    let outputs: HashSet<String> = graph.output.iter().map(|o| o.name.clone()).collect();
+    let mut renamed = HashMap::new();
+    graph.node.retain(|node| {
+        let cast = node.op_type == "Cast"
+            && node.input.first().is_some_and(|name| halves.contains(name))
+            && node
+                .attribute
+                .iter()
+                .any(|a| a.name == "to" && [FLOAT, HALF].contains(&a.i))
+            && !outputs.contains(&node.output[0]);
+        if cast {
+            renamed.insert(node.output[0].clone(), node.input[0].clone());
+        }
+        !cast
+    });
+    for node in &mut graph.node {
+        for input in &mut node.input {
+            if let Some(name) = renamed.get(input) {
+                input.clone_from(name);
+            }
+        }
+        // ONNX's default; tract's is an FP64 zero.
+        if node.op_type == "ConstantOfShape" && node.attribute.is_empty() {
+            node.attribute.push(AttributeProto {
+                name: "value".into(),
+                r#type: 4,
+                t: Some(TensorProto {
+                    dims: vec![1],
+                    data_type: FLOAT as i32,
+                    raw_data: vec![0; 4],
+                    ..TensorProto::default()
+                }),
+                ..AttributeProto::default()
+            });
+        }
+        for attribute in &mut node.attribute {
+            if node.op_type == "Cast" && attribute.name == "to" && attribute.i == HALF {
+                attribute.i = FLOAT;
+            }
+            if let Some(tensor) = &mut attribute.t {
+                widen_tensor(tensor);
+            }
+            if let Some(nested) = &mut attribute.g {
+                widen(nested);
+            }
+        }
+    }
+    for value in graph.input.iter_mut().chain(&mut graph.output) {
+        if let Some(type_proto::Value::TensorType(tensor)) =
+            value.r#type.as_mut().and_then(|t| t.value.as_mut())
+            && i64::from(tensor.elem_type) == HALF
+        {
+            tensor.elem_type = FLOAT as i32;
+        }
+    }
+}
+
+/// Makes an FP16 tensor FP32.
+pub fn widen_tensor(tensor: &mut TensorProto) {
+    if i64::from(tensor.data_type) == HALF {
+        let values = halves(tensor);
+        tensor.raw_data = values.flat_map(|v| v.to_f32().to_le_bytes()).collect();
+        tensor.int32_data.clear();
+        tensor.data_type = FLOAT as i32;
+    }
+}
+
+/// The values of an FP16 tensor, which ONNX keeps as bytes or as the lower half of an int32.
+pub fn halves(tensor: &TensorProto) -> impl Iterator<Item = f16> + use<> {
+    let bytes = tensor.raw_data.chunks_exact(2);
+    let bytes: Vec<u16> = bytes.map(|b| u16::from_le_bytes([b[0], b[1]])).collect();
+    let ints = tensor.int32_data.iter().map(|&int| int as u16);
+    let bits: Vec<u16> = bytes.into_iter().chain(ints).collect();
+    bits.into_iter().map(f16::from_bits)
+}

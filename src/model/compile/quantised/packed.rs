@@ -1,0 +1,178 @@
+//! Weights that share bytes → numbers of their own.
+
+use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::{NodeProto, TensorProto};
+
+use super::super::proto::{self, halves};
+use crate::error::{Error, Result};
+use crate::model::run::MOST_ELEMENTS;
+
+/// Gives each number of four bits a byte of its own; they lie in pairs, the first in the lower half.
+pub fn unpack(tensor: &mut TensorProto) {
+    let (wider, signed) = match DataType::try_from(tensor.data_type) {
+        Ok(DataType::Uint4) => (DataType::Uint8, false),
+        Ok(DataType::Int4) => (DataType::Int8, true),
+        _ => return,
+    };
+    let ints = tensor.int32_data.iter().map(|&int| int as u8);
+    let bytes = tensor.raw_data.iter().copied().chain(ints);
+    let nibbles = bytes.flat_map(|byte| [byte & 15, byte >> 4]);
+    let elements = proto::elements(&tensor.dims).unwrap_or(0);
+    tensor.raw_data = nibbles
+        .take(elements)
+        .map(|nibble| match signed && nibble > 7 {
+            true => nibble | 0xf0,
+            false => nibble,
+        })
+        .collect();
+    tensor.int32_data.clear();
+    tensor.data_type = wider as i32;
+}
+
+/// The weights of a MatMulNBits: for each output and each block of inputs a step, a zero point, and
+/// numbers of a few bits.
+pub struct Weights {
+    /// Rows of the matrix.
+    pub inputs: usize,
+    /// Columns of the matrix.
+    pub outputs: usize,
+    bits: usize,
+    block: usize,
+    bytes: Vec<f32>,
+    steps: Vec<f32>,
+    zeros: Zeros,
+}
+
+enum Zeros {
+    /// The middle.
+    Middle,
+    /// Packed as the weights are.
+    Bytes(Vec<f32>),
+    Single(Vec<f32>),
+}
+
+impl Weights {
+    /// Those of a node whose inputs are `given`.
+    ///
+    /// # Errors
+    /// [`Error::UnsupportedModel`] for what is missing or of a size that does not fit.
+    pub fn of(node: &NodeProto, given: &[String], held: &[TensorProto]) -> Result<Weights> {
+        let wrong = |text: &str| {
+            let name = proto::label(node);
+            Error::UnsupportedModel(format!("the weights of `{name}` cannot be read: {text}"))
+        };
+        let attribute = |name: &str| node.attribute.iter().find(|a| a.name == name).map(|a| a.i);
+        let size = |name: &str| {
+            let size = attribute(name).and_then(|size| usize::try_from(size).ok());
+            size.filter(|&size| (1..=MOST_ELEMENTS).contains(&size))
+                .ok_or_else(|| wrong(&format!("`{name}` is missing or absurd")))
+        };
+        let (inputs, outputs, block) = (size("K")?, size("N")?, size("block_size")?);
+        let bits = attribute("bits").unwrap_or(4);
+        let bits = usize::try_from(bits)
+            .ok()
+            .filter(|bits| [2, 4, 8].contains(bits))
+            .ok_or_else(|| wrong(&format!("they have {bits} bits, expected 2, 4 or 8")))?;
+        if given.get(4).is_some_and(|name| !name.is_empty()) {
+            return Err(wrong("their groups are in an order of their own (`g_idx`)"));
+        }
+        if inputs.saturating_mul(outputs) > MOST_ELEMENTS {
+            return Err(wrong("they are too many"));
+        }
+        let tensor = |at: usize| {
+            let name = given.get(at).filter(|name| !name.is_empty());
+            let find = |name: &String| {
+                let found = held.iter().find(|t| t.name == *name);
+                let values = found.and_then(|t| Some((t.data_type, values(t)?)));
+                values.ok_or_else(|| wrong(&format!("`{name}` is not constant")))
+            };
+            name.map(find).transpose()
+        };
+        let missing = || wrong("weights or scales are missing");
+        let (_, bytes) = tensor(1)?.ok_or_else(missing)?;
+        let (_, steps) = tensor(2)?.ok_or_else(missing)?;
+        let zeros = match tensor(3)? {
+            None => Zeros::Middle,
+            Some((kind, zeros)) if kind == DataType::Uint8 as i32 => Zeros::Bytes(zeros),
+            Some((_, zeros)) => Zeros::Single(zeros),
+        };
+        let weights = Weights {
+            inputs,
+            outputs,
+            bits,
+            block,
+            bytes,
+            steps,
+            zeros,
+        };
+        let (blocks, row) = (weights.blocks(), weights.across(block));
+        let each = outputs.saturating_mul(blocks);
+        let zeros = match &weights.zeros {
+            Zeros::Middle => true,
+            Zeros::Bytes(zeros) => zeros.len() == outputs.saturating_mul(weights.across(blocks)),
+            Zeros::Single(zeros) => zeros.len() == each,
+        };
+        let fit = weights.bytes.len() == each.saturating_mul(row) && weights.steps.len() == each;
+        match fit && zeros {
+            true => Ok(weights),
+            false => Err(wrong("their sizes do not fit `K`, `N` and `block_size`")),
+        }
+    }
+
+    fn blocks(&self) -> usize {
+        self.inputs.div_ceil(self.block)
+    }
+
+    /// Bytes that so many numbers take.
+    fn across(&self, numbers: usize) -> usize {
+        numbers.div_ceil(8 / self.bits)
+    }
+
+    /// The number at a place of a row of bytes, the first in the lowest bits.
+    fn number(&self, row: &[f32], at: usize) -> f32 {
+        let each = 8 / self.bits;
+        let shifted = row[at / each] as u32 >> (self.bits * (at % each));
+        (shifted & ((1 << self.bits) - 1)) as f32
+    }
+
+    /// `inputs × outputs` values, row-major.
+    pub fn matrix(&self) -> Vec<f32> {
+        let (blocks, row) = (self.blocks(), self.across(self.block));
+        let mut matrix = vec![0f32; self.inputs * self.outputs];
+        for column in 0..self.outputs {
+            for input in 0..self.inputs {
+                let block = input / self.block;
+                let at = column * blocks + block;
+                let zero = match &self.zeros {
+                    Zeros::Middle => (1 << (self.bits - 1)) as f32,
+                    Zeros::Single(zeros) => zeros[at],
+                    Zeros::Bytes(zeros) => {
+                        self.number(&zeros[column * self.across(blocks)..], block)
+                    }
+                };
+                let number = self.number(&self.bytes[at * row..], input % self.block);
+                matrix[input * self.outputs + column] = (number - zero) * self.steps[at];
+            }
+        }
+        matrix
+    }
+}
+
+/// The numbers of a tensor of floats or bytes.
+fn values(tensor: &TensorProto) -> Option<Vec<f32>> {
+    let raw = &tensor.raw_data;
+    let ints = tensor.int32_data.iter();
+    Some(match DataType::try_from(tensor.data_type) {
+        Ok(DataType::Float) => {
+            let bytes = raw.chunks_exact(4);
+            let floats = bytes.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+            floats.chain(tensor.float_data.iter().copied()).collect()
+        }
+        Ok(DataType::Float16) => halves(tensor).map(|half| half.to_f32()).collect(),
+        Ok(DataType::Uint8) => {
+            let bytes = raw.iter().map(|&byte| f32::from(byte));
+            bytes.chain(ints.map(|&int| int as f32)).collect()
+        }
+        _ => return None,
+    })
+}

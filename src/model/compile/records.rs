@@ -1,0 +1,205 @@
+//! operator of a lowered graph → its record in a plan.
+
+use tract_onnx::tract_core::internal::*;
+use tract_onnx::tract_core::ops::array::{Pad, PadMode, Slice, TypedConcat};
+use tract_onnx::tract_core::ops::binary::TypedBinOp;
+use tract_onnx::tract_core::ops::cast::Cast;
+use tract_onnx::tract_core::ops::cnn::{PaddingSpec, PoolSpec, SumPool};
+use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
+use tract_onnx::tract_core::ops::logic::Iff;
+use tract_onnx::tract_core::ops::nn::{LeakyRelu, Reduce, Reducer, RmsNorm, Softmax, SoftmaxKind};
+use tract_onnx::tract_core::ops::{Downsample, change_axes::AxisOp};
+
+use crate::model::run::kernel::{Activation, Patches, Window};
+use crate::model::run::ops::{Contract, Fill, Fold, Largest, ScatterWindow, Slope, Unpool};
+use crate::model::run::record::{ActivationRecord, PatchesRecord, PoolRecord, WindowRecord};
+use crate::model::run::step::{Step, binary, unary};
+
+fn sizes(dims: &[TDim]) -> TractResult<Vec<usize>> {
+    dims.iter().map(|dim| Ok(dim.to_usize()?)).collect()
+}
+
+impl Step {
+    /// The record of an operator without weights or constants.
+    ///
+    /// # Errors
+    /// For an operator that has none.
+    pub fn of(op: &dyn TypedOp) -> TractResult<Step> {
+        let step = if let Some(op) = op.downcast_ref::<Largest>() {
+            Step::Largest {
+                channels: op.channels,
+                window: (&op.window).into(),
+                output: op.output.to_vec(),
+            }
+        } else if let Some(op) = op.downcast_ref::<Contract>() {
+            Step::Contract(op.axes.clone())
+        } else if let Some(op) = op.downcast_ref::<AxisOp>() {
+            match op {
+                AxisOp::Add(axis) => Step::AddAxis(*axis),
+                AxisOp::Rm(axis) => Step::RemoveAxis(*axis),
+                AxisOp::Move(from, to) => Step::MoveAxis(*from, *to),
+                AxisOp::Reshape(at, from, to) => Step::Reshape(*at, sizes(from)?, sizes(to)?),
+            }
+        } else if let Some(Reduce { axes, reducer }) = op.downcast_ref::<Reduce>() {
+            match reducer {
+                Reducer::Sum => Step::Sum(axes.to_vec()),
+                Reducer::Max => Step::Max(axes.to_vec()),
+                Reducer::MeanOfSquares => Step::MeanOfSquares(axes.to_vec()),
+                other => bail!("there is no record of {other:?}"),
+            }
+        } else if let Some(RmsNorm { axis, eps }) = op.downcast_ref::<RmsNorm>() {
+            let (axis, epsilon) = (*axis, eps.cast_to_scalar::<f32>()?);
+            Step::RmsNorm { axis, epsilon }
+        } else if let Some(Pad { pads, mode }) = op.downcast_ref::<Pad>() {
+            let PadMode::Constant(value) = mode else {
+                bail!("there is no record of its mode");
+            };
+            let (pads, value) = (pads.clone(), value.cast_to_scalar::<f32>()?);
+            ensure!(value.is_finite(), "it pads with {value}");
+            Step::Pad { pads, value }
+        } else if let Some(op) = op.downcast_ref::<ElementWiseOp>()
+            && let Some(LeakyRelu { alpha }) = op.0.downcast_ref::<LeakyRelu>()
+        {
+            Step::LeakyRelu(*alpha)
+        } else if let Some(op) = op.downcast_ref::<ElementWiseOp>() {
+            match op.0.downcast_ref::<Slope>() {
+                Some(slope) if slope.parameter == 0.0 => Step::SlopeOf(slope.of.clone()),
+                _ => Step::Unary(op.0.name()),
+            }
+        } else if let Some(op) = op.downcast_ref::<TypedBinOp>() {
+            ensure!(op.1.is_none(), "there is no record of its type");
+            Step::Binary(op.0.name().into())
+        } else if op.is::<Iff>() {
+            Step::Choose
+        } else if let Some(op) = op.downcast_ref::<Cast>() {
+            ensure!(op.to == f32::datum_type(), "there is no record of its type");
+            Step::TruthToNumber
+        } else if let Some(Fill(shape)) = op.downcast_ref::<Fill>() {
+            Step::Fill(shape.to_vec())
+        } else if let Some(Fold(window)) = op.downcast_ref::<Fold>() {
+            Step::Fold(window.try_into()?)
+        } else if let Some(Unpool(window)) = op.downcast_ref::<Unpool>() {
+            Step::Unpool(window.try_into()?)
+        } else if let Some(op) = op.downcast_ref::<TypedConcat>() {
+            Step::Concat(op.axis)
+        } else if let Some(op) = op.downcast_ref::<Slice>() {
+            Step::Slice(op.axis, op.start.to_usize()?, op.end.to_usize()?)
+        } else if let Some(op) = op.downcast_ref::<Downsample>() {
+            Step::Downsample(op.axis, usize::try_from(op.stride)?, op.modulo)
+        } else if let Some(op) = op.downcast_ref::<Softmax>() {
+            let plain = op.quant_output_dt.is_none() && matches!(op.kind, SoftmaxKind::Softmax);
+            ensure!(plain, "there is no record of it");
+            Step::Softmax(op.axes.to_vec())
+        } else if let Some(op) = op.downcast_ref::<SumPool>() {
+            Step::SumPool {
+                window: PoolRecord::of(&op.pool_spec)?,
+                count_padding: op.count_include_pad,
+                mean: op.normalize,
+            }
+        } else {
+            bail!("there is no record of {}", op.name())
+        };
+        // A name that cannot be read back is no record.
+        let known = match &step {
+            Step::Unary(name) => unary(name).is_some(),
+            Step::Binary(name) => binary(name).is_some(),
+            Step::SlopeOf(name) => unary(name).is_some(),
+            _ => true,
+        };
+        ensure!(known, "there is no record of {}", op.name());
+        Ok(step)
+    }
+}
+
+impl From<&Patches> for PatchesRecord {
+    fn from(patches: &Patches) -> Self {
+        let Patches {
+            output,
+            row,
+            column,
+            ref runs,
+            length,
+        } = *patches;
+        let runs = runs.clone();
+        PatchesRecord {
+            output,
+            row,
+            column,
+            runs,
+            length,
+        }
+    }
+}
+
+impl From<&Window> for WindowRecord {
+    fn from(window: &Window) -> Self {
+        let Window {
+            input,
+            output,
+            kernel,
+            stride,
+            dilation,
+            before,
+        } = *window;
+        WindowRecord {
+            input,
+            output,
+            kernel,
+            stride,
+            dilation,
+            before,
+        }
+    }
+}
+
+impl TryFrom<&ScatterWindow> for WindowRecord {
+    type Error = TractError;
+
+    fn try_from(window: &ScatterWindow) -> TractResult<Self> {
+        let pair = |sizes: &[usize]| match *sizes {
+            [rows, columns] => Ok([rows, columns]),
+            _ => bail!("there is no record of a window over {} axes", sizes.len()),
+        };
+        Ok(WindowRecord {
+            input: pair(&window.input)?,
+            output: pair(&window.output)?,
+            kernel: pair(&window.kernel)?,
+            stride: pair(&window.strides)?,
+            dilation: pair(&window.dilations)?,
+            before: pair(&window.before)?,
+        })
+    }
+}
+
+impl From<Activation> for ActivationRecord {
+    fn from(activation: Activation) -> Self {
+        let finite = |limit: f32| limit.is_finite().then_some(limit);
+        match activation {
+            Activation::Clamp(low, high) => ActivationRecord::Clamp(finite(low), finite(high)),
+            Activation::HardSwish => ActivationRecord::HardSwish,
+        }
+    }
+}
+
+impl PoolRecord {
+    pub fn of(spec: &PoolSpec) -> TractResult<PoolRecord> {
+        let (before, after) = match &spec.padding {
+            PaddingSpec::Explicit(before, after) => (before.to_vec(), after.to_vec()),
+            PaddingSpec::Valid => (
+                vec![0; spec.kernel_shape.len()],
+                vec![0; spec.kernel_shape.len()],
+            ),
+            other => bail!("there is no record of {other:?}"),
+        };
+        Ok(PoolRecord {
+            batch: spec.data_format.has_n(),
+            last: spec.data_format.c_is_last(),
+            kernel: spec.kernel_shape.to_vec(),
+            before,
+            after,
+            strides: spec.strides.as_ref().map(|sizes| sizes.to_vec()),
+            dilations: spec.dilations.as_ref().map(|sizes| sizes.to_vec()),
+            channels: spec.input_channels,
+        })
+    }
+}

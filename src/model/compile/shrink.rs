@@ -1,0 +1,409 @@
+//! ONNX → ONNX as it is kept in a model folder: one file, folded, weights in half precision.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use prost::Message;
+use serde::Serialize;
+use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::{
+    AttributeProto, GraphProto, ModelProto, NodeProto, StringStringEntryProto, TensorProto,
+    TensorShapeProto, tensor_shape_proto, type_proto,
+};
+use tract_onnx::tract_core::internal::*;
+use tract_onnx::tract_hir::infer::Factoid;
+
+use super::quantised::composite;
+use super::{bounds, layers, onnx, plan_text, proto};
+use crate::error::{Error, Result};
+use crate::manifest::{Manifest, Precision};
+use crate::model::error::contained;
+use crate::model::layer::Candidates;
+use crate::model::run;
+
+/// What a graph says of itself.
+#[derive(Debug, Clone, Serialize)]
+pub struct Outline {
+    /// Name of the program that wrote the file.
+    pub producer: String,
+    /// Version of ONNX's standard operators.
+    pub opset: i64,
+    /// Inputs that are no weights: name, and the length of each axis where it is fixed.
+    pub inputs: Vec<(String, Vec<Option<usize>>)>,
+    /// Names of the outputs.
+    pub outputs: Vec<String>,
+    /// Operator → how often it is there.
+    pub operators: BTreeMap<String, usize>,
+    /// Operators that cannot be run, each with the name of its node.
+    pub unsupported: Vec<(String, String)>,
+    /// Number of weights.
+    pub parameters: usize,
+    /// Whether weights or values are quantised.
+    pub quantised: bool,
+}
+
+/// Reads what a graph says of itself; weights in other files are not looked for.
+///
+/// # Errors
+/// [`Error::NotAModel`], [`Error::Truncated`].
+pub fn outline(onnx: &[u8]) -> Result<Outline> {
+    let model = proto::decode(onnx)?;
+    let graph = model.graph.unwrap_or_default();
+    let weights: HashSet<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
+    let mut inputs = Vec::new();
+    for input in graph
+        .input
+        .iter()
+        .filter(|i| !weights.contains(i.name.as_str()))
+    {
+        let tensor = match input.r#type.as_ref().and_then(|t| t.value.as_ref()) {
+            Some(type_proto::Value::TensorType(tensor)) => tensor,
+            None => continue,
+        };
+        let axes = tensor.shape.iter().flat_map(|shape| &shape.dim);
+        let lengths = axes.map(|axis| match axis.value {
+            Some(tensor_shape_proto::dimension::Value::DimValue(length)) => {
+                usize::try_from(length).ok().filter(|&length| length > 0)
+            }
+            _ => None,
+        });
+        inputs.push((input.name.clone(), lengths.collect()));
+    }
+    let mut operators = BTreeMap::new();
+    for node in &graph.node {
+        *operators.entry(node.op_type.clone()).or_default() += 1;
+    }
+    let unsupported = proto::unsupported(&graph).into_iter();
+    let standard = model.opset_import.iter().find(|o| o.domain.is_empty());
+    let parameters = composite::parameters(&graph);
+    Ok(Outline {
+        producer: format!("{} {}", model.producer_name, model.producer_version)
+            .trim()
+            .into(),
+        opset: standard.map_or(0, |o| o.version),
+        inputs,
+        outputs: graph.output.iter().map(|o| o.name.clone()).collect(),
+        operators,
+        unsupported: unsupported
+            .map(|node| (node.op_type.clone(), proto::label(node).to_string()))
+            .collect(),
+        parameters: usize::try_from(parameters).unwrap_or(usize::MAX),
+        quantised: composite::is_quantised(&graph),
+    })
+}
+
+/// Most bytes of all weights for each byte of the files that they are in: some may share theirs.
+const MOST_SHARED: usize = 4;
+
+/// Brings weights that are kept in other files into the model. `read` gives the bytes of a file that
+/// is named relative to the model. None: it holds them all itself.
+///
+/// # Errors
+/// [`Error::ExternalData`] when they are not where the model says; those of `read`.
+pub fn merge(
+    onnx: &[u8],
+    read: &mut dyn FnMut(&str) -> Result<Vec<u8>>,
+) -> Result<Option<Vec<u8>>> {
+    let mut model = proto::decode(onnx)?;
+    let mut merged = false;
+    let graph = model.graph.get_or_insert_default();
+    let mut files: HashMap<String, Vec<u8>> = HashMap::new();
+    let (mut stored, mut taken) = (0usize, 0usize);
+    for tensor in &mut graph.initializer {
+        if tensor.external_data.is_empty() && tensor.data_location != Some(1) {
+            continue;
+        }
+        let entry = |key: &str| {
+            let entry = tensor.external_data.iter().find(|e| e.key == key);
+            entry.map(|entry| entry.value.as_str())
+        };
+        let place =
+            |text: String| Error::ExternalData(format!("weights `{}`: {text}", tensor.name));
+        let file = entry("location").ok_or_else(|| place("no file is named".into()))?;
+        if file.starts_with('/') || file.contains(['\\', ':']) || file.split('/').any(|p| p == "..")
+        {
+            return Err(place(format!("`{file}` is not beside the model")));
+        }
+        if !files.contains_key(file) {
+            let bytes = read(file)?;
+            stored += bytes.len();
+            files.insert(file.into(), bytes);
+        }
+        let bytes = &files[file];
+        let number = |key: &str| entry(key).map(str::parse::<usize>).transpose();
+        let range = number("offset").ok().zip(number("length").ok());
+        let held = range.and_then(|(offset, length)| {
+            let rest = bytes.get(offset.unwrap_or(0)..)?;
+            length.map_or(Some(rest), |length| rest.get(..length))
+        });
+        let held = held.ok_or_else(|| {
+            place(format!(
+                "`{file}` has {} bytes, which does not reach",
+                bytes.len()
+            ))
+        })?;
+        taken = taken.saturating_add(held.len());
+        if taken > stored.saturating_mul(MOST_SHARED) {
+            return Err(place(format!(
+                "the same bytes of `{file}` are taken over and over; export the model again"
+            )));
+        }
+        merged = true;
+        tensor.raw_data = held.to_vec();
+        tensor.external_data.clear();
+        tensor.data_location = None;
+    }
+    Ok(merged.then(|| model.encode_to_vec()))
+}
+
+/// Folds what is constant, drops what the output does not need, fixes the input's shape, and stores
+/// matrices and kernels in the wanted precision, FP16 with a cast to FP32 behind. Arithmetic becomes
+/// FP32.
+///
+/// # Errors
+/// Those of [`Model::load`](crate::model::Model::load).
+pub fn shrink(onnx: &[u8], manifest: &Manifest, precision: Precision) -> Result<Vec<u8>> {
+    let mut model = proto::read(onnx)?;
+    let graph = model.graph.get_or_insert_default();
+    let output = onnx::output(graph, manifest)?;
+    proto::prune(graph, &output)?;
+    proto::check_operators(graph)?;
+    proto::widen(graph);
+    for tensor in &mut graph.initializer {
+        proto::widen_tensor(tensor);
+    }
+    shape_input(graph, &manifest.input.shape());
+    contained(|| fold(&mut model, &manifest.input.shape()))?;
+    let graph = model.graph.get_or_insert_default();
+    drop_identities(graph);
+    proto::prune(graph, &output)?;
+    if precision == Precision::Fp16 {
+        halve(graph);
+    }
+    for node in &mut graph.node {
+        node.doc_string.clear();
+    }
+    model.doc_string.clear();
+    model.metadata_props.clear();
+    model.training_info.clear();
+    model.functions.clear();
+    Ok(model.encode_to_vec())
+}
+
+/// Adds the plan that lets a page load the model without preparing it anew; in place of an older one.
+///
+/// # Errors
+/// Those of [`Model::load`](crate::model::Model::load); [`Error::UnsupportedModel`] naming what cannot be planned: such a
+/// model is compiled at every load.
+pub fn with_plan(onnx: &[u8], manifest: &Manifest) -> Result<Vec<u8>> {
+    let mut model = proto::read(onnx)?;
+    model.metadata_props.retain(|note| note.key != run::KEY);
+    let onnx = model.encode_to_vec();
+    let value = contained(|| plan_text(&onnx, manifest))?;
+    let key = run::KEY.into();
+    model
+        .metadata_props
+        .push(StringStringEntryProto { key, value });
+    Ok(model.encode_to_vec())
+}
+
+/// Whether the output holds the logarithms of probabilities.
+///
+/// # Errors
+/// Those of [`Model::load`](crate::model::Model::load).
+pub fn ends_in_logarithms(onnx: &[u8], manifest: &Manifest) -> Result<bool> {
+    let file = proto::decode(onnx)?;
+    let graph = file.graph.unwrap_or_default();
+    let output = onnx::output(&graph, manifest)?;
+    Ok(proto::end(&graph, &output).is_some_and(|node| node.op_type == "LogSoftmax"))
+}
+
+/// The layers that heatmaps can be taken at.
+///
+/// # Errors
+/// Those of [`Model::load`](crate::model::Model::load).
+pub fn layers(onnx: &[u8], manifest: &Manifest) -> Result<Candidates> {
+    contained(|| {
+        let graph = onnx::parse(onnx, manifest, &[])?.graph;
+        Ok(layers::candidates(&graph, manifest.input.layout))
+    })
+}
+
+fn shape_input(graph: &mut GraphProto, shape: &[usize; 4]) {
+    let weights: HashSet<String> = graph.initializer.iter().map(|t| t.name.clone()).collect();
+    graph.input.retain(|input| !weights.contains(&input.name));
+    for input in &mut graph.input {
+        if let Some(type_proto::Value::TensorType(tensor)) =
+            input.r#type.as_mut().and_then(|t| t.value.as_mut())
+        {
+            let dim = |&length: &usize| tensor_shape_proto::Dimension {
+                value: Some(tensor_shape_proto::dimension::Value::DimValue(
+                    length as i64,
+                )),
+                ..Default::default()
+            };
+            tensor.shape = Some(TensorShapeProto {
+                dim: shape.iter().map(dim).collect(),
+            });
+        }
+    }
+}
+
+/// Makes initialisers of all tensors whose value does not depend on the image.
+fn fold(model: &mut ModelProto, shape: &[usize; 4]) -> Result<()> {
+    let unusable = |error: TractError| {
+        Error::UnsupportedModel(format!("the graph cannot be compiled: {error:#}"))
+    };
+    let mut apart = None;
+    if model.graph.as_ref().is_some_and(composite::is_quantised) {
+        let copy = apart.insert(model.clone());
+        composite::expand(copy.graph.get_or_insert_default())?;
+    }
+    let readable = apart.as_ref().unwrap_or(model);
+    let mut known = onnx::engine()
+        .model_for_proto_model(readable)
+        .map_err(unusable)?;
+    drop(apart);
+    known
+        .set_input_fact(0, f32::fact(shape).into())
+        .map_err(unusable)?;
+    let axes = model.graph.as_ref().map(proto::axes).unwrap_or_default();
+    bounds::analyse(&mut known, &axes)?;
+    let graph = model.graph.get_or_insert_default();
+    let outputs: HashSet<String> = graph.output.iter().map(|o| o.name.clone()).collect();
+    let mut made = Vec::new();
+    // Their weights are smaller as they are, and exact. Where only weights are quantised, folding them
+    // lets the graph have a plan.
+    let quantised = ["QuantizeLinear", "DequantizeLinear"];
+    let kept: &[&str] = match composite::quantises_values(graph) {
+        true => &quantised,
+        false => &[],
+    };
+    graph.node.retain(|node| {
+        if kept.contains(&node.op_type.as_str()) {
+            return true;
+        }
+        let values: Option<Vec<TensorProto>> = node
+            .output
+            .iter()
+            .filter(|name| !name.is_empty())
+            .map(|name| {
+                let outlet = known.find_outlet_label(name)?;
+                let value = known.outlet_fact(outlet).ok()?.value.concretize()?;
+                initialiser(name, &value).filter(|_| !outputs.contains(name))
+            })
+            .collect();
+        let folded = values.filter(|values| !values.is_empty());
+        let keep = folded.is_none();
+        made.extend(folded.into_iter().flatten());
+        keep
+    });
+    graph.initializer.extend(made);
+    Ok(())
+}
+
+fn initialiser(name: &str, value: &Tensor) -> Option<TensorProto> {
+    let bytes = |value: &Tensor| -> Option<Vec<u8>> {
+        let plain = value.try_as_plain_ram().ok()?;
+        Some(match value.datum_type() {
+            DatumType::F32 => plain
+                .as_slice::<f32>()
+                .ok()?
+                .iter()
+                .flat_map(|v| v.to_le_bytes())
+                .collect(),
+            DatumType::I64 => plain
+                .as_slice::<i64>()
+                .ok()?
+                .iter()
+                .flat_map(|v| v.to_le_bytes())
+                .collect(),
+            DatumType::I32 => plain
+                .as_slice::<i32>()
+                .ok()?
+                .iter()
+                .flat_map(|v| v.to_le_bytes())
+                .collect(),
+            DatumType::Bool => plain
+                .as_slice::<bool>()
+                .ok()?
+                .iter()
+                .map(|&v| v.into())
+                .collect(),
+            _ => return None,
+        })
+    };
+    let (data_type, raw_data) = match value.datum_type() {
+        DatumType::F32 => (DataType::Float, bytes(value)?),
+        DatumType::I32 => (DataType::Int32, bytes(value)?),
+        DatumType::Bool => (DataType::Bool, bytes(value)?),
+        // Shapes are what tract computes as dimensions.
+        _ => (
+            DataType::Int64,
+            bytes(value.cast_to::<i64>().ok()?.as_ref())?,
+        ),
+    };
+    Some(TensorProto {
+        name: name.into(),
+        dims: value.shape().iter().map(|&length| length as i64).collect(),
+        data_type: data_type as i32,
+        raw_data,
+        ..Default::default()
+    })
+}
+
+fn drop_identities(graph: &mut GraphProto) {
+    let outputs: HashSet<String> = graph.output.iter().map(|o| o.name.clone()).collect();
+    let mut renamed: HashMap<String, String> = HashMap::new();
+    graph.node.retain_mut(|node| {
+        for input in &mut node.input {
+            if let Some(name) = renamed.get(input) {
+                input.clone_from(name);
+            }
+        }
+        let idle = matches!(node.op_type.as_str(), "Identity" | "Dropout")
+            && node.output.iter().all(|name| !outputs.contains(name));
+        if idle {
+            renamed.insert(node.output[0].clone(), node.input[0].clone());
+        }
+        !idle
+    });
+}
+
+/// Stores weights of two and more axes as FP16, but for those that would overflow.
+fn halve(graph: &mut GraphProto) {
+    let mut casts = Vec::new();
+    for tensor in &mut graph.initializer {
+        if tensor.data_type != DataType::Float as i32 || tensor.dims.len() < 2 {
+            continue;
+        }
+        let bytes = tensor.raw_data.chunks_exact(4);
+        let raw = bytes.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+        let values = raw.chain(tensor.float_data.iter().copied());
+        let halves: Vec<f16> = values.map(f16::from_f32).collect();
+        if !halves.iter().all(|value| value.is_finite()) {
+            continue;
+        }
+        let name = std::mem::take(&mut tensor.name);
+        tensor.name = format!("{name}.fp16");
+        tensor.raw_data = halves
+            .iter()
+            .flat_map(|v| v.to_bits().to_le_bytes())
+            .collect();
+        tensor.float_data.clear();
+        tensor.data_type = DataType::Float16 as i32;
+        casts.push(NodeProto {
+            op_type: "Cast".into(),
+            name: name.clone(),
+            input: vec![tensor.name.clone()],
+            output: vec![name],
+            attribute: vec![AttributeProto {
+                name: "to".into(),
+                r#type: 2,
+                i: DataType::Float as i64,
+                ..Default::default()
+            }],
+            ..Default::default()
+        });
+    }
+    graph.node.splice(0..0, casts);
+}

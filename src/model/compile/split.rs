@@ -1,0 +1,110 @@
+//! differentiated graph → forward graph + backward graph.
+
+use std::collections::{BTreeSet, HashMap};
+
+use tract_onnx::tract_core::internal::*;
+use tract_onnx::tract_core::model::order::eval_order_for_nodes;
+use tract_onnx::tract_core::ops::konst::Const;
+
+use super::barrier::Barrier;
+use super::gradient::Gradients;
+
+/// The two halves of a differentiated graph.
+pub struct Halves {
+    /// Image → scores, then the layers, then the residuals.
+    pub forward: TypedModel,
+    /// Cotangent, then the residuals → the gradient at each layer, possibly with axes of length 1
+    /// that stand for a value that is the same all along.
+    pub backward: Option<TypedModel>,
+}
+
+/// Cuts the graph between what was there and what [`super::gradient::differentiate`] appended. What
+/// crosses the cut is kept by the forward pass: the residuals.
+pub fn split(
+    graph: &TypedModel,
+    scores: OutletId,
+    layers: &[OutletId],
+    gradients: Option<&Gradients>,
+) -> TractResult<Halves> {
+    let mut outputs = vec![scores];
+    outputs.extend(layers);
+    let Some(gradients) = gradients else {
+        return Ok(Halves {
+            forward: extract(graph, &graph.inputs, &outputs)?,
+            backward: None,
+        });
+    };
+    let mut residuals = BTreeSet::new();
+    let mut pending: Vec<OutletId> = gradients.layers.clone();
+    let mut seen = BTreeSet::new();
+    while let Some(outlet) = pending.pop() {
+        if outlet.node >= gradients.first {
+            if seen.insert(outlet.node) {
+                pending.extend(&graph.node(outlet.node).inputs);
+            }
+        } else if !graph.node(outlet.node).op_is::<Const>() {
+            residuals.insert(unbarred(graph, outlet));
+        }
+    }
+    let mut inputs = vec![gradients.cotangent];
+    inputs.extend(&residuals);
+    outputs.extend(&residuals);
+    Ok(Halves {
+        forward: extract(graph, &graph.inputs, &outputs)?,
+        backward: Some(extract(graph, &inputs, &gradients.layers)?),
+    })
+}
+
+/// The outlet before any seams.
+fn unbarred(graph: &TypedModel, mut outlet: OutletId) -> OutletId {
+    while graph.node(outlet.node).op_is::<Barrier>() {
+        outlet = graph.node(outlet.node).inputs[0];
+    }
+    outlet
+}
+
+/// The part of a graph between two sets of outlets, without seams.
+fn extract(
+    graph: &TypedModel,
+    inputs: &[OutletId],
+    outputs: &[OutletId],
+) -> TractResult<TypedModel> {
+    let mut part = TypedModel {
+        symbols: graph.symbols.clone(),
+        ..TypedModel::default()
+    };
+    let mut mapping = HashMap::new();
+    for &input in inputs {
+        let fact = graph.outlet_fact(input)?.without_value();
+        let name = format!("{}.{}", graph.node(input.node).name, input.slot);
+        mapping.insert(input, part.add_source(name, fact)?);
+    }
+    let nodes = |outlets: &[OutletId]| outlets.iter().map(|o| o.node).collect::<Vec<_>>();
+    for id in eval_order_for_nodes(graph.nodes(), &nodes(inputs), &nodes(outputs), &[])? {
+        let node = graph.node(id);
+        if mapping.contains_key(&OutletId::from(id)) {
+            continue;
+        }
+        let sources: Vec<OutletId> = node
+            .inputs
+            .iter()
+            .map(|input| mapping.get(input).copied())
+            .collect::<Option<_>>()
+            .with_context(|| format!("{node} reads what is not there"))?;
+        if node.op_is::<Barrier>() {
+            mapping.insert(id.into(), sources[0]);
+            continue;
+        }
+        let facts = node.outputs.iter().map(|o| o.fact.clone()).collect();
+        let copy = part.add_node(node.name.clone(), node.op.clone(), facts)?;
+        for (slot, &source) in sources.iter().enumerate() {
+            part.add_edge(source, InletId::new(copy, slot))?;
+        }
+        for slot in 0..node.outputs.len() {
+            mapping.insert(OutletId::new(id, slot), OutletId::new(copy, slot));
+        }
+    }
+    let outputs: Vec<OutletId> = outputs.iter().map(|outlet| mapping[outlet]).collect();
+    part.select_output_outlets(&outputs)?;
+    Ok(part)
+}

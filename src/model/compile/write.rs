@@ -1,0 +1,284 @@
+//! lowered graphs → a plan.
+
+use std::collections::HashMap;
+
+use tract_onnx::tract_core::internal::*;
+use tract_onnx::tract_core::ops::konst::Const;
+use tract_onnx::tract_core::ops::source::TypedSource;
+
+use super::lower::Constants;
+use crate::manifest::{Activation, Layout};
+use crate::model::layer::Place;
+use crate::model::run::ops::{Arrangement, Filter, Product};
+use crate::model::run::record::{Numbers, Weights};
+use crate::model::run::step::Step;
+use crate::model::run::{File, Listing, MOST_STEPS, MOST_WRITTEN, Plan, VERSION};
+
+/// A lowered graph and the constants that its kernels were packed of, by the names of the nodes.
+pub struct Lowered {
+    pub graph: TypedModel,
+    pub constants: Constants,
+}
+
+/// Lists two lowered graphs; `file` is the ONNX file that they were made of, or one with the same
+/// weights.
+///
+/// # Errors
+/// For operators and weights that cannot be listed.
+pub fn plan(
+    head: (Vec<usize>, Layout, String),
+    (scores, activation, places): (Vec<usize>, Option<Activation>, Vec<Place>),
+    forward: &Lowered,
+    backward: Option<&Lowered>,
+    file: &File,
+) -> TractResult<Plan> {
+    let (input, layout, output) = head;
+    let writer = Writer::new(file);
+    Ok(Plan {
+        version: VERSION,
+        input,
+        layout,
+        output,
+        scores,
+        activation,
+        places,
+        forward: writer.list(forward)?,
+        backward: backward.map(|graph| writer.list(graph)).transpose()?,
+    })
+}
+
+/// Finds the tensors of a file by their values.
+pub struct Writer<'a> {
+    names: HashMap<Vec<u32>, &'a str>,
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|value| value.to_bits()).collect()
+}
+
+impl<'a> Writer<'a> {
+    pub fn new(file: &File<'a>) -> Writer<'a> {
+        let mut sorted: Vec<_> = file.tensors.iter().collect();
+        sorted.sort_by_key(|(name, _)| **name);
+        let named = sorted.into_iter().rev().map(|(name, values)| {
+            let mut all = vec![0.0; values.len()];
+            values.read(0, &mut all);
+            (bits(&all), *name)
+        });
+        Writer {
+            names: named.collect(),
+        }
+    }
+
+    fn name(&self, values: &[f32]) -> Option<String> {
+        self.names.get(&bits(values)).map(|name| (*name).into())
+    }
+
+    /// Values and names, by name: a plan is the same each time.
+    fn in_order(&self) -> Vec<(&[u32], &str)> {
+        let named = self.names.iter();
+        let mut named: Vec<_> = named.map(|(base, name)| (&base[..], *name)).collect();
+        named.sort_by_key(|&(_, name)| name);
+        named
+    }
+
+    /// The tensor that these weights are multiples of, with the factor of each output: that of a batch
+    /// norm that was left in the file.
+    fn scaled(&self, values: &[f32], arrangement: &Arrangement) -> Option<(String, Vec<f32>)> {
+        let [out, across, deep] = arrangement.strides;
+        let (inputs, taps) = (arrangement.inputs, arrangement.taps);
+        if arrangement.reach()? > values.len() {
+            return None;
+        }
+        let places = |output: usize| {
+            let start = output * out;
+            let rows = (0..inputs).map(move |input| start + input * across);
+            rows.flat_map(move |row| (0..taps).map(move |tap| row + tap * deep))
+        };
+        let factor = |base: &[u32], output: usize| {
+            let base = |at: usize| f32::from_bits(base[at]);
+            let largest =
+                places(output).max_by(|&a, &b| base(a).abs().total_cmp(&base(b).abs()))?;
+            let factor = match base(largest) {
+                0.0 => 0.0,
+                value => values[largest] / value,
+            };
+            let near = 1e-6 * values[largest].abs();
+            places(output)
+                .all(|at| (values[at] - base(at) * factor).abs() <= near)
+                .then_some(factor)
+        };
+        let named = self.in_order().into_iter();
+        let mut alike = named.filter(|(base, _)| base.len() == values.len());
+        alike.find_map(|(base, name)| {
+            let factors = (0..arrangement.bias.len()).map(|output| factor(base, output));
+            Some((name.to_string(), factors.collect::<Option<Vec<f32>>>()?))
+        })
+    }
+
+    /// The tensor of which these weights are a part of every output's: those of one of the maps that were
+    /// side by side before. With the place of the first, and the distance between outputs.
+    fn part(&self, values: &[f32], arrangement: &Arrangement) -> Option<(String, [usize; 2])> {
+        let outputs = arrangement.bias.len();
+        let row = arrangement.inputs * arrangement.taps;
+        let whole = arrangement.in_rows() && arrangement.strides[0] == row;
+        if !whole || values.is_empty() || values.len() != outputs * row {
+            return None;
+        }
+        let values = bits(values);
+        let place = |base: &[u32]| {
+            let whole = base.len() / outputs;
+            if whole <= row || base.len() != whole * outputs {
+                return None;
+            }
+            (0..=whole - row)
+                .step_by(arrangement.taps)
+                .find_map(|start| {
+                    let rows = values.chunks_exact(row).zip(base.chunks_exact(whole));
+                    let found = rows
+                        .into_iter()
+                        .all(|(part, all)| part == &all[start..start + row]);
+                    found.then_some([start, whole])
+                })
+        };
+        let mut named = self.in_order().into_iter();
+        named.find_map(|(base, name)| Some((name.to_string(), place(base)?)))
+    }
+
+    fn numbers(&self, values: &[f32]) -> TractResult<Numbers> {
+        if values.len() > 8
+            && let Some(name) = self.name(values)
+        {
+            return Ok(Numbers::Of(name));
+        }
+        ensure!(
+            values.len() <= MOST_WRITTEN,
+            "{} values are no weights of the file",
+            values.len()
+        );
+        ensure!(
+            values.iter().all(|value| value.is_finite()),
+            "a constant is not finite"
+        );
+        Ok(Numbers::These(values.to_vec()))
+    }
+
+    fn weights(&self, constants: &Constants, node: &TypedNode) -> TractResult<Weights> {
+        let (tensor, arrangement) = constants
+            .get(&node.name)
+            .context("its weights are not known")?;
+        let values = tensor.try_as_plain_ram()?.as_slice::<f32>()?;
+        let Arrangement {
+            groups,
+            inputs,
+            taps,
+            mut strides,
+            ref scale,
+            ref bias,
+        } = *arrangement;
+        let (mut start, mut factors) = (0, Vec::new());
+        let tensor = if let Some(name) = self.name(values) {
+            name
+        } else if let Some((name, place)) = self.part(values, arrangement) {
+            [start, strides[0]] = place;
+            name
+        } else {
+            let scaled = self.scaled(values, arrangement);
+            let (name, scaled) = scaled.context("its weights are not those of the file")?;
+            factors = scaled;
+            name
+        };
+        let scale = match (scale.is_empty(), factors.is_empty()) {
+            (_, true) => scale,
+            (true, false) => &factors,
+            (false, false) => &scale.iter().zip(&factors).map(|(a, b)| a * b).collect(),
+        };
+        Ok(Weights {
+            tensor,
+            start,
+            groups,
+            inputs,
+            taps,
+            strides,
+            scale: self.numbers(scale)?,
+            bias: self.numbers(bias)?,
+        })
+    }
+
+    pub fn list(&self, lowered: &Lowered) -> TractResult<Listing> {
+        let Lowered { graph, constants } = lowered;
+        let mut numbers = HashMap::new();
+        let mut steps = Vec::new();
+        let sources = graph.inputs.iter().map(|input| input.node);
+        let order = graph
+            .eval_order()?
+            .into_iter()
+            .filter(|id| !graph.inputs.contains(&(*id).into()));
+        for id in sources.chain(order) {
+            let node = graph.node(id);
+            let record = self.step(graph, constants, node);
+            let step = record.with_context(|| format!("{node} cannot be kept in a plan"))?;
+            let inputs = node.inputs.iter().map(|input| numbers[input]).collect();
+            numbers.insert(OutletId::from(id), steps.len());
+            steps.push((step, inputs));
+        }
+        ensure!(
+            steps.len() <= MOST_STEPS,
+            "{} steps, at most {MOST_STEPS} are kept in a plan",
+            steps.len()
+        );
+        let outputs = graph.outputs.iter().map(|output| numbers[output]).collect();
+        Ok(Listing { steps, outputs })
+    }
+
+    fn step(
+        &self,
+        graph: &TypedModel,
+        constants: &Constants,
+        node: &TypedNode,
+    ) -> TractResult<Step> {
+        ensure!(
+            node.outputs.len() == 1,
+            "it has {} outputs",
+            node.outputs.len()
+        );
+        if node.op_is::<TypedSource>() {
+            let shape = &graph.outlet_fact(node.id.into())?.shape;
+            return Ok(Step::Source(
+                shape.as_concrete().context("of open shape")?.to_vec(),
+            ));
+        }
+        if let Some(op) = node.op_as::<Const>() {
+            let tensor = op.val();
+            ensure!(
+                tensor.datum_type() == f32::datum_type(),
+                "it is {:?}",
+                tensor.datum_type()
+            );
+            let values = self.numbers(tensor.try_as_plain_ram()?.as_slice::<f32>()?)?;
+            let shape = tensor.shape().to_vec();
+            return Ok(Step::Constant { shape, values });
+        }
+        if let Some(op) = node.op_as::<Product>() {
+            return Ok(Step::Product {
+                weights: self.weights(constants, node)?,
+                patches: (&op.patches).into(),
+                padding: op
+                    .padding
+                    .as_ref()
+                    .map(|(channels, window)| (*channels, window.into())),
+                activation: op.activation.into(),
+                output: op.output.to_vec(),
+            });
+        }
+        if let Some(op) = node.op_as::<Filter>() {
+            return Ok(Step::Filter {
+                weights: self.weights(constants, node)?,
+                window: (&op.window).into(),
+                activation: op.activation.into(),
+                output: op.output.to_vec(),
+            });
+        }
+        Step::of(node.op.as_ref())
+    }
+}

@@ -1,0 +1,154 @@
+//! The plan in an ONNX file → graphs that can be run: all that a page needs for a model with a plan. Imports nothing
+//! of `compile`, which makes plans.
+//!
+//! A plan lists the operators of the forward and the backward graph; weights are named, not repeated.
+//! It is JSON in the file's `metadata_props`, so that the file stays an ordinary ONNX model. A plan of
+//! another version, for other inputs or layers, or with anything unsound in it is not used: the
+//! graph of the file itself is then prepared.
+
+pub mod cost;
+mod file;
+pub mod kernel;
+pub mod ops;
+mod read;
+pub mod record;
+pub mod step;
+pub mod work;
+
+use serde::{Deserialize, Serialize};
+use tract_onnx::tract_core::internal::*;
+
+use super::layer::Place;
+use crate::manifest::{Activation, Layout};
+
+pub use cost::{bytes, product};
+pub use file::File;
+pub use read::Sketch;
+use step::Step;
+pub use work::{Inputs, Run};
+
+/// Most numbers of one tensor.
+pub const MOST_ELEMENTS: usize = 1 << 28;
+
+/// Most inputs of a node, and most outputs.
+pub const MOST_EDGES: usize = 512;
+
+/// Most axes of a tensor.
+pub const MOST_AXES: usize = 16;
+
+/// Key of the plan in `metadata_props`.
+pub const KEY: &str = "whylens.plan";
+
+/// Most steps of a listing: four times those of a ViT-L with its gradient.
+pub const MOST_STEPS: usize = 8000;
+
+/// Most bytes of a plan's text: what is read of it takes several times as many.
+const LONGEST: usize = 32_000_000;
+
+/// Most values that are written out in one place.
+pub const MOST_WRITTEN: usize = 4096;
+
+/// Raised with every change of what a plan means.
+pub const VERSION: u32 = 1;
+
+/// A model as it is run.
+#[derive(Serialize, Deserialize)]
+pub struct Plan {
+    pub version: u32,
+    /// What the plan was made for.
+    pub input: Vec<usize>,
+    /// Axis order of the input.
+    pub layout: Layout,
+    /// Name of the output.
+    pub output: String,
+    /// Shape of the scores' tensor.
+    pub scores: Vec<usize>,
+    /// The softmax or sigmoid that is stepped over.
+    pub activation: Option<Activation>,
+    /// The layers that follow the scores in the outputs of `forward`.
+    pub places: Vec<Place>,
+    pub forward: Listing,
+    pub backward: Option<Listing>,
+}
+
+/// Operators in order of computation, each with the numbers of those it reads.
+#[derive(Serialize, Deserialize)]
+pub struct Listing {
+    #[serde(deserialize_with = "record::few::<MOST_STEPS, _, _>")]
+    pub steps: Vec<(Step, Vec<usize>)>,
+    #[serde(deserialize_with = "record::few::<MOST_STEPS, _, _>")]
+    pub outputs: Vec<usize>,
+}
+
+impl Plan {
+    /// The plan of a file; none where there is none that can be read.
+    pub fn find(file: &File) -> Option<Plan> {
+        let text = file.notes.get(KEY).filter(|text| text.len() <= LONGEST)?;
+        let plan: Plan = serde_json::from_str(text).ok()?;
+        (plan.version == VERSION).then_some(plan)
+    }
+
+    /// Both graphs, but for the weights; without the layers and what the gradient needs unless `heatmap`.
+    ///
+    /// # Errors
+    /// For a plan that does not fit the file, or whose graphs do not fit each other.
+    pub fn sketch<'a>(&self, file: &File<'a>, heatmap: bool) -> TractResult<Halves<'a>> {
+        let outputs = match heatmap {
+            true => &self.forward.outputs[..],
+            false => self.forward.outputs.get(..1).unwrap_or_default(),
+        };
+        let maps = if heatmap { self.places.len() } else { 0 };
+        ensure!(outputs.len() > maps, "outputs are missing");
+        let forward = self.forward.sketch(file, outputs)?;
+        let sources = shapes(&forward.graph, &forward.graph.inputs)?;
+        ensure!(
+            sources.len() == 1 && sources[0][..] == self.input[..],
+            "another input"
+        );
+        let made = shapes(&forward.graph, &forward.graph.outputs)?;
+        ensure!(made[0][..] == self.scores[..], "other scores");
+        if !heatmap {
+            let backward = None;
+            return Ok(Halves { forward, backward });
+        }
+        let listing = self.backward.as_ref().context("there is no gradient")?;
+        ensure!(listing.outputs.len() == maps, "gradients are missing");
+        let backward = listing.sketch(file, &listing.outputs)?;
+        let handed = shapes(&backward.graph, &backward.graph.inputs)?;
+        let scores = made[..1].iter();
+        ensure!(
+            handed.iter().eq(scores.chain(&made[1 + maps..])),
+            "the gradient is of another graph"
+        );
+        let backward = Some(backward);
+        Ok(Halves { forward, backward })
+    }
+}
+
+fn shapes(graph: &TypedModel, outlets: &[OutletId]) -> TractResult<Vec<TVec<usize>>> {
+    let shape = |&outlet: &OutletId| -> TractResult<TVec<usize>> {
+        let fact = graph.outlet_fact(outlet)?;
+        Ok(fact.shape.as_concrete().context("of open shape")?.into())
+    };
+    outlets.iter().map(shape).collect()
+}
+
+/// The graphs of a plan, their weights still in the file.
+pub struct Halves<'a> {
+    /// Image → scores, then the layers, then what the gradient needs.
+    pub forward: Sketch<'a>,
+    /// The gradients.
+    pub backward: Option<Sketch<'a>>,
+}
+
+impl Halves<'_> {
+    /// Bytes of the weights, packed, and those that it takes meanwhile.
+    pub fn weights(&self) -> [u64; 2] {
+        let halves = [Some(&self.forward), self.backward.as_ref()];
+        let halves = halves.into_iter().flatten();
+        halves.fold([0, 0], |[kept, moment], half| {
+            let sum = u64::saturating_add;
+            [sum(kept, half.kept), sum(moment, half.moment)]
+        })
+    }
+}

@@ -1,0 +1,180 @@
+//! weights as a graph or a file has them → packed for the kernels.
+
+use std::sync::Arc;
+
+use super::super::cost;
+use super::super::kernel::{Depthwise, Gemm, Window, Winograd, widen};
+use super::product::Packed;
+
+/// How the weights of a convolution or product lie in their tensor: each output has `inputs` inputs of
+/// its group with `taps` weights each.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Arrangement {
+    pub groups: usize,
+    pub inputs: usize,
+    pub taps: usize,
+    /// Distances between neighbouring outputs, inputs and taps.
+    pub strides: [usize; 3],
+    /// Factor of each output; empty: all 1.
+    pub scale: Vec<f32>,
+    /// Summand of each output.
+    pub bias: Vec<f32>,
+}
+
+/// The values of a tensor, row-major.
+#[derive(Debug, Clone, Copy)]
+pub enum Values<'a> {
+    #[cfg(feature = "compile")]
+    Single(&'a [f32]),
+    /// Little-endian bytes.
+    SingleBytes(&'a [u8]),
+    /// Little-endian bytes.
+    HalfBytes(&'a [u8]),
+}
+
+impl<'a> Values<'a> {
+    /// Those from `start` on; none where there are fewer.
+    pub fn skip(self, start: usize) -> Option<Values<'a>> {
+        Some(match self {
+            #[cfg(feature = "compile")]
+            Values::Single(values) => Values::Single(values.get(start..)?),
+            Values::SingleBytes(bytes) => Values::SingleBytes(bytes.get(start.checked_mul(4)?..)?),
+            Values::HalfBytes(bytes) => Values::HalfBytes(bytes.get(start.checked_mul(2)?..)?),
+        })
+    }
+
+    pub fn len(&self) -> usize {
+        match self {
+            #[cfg(feature = "compile")]
+            Values::Single(values) => values.len(),
+            Values::SingleBytes(bytes) => bytes.len() / 4,
+            Values::HalfBytes(bytes) => bytes.len() / 2,
+        }
+    }
+
+    /// Neighbouring values from `at` on.
+    pub fn read(&self, at: usize, to: &mut [f32]) {
+        match self {
+            #[cfg(feature = "compile")]
+            Values::Single(values) => to.copy_from_slice(&values[at..at + to.len()]),
+            Values::SingleBytes(bytes) => {
+                let bytes = bytes[at * 4..(at + to.len()) * 4].chunks_exact(4);
+                for (to, b) in to.iter_mut().zip(bytes) {
+                    *to = f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
+                }
+            }
+            Values::HalfBytes(bytes) => widen(&bytes[at * 2..(at + to.len()) * 2], to),
+        }
+    }
+}
+
+impl Arrangement {
+    /// Number of values between the first and the last that are read, both included; none where there
+    /// are none or they cannot be counted.
+    pub fn reach(&self) -> Option<usize> {
+        let sizes = [self.bias.len(), self.inputs, self.taps];
+        let mut reach = 1usize;
+        for (size, stride) in sizes.into_iter().zip(self.strides) {
+            reach = reach.checked_add(size.checked_sub(1)?.checked_mul(stride)?)?;
+        }
+        Some(reach)
+    }
+
+    /// Whether the weights of one output lie side by side, as in ONNX's Conv.
+    pub fn in_rows(&self) -> bool {
+        self.strides[1] == self.taps && (self.strides[2] == 1 || self.taps == 1)
+    }
+
+    /// Whether they are packed for this window.
+    pub fn suits(&self, window: Option<&Window>) -> bool {
+        let outputs = self.bias.len();
+        let suits = |window| Winograd::suits(window, self.inputs, outputs);
+        self.groups == 1 && window.is_some_and(suits)
+    }
+
+    /// Bytes that [`Arrangement::pack`] makes of so many values, and those that it takes meanwhile.
+    pub fn bytes(&self, values: usize, window: Option<&Window>) -> [u64; 2] {
+        let outputs = self.bias.len();
+        let row = cost::product([self.inputs, self.taps]);
+        let [kept, moment] = match self.suits(window) {
+            true => Winograd::bytes(self.inputs, outputs),
+            false => {
+                let [group, moment] = Gemm::bytes(row, outputs / self.groups);
+                // The list of the groups is copied once.
+                let all = group.saturating_add(size_of::<Gemm>() as u64);
+                let all = all.saturating_mul(self.groups as u64);
+                let list = size_of::<Gemm>() as u64 * self.groups as u64;
+                [all, moment.saturating_add(list)]
+            }
+        };
+        let read = match self.in_rows() {
+            true => row,
+            false => values as u64,
+        };
+        [kept, moment.saturating_add(read.saturating_mul(4))]
+    }
+
+    /// Packed for products, or for the window over padded images where there is one and that is faster.
+    ///
+    /// # Panics
+    /// When fewer values than [`Arrangement::reach`] are given.
+    pub fn pack(&self, values: Values, window: Option<&Window>) -> Packed {
+        let (inputs, taps) = (self.inputs, self.taps);
+        let rows = self.in_rows();
+        let mut all = Vec::new();
+        if !rows {
+            all.resize(values.len(), 0.0);
+            values.read(0, &mut all);
+        }
+        let mut row = vec![0.0; if rows { inputs * taps } else { 0 }];
+        // Those of one output, tap by tap.
+        let mut fill = |output: usize, to: &mut [f32]| {
+            let start = output * self.strides[0];
+            if rows && taps == 1 {
+                values.read(start, to);
+            } else {
+                if rows {
+                    values.read(start, &mut row);
+                }
+                let (from, [_, across, deep]) = match rows {
+                    true => (&row[..], [0, taps, 1]),
+                    false => (&all[start..], self.strides),
+                };
+                for (tap, to) in to.chunks_exact_mut(inputs).enumerate() {
+                    for (input, to) in to.iter_mut().enumerate() {
+                        *to = from[input * across + tap * deep];
+                    }
+                }
+            }
+            if let Some(scale) = self.scale.get(output) {
+                to.iter_mut().for_each(|value| *value *= scale);
+            }
+        };
+        let outputs = self.bias.len();
+        if let Some(window) = window.filter(|window| self.suits(Some(window))) {
+            let convolution = Winograd::new(*window, inputs, &self.bias, fill);
+            return Packed::Winograd(Arc::new(convolution));
+        }
+        let each = outputs / self.groups;
+        let group = |group: usize| {
+            let first = group * each;
+            let bias = &self.bias[first..first + each];
+            Gemm::new(inputs * taps, bias, |output, to| fill(first + output, to))
+        };
+        Packed::Groups((0..self.groups).map(group).collect())
+    }
+
+    /// One filter for each channel.
+    ///
+    /// # Panics
+    /// When fewer values than [`Arrangement::reach`] are given.
+    pub fn filter(&self, values: Values) -> Arc<Depthwise> {
+        let mut all = vec![0.0; values.len()];
+        values.read(0, &mut all);
+        let weight = |channel: usize, tap: usize| {
+            let scale = self.scale.get(channel).copied().unwrap_or(1.0);
+            all[channel * self.strides[0] + tap * self.strides[2]] * scale
+        };
+        Arc::new(Depthwise::new(self.taps, &self.bias, weight))
+    }
+}
