@@ -59,7 +59,7 @@ pub enum Error {
     BadOption(String),
     /// The model has no plan that this build could run; one with the feature `compile` can. Holds the text
     /// of its `model.json` where that was read already.
-    #[error("the model has no plan for this page; run `whylens prepare` on its folder")]
+    #[error("the model has no plan for this page; run `whylens pack` on its folder")]
     Unplanned(Option<String>),
     /// The caller asked to stop.
     #[error("cancelled by the caller")]

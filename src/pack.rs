@@ -19,7 +19,7 @@ use crate::rank::{self, Reading};
 use crate::sniff;
 
 /// What cannot be read from the graph. What is absent is guessed, and said so.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Options {
     /// Name shown to people.

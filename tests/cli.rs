@@ -661,7 +661,7 @@ fn a_model_folder_of_parts_is_read_by_every_command() {
         let output = whylens(command);
         assert!(output.status.success(), "{command:?}: {}", errors(&output));
     }
-    let told = errors(&whylens(&["prepare", model]));
+    let told = errors(&whylens(&["pack", model]));
     assert!(
         told.contains("bad-option: ") && told.contains("whylens dist"),
         "{told}"

@@ -143,9 +143,9 @@ fn pack_makes_a_new_folder_whole_or_not_at_all() {
 }
 
 #[test]
-fn prepare_leaves_the_folder_as_it_was_or_writes_it_whole() {
+fn pack_of_a_folder_leaves_the_folder_as_it_was_or_writes_it_whole() {
     use sha2::{Digest, Sha256};
-    let place = workplace("prepare");
+    let place = workplace("pack-folder");
     let (made, given) = (
         place.join("made"),
         fs::read(place.join("given.onnx")).unwrap(),
@@ -165,7 +165,7 @@ fn prepare_leaves_the_folder_as_it_was_or_writes_it_whole() {
     )
     .unwrap();
     fs::write(made.join("model.onnx"), given).unwrap();
-    interrupt(&place, "out", &["prepare", "out"], &|| {
+    interrupt(&place, "out", &["pack", "out"], &|| {
         copy(&made, &place.join("out"))
     });
 }

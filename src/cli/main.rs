@@ -12,8 +12,8 @@ mod inside;
 mod inspect;
 mod npy;
 mod pack;
+mod plan;
 mod policy;
-mod prepare;
 mod read;
 mod serve;
 mod signals;
@@ -39,7 +39,6 @@ enum Command {
     Dist(dist::Arguments),
     Inspect(inspect::Arguments),
     Pack(Box<pack::Arguments>),
-    Prepare(prepare::Arguments),
     Serve(serve::Arguments),
 }
 
@@ -62,7 +61,6 @@ fn main() -> ExitCode {
         Command::Dist(arguments) => dist::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Pack(arguments) => pack::run(&arguments),
-        Command::Prepare(arguments) => prepare::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
     };
     match done {

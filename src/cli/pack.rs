@@ -12,20 +12,21 @@ use whylens::manifest::{Activation, Channels, Filter, Layout, MOST_TEXT, Precisi
 use whylens::model::compile::shrink;
 use whylens::pack::{self, Options, Packed};
 
-use super::read;
 use super::staged::Staged;
+use super::{plan, read};
 
-/// Make a model folder of an ONNX classifier
+/// Make a model folder of an ONNX classifier, or add what is missing to one made by hand
 #[derive(Args)]
 pub struct Arguments {
-    /// The ONNX file, FP32 or FP16; weights in files beside it are brought in
+    /// The ONNX file, FP32 or FP16; weights in files beside it are brought in. Or a model folder: a plan is added, so
+    /// that pages load it faster
     model: PathBuf,
     /// One label a line, in class order
     #[arg(long, value_name = "FILE")]
-    labels: PathBuf,
+    labels: Option<PathBuf>,
     /// Folder to write; other files in it stay
     #[arg(long, value_name = "DIR")]
-    out: PathBuf,
+    out: Option<PathBuf>,
     /// Overwrite the model or the labels given, where they are in the folder to write
     #[arg(long)]
     force: bool,
@@ -112,6 +113,28 @@ fn size(text: &str) -> Result<(u32, u32)> {
     Ok((width.parse()?, height.parse()?))
 }
 
+impl Arguments {
+    /// Whether anything but the model is given.
+    fn says_more(&self) -> bool {
+        let texts = [
+            &self.name,
+            &self.model_version,
+            &self.license,
+            &self.source,
+            &self.disclaimer,
+        ];
+        let described = self
+            .reading
+            .options()
+            .map(|options| options != Options::default());
+        self.labels.is_some()
+            || self.out.is_some()
+            || self.precision.is_some()
+            || texts.into_iter().any(Option::is_some)
+            || described.unwrap_or(true)
+    }
+}
+
 impl Reading {
     /// The options that a graph is read with.
     pub fn options(&self) -> Result<Options> {
@@ -160,13 +183,26 @@ const MANIFEST: &str = "model.json";
 
 /// Packs the model and tells what was found out.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    if arguments.model.is_dir() {
+        if arguments.says_more() {
+            return Err(Error::BadOption(format!(
+                "{} is a model folder, whose model.json says all; change it there and name the folder alone",
+                arguments.model.display()
+            ))
+            .into());
+        }
+        return plan::run(&arguments.model);
+    }
+    let (Some(labels_file), Some(out)) = (&arguments.labels, &arguments.out) else {
+        return Err(Error::BadOption("--labels FILE and --out DIR are needed".into()).into());
+    };
     let (onnx, mut given) = whole(&arguments.model)?;
-    let labels = read::file(&arguments.labels, MOST_TEXT, Error::BadManifest)?;
+    let labels = read::file(labels_file, MOST_TEXT, Error::BadManifest)?;
     let labels = String::from_utf8(labels)
         .map_err(|error| Error::BadManifest(format!("the labels are not UTF-8: {error}")))?;
-    given.push(arguments.labels.clone());
+    given.push(labels_file.clone());
     if !arguments.force {
-        spare(&given, &arguments.out)?;
+        spare(&given, out)?;
     }
     let stem = arguments.model.file_stem().unwrap_or_default();
     let options = Options {
@@ -186,7 +222,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         onnx,
         report,
     } = pack::pack(onnx, &labels, &options, &mut |_| ())?;
-    let mut staged = Staged::begin(&arguments.out)?;
+    let mut staged = Staged::begin(out)?;
     staged.write(MODEL, &onnx)?;
     staged.write(LABELS, labels.as_bytes())?;
     let json = serde_json::to_string_pretty(&manifest)?;
@@ -223,7 +259,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         println!("layer       {PARTIAL}");
     }
     match &report.unplanned {
-        None => println!("plan        in the file: pages load it without preparing it anew"),
+        None => println!("plan        in the file: pages load it without compiling it"),
         Some(reason) => println!("plan        none, so that loading takes longer: {reason}"),
     }
     let pack::Difference {
@@ -244,7 +280,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     for guess in &report.guesses {
         println!("guessed     {guess}");
     }
-    println!("written     {}", arguments.out.display());
+    println!("written     {}", out.display());
     Ok(ExitCode::SUCCESS)
 }
 

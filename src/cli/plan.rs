@@ -1,10 +1,9 @@
 //! model folder → the same folder, with a plan in its ONNX file.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::Args;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use whylens::model::PLAN;
@@ -13,20 +12,12 @@ use whylens::{Error, pack};
 use super::folder;
 use super::staged::Staged;
 
-/// Prepare a model folder that was made by other means than `pack`, so that pages load it faster
-#[derive(Args)]
-pub struct Arguments {
-    /// Model folder; its ONNX file and model.json are written anew
-    model: PathBuf,
-}
-
 /// Adds the plan, and tells `model.json` of the file's new size and SHA-256.
-pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let folder = &arguments.model;
+pub fn run(folder: &Path) -> Result<ExitCode> {
     let (manifest, _, json) = folder::manifest(&folder.join("model.json"))?;
     if !manifest.weights.parts.is_empty() {
         return Err(Error::BadOption(format!(
-            "the weights of {} are in parts; prepare the folder that `whylens dist` made it of",
+            "the weights of {} are in parts; pack the folder that `whylens dist` made it of",
             folder.display()
         ))
         .into());
