@@ -13,7 +13,7 @@ WASM := $(patsubst %,www/pkg/%/whylens_bg.wasm,run run-relaxed compile)
 TOOL := target/release/whylens
 SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
 
-.PHONY: help build modules serve dist package release test soak clean
+.PHONY: help build modules serve dist package release test soak format clean
 help:                 ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
 
@@ -93,6 +93,10 @@ strace chromium firefox:
 tests/node_modules: tests/package.json tests/package-lock.json
 	cd tests && npm ci --no-audit --no-fund
 	@touch tests/node_modules
+
+format: tests/node_modules ## Rust by rustfmt, JavaScript and CSS by Prettier
+	cargo fmt
+	tests/node_modules/.bin/prettier --write --log-level warn .
 
 clean:                ## removes everything that was built
 	rm -rf target www/pkg www/licenses.txt dist dist-npm release tests/node_modules

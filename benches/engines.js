@@ -71,7 +71,14 @@ function whylens(folder, heatmap) {
   const { rgba } = photo();
   const pixels = new Uint8Array(rgba.buffer);
   let module, size, url;
-  const options = { topK: 1, threshold: 0, heatmap: heatmap ? { layers: [] } : null, scores: true, maxPixels: 1e8, maxBytes: 1e9 };
+  const options = {
+    topK: 1,
+    threshold: 0,
+    heatmap: heatmap ? { layers: [] } : null,
+    scores: true,
+    maxPixels: 1e8,
+    maxBytes: 1e9,
+  };
   const { signal } = new AbortController();
   return {
     async start() {
@@ -79,11 +86,23 @@ function whylens(folder, heatmap) {
       ({ module, size } = await modules.get(folder));
     },
     async load(model, { waiting = false } = {}) {
-      url = new URL(model === 'shipped' ? '/shipped/model.json' : `${MODELS}/${model}/packed/model.json`, location.href).href;
-      const { report } = await module.load(url, {
-        heatmap: true, memoryLimit: 2e9, languages: ['en'], cache: null, warmUp: !waiting,
-        retries: 0, retryDelay: 100, stallTimeout: 60_000,
-      }, () => {}, new AbortController().signal);
+      url = new URL(model === 'shipped' ? '/shipped/model.json' : `${MODELS}/${model}/packed/model.json`, location.href)
+        .href;
+      const { report } = await module.load(
+        url,
+        {
+          heatmap: true,
+          memoryLimit: 2e9,
+          languages: ['en'],
+          cache: null,
+          warmUp: !waiting,
+          retries: 0,
+          retryDelay: 100,
+          stallTimeout: 60_000,
+        },
+        () => {},
+        new AbortController().signal,
+      );
       return report.timing.prepare + report.timing.warmUp;
     },
     async run() {
@@ -108,7 +127,8 @@ function onnxruntime() {
       const file = await bytes(`${MODELS}/${model}/original.onnx`);
       const start = performance.now();
       ({ value: session, memory: size } = await memories(() =>
-        ort.InferenceSession.create(file, { executionProviders: ['wasm'], graphOptimizationLevel: 'all' })));
+        ort.InferenceSession.create(file, { executionProviders: ['wasm'], graphOptimizationLevel: 'all' }),
+      ));
       [input] = session.inputNames;
       [output] = session.outputNames;
       await this.run();
@@ -154,9 +174,10 @@ function litert() {
 }
 
 /** Loads a classic script. */
-const script = (/** @type {string} */ src) => new Promise((resolve, reject) => {
-  document.head.append(Object.assign(document.createElement('script'), { src, onload: resolve, onerror: reject }));
-});
+const script = (/** @type {string} */ src) =>
+  new Promise((resolve, reject) => {
+    document.head.append(Object.assign(document.createElement('script'), { src, onload: resolve, onerror: reject }));
+  });
 
 /** tfjs with its fused operators, as its converter would call them. @returns {Engine} */
 function tfjs() {
@@ -167,15 +188,25 @@ function tfjs() {
     const [x, y] = inputs;
     const { strides, pad, weight, bias, activation } = step;
     switch (step.op) {
-      case 'Conv': return tf.fused.conv2d({ x, filter: weight, strides, pad, bias, activation: activation ?? 'linear' });
-      case 'Depthwise': return tf.fused.depthwiseConv2d({ x, filter: weight, strides, pad, bias, activation: activation ?? 'linear' });
-      case 'Gemm': return tf.fused.matMul({ a: x, b: weight, bias });
-      case 'MaxPool': return tf.maxPool(tf.pad(x, pad, -3e38), step.kernel, strides, 'valid');
-      case 'Add': return tf.add(x, y);
-      case 'Relu': return tf.relu(x);
-      case 'GlobalAveragePool': return tf.mean(x, [1, 2]);
-      case 'Flatten': case 'Reshape': return x;
-      default: throw new Error(step.op);
+      case 'Conv':
+        return tf.fused.conv2d({ x, filter: weight, strides, pad, bias, activation: activation ?? 'linear' });
+      case 'Depthwise':
+        return tf.fused.depthwiseConv2d({ x, filter: weight, strides, pad, bias, activation: activation ?? 'linear' });
+      case 'Gemm':
+        return tf.fused.matMul({ a: x, b: weight, bias });
+      case 'MaxPool':
+        return tf.maxPool(tf.pad(x, pad, -3e38), step.kernel, strides, 'valid');
+      case 'Add':
+        return tf.add(x, y);
+      case 'Relu':
+        return tf.relu(x);
+      case 'GlobalAveragePool':
+        return tf.mean(x, [1, 2]);
+      case 'Flatten':
+      case 'Reshape':
+        return x;
+      default:
+        throw new Error(step.op);
     }
   };
   return {
@@ -194,7 +225,16 @@ function tfjs() {
       const listing = await (await fetch(`${MODELS}/${model}/tfjs.json`)).json();
       const { buffer } = await bytes(`${MODELS}/${model}/tfjs.bin`);
       const start = performance.now();
-      const tensor = (part) => part && tf.tensor(new Float32Array(buffer, part.at, part.shape.reduce((a, b) => a * b, 1)), part.shape);
+      const tensor = (part) =>
+        part &&
+        tf.tensor(
+          new Float32Array(
+            buffer,
+            part.at,
+            part.shape.reduce((a, b) => a * b, 1),
+          ),
+          part.shape,
+        );
       steps = listing.map((step) => ({ ...step, weight: tensor(step.weight), bias: tensor(step.bias) }));
       await this.run();
       return performance.now() - start;
@@ -203,7 +243,13 @@ function tfjs() {
       const start = performance.now();
       const result = tf.tidy(() => {
         const values = [tf.tensor4d(nhwc, [1, SIDE, SIDE, 3])];
-        for (const step of steps) values.push(run(step, step.inputs.map((at) => values[at])));
+        for (const step of steps)
+          values.push(
+            run(
+              step,
+              step.inputs.map((at) => values[at]),
+            ),
+          );
         return values.at(-1);
       });
       const scores = result.dataSync().slice();

@@ -6,7 +6,12 @@ import { browse } from '../tests/web/browser.js';
 import { Server } from '../tests/web/server.js';
 
 const MODEL = '/models/efficientnet-lite0/';
-const SIZES = /** @type {const} */ ([[640, 480], [1632, 1224], [4000, 3000], [8000, 6000]]);
+const SIZES = /** @type {const} */ ([
+  [640, 480],
+  [1632, 1224],
+  [4000, 3000],
+  [8000, 6000],
+]);
 const RUNS = Number(process.argv[2] ?? 7);
 
 const server = await new Server().start();
@@ -30,7 +35,8 @@ for (const [width, height] of SIZES) {
       pen.drawImage(source, 0, 0, width, height);
       // The grain of a sensor, without which a file is smaller than a camera's.
       const strip = pen.createImageData(width, 64);
-      for (let at = 0; at < strip.data.length; at += 4) strip.data.set([Math.random() * 255, Math.random() * 255, Math.random() * 255, 12], at);
+      for (let at = 0; at < strip.data.length; at += 4)
+        strip.data.set([Math.random() * 255, Math.random() * 255, Math.random() * 255, 12], at);
       const grain = await createImageBitmap(strip);
       for (let y = 0; y < height; y += 64) pen.drawImage(grain, 0, y);
       const file = await canvas.convertToBlob({ type: 'image/jpeg', quality: 0.9 });
@@ -47,7 +53,11 @@ for (const [width, height] of SIZES) {
         const start = performance.now();
         const short = Math.min(width, height);
         const [across, down] = [Math.floor((256 * width) / short), Math.floor((256 * height) / short)];
-        const bitmap = await createImageBitmap(file, { resizeWidth: across, resizeHeight: down, resizeQuality: 'high' });
+        const bitmap = await createImageBitmap(file, {
+          resizeWidth: across,
+          resizeHeight: down,
+          resizeQuality: 'high',
+        });
         const small = new OffscreenCanvas(across, down).getContext('2d', { willReadFrequently: true });
         small?.drawImage(bitmap, 0, 0);
         small?.getImageData(0, 0, across, down);
@@ -66,8 +76,13 @@ for (const [width, height] of SIZES) {
     },
     { model: MODEL, width, height, runs: RUNS },
   );
-  const [ms, mb] = [(/** @type {number} */ value) => value.toFixed(0), (/** @type {number} */ bytes) => `${(bytes / 1e6).toFixed(1)} MB`];
-  console.log(`| ${((width * height) / 1e6).toFixed(1)} MP | ${mb(seen.bytes)} | ${ms(seen.decode)} | ${ms(seen.resize)} | ${ms(seen.worst)} | ${ms(seen.bitmap)} | ${mb(seen.peak)}, the module grew by ${mb(seen.grown)} |`);
+  const [ms, mb] = [
+    (/** @type {number} */ value) => value.toFixed(0),
+    (/** @type {number} */ bytes) => `${(bytes / 1e6).toFixed(1)} MB`,
+  ];
+  console.log(
+    `| ${((width * height) / 1e6).toFixed(1)} MP | ${mb(seen.bytes)} | ${ms(seen.decode)} | ${ms(seen.resize)} | ${ms(seen.worst)} | ${ms(seen.bitmap)} | ${mb(seen.peak)}, the module grew by ${mb(seen.grown)} |`,
+  );
   await page.context().close();
 }
 await browser.close();

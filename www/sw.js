@@ -2,7 +2,10 @@
 // before this line; a page gets all of its files from one version, because every file but a few that
 // stand for themselves has the version in its address.
 
-/** @typedef {{ version: string, offline: boolean, share: boolean, files: Record<string, string>, headers: Record<string, string>, workerPolicy: string }} Site */
+/**
+ * @typedef {{ version: string, offline: boolean, share: boolean, files: Record<string, string>, headers:
+ *   Record<string, string>, workerPolicy: string }} Site
+ */
 /** @typedef {Event & { waitUntil: (work: Promise<unknown>) => void }} ExtendableEvent */
 /** @typedef {ExtendableEvent & { request: Request, respondWith: (response: Promise<Response>) => void }} FetchEvent */
 /** @typedef {object} Scope what TypeScript calls a ServiceWorkerGlobalScope, of its own library
@@ -13,9 +16,10 @@
  * @property {(type: 'install' | 'activate', listener: (event: ExtendableEvent) => void) => void} addEventListener
  */
 
-const worker = /** @type {Scope & { addEventListener: (type: 'fetch', listener: (event: FetchEvent) => void) => void }} */ (
-  /** @type {unknown} */ (self)
-);
+const worker =
+  /** @type {Scope & { addEventListener: (type: 'fetch', listener: (event: FetchEvent) => void) => void }} */ (
+    /** @type {unknown} */ (self)
+  );
 const { site } = worker;
 const scope = new URL(worker.registration.scope);
 
@@ -32,8 +36,13 @@ const HASHED = /\.[0-9a-f]{16}[./]/;
 
 /** @type {Record<string, string>} servers may not know some of these */
 const TYPES = {
-  css: 'text/css; charset=utf-8', html: 'text/html; charset=utf-8', js: 'text/javascript; charset=utf-8',
-  json: 'application/json', svg: 'image/svg+xml', txt: 'text/plain; charset=utf-8', wasm: 'application/wasm',
+  css: 'text/css; charset=utf-8',
+  html: 'text/html; charset=utf-8',
+  js: 'text/javascript; charset=utf-8',
+  json: 'application/json',
+  svg: 'image/svg+xml',
+  txt: 'text/plain; charset=utf-8',
+  wasm: 'application/wasm',
   webmanifest: 'application/manifest+json',
 };
 
@@ -51,7 +60,9 @@ worker.addEventListener('fetch', (event) => {
   if (!site.offline || url.origin !== scope.origin || !url.pathname.startsWith(scope.pathname)) return;
   const file = decodeURIComponent(url.pathname.slice(scope.pathname.length)) || 'index.html';
   if (request.method === 'POST' && file === 'index.html' && url.searchParams.has('share')) {
-    event.respondWith(site.share && !isForeign(request) ? receive(request) : Promise.resolve(Response.redirect(scope.href, 303)));
+    event.respondWith(
+      site.share && !isForeign(request) ? receive(request) : Promise.resolve(Response.redirect(scope.href, 303)),
+    );
     return;
   }
   if (request.method !== 'GET' || request.headers.has('range')) return;
@@ -69,7 +80,8 @@ async function keepAll() {
     // The library keeps the module that it runs, and there may be others.
     const wanted = Object.keys(site.files).filter((file) => !file.endsWith('.wasm'));
     const keepNext = async () => {
-      for (let file = wanted.pop(); file !== undefined; file = wanted.pop()) await cache.put(address(file), await checked(file));
+      for (let file = wanted.pop(); file !== undefined; file = wanted.pop())
+        await cache.put(address(file), await checked(file));
     };
     await Promise.all(Array.from({ length: 6 }, keepNext));
   } catch (error) {
@@ -133,7 +145,8 @@ function withHeaders(file, bytes) {
  */
 async function answer(event, file) {
   const own = await caches.open(CACHE);
-  const others = file in site.files ? [] : (await caches.keys()).filter((name) => name.startsWith(OURS) && name !== CACHE);
+  const others =
+    file in site.files ? [] : (await caches.keys()).filter((name) => name.startsWith(OURS) && name !== CACHE);
   for (const cache of [own, ...(await Promise.all(others.map((name) => caches.open(name))))]) {
     const kept = await sound(cache, file);
     if (kept) return kept;
@@ -152,7 +165,10 @@ async function answer(event, file) {
  */
 async function sound(cache, file) {
   const kept = await cache.match(address(file));
-  const bytes = await kept?.clone().arrayBuffer().catch(() => null);
+  const bytes = await kept
+    ?.clone()
+    .arrayBuffer()
+    .catch(() => null);
   // A page of an earlier version asks for files that are not on this version's list.
   if (bytes && (await sha256(bytes)) === (site.files[file] ?? kept?.headers.get(SHA256))) return kept;
   if (kept) await cache.delete(address(file));
@@ -194,7 +210,8 @@ async function forgetModules() {
   const cache = await caches.open('whylens');
   for (const { url } of await cache.keys()) {
     const { origin, pathname } = new URL(url);
-    const file = origin === scope.origin && pathname.startsWith(scope.pathname) ? pathname.slice(scope.pathname.length) : '';
+    const file =
+      origin === scope.origin && pathname.startsWith(scope.pathname) ? pathname.slice(scope.pathname.length) : '';
     if (file.startsWith('www.') && !(file in site.files)) await cache.delete(url);
   }
 }
@@ -211,7 +228,9 @@ async function leave() {
  * @param {Request} request
  */
 function isForeign({ headers, referrer }) {
-  return [headers.get('origin'), referrer].some((from) => from && /^https?:/.test(from) && new URL(from).origin !== scope.origin);
+  return [headers.get('origin'), referrer].some(
+    (from) => from && /^https?:/.test(from) && new URL(from).origin !== scope.origin,
+  );
 }
 
 /**
@@ -222,10 +241,12 @@ async function receive(request) {
   const photos = (await request.formData()).getAll('photos');
   await caches.delete(SHARED);
   const cache = await caches.open(SHARED);
-  await Promise.all(photos.map((photo, index) => {
-    if (typeof photo === 'string') return undefined;
-    const headers = { 'content-type': photo.type, 'x-name': encodeURIComponent(photo.name) };
-    return cache.put(new URL(`shared/${index}`, scope).href, new Response(photo, { headers }));
-  }));
+  await Promise.all(
+    photos.map((photo, index) => {
+      if (typeof photo === 'string') return undefined;
+      const headers = { 'content-type': photo.type, 'x-name': encodeURIComponent(photo.name) };
+      return cache.put(new URL(`shared/${index}`, scope).href, new Response(photo, { headers }));
+    }),
+  );
   return Response.redirect(new URL('?shared', scope).href, 303);
 }

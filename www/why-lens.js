@@ -37,13 +37,18 @@ async function fetched(src) {
     throw new WhylensError('bad-option', `src is "${src}", expected the address of a photo`, error);
   }
   const response = await fetch(url).catch((error) => {
-    throw new WhylensError('network', `${url} cannot be reached; check the connection, and that the server allows this page to read it (CORS)`, error);
+    throw new WhylensError(
+      'network',
+      `${url} cannot be reached; check the connection, and that the server allows this page to read it (CORS)`,
+      error,
+    );
   });
   if (!response.ok) throw new WhylensError('http-status', `${url} answered with status ${response.status}`);
   return response.blob();
 }
 
-const number = (/** @type {string | null} */ text, /** @type {number} */ otherwise) => (text === null || !Number.isFinite(Number(text)) ? otherwise : Number(text));
+const number = (/** @type {string | null} */ text, /** @type {number} */ otherwise) =>
+  text === null || !Number.isFinite(Number(text)) ? otherwise : Number(text);
 
 /**
  * Attributes: `model` (address of a model folder, relative to the page), `src` (a photo to begin with),
@@ -227,8 +232,10 @@ export class WhyLens extends HTMLElement {
     const { image } = heatmap;
     const shrink = Math.min(1, LONGEST / Math.max(image.width, image.height));
     return classifier.render(heatmap, {
-      width: Math.max(1, Math.round(image.width * shrink)), height: Math.max(1, Math.round(image.height * shrink)),
-      colormap: this.getAttribute('colormap') ?? undefined, opacity: number(this.getAttribute('opacity'), 0.6),
+      width: Math.max(1, Math.round(image.width * shrink)),
+      height: Math.max(1, Math.round(image.height * shrink)),
+      colormap: this.getAttribute('colormap') ?? undefined,
+      opacity: number(this.getAttribute('opacity'), 0.6),
     });
   }
 
@@ -272,19 +279,27 @@ export class WhyLens extends HTMLElement {
 
   /** @param {Result} result */
   #tell({ predictions, heatmap, model: { activation } }) {
-    this.#list.replaceChildren(...predictions.map(({ index, label, probability, score }) => {
-      const [row, button, meter] = [document.createElement('li'), document.createElement('button'), document.createElement('meter')];
-      const scores = activation === 'none';
-      const given = scores ? score.toLocaleString(undefined, { maximumFractionDigits: 2 }) : probability.toLocaleString(undefined, { style: 'percent', maximumFractionDigits: 1 });
-      button.type = 'button';
-      button.disabled = !heatmap;
-      button.setAttribute('aria-pressed', String(index === heatmap?.classIndex));
-      button.onclick = () => void this.#explain(index).catch(() => {});
-      meter.value = probability;
-      button.append(label, ' ', given, ...(scores ? [] : [meter]));
-      row.append(button);
-      return row;
-    }));
+    this.#list.replaceChildren(
+      ...predictions.map(({ index, label, probability, score }) => {
+        const [row, button, meter] = [
+          document.createElement('li'),
+          document.createElement('button'),
+          document.createElement('meter'),
+        ];
+        const scores = activation === 'none';
+        const given = scores
+          ? score.toLocaleString(undefined, { maximumFractionDigits: 2 })
+          : probability.toLocaleString(undefined, { style: 'percent', maximumFractionDigits: 1 });
+        button.type = 'button';
+        button.disabled = !heatmap;
+        button.setAttribute('aria-pressed', String(index === heatmap?.classIndex));
+        button.onclick = () => void this.#explain(index).catch(() => {});
+        meter.value = probability;
+        button.append(label, ' ', given, ...(scores ? [] : [meter]));
+        row.append(button);
+        return row;
+      }),
+    );
   }
 
   /** @param {unknown} error */

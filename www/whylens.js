@@ -95,7 +95,8 @@ function start(url, options) {
 export async function health(model, options) {
   read(options, ['verbose']);
   const url = manifestUrl(model);
-  const classifier = registry.models.get(url)?.classifier ?? registry.failed.get(url) ?? new Classifier(CREATE, url, {});
+  const classifier =
+    registry.models.get(url)?.classifier ?? registry.failed.get(url) ?? new Classifier(CREATE, url, {});
   return classifier.health(options);
 }
 
@@ -107,7 +108,11 @@ export async function health(model, options) {
  */
 export async function inspectModel(model, options) {
   const { options: given, ...rest } = packing(options);
-  const call = { model: fileOf(model), beside: rest.beside, options: { memoryLimit: rest.memoryLimit, options: { name: 'model', ...given } } };
+  const call = {
+    model: fileOf(model),
+    beside: rest.beside,
+    options: { memoryLimit: rest.memoryLimit, options: { name: 'model', ...given } },
+  };
   return inWorker({ type: 'inspect', ...call }, script(), rest);
 }
 
@@ -115,17 +120,26 @@ export async function inspectModel(model, options) {
  * Makes a model folder of an ONNX file, checked, its weights in half precision, as `whylens pack` does.
  * @param {import('./library/packing.js').ModelFile} model
  * @param {string | readonly string[]} labels in class order; text: one a line
- * @param {PackOptions | import('./library/protocol.js').Manifest} description what the graph does not say of itself, or the
+ * @param {PackOptions | import('./library/protocol.js').Manifest} description what the graph does not say of itself,
+ *   or the
  *   `model.json` that came with the file
  * @param {PackingOptions} [options]
  * @returns {Promise<PackedModel>}
  */
 export async function packModel(model, labels, description, options) {
   const rest = packing(options);
-  if (![labels].flat().every((label) => typeof label === 'string')) throw badOption(`labels are ${shown(labels)}, expected text, or a list of it`);
-  if (typeof description !== 'object' || description === null) throw badOption(`the description is ${shown(description)}, expected an object`);
-  const given = 'format' in description ? { manifest: text(description), options: { name: '' } } : { options: description };
-  const call = { model: fileOf(model), beside: rest.beside, labels: [labels].flat().join('\n'), options: { memoryLimit: rest.memoryLimit, ...given } };
+  if (![labels].flat().every((label) => typeof label === 'string'))
+    throw badOption(`labels are ${shown(labels)}, expected text, or a list of it`);
+  if (typeof description !== 'object' || description === null)
+    throw badOption(`the description is ${shown(description)}, expected an object`);
+  const given =
+    'format' in description ? { manifest: text(description), options: { name: '' } } : { options: description };
+  const call = {
+    model: fileOf(model),
+    beside: rest.beside,
+    labels: [labels].flat().join('\n'),
+    options: { memoryLimit: rest.memoryLimit, ...given },
+  };
   return inWorker({ type: 'pack', ...call }, script(), rest);
 }
 
@@ -142,11 +156,19 @@ function text(description) {
  * @param {PackingOptions & { options?: Partial<PackOptions> } | undefined} given
  */
 function packing(given) {
-  const { beside = {}, options = {}, memoryLimit, signal, onProgress } = read(given, ['beside', 'options', 'memoryLimit', 'signal', 'onProgress']);
+  const {
+    beside = {},
+    options = {},
+    memoryLimit,
+    signal,
+    onProgress,
+  } = read(given, ['beside', 'options', 'memoryLimit', 'signal', 'onProgress']);
   checkWaiting({ signal, onProgress });
-  const isFiles = typeof beside === 'object' && beside !== null && Object.values(beside).every((file) => isA(file, Blob));
+  const isFiles =
+    typeof beside === 'object' && beside !== null && Object.values(beside).every((file) => isA(file, Blob));
   if (!isFiles) throw badOption(`beside is ${shown(beside)}, expected Blobs by name`);
-  if (typeof options !== 'object' || options === null) throw badOption(`options is ${shown(options)}, expected an object`);
+  if (typeof options !== 'object' || options === null)
+    throw badOption(`options is ${shown(options)}, expected an object`);
   return { beside: { ...beside }, options, memoryLimit: left(memoryLimit), signal, onProgress };
 }
 
@@ -159,7 +181,7 @@ function left(memoryLimit) {
   const query = globalThis.location?.search ?? '';
   const limit = switches({ memoryLimit }, { query, attribute: scriptAttribute }, () => {}).memoryLimit;
   const connection = registry.connection;
-  return Math.max(0, limit - (connection?.alive ? connection.memory?.wasm ?? 0 : 0));
+  return Math.max(0, limit - (connection?.alive ? (connection.memory?.wasm ?? 0) : 0));
 }
 
 /**

@@ -9,7 +9,10 @@ import { fileURLToPath } from 'node:url';
 const TOP = fileURLToPath(new URL('../..', import.meta.url));
 const TARGET = 'wasm32-unknown-unknown';
 
-/** @typedef {{ id: string, name: string, version: string, license: string | null, repository: string | null, authors: string[], manifest_path: string, targets: { kind: string[] }[] }} Package */
+/**
+ * @typedef {{ id: string, name: string, version: string, license: string | null, repository: string | null, authors:
+ *   string[], manifest_path: string, targets: { kind: string[] }[] }} Package
+ */
 /** @typedef {{ id: string, deps: { pkg: string, dep_kinds: { kind: string | null }[] }[] }} Node */
 
 /** @type {{ packages: Package[], resolve: { root: string, nodes: Node[] } }} */

@@ -17,8 +17,14 @@ test('the heatmap’s mass lies on the cat', async () => {
   await verdict(page);
   const mass = await page.evaluate(() => {
     const canvas = /** @type {HTMLCanvasElement} */ (document.querySelector('.overlay'));
-    const { width, height, data } = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d')).getImageData(0, 0, canvas.width, canvas.height);
-    let all = 0, face = 0;
+    const { width, height, data } = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d')).getImageData(
+      0,
+      0,
+      canvas.width,
+      canvas.height,
+    );
+    let all = 0,
+      face = 0;
     for (let y = 0; y < height; y++)
       for (let x = 0; x < width; x++) {
         const alpha = data[(y * width + x) * 4 + 3] ?? 0;
@@ -64,7 +70,10 @@ test('any class is found by its name, with its heatmap or the word that there is
   await page.getByText(/^\d class/).waitFor();
   await page.locator('.class', { hasText: 'goldfish' }).click();
   await page.locator('.where h3', { hasText: 'goldfish' }).waitFor();
-  assert.match(await page.locator('.where p').innerText(), /The evidence lies .* of the area\.|Nothing in this photo speaks for/);
+  assert.match(
+    await page.locator('.where p').innerText(),
+    /The evidence lies .* of the area\.|Nothing in this photo speaks for/,
+  );
   await page.getByPlaceholder('Search 1000 classes').fill('');
   await page.locator('.class', { hasText: 'goldfish' }).waitFor();
   await page.getByPlaceholder('Search 1000 classes').fill('nosuchclass');
@@ -92,7 +101,9 @@ test('opacity changes only how the canvas is laid over the photo', async () => {
   await verdict(page);
   const before = await drawn(page);
   await page.getByRole('slider', { name: 'Heatmap' }).fill('0.3');
-  await page.waitForFunction(() => getComputedStyle(/** @type {Element} */ (document.querySelector('.overlay'))).opacity === '0.3');
+  await page.waitForFunction(
+    () => getComputedStyle(/** @type {Element} */ (document.querySelector('.overlay'))).opacity === '0.3',
+  );
   assert.deepEqual(await drawn(page), before);
   await context.close();
 });
@@ -101,7 +112,8 @@ test('held, the button shows the photo alone', async () => {
   const { page, context } = await here.visit();
   await sample(page, 0);
   await verdict(page);
-  const opacity = () => page.evaluate(() => getComputedStyle(/** @type {Element} */ (document.querySelector('.overlay'))).opacity);
+  const opacity = () =>
+    page.evaluate(() => getComputedStyle(/** @type {Element} */ (document.querySelector('.overlay'))).opacity);
   await page.locator('.hold').hover();
   await page.mouse.down();
   await page.waitForSelector('[data-bare="true"]');
@@ -161,9 +173,16 @@ test('choices stay for the next visit, and a storage that refuses harms nothing'
   assert.equal(await page.locator('html').getAttribute('lang'), 'vi');
   assert.equal(await page.locator('html').getAttribute('data-theme'), 'dark');
   await context.close();
-  const refused = await here.visit({ before: (page) => page.addInitScript(() => {
-    Object.defineProperty(globalThis, 'localStorage', { get: () => { throw new DOMException('no', 'SecurityError'); } });
-  }) });
+  const refused = await here.visit({
+    before: (page) =>
+      page.addInitScript(() => {
+        Object.defineProperty(globalThis, 'localStorage', {
+          get: () => {
+            throw new DOMException('no', 'SecurityError');
+          },
+        });
+      }),
+  });
   await sample(refused.page, 1);
   await verdict(refused.page, /espresso/i);
   assert.deepEqual(refused.complaints, []);
@@ -224,6 +243,9 @@ function drawn(page, selector = '.overlay') {
     const canvas = /** @type {HTMLCanvasElement} */ (document.querySelector(selector));
     const pen = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d'));
     if (canvas.height === 1) return [...pen.getImageData(200, 0, 1, 1).data];
-    return Array.from({ length: 64 }, (_, at) => [...pen.getImageData(((at % 8) + 0.5) * canvas.width / 8, (Math.floor(at / 8) + 0.5) * canvas.height / 8, 1, 1).data]).flat();
+    return Array.from({ length: 64 }, (_, at) => [
+      ...pen.getImageData((((at % 8) + 0.5) * canvas.width) / 8, ((Math.floor(at / 8) + 0.5) * canvas.height) / 8, 1, 1)
+        .data,
+    ]).flat();
   }, selector);
 }

@@ -72,31 +72,46 @@ const STATES = {
 const RULES = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
 
 for (const [name, reach] of Object.entries(STATES))
-  test(`${name}: axe finds nothing, narrow and wide, light and dark, and nothing is wider than the screen`, { timeout: 120_000 }, async () => {
-    const { page, context } = await here.visit({ viewport: { width: 360, height: 800 } });
-    await reach(page);
-    await page.evaluate(AXE);
-    /** @type {string[]} */
-    const found = [];
-    for (const width of [360, 1600])
-      for (const colorScheme of /** @type {const} */ (['light', 'dark'])) {
-        await page.setViewportSize({ width, height: 800 });
-        await page.emulateMedia({ colorScheme });
-        // It may be done by now.
-        if (name === 'slow' && !(await page.locator('.busy').isVisible())) await reach(page);
-        const { violations } = await page.evaluate((runOnly) => /** @type {any} */ (globalThis).axe.run({ runOnly }), RULES);
-        found.push(...violations.map((/** @type {any} */ violation) => `${width} ${colorScheme}: ${violation.id}: ${violation.nodes.map((/** @type {any} */ node) => node.target + ' ' + node.failureSummary).join(' | ')}`));
-        const wide = await page.evaluate(() => document.documentElement.scrollWidth);
-        if (wide !== width) found.push(`${width} ${colorScheme}: ${wide} pixels wide`);
-      }
-    assert.deepEqual(found, []);
-    await context.close();
-  });
+  test(
+    `${name}: axe finds nothing, narrow and wide, light and dark, and nothing is wider than the screen`,
+    { timeout: 120_000 },
+    async () => {
+      const { page, context } = await here.visit({ viewport: { width: 360, height: 800 } });
+      await reach(page);
+      await page.evaluate(AXE);
+      /** @type {string[]} */
+      const found = [];
+      for (const width of [360, 1600])
+        for (const colorScheme of /** @type {const} */ (['light', 'dark'])) {
+          await page.setViewportSize({ width, height: 800 });
+          await page.emulateMedia({ colorScheme });
+          // It may be done by now.
+          if (name === 'slow' && !(await page.locator('.busy').isVisible())) await reach(page);
+          const { violations } = await page.evaluate(
+            (runOnly) => /** @type {any} */ (globalThis).axe.run({ runOnly }),
+            RULES,
+          );
+          found.push(
+            ...violations.map(
+              (/** @type {any} */ violation) =>
+                `${width} ${colorScheme}: ${violation.id}: ${violation.nodes.map((/** @type {any} */ node) => node.target + ' ' + node.failureSummary).join(' | ')}`,
+            ),
+          );
+          const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+          if (wide !== width) found.push(`${width} ${colorScheme}: ${wide} pixels wide`);
+        }
+      assert.deepEqual(found, []);
+      await context.close();
+    },
+  );
 
 test('by keyboard alone: a sample, another class, two classes, the slider, a dialog', async () => {
   const { page, context } = await here.visit();
   await ready(page);
-  const focused = () => page.evaluate(() => document.activeElement?.getAttribute('aria-label') ?? document.activeElement?.textContent ?? '');
+  const focused = () =>
+    page.evaluate(
+      () => document.activeElement?.getAttribute('aria-label') ?? document.activeElement?.textContent ?? '',
+    );
   /** @param {string | RegExp} wanted */
   const tabTo = async (wanted) => {
     for (let at = 0; at < 60; at++) {
@@ -123,7 +138,9 @@ test('by keyboard alone: a sample, another class, two classes, the slider, a dia
   await page.waitForFunction(() => document.querySelectorAll('.caption:not([hidden])').length === 2);
   await page.getByRole('slider', { name: 'Heatmap' }).focus();
   await page.keyboard.press('ArrowLeft');
-  await page.waitForFunction(() => Number(/** @type {HTMLInputElement} */ (document.querySelector('.opacity input')).value) === 0.74);
+  await page.waitForFunction(
+    () => Number(/** @type {HTMLInputElement} */ (document.querySelector('.opacity input')).value) === 0.74,
+  );
   await page.keyboard.press('Tab');
   await page.keyboard.down('Space');
   await page.waitForSelector('[data-bare="true"]');
@@ -138,7 +155,11 @@ test('by keyboard alone: a sample, another class, two classes, the slider, a dia
 });
 
 test('at 200 % zoom, and with forced colours, all is there', async () => {
-  const { page, context } = await here.visit({ viewport: { width: 640, height: 400 }, deviceScaleFactor: 2, forcedColors: 'active' });
+  const { page, context } = await here.visit({
+    viewport: { width: 640, height: 400 },
+    deviceScaleFactor: 2,
+    forcedColors: 'active',
+  });
   await sample(page, 1);
   await verdict(page, /espresso/i);
   assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 640);

@@ -13,10 +13,14 @@ let here;
 before(async () => {
   here = await place();
   const word = (/** @type {string} */ start) => start + 'Wm'.repeat(90);
-  const labels = Array.from({ length: CLASSES }, (_, at) => (at % 2 ? word(`class ${at} `) : `<img src=x onerror="hacked()"> ${at} ${'a quite long name '.repeat(8)}`));
-  const files = folder({ change: (manifest) => {
-    for (const field of ['name', 'version', 'license', 'source', 'disclaimer']) manifest[field] = word(field);
-  } });
+  const labels = Array.from({ length: CLASSES }, (_, at) =>
+    at % 2 ? word(`class ${at} `) : `<img src=x onerror="hacked()"> ${at} ${'a quite long name '.repeat(8)}`,
+  );
+  const files = folder({
+    change: (manifest) => {
+      for (const field of ['name', 'version', 'license', 'source', 'disclaimer']) manifest[field] = word(field);
+    },
+  });
   here.server.put('/models/long/', { ...files, 'labels.txt': Buffer.from(labels.join('\n')) });
 });
 after(() => here?.close());
@@ -24,7 +28,12 @@ after(() => here?.close());
 /** Those that are missing here are replaced by another one. */
 const FACES = {
   own: '',
-  ...Object.fromEntries(['DejaVu Sans', 'DejaVu Serif', 'Liberation Sans', 'Noto Sans', 'monospace'].map((face) => [face, `:root { --text: "${face}"; --engraved: "${face}"; }`])),
+  ...Object.fromEntries(
+    ['DejaVu Sans', 'DejaVu Serif', 'Liberation Sans', 'Noto Sans', 'monospace'].map((face) => [
+      face,
+      `:root { --text: "${face}"; --engraved: "${face}"; }`,
+    ]),
+  ),
   // WCAG 1.4.12: what a reader may set. Wider than any face for text.
   wide: ':root { --text: "DejaVu Sans", sans-serif; --engraved: var(--text); } * { letter-spacing: 0.12em !important; word-spacing: 0.16em !important; }',
 };
@@ -68,31 +77,42 @@ const STATES = {
 };
 
 /** Sets the faces that a page's own style would take. @param {Page} page @param {string} style */
-const wear = (page, style) => page.evaluate((style) => {
-  const sheet = new CSSStyleSheet();
-  sheet.replaceSync(style);
-  document.adoptedStyleSheets = [sheet];
-}, style);
+const wear = (page, style) =>
+  page.evaluate((style) => {
+    const sheet = new CSSStyleSheet();
+    sheet.replaceSync(style);
+    document.adoptedStyleSheets = [sheet];
+  }, style);
 
 /** What lies outside of the window, or is wider than the dialog that it is in. @param {Page} page */
-const outside = (page) => page.evaluate(() => {
-  /** @type {string[]} */
-  const found = [];
-  if (document.documentElement.scrollWidth > innerWidth) found.push(`the page: ${document.documentElement.scrollWidth}`);
-  for (const element of document.querySelectorAll('dialog[open], dialog[open] *, main *, header *, footer *, .alert *')) {
-    // What is out of sight may not have been laid out since the window changed.
-    if (!element.checkVisibility({ contentVisibilityAuto: true })) continue;
-    const { left, right, width } = element.getBoundingClientRect();
-    if (width > 0 && !element.closest('.unseen, .sprite, .skip') && (right > innerWidth + 1 || left < -1)) found.push(`${element.tagName}.${element.getAttribute('class')}: ${Math.round(left)} to ${Math.round(right)}`);
-    if (element.matches('dialog') && element.scrollWidth > element.clientWidth) found.push(`the dialog: ${element.scrollWidth} in ${element.clientWidth}`);
-  }
-  return found.slice(0, 12);
-});
+const outside = (page) =>
+  page.evaluate(() => {
+    /** @type {string[]} */
+    const found = [];
+    if (document.documentElement.scrollWidth > innerWidth)
+      found.push(`the page: ${document.documentElement.scrollWidth}`);
+    for (const element of document.querySelectorAll(
+      'dialog[open], dialog[open] *, main *, header *, footer *, .alert *',
+    )) {
+      // What is out of sight may not have been laid out since the window changed.
+      if (!element.checkVisibility({ contentVisibilityAuto: true })) continue;
+      const { left, right, width } = element.getBoundingClientRect();
+      if (width > 0 && !element.closest('.unseen, .sprite, .skip') && (right > innerWidth + 1 || left < -1))
+        found.push(`${element.tagName}.${element.getAttribute('class')}: ${Math.round(left)} to ${Math.round(right)}`);
+      if (element.matches('dialog') && element.scrollWidth > element.clientWidth)
+        found.push(`the dialog: ${element.scrollWidth} in ${element.clientWidth}`);
+    }
+    return found.slice(0, 12);
+  });
 
 for (const locale of ['en', 'vi'])
   for (const [name, reach] of Object.entries(STATES))
     test(`${name}, ${locale}: nothing is wider than the screen in any face`, { timeout: 120_000 }, async () => {
-      const { page, context } = await here.visit({ locale, query: '?model=/models/long/', viewport: { width: 390, height: 800 } });
+      const { page, context } = await here.visit({
+        locale,
+        query: '?model=/models/long/',
+        viewport: { width: 390, height: 800 },
+      });
       await reach(page);
       /** @type {string[]} */
       const found = [];
@@ -104,7 +124,10 @@ for (const locale of ['en', 'vi'])
           const folder = process.env['WHYLENS_SCREENSHOTS'];
           if (folder) {
             await mkdir(folder, { recursive: true });
-            await page.screenshot({ path: join(folder, `${name}-${locale}-${face.replace(' ', '')}-${width}.png`), fullPage: true });
+            await page.screenshot({
+              path: join(folder, `${name}-${locale}-${face.replace(' ', '')}-${width}.png`),
+              fullPage: true,
+            });
           }
         }
       }
@@ -119,7 +142,8 @@ test('the element keeps within its place in any face', { timeout: 60_000 }, asyn
   await page.evaluate(async () => {
     const path = '/www/why-lens.js';
     await import(path);
-    document.body.innerHTML = '<div style="display: grid"><why-lens model="/models/long/" src="/tests/photos/coffee.png" alt="a cup"></why-lens></div>';
+    document.body.innerHTML =
+      '<div style="display: grid"><why-lens model="/models/long/" src="/tests/photos/coffee.png" alt="a cup"></why-lens></div>';
   });
   await page.locator('why-lens li').first().waitFor({ timeout: 60_000 });
   for (const [face, style] of Object.entries(FACES)) {

@@ -18,10 +18,17 @@ before(async () => {
 });
 after(() => here?.close());
 
-/** @param {Page} page @param {string} name @param {Parameters<typeof head>[1]} [options] of a graph of tests/golden/heads */
+/**
+ * @param {Page} page
+ * @param {string} name
+ * @param {Parameters<typeof head>[1]} [options] of a graph of tests/golden/heads
+ */
 async function use(page, name, options) {
   const files = await head(name, options);
-  await page.setInputFiles('#chooser', Object.entries(files).map(([name, buffer]) => ({ name, mimeType: '', buffer })));
+  await page.setInputFiles(
+    '#chooser',
+    Object.entries(files).map(([name, buffer]) => ({ name, mimeType: '', buffer })),
+  );
   await page.locator('.model-button', { hasText: name }).waitFor({ timeout: 60_000 });
 }
 
@@ -57,9 +64,13 @@ test('scores that are no probabilities are shown as scores everywhere', async ()
   assert.match(await said(page), /Highest score/);
   assert.doesNotMatch(await said(page), /%/);
   assert.equal(await page.locator('.class').count(), 5, 'negative ones too');
-  for (const value of await page.locator('.class-value, .tile-value').allInnerTexts()) assert.match(value, /^[-−]?\d+\.\d\d$/);
+  for (const value of await page.locator('.class-value, .tile-value').allInnerTexts())
+    assert.match(value, /^[-−]?\d+\.\d\d$/);
   if (FIREFOX) return context.close();
-  const [given] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'CSV', exact: true }).click()]);
+  const [given] = await Promise.all([
+    page.waitForEvent('download'),
+    page.getByRole('button', { name: 'CSV', exact: true }).click(),
+  ]);
   const [, line = ''] = (await readFile(await given.path(), 'utf8')).split('\r\n');
   assert.match(line, /^"coffee\.png",600,400,"class \d",,-?\d+\.\d+,/, 'no probability');
   await context.close();
@@ -87,7 +98,12 @@ test('an ONNX file with one score is taken for that of a sigmoid', async () => {
   const form = page.getByRole('dialog', { name: 'Your own model' });
   await form.getByText('knows 1 class.').waitFor({ timeout: 60_000 });
   assert.equal(await form.getByLabel('Output').inputValue(), 'sigmoid');
-  assert.ok(await form.getByLabel('Output').locator('option[value="softmax"]').evaluate((option) => /** @type {HTMLOptionElement} */ (option).disabled));
+  assert.ok(
+    await form
+      .getByLabel('Output')
+      .locator('option[value="softmax"]')
+      .evaluate((option) => /** @type {HTMLOptionElement} */ (option).disabled),
+  );
   await form.getByRole('button', { name: 'Check and use' }).click();
   await form.getByText('is checked, packed and in use').waitFor({ timeout: 60_000 });
   await context.close();
@@ -105,7 +121,10 @@ test('classes that do not exclude one another are given each its probability', a
   await context.close();
 });
 
-for (const [name, method] of /** @type {const} */ ([['voted', 'eigencam'], ['flat', 'occlusion']]))
+for (const [name, method] of /** @type {const} */ ([
+  ['voted', 'eigencam'],
+  ['flat', 'occlusion'],
+]))
   test(`a model without gradients is explained by ${method}, without a word of an error`, async () => {
     const { page, context, complaints } = await here.visit({ query: '?preload=lazy' });
     await use(page, name);

@@ -81,7 +81,10 @@ test('a batch: progress, order, filter, CSV and JSON', async () => {
   await page.getByRole('combobox', { name: 'Show', exact: true }).selectOption({ label: 'espresso (1)' });
   assert.equal(await page.locator('.tile').count(), 1);
   const listed = JSON.parse((await download(page, 'JSON')).bytes.toString());
-  assert.deepEqual(listed.map((/** @type {{file: string}} */ each) => each.file), ['coffee.png']);
+  assert.deepEqual(
+    listed.map((/** @type {{file: string}} */ each) => each.file),
+    ['coffee.png'],
+  );
 
   await page.getByRole('combobox', { name: 'Show', exact: true }).selectOption({ label: 'All classes' });
   await page.locator('.tile', { hasText: 'missile' }).click();
@@ -95,7 +98,10 @@ test('a batch: progress, order, filter, CSV and JSON', async () => {
 
 test('a batch can be stopped and taken up again', async () => {
   const { page, context } = await here.visit();
-  await page.setInputFiles('#chooser', Array.from({ length: 30 }, (_, at) => photo(at % 2 ? 'coffee.png' : 'chelsea.png')));
+  await page.setInputFiles(
+    '#chooser',
+    Array.from({ length: 30 }, (_, at) => photo(at % 2 ? 'coffee.png' : 'chelsea.png')),
+  );
   await page.locator('.tile[data-status="done"]').first().waitFor({ timeout: 60_000 });
   await page.locator('.sheet').getByRole('button', { name: 'Cancel' }).click();
   await page.getByRole('button', { name: 'Go on' }).waitFor();
@@ -104,12 +110,17 @@ test('a batch can be stopped and taken up again', async () => {
   await page.waitForTimeout(500);
   assert.equal(await page.locator('.tile:is([data-status="cancelled"], [data-status="working"])').count(), left);
   await page.getByRole('button', { name: 'Go on' }).click();
-  await page.waitForFunction(() => document.querySelectorAll('.tile[data-status="done"]').length === 30, undefined, { timeout: 60_000 });
+  await page.waitForFunction(() => document.querySelectorAll('.tile[data-status="done"]').length === 30, undefined, {
+    timeout: 60_000,
+  });
   await context.close();
 });
 
 /** @param {import('playwright-core').Page} page @param {string} button */
 async function download(page, button) {
-  const [given] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: button, exact: true }).click()]);
+  const [given] = await Promise.all([
+    page.waitForEvent('download'),
+    page.getByRole('button', { name: button, exact: true }).click(),
+  ]);
   return { name: given.suggestedFilename(), bytes: await readFile(await given.path()) };
 }

@@ -9,7 +9,11 @@ import { TOP } from '../web/server.js';
 import { place, ready, sample, verdict } from './visit.js';
 
 const FOLDER = join(TOP, 'models/efficientnet-lite0');
-const file = async (/** @type {string} */ name, as = name) => ({ name: as, mimeType: 'application/octet-stream', buffer: await readFile(join(FOLDER, name)) });
+const file = async (/** @type {string} */ name, as = name) => ({
+  name: as,
+  mimeType: 'application/octet-stream',
+  buffer: await readFile(join(FOLDER, name)),
+});
 
 /** @type {Awaited<ReturnType<typeof place>>} */
 let here;
@@ -21,7 +25,15 @@ after(() => here?.close());
 test('an ONNX file with model.json and labels.txt is used at once', async () => {
   const { page, context, requests } = await here.visit({ query: '?preload=lazy' });
   const manifest = JSON.parse((await readFile(join(FOLDER, 'model.json'))).toString());
-  await page.setInputFiles('#chooser', [await file('model.onnx'), await file('labels.txt'), { name: 'model.json', mimeType: 'application/json', buffer: Buffer.from(JSON.stringify({ ...manifest, name: 'Mine', disclaimer: 'Not for medical use.' })) }]);
+  await page.setInputFiles('#chooser', [
+    await file('model.onnx'),
+    await file('labels.txt'),
+    {
+      name: 'model.json',
+      mimeType: 'application/json',
+      buffer: Buffer.from(JSON.stringify({ ...manifest, name: 'Mine', disclaimer: 'Not for medical use.' })),
+    },
+  ]);
   await sample(page, 1);
   await verdict(page, /espresso/i);
   assert.equal(await page.locator('.model-button').innerText(), 'Mine');
@@ -40,7 +52,10 @@ test('an ONNX file alone asks for the rest, is packed, used, and there at the ne
   await form.getByLabel('Keep it on this device').check();
   await form.getByRole('button', { name: 'Check and use' }).click();
   await form.getByText('“lite” is checked, packed and in use.').waitFor({ timeout: 60_000 });
-  assert.match(await form.locator('.facts').innerText(), /9\.\d MB in FP16, from 9\.4 MB.*first class is the same.*Grad-CAM.*Occlusion/s);
+  assert.match(
+    await form.locator('.facts').innerText(),
+    /9\.\d MB in FP16, from 9\.4 MB.*first class is the same.*Grad-CAM.*Occlusion/s,
+  );
   await form.getByRole('button', { name: 'Go on' }).click();
   await sample(page, 1);
   await verdict(page, /espresso/i);
@@ -52,7 +67,10 @@ test('an ONNX file alone asks for the rest, is packed, used, and there at the ne
   await sample(page, 2);
   await verdict(page, /missile/i);
   assert.equal(requests.filter((request) => request.url().endsWith('.onnx')).length, 0, 'nothing is downloaded');
-  assert.ok(requests.every((request) => request.method() === 'GET'), 'nothing is uploaded');
+  assert.ok(
+    requests.every((request) => request.method() === 'GET'),
+    'nothing is uploaded',
+  );
 
   await page.locator('.model-button').click();
   await page.getByRole('dialog', { name: 'Model', exact: true }).getByText('the first class is the same').waitFor();
@@ -71,12 +89,19 @@ test('a kept model that was damaged is said, forgotten, and the page works', asy
     await form.getByText('“small” is checked, packed and in use.').waitFor({ timeout: 60_000 });
     await page.evaluate(async (damaged) => {
       const cache = await caches.open('whylens own model');
-      const [key] = (await cache.keys()).filter(({ url }) => url.endsWith(damaged === 'report' ? 'model.json' : damaged));
+      const [key] = (await cache.keys()).filter(({ url }) =>
+        url.endsWith(damaged === 'report' ? 'model.json' : damaged),
+      );
       if (!key) throw new Error(`${damaged} is not kept`);
       const bytes = new Uint8Array((await (await cache.match(key))?.arrayBuffer()) ?? new ArrayBuffer(0));
       bytes.fill(65, 900, 950);
       // As an earlier version kept it, with no SHA-256 of what describes the model.
-      await cache.put(key, damaged === 'report' ? new Response('{"manifest":{"weights":{}},"labels":[],"report":5}') : new Response(bytes, { headers: (await cache.match(key))?.headers ?? {} }));
+      await cache.put(
+        key,
+        damaged === 'report'
+          ? new Response('{"manifest":{"weights":{}},"labels":[],"report":5}')
+          : new Response(bytes, { headers: (await cache.match(key))?.headers ?? {} }),
+      );
     }, damaged);
     await page.reload();
     if (damaged === 'model.onnx') {
@@ -101,15 +126,21 @@ test('a Keras MobileNetV2 exported by tf2onnx, dropped on the page, is packed an
     data.items.add(new File([new Uint8Array(bytes)], 'keras.onnx'));
     return data;
   }, bytes);
-  for (const event of ['dragenter', 'dragover', 'drop']) await page.dispatchEvent('main', event, { dataTransfer: data });
+  for (const event of ['dragenter', 'dragover', 'drop'])
+    await page.dispatchEvent('main', event, { dataTransfer: data });
   const form = page.getByRole('dialog', { name: 'Your own model' });
-  await form.getByText('It takes 96 × 96 and knows 10 classes. It ends in its own softmax.').waitFor({ timeout: 60_000 });
+  await form
+    .getByText('It takes 96 × 96 and knows 10 classes. It ends in its own softmax.')
+    .waitFor({ timeout: 60_000 });
   assert.equal(await form.getByLabel('Pixel values').inputValue(), 'keras', 'channels come last: as Keras has it');
   assert.equal(await form.getByLabel('Output').isVisible(), false);
   await form.getByRole('button', { name: 'Check and use' }).click();
   await form.getByText('“keras” is checked, packed and in use.').waitFor({ timeout: 60_000 });
   // Its weights are random and far from FP16's grid.
-  assert.match(await form.locator('.facts').innerText(), /1 MB in FP32, from 1 MB.*In FP16 a probability would differ by 0\.\d+, so FP32 was kept/s);
+  assert.match(
+    await form.locator('.facts').innerText(),
+    /1 MB in FP32, from 1 MB.*In FP16 a probability would differ by 0\.\d+, so FP32 was kept/s,
+  );
 
   /** @type {string[]} */
   const names = [];
@@ -121,15 +152,23 @@ test('a Keras MobileNetV2 exported by tf2onnx, dropped on the page, is packed an
   await form.getByRole('button', { name: 'Go on' }).click();
   await sample(page, 0);
   await verdict(page, /class \d/);
-  assert.ok(await page.evaluate(() => {
-    const canvas = /** @type {HTMLCanvasElement} */ (document.querySelector('.overlay'));
-    const { data } = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d')).getImageData(0, 0, canvas.width, canvas.height);
-    return data.some((value, at) => at % 4 === 3 && value > 0);
-  }), 'the heatmap is drawn');
+  assert.ok(
+    await page.evaluate(() => {
+      const canvas = /** @type {HTMLCanvasElement} */ (document.querySelector('.overlay'));
+      const { data } = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d')).getImageData(
+        0,
+        0,
+        canvas.width,
+        canvas.height,
+      );
+      return data.some((value, at) => at % 4 === 3 && value > 0);
+    }),
+    'the heatmap is drawn',
+  );
   const layer = page.getByRole('combobox', { name: 'Layer', exact: true });
   await layer.selectOption({ label: 'All of these, averaged' });
   await page.waitForFunction(() => document.querySelector('select[title*=" + "]'));
-  assert.ok(await layer.locator('option').count() > 4);
+  assert.ok((await layer.locator('option').count()) > 4);
   assert.deepEqual(complaints, []);
   await context.close();
 });
@@ -163,19 +202,32 @@ test('weights in a file of their own are brought in', async () => {
   const model = classifier({ external: true });
   await page.setInputFiles('#chooser', { name: 'outside.onnx', mimeType: '', buffer: model });
   await page.locator('.alert-view', { hasText: 'keeps its weights in another file' }).waitFor({ timeout: 60_000 });
-  await page.setInputFiles('#chooser', [{ name: 'outside.onnx', mimeType: '', buffer: model }, { name: 'weights.bin', mimeType: '', buffer: whole.subarray(0, 4) }]);
+  await page.setInputFiles('#chooser', [
+    { name: 'outside.onnx', mimeType: '', buffer: model },
+    { name: 'weights.bin', mimeType: '', buffer: whole.subarray(0, 4) },
+  ]);
   await page.getByRole('dialog', { name: 'Your own model' }).getByText('knows 64 classes').waitFor({ timeout: 60_000 });
   await context.close();
 });
 
 test('a model that cannot be differentiated has the methods without gradients, and says so', async () => {
   const { page, context } = await here.visit({ query: '?preload=lazy' });
-  const files = folder({ onnx: classifier({ operator: 'Tan' }), name: 'Tangent', change: (manifest) => (manifest.heatmap.layer = 'conv') });
-  await page.setInputFiles('#chooser', Object.entries(files).map(([name, buffer]) => ({ name, mimeType: '', buffer })));
+  const files = folder({
+    onnx: classifier({ operator: 'Tan' }),
+    name: 'Tangent',
+    change: (manifest) => (manifest.heatmap.layer = 'conv'),
+  });
+  await page.setInputFiles(
+    '#chooser',
+    Object.entries(files).map(([name, buffer]) => ({ name, mimeType: '', buffer })),
+  );
   await page.locator('.model-button', { hasText: 'Tangent' }).waitFor({ timeout: 60_000 });
   await sample(page, 0);
   await verdict(page, /class \d/);
-  assert.deepEqual(await page.getByLabel('Method').locator('option').allInnerTexts(), ['Eigen-CAM', 'Occlusion (slow)']);
+  assert.deepEqual(await page.getByLabel('Method').locator('option').allInnerTexts(), [
+    'Eigen-CAM',
+    'Occlusion (slow)',
+  ]);
   await page.getByText('This model cannot be differentiated here').waitFor();
   await context.close();
 });

@@ -28,7 +28,10 @@ test('no request after load, none that carries anything, none elsewhere', async 
   await page.getByRole('button', { name: 'Result (JSON)' }).click();
   await page.setInputFiles('#chooser', [photo('coffee.png'), photo('rocket.jpg')]);
   await page.locator('.tile[data-status="done"]').nth(2).waitFor({ timeout: 60_000 });
-  const later = requests.slice(before).map((request) => request.url()).filter((url) => !url.startsWith('blob:'));
+  const later = requests
+    .slice(before)
+    .map((request) => request.url())
+    .filter((url) => !url.startsWith('blob:'));
   assert.deepEqual(later, []);
   for (const request of requests) {
     assert.equal(request.method(), 'GET', request.url());
@@ -44,27 +47,45 @@ test('no request after load, none that carries anything, none elsewhere', async 
  * the clock, whichever says less: other processes, and the machine's other guests, lengthen either.
  */
 async function tasksOfAVisit() {
-  /** @type {{name: string, ph: string, pid: number, tid: number, dur?: number, tdur?: number, args: {name?: string}}[]} */
+  /**
+   * @type {{name: string, ph: string, pid: number, tid: number, dur?: number, tdur?: number, args: {name?:
+   *   string}}[]}
+   */
   const events = [];
-  const { page, context } = await here.visit({ before: async (page) => {
-    const trace = await page.context().newCDPSession(page);
-    trace.on('Tracing.dataCollected', ({ value }) => events.push(.../** @type {any} */ (value)));
-    await trace.send('Tracing.start', { transferMode: 'ReportEvents', traceConfig: { includedCategories: ['toplevel'] } });
-    stop = () => new Promise((resolve) => {
-      trace.on('Tracing.tracingComplete', resolve);
-      void trace.send('Tracing.end');
-    });
-  } });
+  const { page, context } = await here.visit({
+    before: async (page) => {
+      const trace = await page.context().newCDPSession(page);
+      trace.on('Tracing.dataCollected', ({ value }) => events.push(.../** @type {any} */ (value)));
+      await trace.send('Tracing.start', {
+        transferMode: 'ReportEvents',
+        traceConfig: { includedCategories: ['toplevel'] },
+      });
+      stop = () =>
+        new Promise((resolve) => {
+          trace.on('Tracing.tracingComplete', resolve);
+          void trace.send('Tracing.end');
+        });
+    },
+  });
   await ready(page);
   await page.setInputFiles('#chooser', photo('chelsea.png'));
   await verdict(page);
   await page.locator('.class').nth(1).click();
-  await page.setInputFiles('#chooser', Array.from({ length: 12 }, (_, at) => photo(at % 2 ? 'coffee.png' : 'astronaut.png')));
-  await page.waitForFunction(() => document.querySelectorAll('.tile[data-status="done"]').length === 13, undefined, { timeout: 60_000 });
+  await page.setInputFiles(
+    '#chooser',
+    Array.from({ length: 12 }, (_, at) => photo(at % 2 ? 'coffee.png' : 'astronaut.png')),
+  );
+  await page.waitForFunction(() => document.querySelectorAll('.tile[data-status="done"]').length === 13, undefined, {
+    timeout: 60_000,
+  });
   await stop();
   await context.close();
-  const mains = events.filter(({ name, args }) => name === 'thread_name' && args.name === 'CrRendererMain').map(({ pid, tid }) => `${pid} ${tid}`);
-  const tasks = events.filter(({ ph, name, pid, tid }) => ph === 'X' && name.endsWith('RunTask') && mains.includes(`${pid} ${tid}`));
+  const mains = events
+    .filter(({ name, args }) => name === 'thread_name' && args.name === 'CrRendererMain')
+    .map(({ pid, tid }) => `${pid} ${tid}`);
+  const tasks = events.filter(
+    ({ ph, name, pid, tid }) => ph === 'X' && name.endsWith('RunTask') && mains.includes(`${pid} ${tid}`),
+  );
   return tasks.map(({ dur = 0, tdur = dur }) => Math.min(dur, tdur) / 1000);
 }
 
@@ -81,7 +102,12 @@ test('no task of the page’s thread takes more than 50 ms of it, during load an
 });
 
 test('the page works below a path', async () => {
-  const { page, context, complaints } = await here.visit({ before: (page) => page.route('**/below/this/**', (route) => route.continue({ url: route.request().url().replace('/below/this/', '/') })) });
+  const { page, context, complaints } = await here.visit({
+    before: (page) =>
+      page.route('**/below/this/**', (route) =>
+        route.continue({ url: route.request().url().replace('/below/this/', '/') }),
+      ),
+  });
   await page.goto(`${here.server.url}/below/this/index.html`);
   await sample(page, 1);
   await verdict(page, /espresso/i);

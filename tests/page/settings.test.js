@@ -11,15 +11,43 @@ before(async () => {
 });
 after(() => here?.close());
 
-const DEFAULTS = { language: null, theme: null, preload: null, heatmap: null, memoryLimit: null, build: null, colormap: 'inferno', opacity: 0.75 };
+const DEFAULTS = {
+  language: null,
+  theme: null,
+  preload: null,
+  heatmap: null,
+  memoryLimit: null,
+  build: null,
+  colormap: 'inferno',
+  opacity: 0.75,
+};
 
 test('settings that mean nothing are ignored and replaced, and the page works', { timeout: 240_000 }, async () => {
   const { page, context, complaints } = await here.visit();
   for (const [kept, left = {}] of /** @type {[unknown, object?][]} */ ([
-    [{ language: 5 }], [{ language: 'xx' }], [{ language: { length: 2 } }], [{ theme: 'pink', opacity: 0.5 }, { opacity: 0.5 }],
-    [{ preload: 'soon' }], [{ preload: 1 }], [{ heatmap: 'yes' }], [{ memoryLimit: '1' }], [{ memoryLimit: -1 }], [{ memoryLimit: {} }],
-    [{ build: 'best' }], [{ colormap: 'toString' }], [{ colormap: '__proto__' }], [{ colormap: 5 }], [{ opacity: -1 }], [{ opacity: '1' }], [{ opacity: null }],
-    [null], [[]], ['text'], [5], [{ unknown: 1, theme: 'dark' }, { theme: 'dark' }], [undefined],
+    [{ language: 5 }],
+    [{ language: 'xx' }],
+    [{ language: { length: 2 } }],
+    [{ theme: 'pink', opacity: 0.5 }, { opacity: 0.5 }],
+    [{ preload: 'soon' }],
+    [{ preload: 1 }],
+    [{ heatmap: 'yes' }],
+    [{ memoryLimit: '1' }],
+    [{ memoryLimit: -1 }],
+    [{ memoryLimit: {} }],
+    [{ build: 'best' }],
+    [{ colormap: 'toString' }],
+    [{ colormap: '__proto__' }],
+    [{ colormap: 5 }],
+    [{ opacity: -1 }],
+    [{ opacity: '1' }],
+    [{ opacity: null }],
+    [null],
+    [[]],
+    ['text'],
+    [5],
+    [{ unknown: 1, theme: 'dark' }, { theme: 'dark' }],
+    [undefined],
   ])) {
     const text = kept === undefined ? '{broken' : JSON.stringify(kept);
     await page.evaluate((text) => localStorage.setItem('whylens', text), text);
@@ -36,7 +64,12 @@ test('settings that mean nothing are ignored and replaced, and the page works', 
 });
 
 test('an address whose switches mean nothing changes nothing', { timeout: 120_000 }, async () => {
-  for (const query of ['?preload=%00&heatmap=5&memory-limit=NaN&build=__proto__&health&shared', '?model=', '?model=http%3A%2F%2F%5B', '?offline=maybe&shared=../../x']) {
+  for (const query of [
+    '?preload=%00&heatmap=5&memory-limit=NaN&build=__proto__&health&shared',
+    '?model=',
+    '?model=http%3A%2F%2F%5B',
+    '?offline=maybe&shared=../../x',
+  ]) {
     const { page, context } = await here.visit({ query });
     await page.waitForSelector('[data-phase="ready"], [data-phase="failed"]', { timeout: 60_000 });
     if (!query.startsWith('?model')) {

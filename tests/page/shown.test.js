@@ -34,7 +34,11 @@ const file = (name, buffer) => ({ name, mimeType: `image/${name.replace(/.*\./, 
 async function withCells(page) {
   await page.evaluate(() => {
     Object.assign(globalThis, {
-      /** @param {Blob | HTMLCanvasElement} picture @param {number[]} [matrix] @param {number[]} [part] left, top, width, height */
+      /**
+       * @param {Blob | HTMLCanvasElement} picture
+       * @param {number[]} [matrix]
+       * @param {number[]} [part] left, top, width, height
+       */
       cells: async (picture, matrix, part) => {
         const bitmap = await createImageBitmap(picture);
         const across = matrix && matrix[0] === 0;
@@ -44,13 +48,18 @@ async function withCells(page) {
         if (matrix) pen.setTransform(.../** @type {[number, number, number, number, number, number]} */ (matrix));
         pen.drawImage(bitmap, 0, 0);
         const [left = 0, top = 0, w = width, h = height] = part ?? [];
-        const side = 400, cell = side / 8;
-        const large = /** @type {OffscreenCanvasRenderingContext2D} */ (new OffscreenCanvas(side, side).getContext('2d'));
+        const side = 400,
+          cell = side / 8;
+        const large = /** @type {OffscreenCanvasRenderingContext2D} */ (
+          new OffscreenCanvas(side, side).getContext('2d')
+        );
         large.imageSmoothingEnabled = false;
         large.drawImage(canvas, left, top, w, h, 0, 0, side, side);
         return Array.from({ length: 64 }, (_, at) => {
           const { data } = large.getImageData((at % 8) * cell, Math.floor(at / 8) * cell, cell, cell);
-          return [0, 1, 2].map((c) => data.reduce((sum, value, at) => (at % 4 === c ? sum + value : sum), 0) / cell ** 2);
+          return [0, 1, 2].map(
+            (c) => data.reduce((sum, value, at) => (at % 4 === c ? sum + value : sum), 0) / cell ** 2,
+          );
         }).flat();
       },
     });
@@ -73,15 +82,26 @@ async function upright(page, format, orientation) {
     return { width, height };
   }, bytes);
   const matrix = MATRICES(size.width, size.height)[orientation - 1] ?? [];
-  return page.evaluate(([bytes, matrix]) => cells(new Blob([new Uint8Array(bytes)]), matrix), /** @type {[number[], number[]]} */ ([bytes, matrix]));
+  return page.evaluate(
+    ([bytes, matrix]) => cells(new Blob([new Uint8Array(bytes)]), matrix),
+    /** @type {[number[], number[]]} */ ([bytes, matrix]),
+  );
 }
 
-/** The photo on the screen, without what lies over it. @param {Page} page @param {import('playwright-core').Locator} place */
+/**
+ * The photo on the screen, without what lies over it.
+ * @param {Page} page
+ * @param {import('playwright-core').Locator} place
+ */
 async function onScreen(page, place) {
-  const show = (/** @type {string} */ visibility) => page.evaluate((visibility) => {
-    const root = document.querySelector('why-lens')?.shadowRoot ?? document;
-    for (const over of /** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll('.overlay, .frame, .caption, .stage canvas + canvas, .stage > label'))) over.style.visibility = visibility;
-  }, visibility);
+  const show = (/** @type {string} */ visibility) =>
+    page.evaluate((visibility) => {
+      const root = document.querySelector('why-lens')?.shadowRoot ?? document;
+      for (const over of /** @type {NodeListOf<HTMLElement>} */ (
+        root.querySelectorAll('.overlay, .frame, .caption, .stage canvas + canvas, .stage > label')
+      ))
+        over.style.visibility = visibility;
+    }, visibility);
   await show('hidden');
   const bytes = [...(await place.screenshot())];
   await show('');
@@ -128,18 +148,30 @@ test('two classes side by side are laid over what was classified', async () => {
 test('the contact sheet shows what was classified, after a change of the language too', async () => {
   const { page, context } = await here.visit();
   await withCells(page);
-  await page.setInputFiles('#chooser', await Promise.all(ORIENTATIONS.map(async (orientation) => file(`${orientation}.webp`, await turned('webp', orientation)))));
+  await page.setInputFiles(
+    '#chooser',
+    await Promise.all(
+      ORIENTATIONS.map(async (orientation) => file(`${orientation}.webp`, await turned('webp', orientation))),
+    ),
+  );
   await page.locator('.tile[data-status="done"]').nth(7).waitFor({ timeout: 60_000 });
   for (const language of ['', 'Tiếng Việt']) {
     if (language) await page.getByRole('button', { name: language, exact: true }).click();
     await page.waitForTimeout(500);
     for (const orientation of ORIENTATIONS) {
-      const shown = await page.evaluate((name) => cells(/** @type {HTMLCanvasElement} */ (document.querySelector(`.tile canvas[aria-label="${name}"]`))), `${orientation}.webp`);
+      const shown = await page.evaluate(
+        (name) =>
+          cells(/** @type {HTMLCanvasElement} */ (document.querySelector(`.tile canvas[aria-label="${name}"]`))),
+        `${orientation}.webp`,
+      );
       // The tile is a square cut out of the middle.
       const bytes = [...(await stored('webp'))];
       const matrix = MATRICES(53, 39)[orientation - 1] ?? [];
       const part = orientation > 4 ? [0, 7, 39, 39] : [7, 0, 39, 39];
-      const expected = await page.evaluate(([bytes, matrix, part]) => cells(new Blob([new Uint8Array(bytes)]), matrix, part), /** @type {[number[], number[], number[]]} */ ([bytes, matrix, part]));
+      const expected = await page.evaluate(
+        ([bytes, matrix, part]) => cells(new Blob([new Uint8Array(bytes)]), matrix, part),
+        /** @type {[number[], number[], number[]]} */ ([bytes, matrix, part]),
+      );
       const off = apart(shown, expected);
       assert.ok(off <= MOST_LEVELS, `${orientation}.webp is off by ${off} levels`);
     }
@@ -152,21 +184,31 @@ test('the contact sheet shows what was classified, after a change of the languag
   await context.close();
 });
 
-test('the saved picture holds what was classified', { skip: FIREFOX && 'Playwright hears of no downloads there' }, async () => {
-  const { page, context } = await here.visit();
-  await withCells(page);
-  await page.setInputFiles('#chooser', file('turned.webp', await turned('webp', 8)));
-  await verdict(page);
-  await page.getByRole('slider', { name: 'Heatmap' }).fill('0');
-  const [given] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'Save picture' }).click()]);
-  const bytes = [...(await readFile(await given.path()))];
-  // A margin of 32 pixels around the photo, which is made 320 pixels wide.
-  const part = [32, 32, 320, Math.round((53 * 320) / 39)];
-  const saved = await page.evaluate(([bytes, part]) => cells(new Blob([new Uint8Array(bytes)]), undefined, part), /** @type {[number[], number[]]} */ ([bytes, part]));
-  const off = apart(saved, await upright(page, 'webp', 8));
-  assert.ok(off <= MOST_LEVELS, `off by ${off} levels`);
-  await context.close();
-});
+test(
+  'the saved picture holds what was classified',
+  { skip: FIREFOX && 'Playwright hears of no downloads there' },
+  async () => {
+    const { page, context } = await here.visit();
+    await withCells(page);
+    await page.setInputFiles('#chooser', file('turned.webp', await turned('webp', 8)));
+    await verdict(page);
+    await page.getByRole('slider', { name: 'Heatmap' }).fill('0');
+    const [given] = await Promise.all([
+      page.waitForEvent('download'),
+      page.getByRole('button', { name: 'Save picture' }).click(),
+    ]);
+    const bytes = [...(await readFile(await given.path()))];
+    // A margin of 32 pixels around the photo, which is made 320 pixels wide.
+    const part = [32, 32, 320, Math.round((53 * 320) / 39)];
+    const saved = await page.evaluate(
+      ([bytes, part]) => cells(new Blob([new Uint8Array(bytes)]), undefined, part),
+      /** @type {[number[], number[]]} */ ([bytes, part]),
+    );
+    const off = apart(saved, await upright(page, 'webp', 8));
+    assert.ok(off <= MOST_LEVELS, `off by ${off} levels`);
+    await context.close();
+  },
+);
 
 test('what moves stands still as it was classified, and transparent parts are white in the dark too', async () => {
   const { page, context } = await here.visit({ colorScheme: 'dark' });
@@ -205,10 +247,13 @@ test('the element shows what was classified', async () => {
     document.body.append(element);
   }, MODEL);
   for (const orientation of [3, 6]) {
-    await page.evaluate(async (bytes) => {
-      const element = /** @type {import('../../www/why-lens.js').WhyLens} */ (document.querySelector('why-lens'));
-      await element.classify(new Blob([new Uint8Array(bytes)]));
-    }, [...(await turned('webp', orientation))]);
+    await page.evaluate(
+      async (bytes) => {
+        const element = /** @type {import('../../www/why-lens.js').WhyLens} */ (document.querySelector('why-lens'));
+        await element.classify(new Blob([new Uint8Array(bytes)]));
+      },
+      [...(await turned('webp', orientation))],
+    );
     const seen = page.locator('why-lens .stage canvas').first();
     const off = apart(await onScreen(page, seen), await upright(page, 'webp', orientation));
     assert.ok(off <= MOST_LEVELS, `orientation ${orientation} is off by ${off} levels`);
@@ -237,7 +282,9 @@ test('two elements explain their own photos, in any order', async () => {
     }
     const same = [];
     for (const { made, first, right } of elements) {
-      const told = new Promise((resolve) => made.addEventListener('result', (event) => resolve(/** @type {CustomEvent} */ (event).detail), { once: true }));
+      const told = new Promise((resolve) =>
+        made.addEventListener('result', (event) => resolve(/** @type {CustomEvent} */ (event).detail), { once: true }),
+      );
       made.shadowRoot?.querySelectorAll('li button')[1]?.dispatchEvent(new Event('click'));
       const { id, heatmap } = await told;
       same.push(id === first?.id && JSON.stringify(heatmap) === JSON.stringify(right.heatmap));

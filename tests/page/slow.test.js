@@ -29,23 +29,43 @@ test('occlusion tells each step, and the worker hears other calls meanwhile', op
     const result = await classifier.classify(photo);
     /** @type {import('../../www/library/protocol.js').Progress[]} */
     const told = [];
-    let meanwhile = 0, finished = false;
-    const slow = classifier.heatmap(result, { method: 'occlusion', onProgress: (progress) => told.push(progress) }).finally(() => (finished = true));
+    let meanwhile = 0,
+      finished = false;
+    const slow = classifier
+      .heatmap(result, { method: 'occlusion', onProgress: (progress) => told.push(progress) })
+      .finally(() => (finished = true));
     while (!finished && meanwhile < 3) {
       await classifier.health();
       if (!finished && told.length && told.length < 64) meanwhile += 1;
     }
     const { method, width, height, max } = await slow;
     const inside = await classifier.classify(photo, { heatmap: { method: 'occlusion' } });
-    return { told, meanwhile, method, width, height, max, label: result.heatmap?.label, inside: inside.heatmap?.max, timing: inside.timing };
+    return {
+      told,
+      meanwhile,
+      method,
+      width,
+      height,
+      max,
+      label: result.heatmap?.label,
+      inside: inside.heatmap?.max,
+      timing: inside.timing,
+    };
   }, REAL);
   assert.equal(seen.meanwhile, 3, 'health() is answered before the heatmap');
-  assert.deepEqual(seen.told.map(({ loaded }) => loaded), Array.from({ length: 63 }, (_, at) => at + 1));
+  assert.deepEqual(
+    seen.told.map(({ loaded }) => loaded),
+    Array.from({ length: 63 }, (_, at) => at + 1),
+  );
   assert.ok(seen.told.every(({ phase, total }) => phase === 'heatmap' && total === 64));
   assert.deepEqual([seen.method, seen.width, seen.height], ['occlusion', 7, 7]);
   assert.ok(seen.max > 0);
   assert.equal(seen.inside, seen.max, 'classify() gives the same map');
-  assert.ok(Math.abs(seen.timing.total - seen.timing.decode - seen.timing.preprocess - seen.timing.inference - seen.timing.heatmap) < 1e-6);
+  assert.ok(
+    Math.abs(
+      seen.timing.total - seen.timing.decode - seen.timing.preprocess - seen.timing.inference - seen.timing.heatmap,
+    ) < 1e-6,
+  );
   await page.context().close();
 });
 
@@ -57,12 +77,25 @@ test('a slow heatmap is stopped in the middle, and the next call does not wait f
     const controller = new AbortController();
     let steps = 0;
     const start = performance.now();
-    const code = await classifier.heatmap(result, { method: 'occlusion', signal: controller.signal, onProgress: () => ++steps === 3 && controller.abort() }).catch((error) => error.code);
+    const code = await classifier
+      .heatmap(result, {
+        method: 'occlusion',
+        signal: controller.signal,
+        onProgress: () => ++steps === 3 && controller.abort(),
+      })
+      .catch((error) => error.code);
     const stopped = performance.now();
     const { method } = await classifier.heatmap(result);
     const after = steps;
     await new Promise((resolve) => setTimeout(resolve, 500));
-    return { code, method, steps: after, later: steps, once: (stopped - start) / 3, next: performance.now() - stopped - 500 };
+    return {
+      code,
+      method,
+      steps: after,
+      later: steps,
+      once: (stopped - start) / 3,
+      next: performance.now() - stopped - 500,
+    };
   }, REAL);
   assert.equal(seen.code, 'cancelled');
   assert.equal(seen.method, 'gradcam');
@@ -81,13 +114,20 @@ test('several layers are averaged, and unknown ones refused by name', options, a
     const averaged = await classifier.heatmap(result, { layer: two });
     const alone = await classifier.heatmap(result, { layer: two[0] });
     const usual = await classifier.heatmap(result);
-    const bad = await classifier.heatmap(result, { layer: ['nowhere', ...two] }).then(() => 'made', ({ code, message }) => `${code}: ${message}`);
+    const bad = await classifier.heatmap(result, { layer: ['nowhere', ...two] }).then(
+      () => 'made',
+      ({ code, message }) => `${code}: ${message}`,
+    );
     return { candidates, two, averaged, alone, usual: usual.layer, own: classifier.model?.layers[0]?.name, bad };
   }, REAL);
   assert.ok(seen.candidates.length >= 4, JSON.stringify(seen.candidates));
   assert.deepEqual([seen.averaged.layers, seen.averaged.layer], [seen.two, seen.two.join(' + ')]);
   assert.equal(seen.alone.layer, seen.two[0]);
-  assert.deepEqual([seen.averaged.width, seen.averaged.height], [seen.alone.width, seen.alone.height], 'it has the size of the finest');
+  assert.deepEqual(
+    [seen.averaged.width, seen.averaged.height],
+    [seen.alone.width, seen.alone.height],
+    'it has the size of the finest',
+  );
   assert.ok(seen.averaged.max > 0 && seen.averaged.max <= 1.0001);
   assert.equal(seen.usual, seen.own);
   assert.match(seen.bad, /^bad-option: .*nowhere/);
@@ -100,7 +140,11 @@ test('the limits of a photo are options', options, async () => {
     const classifier = await whylens.load(model, { maxPixels: 100_000 });
     const photo = await (await fetch('/tests/photos/coffee.png')).blob();
     const bitmap = await createImageBitmap(photo);
-    const code = (/** @type {Promise<unknown>} */ call) => call.then(() => 'ok', (/** @type {any} */ { code, message }) => `${code}: ${message}`);
+    const code = (/** @type {Promise<unknown>} */ call) =>
+      call.then(
+        () => 'ok',
+        (/** @type {any} */ { code, message }) => `${code}: ${message}`,
+      );
     return {
       over: await code(classifier.classify(photo)),
       bitmap: await code(classifier.classify(bitmap)),

@@ -15,10 +15,16 @@ export async function place() {
     browser,
     server,
     /**
-     * @param {import('playwright-core').BrowserContextOptions & {query?: string, before?: (page: import('playwright-core').Page) => Promise<unknown>}} [options]
+     * @param {import('playwright-core').BrowserContextOptions & {query?: string, before?: (page:
+     *   import('playwright-core').Page) => Promise<unknown>}} [options]
      */
     async visit({ query = '', before, ...options } = {}) {
-      const context = await browser.newContext({ locale: 'en-GB', reducedMotion: 'reduce', acceptDownloads: true, ...options });
+      const context = await browser.newContext({
+        locale: 'en-GB',
+        reducedMotion: 'reduce',
+        acceptDownloads: true,
+        ...options,
+      });
       const page = await context.newPage();
       /** @type {string[]} */
       const complaints = [];

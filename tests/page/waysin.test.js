@@ -55,7 +55,13 @@ test('a pasted photo', noClipboard, async () => {
 test('the clipboard, by its button', noClipboard, async () => {
   const { page, context } = await here.visit({ permissions: ['clipboard-read', 'clipboard-write'] });
   const bytes = [...(await photoBytes('coffee.png'))];
-  await page.evaluate((bytes) => navigator.clipboard.write([new ClipboardItem({ 'image/png': new Blob([new Uint8Array(bytes)], { type: 'image/png' }) })]), bytes);
+  await page.evaluate(
+    (bytes) =>
+      navigator.clipboard.write([
+        new ClipboardItem({ 'image/png': new Blob([new Uint8Array(bytes)], { type: 'image/png' }) }),
+      ]),
+    bytes,
+  );
   await page.getByRole('button', { name: 'Paste', exact: true }).click();
   assert.match(await verdict(page), /espresso/i);
   await context.close();
@@ -69,7 +75,12 @@ test('an empty clipboard is said', noClipboard, async () => {
   await context.close();
 });
 
-for (const [at, name, wanted] of /** @type {const} */ ([[0, 'chelsea', /cat/i], [1, 'coffee', /espresso/i], [2, 'rocket', /missile/i], [3, 'astronaut', /helmet/i]]))
+for (const [at, name, wanted] of /** @type {const} */ ([
+  [0, 'chelsea', /cat/i],
+  [1, 'coffee', /espresso/i],
+  [2, 'rocket', /missile/i],
+  [3, 'astronaut', /helmet/i],
+]))
   test(`the sample ${name}`, async () => {
     const { page, context } = await here.visit();
     await sample(page, at);
@@ -80,7 +91,9 @@ for (const [at, name, wanted] of /** @type {const} */ ([[0, 'chelsea', /cat/i], 
 test('an address whose server allows it, and one that does not', async () => {
   const { page, context } = await here.visit();
   const body = await photoBytes('coffee.png');
-  await page.route('https://open.example/**', (route) => route.fulfill({ body, contentType: 'image/png', headers: { 'access-control-allow-origin': '*' } }));
+  await page.route('https://open.example/**', (route) =>
+    route.fulfill({ body, contentType: 'image/png', headers: { 'access-control-allow-origin': '*' } }),
+  );
   await page.route('https://shut.example/**', (route) => route.abort('failed'));
   await page.getByRole('button', { name: 'Link', exact: true }).click();
   const address = page.getByLabel('Address of a picture');
@@ -100,7 +113,10 @@ test('the camera: live, then a photo, then off', async () => {
   await page.waitForSelector('.photo video');
   await page.waitForSelector('.overlay:not([hidden])');
   const first = await page.locator('.times dd').last().innerText();
-  await page.waitForFunction((first) => [...document.querySelectorAll('.times dd')].at(-1)?.textContent !== first, first);
+  await page.waitForFunction(
+    (first) => [...document.querySelectorAll('.times dd')].at(-1)?.textContent !== first,
+    first,
+  );
   await page.getByRole('button', { name: 'Take photo' }).click();
   await page.waitForSelector('.photo .seen');
   await verdict(page);
@@ -109,19 +125,36 @@ test('the camera: live, then a photo, then off', async () => {
 });
 
 test('no camera is said', async () => {
-  const { page, context } = await here.visit({ before: (page) => page.addInitScript(() => {
-    navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('no', 'NotFoundError'));
-  }) });
+  const { page, context } = await here.visit({
+    before: (page) =>
+      page.addInitScript(() => {
+        navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('no', 'NotFoundError'));
+      }),
+  });
   await page.getByRole('button', { name: 'Camera', exact: true }).click();
   await page.getByText('No camera can be used here').waitFor();
   await context.close();
 });
 
-/** What the service worker keeps from a share. @param {import('playwright-core').Page} page @param {string} name @param {Buffer} bytes */
-const keepShared = (page, name, bytes) => page.evaluate(async ([name, bytes]) => {
-  const cache = await caches.open('whylens shared /');
-  await cache.put(`/shared/${name}`, new Response(new Uint8Array(bytes), { headers: { 'content-type': name.endsWith('.png') ? 'image/png' : '', 'x-name': encodeURIComponent(name) } }));
-}, /** @type {[string, number[]]} */ ([name, [...bytes]]));
+/**
+ * What the service worker keeps from a share.
+ * @param {import('playwright-core').Page} page
+ * @param {string} name
+ * @param {Buffer} bytes
+ */
+const keepShared = (page, name, bytes) =>
+  page.evaluate(
+    async ([name, bytes]) => {
+      const cache = await caches.open('whylens shared /');
+      await cache.put(
+        `/shared/${name}`,
+        new Response(new Uint8Array(bytes), {
+          headers: { 'content-type': name.endsWith('.png') ? 'image/png' : '', 'x-name': encodeURIComponent(name) },
+        }),
+      );
+    },
+    /** @type {[string, number[]]} */ ([name, [...bytes]]),
+  );
 
 test('photos that the service worker kept from a share, once the reader wants them', async () => {
   const { page, context } = await here.visit();
@@ -188,11 +221,15 @@ test('a format that the browser cannot show is decoded for the page, and can be 
   const save = page.getByRole('button', { name: 'Save picture' });
   // Playwright hears of no downloads in Firefox over WebDriver BiDi: there the link is looked at.
   const name = FIREFOX
-    ? await page.evaluate(() => {
-      HTMLAnchorElement.prototype.click = function () {
-        document.title = this.download;
-      };
-    }).then(() => save.click()).then(() => page.waitForFunction(() => /\.png$/.test(document.title) && document.title)).then((title) => title.jsonValue())
+    ? await page
+        .evaluate(() => {
+          HTMLAnchorElement.prototype.click = function () {
+            document.title = this.download;
+          };
+        })
+        .then(() => save.click())
+        .then(() => page.waitForFunction(() => /\.png$/.test(document.title) && document.title))
+        .then((title) => title.jsonValue())
     : (await Promise.all([page.waitForEvent('download'), save.click()]))[0].suggestedFilename();
   assert.equal(name, 'tiff-lzw-whylens.png');
   await context.close();
@@ -201,7 +238,10 @@ test('a format that the browser cannot show is decoded for the page, and can be 
 test('what is no picture is said, and the next photo works', async () => {
   const { page, context } = await here.visit();
   // A PNG that says it has 20000 × 20000 pixels.
-  const large = Buffer.from('89504e470d0a1a0a0000000d4948445200004e2000004e2008020000006c12d16e0000001449444154789cedc13101000000c2a0f54f6d0d0fa000000041d3419d0000000049454e44ae426082', 'hex');
+  const large = Buffer.from(
+    '89504e470d0a1a0a0000000d4948445200004e2000004e2008020000006c12d16e0000001449444154789cedc13101000000c2a0f54f6d0d0fa000000041d3419d0000000049454e44ae426082',
+    'hex',
+  );
   const cut = (await photoBytes('coffee.png')).subarray(0, 4000);
   for (const [name, buffer, said] of /** @type {[string, Buffer, string][]} */ ([
     ['empty.png', Buffer.alloc(0), 'not a picture that can be read'],
@@ -221,8 +261,13 @@ test('what is no picture is said, and the next photo works', async () => {
 
 test('a drawing that would keep the browser busy is said, never shown, and the next photo works', async () => {
   const { page, context } = await here.visit();
-  const uses = Array.from({ length: 9 }, (_, at) => `<g id="a${at + 1}">${`<use href="#a${at}" x="1"/>`.repeat(8)}</g>`).join('');
-  const buffer = Buffer.from(`<svg xmlns="http://www.w3.org/2000/svg" width="300" height="200"><defs><rect id="a0" width="9" height="9"/>${uses}</defs><use href="#a9"/></svg>`);
+  const uses = Array.from(
+    { length: 9 },
+    (_, at) => `<g id="a${at + 1}">${`<use href="#a${at}" x="1"/>`.repeat(8)}</g>`,
+  ).join('');
+  const buffer = Buffer.from(
+    `<svg xmlns="http://www.w3.org/2000/svg" width="300" height="200"><defs><rect id="a0" width="9" height="9"/>${uses}</defs><use href="#a9"/></svg>`,
+  );
   await page.setInputFiles('#chooser', photo('rocket.jpg'));
   await verdict(page);
   await page.setInputFiles('#chooser', { name: 'busy.svg', mimeType: 'image/svg+xml', buffer });
@@ -244,12 +289,22 @@ test('a photo chosen while another is looked at takes its place', async () => {
   await context.close();
 });
 
-/** @param {import('playwright-core').Page} page @param {string} target @param {Buffer[]} files @param {string} name @param {string} type */
+/**
+ * @param {import('playwright-core').Page} page
+ * @param {string} target
+ * @param {Buffer[]} files
+ * @param {string} name
+ * @param {string} type
+ */
 async function drop(page, target, files, name, type) {
-  const data = await page.evaluateHandle(({ files, name, type }) => {
-    const data = new DataTransfer();
-    for (const bytes of files) data.items.add(new File([new Uint8Array(bytes)], name, { type }));
-    return data;
-  }, { files: files.map((file) => [...file]), name, type });
-  for (const event of ['dragenter', 'dragover', 'drop']) await page.dispatchEvent(target, event, { dataTransfer: data });
+  const data = await page.evaluateHandle(
+    ({ files, name, type }) => {
+      const data = new DataTransfer();
+      for (const bytes of files) data.items.add(new File([new Uint8Array(bytes)], name, { type }));
+      return data;
+    },
+    { files: files.map((file) => [...file]), name, type },
+  );
+  for (const event of ['dragenter', 'dragover', 'drop'])
+    await page.dispatchEvent(target, event, { dataTransfer: data });
 }

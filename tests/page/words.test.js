@@ -13,7 +13,17 @@ import { sureness } from '../../www/page/verdict.js';
 const image = { width: 100, height: 100 };
 /** @param {number[]} values @param {number} width @returns {import('../../www/library/protocol.js').Heatmap} */
 const map = (values, width, region = { x: 0, y: 0, width: 100, height: 100 }) => ({
-  classIndex: 0, label: 'a', method: 'gradcam', layer: 'l', layers: ['l'], values: Float32Array.from(values), width, height: values.length / width, max: Math.max(...values), region, image,
+  classIndex: 0,
+  label: 'a',
+  method: 'gradcam',
+  layer: 'l',
+  layers: ['l'],
+  values: Float32Array.from(values),
+  width,
+  height: values.length / width,
+  max: Math.max(...values),
+  region,
+  image,
 });
 
 test('evidence is found where its mass is', () => {
@@ -39,7 +49,8 @@ test('overlap is 1 for maps that differ in strength only, 0 for maps that never 
 });
 
 test('sureness', () => {
-  const at = (/** @type {number[]} */ ...probabilities) => probabilities.map((probability, index) => ({ index, label: '', probability, score: 0 }));
+  const at = (/** @type {number[]} */ ...probabilities) =>
+    probabilities.map((probability, index) => ({ index, label: '', probability, score: 0 }));
   assert.equal(sureness(at(0.95, 0.02), 'softmax', 0.5, 3), 'high');
   assert.equal(sureness(at(0.6, 0.2), 'softmax', 0.5, 3), 'good');
   assert.equal(sureness(at(0.393, 0.356), 'softmax', 0.5, 3), 'torn');
@@ -54,15 +65,37 @@ test('sureness', () => {
 });
 
 test('a table quotes all text, disarms formulas wherever a cell may begin, and leaves numbers alone', async () => {
-  const line = async (/** @type {any} */ photo) => (await csv([photo]).text()).replace(/^[^\n]*\n/, '').replace(/\r\n$/, '');
-  const named = async (/** @type {string} */ name) => (await line({ name, result: null, error: { code: 'image-format' } })).replace(/(?:,)+"image-format"$/, '');
+  const line = async (/** @type {any} */ photo) =>
+    (await csv([photo]).text()).replace(/^[^\n]*\n/, '').replace(/\r\n$/, '');
+  const named = async (/** @type {string} */ name) =>
+    (await line({ name, result: null, error: { code: 'image-format' } })).replace(/(?:,)+"image-format"$/, '');
   for (const [name, written] of [
-    ['cat.jpg', '"cat.jpg"'], ['a, b - c', '"a, b - c"'], ['say "x"', '"say ""x"""'],
-    ['=cmd|"x",.jpg', '"\'=cmd|""x"",.jpg"'], ['+1', '"\'+1"'], ['-1', '"\'-1"'], ['@SUM(1)', '"\'@SUM(1)"'],
-    ['\t1', '"\'\t1"'], ['\r1', '"\'\r1"'], ['\n1', '"\'\n1"'], [' =1', '"\' =1"'], ['\ufeff\0=1', '"\'\ufeff\0=1"'],
-    ['＝1', '"\'＝1"'], ['＋1', '"\'＋1"'], ['－1', '"\'－1"'], ['＠1', '"\'＠1"'], ['−1', '"\'−1"'],
-    ['a,=1', '"a,\'=1"'], ['a; +1', '"a;\' +1"'], ['a\t-1', '"a\t\'-1"'], ['a|@1', '"a|\'@1"'], ['a\n＝1', '"a\n\'＝1"'], ['a"=1', '"a""\'=1"'], ["a'=1", '"a\'\'=1"'],
-  ]) assert.equal(await named(name ?? ''), written);
+    ['cat.jpg', '"cat.jpg"'],
+    ['a, b - c', '"a, b - c"'],
+    ['say "x"', '"say ""x"""'],
+    ['=cmd|"x",.jpg', '"\'=cmd|""x"",.jpg"'],
+    ['+1', '"\'+1"'],
+    ['-1', '"\'-1"'],
+    ['@SUM(1)', '"\'@SUM(1)"'],
+    ['\t1', '"\'\t1"'],
+    ['\r1', '"\'\r1"'],
+    ['\n1', '"\'\n1"'],
+    [' =1', '"\' =1"'],
+    ['\ufeff\0=1', '"\'\ufeff\0=1"'],
+    ['＝1', '"\'＝1"'],
+    ['＋1', '"\'＋1"'],
+    ['－1', '"\'－1"'],
+    ['＠1', '"\'＠1"'],
+    ['−1', '"\'−1"'],
+    ['a,=1', '"a,\'=1"'],
+    ['a; +1', '"a;\' +1"'],
+    ['a\t-1', '"a\t\'-1"'],
+    ['a|@1', '"a|\'@1"'],
+    ['a\n＝1', '"a\n\'＝1"'],
+    ['a"=1', '"a""\'=1"'],
+    ["a'=1", '"a\'\'=1"'],
+  ])
+    assert.equal(await named(name ?? ''), written);
 
   const predictions = [{ index: 0, label: '=1', probability: 0.5, score: -2.5 }];
   const result = { image: { width: 6, height: 4 }, predictions, model: { activation: 'softmax' } };
@@ -78,11 +111,16 @@ test('a raw map is read by numpy’s rules', async () => {
 
 test('both languages say the same things, and every error code has its words', async () => {
   /** @param {object} words @param {string} path @returns {string[]} */
-  const keys = (words, path = '') => Object.entries(words).flatMap(([name, value]) => (typeof value === 'object' ? keys(value, `${path}${name}.`) : [`${path}${name}:${typeof value}`]));
+  const keys = (words, path = '') =>
+    Object.entries(words).flatMap(([name, value]) =>
+      typeof value === 'object' ? keys(value, `${path}${name}.`) : [`${path}${name}:${typeof value}`],
+    );
   assert.deepEqual(keys(vi), keys(en));
   const { readFile } = await import('node:fs/promises');
   const protocol = await readFile(new URL('../../www/library/protocol.js', import.meta.url), 'utf8');
-  const codes = [...(/ErrorCode/.exec(protocol) ? protocol.slice(0, protocol.indexOf('ErrorCode')) : '').matchAll(/'([a-z-]+)'/g)].map(([, code]) => code);
+  const codes = [
+    ...(/ErrorCode/.exec(protocol) ? protocol.slice(0, protocol.indexOf('ErrorCode')) : '').matchAll(/'([a-z-]+)'/g),
+  ].map(([, code]) => code);
   assert.ok(codes.length > 15);
   assert.deepEqual(Object.keys(en.errors.known).sort(), codes.sort());
 });

@@ -4,8 +4,15 @@ import { spawn } from 'node:child_process';
 import { hold, temporary } from '../web/held.js';
 
 const FLAGS = [
-  '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-  '--disable-component-update', '--disable-sync', '--remote-debugging-pipe',
+  '--headless',
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+  '--remote-debugging-pipe',
 ];
 
 /** @typedef {(method: string, params?: object, sessionId?: string) => Promise<any>} Send */
@@ -13,10 +20,15 @@ const FLAGS = [
 /** Starts a browser with an empty profile. */
 export async function devtools() {
   const { path } = await temporary();
-  const child = spawn(process.env['CHROMIUM'] ?? '/usr/bin/chromium', [...FLAGS, `--user-data-dir=${path}`], { stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.env['CHROMIUM'] ?? '/usr/bin/chromium', [...FLAGS, `--user-data-dir=${path}`], {
+    stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'],
+  });
   const gone = new Promise((resolve) => child.once('exit', resolve));
   const close = hold(() => (child.kill(), gone));
-  const [, , , input, output] = /** @type {[null, null, null, import('node:stream').Writable, import('node:stream').Readable]} */ (/** @type {unknown} */ (child.stdio));
+  const [, , , input, output] =
+    /** @type {[null, null, null, import('node:stream').Writable, import('node:stream').Readable]} */ (
+      /** @type {unknown} */ (child.stdio)
+    );
   /** @type {Map<number, { resolve: (result: any) => void, reject: (error: Error) => void }>} */
   const waiting = new Map();
   let [last, rest] = [0, ''];
@@ -30,19 +42,24 @@ export async function devtools() {
     }
   });
   /** @type {Send} */
-  const send = (method, params = {}, sessionId) => new Promise((resolve, reject) => {
-    const id = (last += 1);
-    waiting.set(id, { resolve, reject });
-    input.write(`${JSON.stringify({ id, method, params, ...(sessionId ? { sessionId } : {}) })}\0`);
-  });
+  const send = (method, params = {}, sessionId) =>
+    new Promise((resolve, reject) => {
+      const id = (last += 1);
+      waiting.set(id, { resolve, reject });
+      input.write(`${JSON.stringify({ id, method, params, ...(sessionId ? { sessionId } : {}) })}\0`);
+    });
   return {
     send,
     /** A tab, in front. @param {string} url */
     async tab(url) {
       const { targetId } = await send('Target.createTarget', { url });
       const { sessionId } = await send('Target.attachToTarget', { targetId, flatten: true });
-      for (let there = false; !there; ) {
-        const { result } = await send('Runtime.evaluate', { expression: `document.readyState === 'complete' && location.href === ${JSON.stringify(url)}` }, sessionId);
+      for (let there = false; !there;) {
+        const { result } = await send(
+          'Runtime.evaluate',
+          { expression: `document.readyState === 'complete' && location.href === ${JSON.stringify(url)}` },
+          sessionId,
+        );
         there = result.value === true;
       }
       return {
@@ -50,7 +67,11 @@ export async function devtools() {
         send: (method, params) => send(method, params, sessionId),
         /** The value of an expression, awaited. @param {string} expression */
         async evaluate(expression) {
-          const { result, exceptionDetails } = await send('Runtime.evaluate', { expression, awaitPromise: true, returnByValue: true }, sessionId);
+          const { result, exceptionDetails } = await send(
+            'Runtime.evaluate',
+            { expression, awaitPromise: true, returnByValue: true },
+            sessionId,
+          );
           if (exceptionDetails) throw new Error(exceptionDetails.exception?.description ?? exceptionDetails.text);
           return result.value;
         },

@@ -45,7 +45,12 @@ function prepare() {
     const context = /** @type {OffscreenCanvasRenderingContext2D} */ (canvas.getContext('2d'));
     for (let at = 0; at < 12; at += 1) {
       context.fillStyle = `hsl(${(seed * 47 + at * 31) % 360} 80% ${20 + ((seed + at) % 6) * 12}%)`;
-      context.fillRect(((seed * 13 + at * 29) % 17) / 17 * width, ((seed * 7 + at * 19) % 23) / 23 * height, width / 3, height / 4);
+      context.fillRect(
+        (((seed * 13 + at * 29) % 17) / 17) * width,
+        (((seed * 7 + at * 19) % 23) / 23) * height,
+        width / 3,
+        height / 4,
+      );
     }
     if (type === 'pixels') return context.getImageData(0, 0, width, height);
     if (type === 'bitmap') return canvas.transferToImageBitmap();
@@ -59,7 +64,16 @@ function prepare() {
    * @param {string[]} models
    */
   const endure = async (from, to, models) => {
-    const sizes = [[40, 30], [640, 480], [31, 900], [1600, 1200], [16, 16], [900, 1600], [2400, 1600], [333, 777]];
+    const sizes = [
+      [40, 30],
+      [640, 480],
+      [31, 900],
+      [1600, 1200],
+      [16, 16],
+      [900, 1600],
+      [2400, 1600],
+      [333, 777],
+    ];
     // WebAssembly memory never shrinks, so the first turns see the largest photo in every form.
     const size = (/** @type {number} */ turn) => sizes[turn < 10 && turn % 2 === 0 ? 6 : turn % sizes.length] ?? [];
     const kinds = ['image/jpeg', 'pixels', 'image/png', 'bitmap', 'image/webp'];
@@ -69,10 +83,14 @@ function prepare() {
       const photo = await draw(turn, width, height, kinds[turn % kinds.length]);
       const classifier = await whylens.load(model, { preload: 'eager' });
       const controller = new AbortController();
-      const result = await classifier.classify(photo, { heatmap: { classIndex: turn % 64 }, signal: controller.signal });
+      const result = await classifier.classify(photo, {
+        heatmap: { classIndex: turn % 64 },
+        signal: controller.signal,
+      });
       if (photo instanceof ImageBitmap) photo.close();
       const { image, heatmap } = result;
-      if (image.width !== width || image.height !== height || heatmap?.classIndex !== turn % 64) throw new Error(`turn ${turn}: ${JSON.stringify(image)}`);
+      if (image.width !== width || image.height !== height || heatmap?.classIndex !== turn % 64)
+        throw new Error(`turn ${turn}: ${JSON.stringify(image)}`);
       const another = await classifier.heatmap(result, { classIndex: (turn + 1) % 64 });
       await classifier.render(another, { width: 160, height: 120 });
       if (turn % 7 === 0) await classifier.classify(new Uint8Array([turn % 256, 1, 2])).catch(() => {});
@@ -119,10 +137,12 @@ async function inspected(page) {
   const browserSession = await stage.browser.newBrowserCDPSession();
   const { processInfo } = await browserSession.send('SystemInfo.getProcessInfo');
   await browserSession.detach();
-  const renderers = processInfo.filter(({ type }) => type === 'renderer').map(({ id }) => {
-    const rollup = readFileSync(`/proc/${id}/smaps_rollup`, 'utf8');
-    return Number(/^Pss:\s+(\d+) kB/m.exec(rollup)?.[1] ?? 0) * 1024;
-  });
+  const renderers = processInfo
+    .filter(({ type }) => type === 'renderer')
+    .map(({ id }) => {
+      const rollup = readFileSync(`/proc/${id}/smaps_rollup`, 'utf8');
+      return Number(/^Pss:\s+(\d+) kB/m.exec(rollup)?.[1] ?? 0) * 1024;
+    });
   return {
     heap: objects(JSON.parse(text)),
     listeners: metric('JSEventListeners'),
@@ -140,11 +160,15 @@ async function held(page) {
     ...(FIREFOX ? { heap: 0, listeners: 0, nodes: 0, process: 0 } : await inspected(page)),
     workers: page.workers().length,
     urls: await page.evaluate(() => /** @type {any} */ (globalThis).urls.size),
-    wasm: await page.evaluate(async (models) => {
-      const registry = /** @type {any} */ (globalThis)[Symbol.for('whylens')];
-      for (const model of models) if (registry.models.size > 0) return (await whylens.health(model)).memory?.wasm ?? 0;
-      return 0;
-    }, [SMALL]),
+    wasm: await page.evaluate(
+      async (models) => {
+        const registry = /** @type {any} */ (globalThis)[Symbol.for('whylens')];
+        for (const model of models)
+          if (registry.models.size > 0) return (await whylens.health(model)).memory?.wasm ?? 0;
+        return 0;
+      },
+      [SMALL],
+    ),
   };
 }
 
@@ -155,9 +179,16 @@ async function held(page) {
  * @param {string[]} models
  */
 const endure = (page, from, to, models) =>
-  page.evaluate(([from, to, models]) => /** @type {any} */ (globalThis).endure(from, to, models), /** @type {const} */ ([from, to, models]));
+  page.evaluate(
+    ([from, to, models]) => /** @type {any} */ (globalThis).endure(from, to, models),
+    /** @type {const} */ ([from, to, models]),
+  );
 
-/** Disposes of all models, which ends the worker. @param {import('playwright-core').Page} page @param {string[]} models */
+/**
+ * Disposes of all models, which ends the worker.
+ * @param {import('playwright-core').Page} page
+ * @param {string[]} models
+ */
 async function letGo(page, models) {
   await page.evaluate(async (models) => {
     for (const model of models) await (await whylens.load(model, { preload: 'lazy' })).dispose();
@@ -165,39 +196,50 @@ async function letGo(page, models) {
   while (page.workers().length > 0) await page.waitForTimeout(50);
 }
 
-test(`${TURNS} classifications leave no memory, listener, worker or object URL behind`, { timeout: TURNS * 6000 + 120_000 }, async () => {
-  const page = await stage.page({ before: prepare });
-  await page.evaluate(() => (/** @type {any} */ (globalThis)[Symbol.for('whylens')].idleTime = 200));
-  await endure(page, 0, FIRST, [SMALL, OTHER]);
-  await page.waitForTimeout(1000);
-  const first = await held(page);
-  console.log(`after ${FIRST}: ${JSON.stringify(first)}`);
-  const part = Math.ceil((TURNS - FIRST) / 4);
-  for (let turn = FIRST; turn < TURNS; turn += part) {
-    await endure(page, turn, Math.min(turn + part, TURNS), [SMALL, OTHER]);
-    const now = await held(page);
-    console.log(`after ${Math.min(turn + part, TURNS)}: ${JSON.stringify(now)}`);
-    // WebAssembly memory never shrinks and is cut up by large photos: by no more than two of the largest.
-    assert.ok(now.wasm <= first.wasm + 2 * 2400 * 1600 * 3, `wasm: ${first.wasm} after ${FIRST}, ${now.wasm} now`);
-  }
-  await letGo(page, [SMALL, OTHER]);
-  await endure(page, 0, FIRST, [SMALL, OTHER]);
-  await page.waitForTimeout(1000);
-  const last = await held(page);
-  console.log(`after ${TURNS + FIRST}: ${JSON.stringify(last)}`);
-  for (const what of /** @type {const} */ (['heap', 'wasm'])) {
-    assert.ok(last[what] <= first[what] * 1.05, `${what}: ${first[what]} after ${FIRST}, ${last[what]} after ${TURNS}`);
-  }
-  assert.deepEqual([last.listeners, last.nodes, last.workers, last.urls], [first.listeners, first.nodes, 1, 0]);
-  await letGo(page, [SMALL, OTHER]);
-  assert.equal(page.workers().length, 0, 'no worker is left');
-  assert.equal(await page.evaluate(async () => (await navigator.locks.query()).held?.length), 0, 'no lock is left');
-  await page.context().close();
-});
+test(
+  `${TURNS} classifications leave no memory, listener, worker or object URL behind`,
+  { timeout: TURNS * 6000 + 120_000 },
+  async () => {
+    const page = await stage.page({ before: prepare });
+    await page.evaluate(
+      () => void Object.assign(/** @type {any} */ (globalThis)[Symbol.for('whylens')], { idleTime: 200 }),
+    );
+    await endure(page, 0, FIRST, [SMALL, OTHER]);
+    await page.waitForTimeout(1000);
+    const first = await held(page);
+    console.log(`after ${FIRST}: ${JSON.stringify(first)}`);
+    const part = Math.ceil((TURNS - FIRST) / 4);
+    for (let turn = FIRST; turn < TURNS; turn += part) {
+      await endure(page, turn, Math.min(turn + part, TURNS), [SMALL, OTHER]);
+      const now = await held(page);
+      console.log(`after ${Math.min(turn + part, TURNS)}: ${JSON.stringify(now)}`);
+      // WebAssembly memory never shrinks and is cut up by large photos: by no more than two of the largest.
+      assert.ok(now.wasm <= first.wasm + 2 * 2400 * 1600 * 3, `wasm: ${first.wasm} after ${FIRST}, ${now.wasm} now`);
+    }
+    await letGo(page, [SMALL, OTHER]);
+    await endure(page, 0, FIRST, [SMALL, OTHER]);
+    await page.waitForTimeout(1000);
+    const last = await held(page);
+    console.log(`after ${TURNS + FIRST}: ${JSON.stringify(last)}`);
+    for (const what of /** @type {const} */ (['heap', 'wasm'])) {
+      assert.ok(
+        last[what] <= first[what] * 1.05,
+        `${what}: ${first[what]} after ${FIRST}, ${last[what]} after ${TURNS}`,
+      );
+    }
+    assert.deepEqual([last.listeners, last.nodes, last.workers, last.urls], [first.listeners, first.nodes, 1, 0]);
+    await letGo(page, [SMALL, OTHER]);
+    assert.equal(page.workers().length, 0, 'no worker is left');
+    assert.equal(await page.evaluate(async () => (await navigator.locks.query()).held?.length), 0, 'no lock is left');
+    await page.context().close();
+  },
+);
 
 test('the default model and a small one by turns keep within their memory', { timeout: 300_000 }, async () => {
   const page = await stage.page({ before: prepare });
-  await page.evaluate(() => (/** @type {any} */ (globalThis)[Symbol.for('whylens')].idleTime = 200));
+  await page.evaluate(
+    () => void Object.assign(/** @type {any} */ (globalThis)[Symbol.for('whylens')], { idleTime: 200 }),
+  );
   await endure(page, 0, FIRST, [REAL, SMALL]);
   await page.waitForTimeout(1500);
   const first = await held(page);
@@ -208,7 +250,9 @@ test('the default model and a small one by turns keep within their memory', { ti
   await endure(page, 0, FIRST, [REAL, SMALL]);
   await page.waitForTimeout(1500);
   const last = await held(page);
-  console.log(`with the default model after ${FIRST}: ${JSON.stringify(first)}, after ${4 * FIRST}: ${JSON.stringify(last)}`);
+  console.log(
+    `with the default model after ${FIRST}: ${JSON.stringify(first)}, after ${4 * FIRST}: ${JSON.stringify(last)}`,
+  );
   assert.ok(last.wasm <= first.wasm * 1.05, `${first.wasm} ${last.wasm}`);
   assert.deepEqual([last.listeners, last.workers, last.urls], [first.listeners, 1, 0]);
   await page.context().close();
@@ -220,22 +264,33 @@ test('24 callers at once keep their order and get their own answers', { timeout:
     const classifier = await whylens.load(model);
     /** @type {number[]} */
     const order = [];
-    const alone = await Promise.all(Array.from({ length: 24 }, (_, at) => /** @type {any} */ (globalThis).photo(at, 60 + at, 90 - at, at % 2 ? 'image/png' : 'pixels')));
+    const alone = await Promise.all(
+      Array.from({ length: 24 }, (_, at) =>
+        /** @type {any} */ (globalThis).photo(at, 60 + at, 90 - at, at % 2 ? 'image/png' : 'pixels'),
+      ),
+    );
     /** @type {number[][]} */
     const wanted = [];
     for (const photo of alone) {
       const { scores = [] } = await classifier.classify(photo, { scores: true, heatmap: false });
       wanted.push(Array.from(scores));
     }
-    const together = await Promise.all(alone.map(async (photo, at) => {
-      const result = await classifier.classify(photo, { scores: true, heatmap: { classIndex: at } });
-      order.push(at);
-      return result;
-    }));
+    const together = await Promise.all(
+      alone.map(async (photo, at) => {
+        const result = await classifier.classify(photo, { scores: true, heatmap: { classIndex: at } });
+        order.push(at);
+        return result;
+      }),
+    );
     return {
       order,
-      own: together.every(({ image, heatmap, scores }, at) => image.width === 60 + at && image.height === 90 - at && heatmap?.classIndex === at
-        && Array.from(scores ?? []).every((score, index) => score === wanted[at]?.[index])),
+      own: together.every(
+        ({ image, heatmap, scores }, at) =>
+          image.width === 60 + at &&
+          image.height === 90 - at &&
+          heatmap?.classIndex === at &&
+          Array.from(scores ?? []).every((score, index) => score === wanted[at]?.[index]),
+      ),
       distinct: new Set(wanted.map(String)).size,
     };
   }, SMALL);
@@ -243,10 +298,13 @@ test('24 callers at once keep their order and get their own answers', { timeout:
   await page.context().close();
 });
 
-test('a tab that is hidden, frozen and back answers what was asked before and after', { timeout: 120_000, skip: FIREFOX && 'only Chromium freezes a tab when asked' }, async () => {
-  const browser = await devtools();
-  const tab = await browser.tab(`${server.url}/blank.html`);
-  await tab.evaluate(`(async () => {
+test(
+  'a tab that is hidden, frozen and back answers what was asked before and after',
+  { timeout: 120_000, skip: FIREFOX && 'only Chromium freezes a tab when asked' },
+  async () => {
+    const browser = await devtools();
+    const tab = await browser.tab(`${server.url}/blank.html`);
+    await tab.evaluate(`(async () => {
     globalThis.states = [];
     for (const type of ['visibilitychange', 'freeze', 'resume']) document.addEventListener(type, () => states.push(type));
     const { load } = await import('/www/whylens.js');
@@ -254,31 +312,35 @@ test('a tab that is hidden, frozen and back answers what was asked before and af
     globalThis.look = async (width) => (await classifier.classify(new ImageData(width, 10))).image.width;
     globalThis.answered = [];
   })()`);
-  const other = await browser.tab('about:blank');
-  await other.front();
-  assert.equal(await tab.evaluate('document.visibilityState'), 'hidden');
-  assert.equal(await tab.evaluate('look(21)'), 21, 'asked while hidden');
-  await tab.evaluate('for (const width of [10, 11, 12, 13]) look(width).then((answer) => answered.push(answer), (error) => answered.push(error.code)); 0');
-  await tab.send('Page.setWebLifecycleState', { state: 'frozen' });
-  await new Promise((resolve) => setTimeout(resolve, 3000));
-  await tab.send('Page.setWebLifecycleState', { state: 'active' });
-  assert.equal(await tab.evaluate('look(22)'), 22, 'asked after it was frozen');
-  await tab.front();
-  assert.equal(await tab.evaluate('look(23)'), 23, 'asked when it is back');
-  assert.deepEqual(await tab.evaluate('answered'), [10, 11, 12, 13]);
-  assert.deepEqual(await tab.evaluate('states'), ['visibilitychange', 'freeze', 'resume', 'visibilitychange']);
-  const { counters } = await tab.evaluate('classifier.health()');
-  assert.deepEqual([counters.loads, counters.crashes, counters.weightsRequested], [1, 0, 1]);
-  await browser.close();
-});
+    const other = await browser.tab('about:blank');
+    await other.front();
+    assert.equal(await tab.evaluate('document.visibilityState'), 'hidden');
+    assert.equal(await tab.evaluate('look(21)'), 21, 'asked while hidden');
+    await tab.evaluate(
+      'for (const width of [10, 11, 12, 13]) look(width).then((answer) => answered.push(answer), (error) => answered.push(error.code)); 0',
+    );
+    await tab.send('Page.setWebLifecycleState', { state: 'frozen' });
+    await new Promise((resolve) => setTimeout(resolve, 3000));
+    await tab.send('Page.setWebLifecycleState', { state: 'active' });
+    assert.equal(await tab.evaluate('look(22)'), 22, 'asked after it was frozen');
+    await tab.front();
+    assert.equal(await tab.evaluate('look(23)'), 23, 'asked when it is back');
+    assert.deepEqual(await tab.evaluate('answered'), [10, 11, 12, 13]);
+    assert.deepEqual(await tab.evaluate('states'), ['visibilitychange', 'freeze', 'resume', 'visibilitychange']);
+    const { counters } = await tab.evaluate('classifier.health()');
+    assert.deepEqual([counters.loads, counters.crashes, counters.weightsRequested], [1, 0, 1]);
+    await browser.close();
+  },
+);
 
 test('a page that was left and came back works', { timeout: 120_000 }, async () => {
   const page = await stage.page({ before: prepare });
-  const look = () => page.evaluate(async (model) => {
-    const path = '/www/whylens.js';
-    const library = /** @type {typeof import('../../www/whylens.js')} */ (await import(path));
-    return (await (await library.load(model)).classify(new ImageData(17, 5))).image.width;
-  }, SMALL);
+  const look = () =>
+    page.evaluate(async (model) => {
+      const path = '/www/whylens.js';
+      const library = /** @type {typeof import('../../www/whylens.js')} */ (await import(path));
+      return (await (await library.load(model)).classify(new ImageData(17, 5))).image.width;
+    }, SMALL);
   assert.equal(await look(), 17);
   await page.goto(`${server.url}/blank.html?elsewhere`);
   await page.goBack();
@@ -288,20 +350,23 @@ test('a page that was left and came back works', { timeout: 120_000 }, async () 
 
 test('elements that come and go leave no listener, worker or object URL', { timeout: 120_000 }, async () => {
   const page = await stage.page({ before: prepare });
-  const turn = () => page.evaluate(async ([one, two]) => {
-    const path = '/www/why-lens.js';
-    await import(path);
-    for (const model of [one, two, one]) {
-      const elements = [1, 2, 3].map(() => Object.assign(document.createElement('why-lens'), {}));
-      for (const element of elements) {
-        element.setAttribute('model', model ?? '');
-        document.body.append(element);
+  const turn = () =>
+    page.evaluate(async ([one, two]) => {
+      const path = '/www/why-lens.js';
+      await import(path);
+      for (const model of [one, two, one]) {
+        const elements = [1, 2, 3].map(() => Object.assign(document.createElement('why-lens'), {}));
+        for (const element of elements) {
+          element.setAttribute('model', model ?? '');
+          document.body.append(element);
+        }
+        const photos = await Promise.all(
+          [50, 60, 70].map((size) => /** @type {any} */ (globalThis).photo(size, size, 40, 'image/png')),
+        );
+        await Promise.all(elements.map((element, at) => /** @type {any} */ (element).classify(photos[at])));
+        for (const element of elements) element.remove();
       }
-      const photos = await Promise.all([50, 60, 70].map((size) => /** @type {any} */ (globalThis).photo(size, size, 40, 'image/png')));
-      await Promise.all(elements.map((element, at) => /** @type {any} */ (element).classify(photos[at])));
-      for (const element of elements) element.remove();
-    }
-  }, /** @type {const} */ ([SMALL, OTHER]));
+    }, /** @type {const} */ ([SMALL, OTHER]));
   await turn();
   const first = await held(page);
   for (let more = 0; more < 5; more += 1) await turn();

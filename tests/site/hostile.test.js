@@ -23,16 +23,28 @@ after(() => stage.stop());
 const SOUND = 'one\ntwo\nthree';
 
 /** A folder that holds this graph. @param {Buffer} onnx */
-const around = (onnx) => folder({ onnx, name: 'hostile', change: (manifest) => {
-  Object.assign(manifest.input, { width: 8, height: 8, crop: 'none', resize: { mode: 'exact', filter: 'bilinear' } });
-  manifest.heatmap.layer = null;
-} });
+const around = (onnx) =>
+  folder({
+    onnx,
+    name: 'hostile',
+    change: (manifest) => {
+      Object.assign(manifest.input, {
+        width: 8,
+        height: 8,
+        crop: 'none',
+        resize: { mode: 'exact', filter: 'bilinear' },
+      });
+      manifest.heatmap.layer = null;
+    },
+  });
 
 test('each is refused with its code within two seconds, and the next call works', { timeout: 600_000 }, async (t) => {
   /** @type {Case[]} */
-  const cases = JSON.parse(await readFile(join(TOP, 'target/hostile/cases.json'), 'utf8').catch(() => {
-    throw new Error('target/hostile is missing: run `cargo test --release --test hostile`');
-  }));
+  const cases = JSON.parse(
+    await readFile(join(TOP, 'target/hostile/cases.json'), 'utf8').catch(() => {
+      throw new Error('target/hostile is missing: run `cargo test --release --test hostile`');
+    }),
+  );
   assert.ok(cases.length > 100);
   const held = (/** @type {number} */ at) => readFile(join(TOP, `target/hostile/${at}`));
   const sound = around(await held(0));
@@ -65,7 +77,9 @@ test('each is refused with its code within two seconds, and the next call works'
     const right = code === expected || (code === 'worker-crashed' && expected === 'unsupported-model');
     if (code === 'worker-crashed') crashed.push(name);
     if (!right || (!outcome.ok && outcome.ms > 2000) || memory > 512e6 || next !== 'ok') {
-      wrong.push(`${name}: ${code}, expected ${expected}, ${Math.round(outcome.ms)} ms, ${memory} bytes, next ${next}: ${outcome.message?.slice(0, 300)}`);
+      wrong.push(
+        `${name}: ${code}, expected ${expected}, ${Math.round(outcome.ms)} ms, ${memory} bytes, next ${next}: ${outcome.message?.slice(0, 300)}`,
+      );
     }
     if ((outcome.message?.length ?? 0) > 4000) wrong.push(`${name}: a message of ${outcome.message?.length} letters`);
   }
@@ -78,14 +92,18 @@ test('each is refused with its code within two seconds, and the next call works'
 
 test('markup in labels, manifest and file names is text on the page', { timeout: 120_000 }, async () => {
   const { path, remove } = await temporary();
-  const evil = (/** @type {string} */ where) => `<img src=x onerror="document.hacked='${where}'"><script>document.hacked='${where}'</script>`;
+  const evil = (/** @type {string} */ where) =>
+    `<img src=x onerror="document.hacked='${where}'"><script>document.hacked='${where}'</script>`;
   const labels = Array.from({ length: CLASSES }, (_, at) => `${evil('label')} ${at} \u202e"'&lt;`);
-  const files = folder({ change: (manifest) => {
-    for (const field of ['name', 'version', 'license', 'source', 'disclaimer']) manifest[field] = evil(field);
-    manifest.heatmap.layer = null;
-  } });
+  const files = folder({
+    change: (manifest) => {
+      for (const field of ['name', 'version', 'license', 'source', 'disclaimer']) manifest[field] = evil(field);
+      manifest.heatmap.layer = null;
+    },
+  });
   await mkdir(join(path, 'model'));
-  for (const [name, bytes] of Object.entries({ ...files, 'labels.txt': labels.join('\n') })) await writeFile(join(path, 'model', name), bytes);
+  for (const [name, bytes] of Object.entries({ ...files, 'labels.txt': labels.join('\n') }))
+    await writeFile(join(path, 'model', name), bytes);
   await run(TOOL, ['dist', join(path, 'model'), '--out', join(path, 'site'), '--page', TOP, '--compress', 'none']);
   const host = await new Host(join(path, 'site')).start();
   const context = await stage.browser.newContext();
@@ -98,7 +116,13 @@ test('markup in labels, manifest and file names is text on the page', { timeout:
     { name: `${'x'.repeat(5000)}.jpg`, mimeType: 'image/jpeg', buffer: photo },
   ]);
   await page.locator('.verdict', { hasText: '<img src=x' }).waitFor({ timeout: 60_000 });
-  await page.waitForFunction(() => document.querySelectorAll('.tile[data-status]:not([data-status="waiting"]):not([data-status="busy"])').length === 3, undefined, { timeout: 60_000 });
+  await page.waitForFunction(
+    () =>
+      document.querySelectorAll('.tile[data-status]:not([data-status="waiting"]):not([data-status="busy"])').length ===
+      3,
+    undefined,
+    { timeout: 60_000 },
+  );
   for (const button of await page.locator('#tools button').all()) {
     await button.click();
     await page.keyboard.press('Escape');

@@ -41,8 +41,14 @@ const plain = /** @type {const} */ ([
   ['at the top', {}],
   ['under a sub-path', { prefix: '/some/where/' }],
   ['with a wrong type for wasm', { types: { '.wasm': 'text/plain' } }],
-  ['with a wrong type for wasm that must not be guessed', { types: { '.wasm': 'application/octet-stream' }, headers: { 'x-content-type-options': 'nosniff' } }],
-  ['isolated by headers', { headers: { 'cross-origin-opener-policy': 'same-origin', 'cross-origin-embedder-policy': 'require-corp' } }],
+  [
+    'with a wrong type for wasm that must not be guessed',
+    { types: { '.wasm': 'application/octet-stream' }, headers: { 'x-content-type-options': 'nosniff' } },
+  ],
+  [
+    'isolated by headers',
+    { headers: { 'cross-origin-opener-policy': 'same-origin', 'cross-origin-embedder-policy': 'require-corp' } },
+  ],
 ]);
 
 for (const [name, options] of plain) {
@@ -66,7 +72,12 @@ test('python3 -m http.server, under a sub-path', { timeout: 120_000 }, async () 
   const outer = join(place.path, 'python');
   await mkdir(outer);
   await symlink(site, join(outer, 'whylens'));
-  const server = await start('python3', ['-m', 'http.server', String(port), '--bind', '127.0.0.1'], `http://127.0.0.1:${port}/whylens/`, outer);
+  const server = await start(
+    'python3',
+    ['-m', 'http.server', String(port), '--bind', '127.0.0.1'],
+    `http://127.0.0.1:${port}/whylens/`,
+    outer,
+  );
   await works(server.url);
   await server.stop();
 });
@@ -75,27 +86,42 @@ test('python3 -m http.server, under a sub-path', { timeout: 120_000 }, async () 
 const found = (...paths) => paths.find((path) => existsSync(path));
 
 const nginx = found('/usr/sbin/nginx', '/usr/bin/nginx');
-test('nginx, with a type for wasm and without one', { timeout: 180_000, skip: !nginx && 'nginx is not installed' }, async () => {
-  for (const wasm of ['', 'application/wasm wasm;']) {
-    const port = await freePort();
-    const folder = join(place.path, 'nginx');
-    await mkdir(folder, { recursive: true });
-    const config = join(folder, 'nginx.conf');
-    await writeFile(config, `daemon off; pid ${folder}/pid; error_log ${folder}/error.log; user root;
+test(
+  'nginx, with a type for wasm and without one',
+  { timeout: 180_000, skip: !nginx && 'nginx is not installed' },
+  async () => {
+    for (const wasm of ['', 'application/wasm wasm;']) {
+      const port = await freePort();
+      const folder = join(place.path, 'nginx');
+      await mkdir(folder, { recursive: true });
+      const config = join(folder, 'nginx.conf');
+      await writeFile(
+        config,
+        `daemon off; pid ${folder}/pid; error_log ${folder}/error.log; user root;
       events {} http { access_log off; types { text/html html; text/javascript js; text/css css; ${wasm} }
       default_type application/octet-stream; gzip_static on; client_body_temp_path ${folder}; proxy_temp_path ${folder};
       fastcgi_temp_path ${folder}; uwsgi_temp_path ${folder}; scgi_temp_path ${folder};
-      server { listen 127.0.0.1:${port}; root ${site}; } }`);
-    const server = await start(/** @type {string} */ (nginx), ['-c', config, '-e', join(folder, 'error.log')], `http://127.0.0.1:${port}/`);
-    await works(server.url);
-    await server.stop();
-  }
-});
+      server { listen 127.0.0.1:${port}; root ${site}; } }`,
+      );
+      const server = await start(
+        /** @type {string} */ (nginx),
+        ['-c', config, '-e', join(folder, 'error.log')],
+        `http://127.0.0.1:${port}/`,
+      );
+      await works(server.url);
+      await server.stop();
+    }
+  },
+);
 
 const caddy = found('/usr/bin/caddy');
 test('caddy file-server', { timeout: 120_000, skip: !caddy && 'caddy is not installed' }, async () => {
   const port = await freePort();
-  const server = await start(/** @type {string} */ (caddy), ['file-server', '--root', site, '--listen', `127.0.0.1:${port}`], `http://127.0.0.1:${port}/`);
+  const server = await start(
+    /** @type {string} */ (caddy),
+    ['file-server', '--root', site, '--listen', `127.0.0.1:${port}`],
+    `http://127.0.0.1:${port}/`,
+  );
   await works(server.url);
   await server.stop();
 });
@@ -104,12 +130,15 @@ const lighttpd = found('/usr/sbin/lighttpd');
 test('lighttpd', { timeout: 120_000, skip: !lighttpd && 'lighttpd is not installed' }, async () => {
   const port = await freePort();
   const config = join(place.path, 'lighttpd.conf');
-  await writeFile(config, `server.document-root = "${site}"
+  await writeFile(
+    config,
+    `server.document-root = "${site}"
 server.bind = "127.0.0.1"
 server.port = ${port}
 index-file.names = ("index.html")
 mimetype.assign = (".html" => "text/html", ".js" => "text/javascript", ".css" => "text/css", "" => "application/octet-stream")
-`);
+`,
+  );
   const server = await start(/** @type {string} */ (lighttpd), ['-D', '-f', config], `http://127.0.0.1:${port}/`);
   await works(server.url);
   await server.stop();

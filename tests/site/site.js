@@ -17,7 +17,9 @@ export const run = promisify(execFile);
 
 /** The tool, as it was built last. */
 export const TOOL = (() => {
-  const built = ['release', 'debug'].map((profile) => join(TOP, 'target', profile, 'whylens')).filter((file) => existsSync(file));
+  const built = ['release', 'debug']
+    .map((profile) => join(TOP, 'target', profile, 'whylens'))
+    .filter((file) => existsSync(file));
   built.sort((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs);
   if (!built[0]) throw new Error('target/release/whylens is missing: run `make build`');
   return built[0];
@@ -32,12 +34,27 @@ export const MODEL = join(TOP, 'models/efficientnet-lite0');
  * @param {string} [page]
  */
 export async function dist(out, options = [], page = TOP) {
-  await run(TOOL, ['dist', MODEL, '--out', out, '--page', page, ...options, ...(options.includes('--compress') ? [] : ['--compress', 'none'])]);
+  await run(TOOL, [
+    'dist',
+    MODEL,
+    '--out',
+    out,
+    '--page',
+    page,
+    ...options,
+    ...(options.includes('--compress') ? [] : ['--compress', 'none']),
+  ]);
   return out;
 }
 
 const TYPES = /** @type {Record<string, string>} */ ({
-  '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.json': 'application/json', '.svg': 'image/svg+xml', '.jpg': 'image/jpeg', '.txt': 'text/plain; charset=utf-8',
+  '.html': 'text/html',
+  '.js': 'text/javascript',
+  '.css': 'text/css',
+  '.json': 'application/json',
+  '.svg': 'image/svg+xml',
+  '.jpg': 'image/jpeg',
+  '.txt': 'text/plain; charset=utf-8',
   '.wasm': 'application/wasm',
 });
 
@@ -84,9 +101,16 @@ export class Host {
     const { pathname } = new URL(request.url ?? '/', this.url);
     this.seen.push(pathname);
     const inner = decodeURIComponent(pathname).slice(this.prefix.length) || 'index.html';
-    const bytes = pathname.startsWith(this.prefix) && !this.missing.has(inner) ? await readFile(join(this.root, inner)).catch(() => null) : null;
+    const bytes =
+      pathname.startsWith(this.prefix) && !this.missing.has(inner)
+        ? await readFile(join(this.root, inner)).catch(() => null)
+        : null;
     if (!bytes) return void response.writeHead(404, { 'content-type': 'text/html' }).end('<h1>404</h1>');
-    response.writeHead(200, { 'content-type': this.types[extname(inner)] ?? 'application/octet-stream', 'content-length': bytes.length, ...this.headers });
+    response.writeHead(200, {
+      'content-type': this.types[extname(inner)] ?? 'application/octet-stream',
+      'content-length': bytes.length,
+      ...this.headers,
+    });
     response.end(bytes);
   }
 }
@@ -103,7 +127,10 @@ export async function start(command, options, url, cwd) {
   const gone = new Promise((resolve) => child.once('exit', resolve));
   const stop = hold(() => (child.kill(), gone));
   for (let tries = 0; ; tries += 1) {
-    const up = await fetch(url).then((response) => response.ok, () => false);
+    const up = await fetch(url).then(
+      (response) => response.ok,
+      () => false,
+    );
     if (up) break;
     if (tries > 100 || child.exitCode !== null) throw new Error(`${command} does not answer at ${url}`);
     await new Promise((resolve) => setTimeout(resolve, 100));
@@ -132,7 +159,9 @@ export async function open(context, url) {
   page.on('console', (message) => message.type() === 'error' && complaints.push(message.text()));
   page.on('pageerror', (error) => complaints.push(error.message));
   await page.addInitScript(() => {
-    document.addEventListener('securitypolicyviolation', (event) => console.error(`violated: ${event.violatedDirective} by ${event.blockedURI}`));
+    document.addEventListener('securitypolicyviolation', (event) =>
+      console.error(`violated: ${event.violatedDirective} by ${event.blockedURI}`),
+    );
   });
   await page.goto(url);
   return { page, complaints };
@@ -149,5 +178,7 @@ export async function espresso(page) {
 
 /** Waits until the service worker of this version has taken over. @param {Page} page */
 export async function kept(page) {
-  await page.waitForFunction(() => navigator.serviceWorker.controller?.state === 'activated', undefined, { timeout: 60_000 });
+  await page.waitForFunction(() => navigator.serviceWorker.controller?.state === 'activated', undefined, {
+    timeout: 60_000,
+  });
 }

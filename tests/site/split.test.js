@@ -45,25 +45,38 @@ describe('a site of `whylens dist --split 2MB`', () => {
     }
   });
 
-  test('works, asks for each part once, and on a second visit for nothing, also without a network', { timeout: 120_000 }, async () => {
-    const context = await browser.newContext();
-    const { page, complaints } = await open(context, host.url);
-    await espresso(page);
-    assert.deepEqual(complaints, []);
-    assert.deepEqual(host.seen.filter((path) => path.includes('.onnx')).map((path) => path.split('.').at(-1)).sort(), ['0', '1', '2', '3', '4']);
-    await kept(page);
-    await page.close();
-    host.seen = [];
-    const again = await open(context, host.url);
-    await espresso(again.page);
-    assert.deepEqual(host.seen.filter((path) => !path.endsWith('/sw.js')), []);
-    await again.page.close();
-    await host.stop();
-    const offline = await open(context, host.url);
-    await espresso(offline.page);
-    await context.close();
-    await host.start();
-  });
+  test(
+    'works, asks for each part once, and on a second visit for nothing, also without a network',
+    { timeout: 120_000 },
+    async () => {
+      const context = await browser.newContext();
+      const { page, complaints } = await open(context, host.url);
+      await espresso(page);
+      assert.deepEqual(complaints, []);
+      assert.deepEqual(
+        host.seen
+          .filter((path) => path.includes('.onnx'))
+          .map((path) => path.split('.').at(-1))
+          .sort(),
+        ['0', '1', '2', '3', '4'],
+      );
+      await kept(page);
+      await page.close();
+      host.seen = [];
+      const again = await open(context, host.url);
+      await espresso(again.page);
+      assert.deepEqual(
+        host.seen.filter((path) => !path.endsWith('/sw.js')),
+        [],
+      );
+      await again.page.close();
+      await host.stop();
+      const offline = await open(context, host.url);
+      await espresso(offline.page);
+      await context.close();
+      await host.start();
+    },
+  );
 });
 
 describe('a model in three parts', () => {
@@ -73,7 +86,8 @@ describe('a model in three parts', () => {
   const onnx = classifier();
   const cut = [onnx.subarray(0, 5e5), onnx.subarray(5e5, 9e5), onnx.subarray(9e5)];
   const files = folder({
-    change: (manifest) => (manifest.weights.parts = cut.map(({ length }, index) => ({ file: `model.onnx.${index}`, bytes: length }))),
+    change: (manifest) =>
+      (manifest.weights.parts = cut.map(({ length }, index) => ({ file: `model.onnx.${index}`, bytes: length }))),
   });
   const part = (/** @type {number} */ index) => `${PARTS}model.onnx.${index}`;
   before(async () => {
@@ -82,13 +96,25 @@ describe('a model in three parts', () => {
   });
   after(() => stage.stop());
   const cached = (/** @type {import('playwright-core').Page} */ page) =>
-    page.evaluate(async () => (await (await caches.open('whylens')).keys()).filter(({ url }) => url.includes('.onnx')).length);
+    page.evaluate(
+      async () => (await (await caches.open('whylens')).keys()).filter(({ url }) => url.includes('.onnx')).length,
+    );
   const wrong = Buffer.from(cut[1] ?? []).fill(7, 1000, 2000);
 
-  for (const [name, index, behaviour, code] of /** @type {[string, number, import('../web/server.js').Behaviour, string][]} */ ([
+  for (const [
+    name,
+    index,
+    behaviour,
+    code,
+  ] of /** @type {[string, number, import('../web/server.js').Behaviour, string][]} */ ([
     ['of wrong bytes', 1, { body: wrong }, 'integrity'],
     ['that is missing', 2, { status: 404 }, 'http-status'],
-    ['that is a web page', 1, { body: Buffer.from('<!doctype html><h1>not found</h1>'), type: 'text/html' }, 'not-a-model'],
+    [
+      'that is a web page',
+      1,
+      { body: Buffer.from('<!doctype html><h1>not found</h1>'), type: 'text/html' },
+      'not-a-model',
+    ],
     ['that is too short', 2, { body: cut[2]?.subarray(0, 1000) ?? Buffer.of() }, 'truncated'],
     ['that is too long', 0, { body: Buffer.concat([cut[0] ?? Buffer.of(), Buffer.alloc(10)]) }, 'integrity'],
     ['that never comes', 1, { stall: 0 }, 'network'],
@@ -106,23 +132,33 @@ describe('a model in three parts', () => {
     });
   }
 
-  test('two broken connections in different parts are resumed, and progress never falls', { timeout: 60_000 }, async () => {
-    const page = await stage.page();
-    server.forget();
-    server.behave(part(0), { cut: 3e5 }, {});
-    server.behave(part(2), { cut: 1e5 }, { ranges: false });
-    const outcome = await attempt(page, PARTS);
-    assert.ok(outcome.ok, outcome.message);
-    const loaded = outcome.progress.filter(({ phase }) => phase === 'download').map(({ loaded }) => loaded);
-    assert.deepEqual(loaded, [...loaded].sort((a, b) => a - b));
-    assert.deepEqual([loaded[0], loaded.at(-1)], [0, onnx.length]);
-    assert.ok(outcome.progress.every(({ total, phase }) => phase === 'prepare' || total === onnx.length));
-    assert.deepEqual([0, 1, 2].map((index) => server.count(part(index))), [2, 1, 2]);
-    assert.match(server.seen.filter(({ path }) => path === part(0)).at(-1)?.range ?? '', /^bytes=\d+-$/);
-    server.behave(part(0));
-    server.behave(part(2));
-    await page.context().close();
-  });
+  test(
+    'two broken connections in different parts are resumed, and progress never falls',
+    { timeout: 60_000 },
+    async () => {
+      const page = await stage.page();
+      server.forget();
+      server.behave(part(0), { cut: 3e5 }, {});
+      server.behave(part(2), { cut: 1e5 }, { ranges: false });
+      const outcome = await attempt(page, PARTS);
+      assert.ok(outcome.ok, outcome.message);
+      const loaded = outcome.progress.filter(({ phase }) => phase === 'download').map(({ loaded }) => loaded);
+      assert.deepEqual(
+        loaded,
+        [...loaded].sort((a, b) => a - b),
+      );
+      assert.deepEqual([loaded[0], loaded.at(-1)], [0, onnx.length]);
+      assert.ok(outcome.progress.every(({ total, phase }) => phase === 'prepare' || total === onnx.length));
+      assert.deepEqual(
+        [0, 1, 2].map((index) => server.count(part(index))),
+        [2, 1, 2],
+      );
+      assert.match(server.seen.filter(({ path }) => path === part(0)).at(-1)?.range ?? '', /^bytes=\d+-$/);
+      server.behave(part(0));
+      server.behave(part(2));
+      await page.context().close();
+    },
+  );
 
   test('giving up in the second part stops there, and the next load works', { timeout: 60_000 }, async () => {
     const page = await stage.page();
@@ -131,9 +167,13 @@ describe('a model in three parts', () => {
     const code = page.evaluate(async ([model, hasty]) => {
       const controller = new AbortController();
       Object.assign(globalThis, { controller });
-      return whylens.load(model, { ...hasty, signal: controller.signal }).then(() => 'ready', (error) => error.code);
+      return whylens.load(model, { ...hasty, signal: controller.signal }).then(
+        () => 'ready',
+        (error) => error.code,
+      );
     }, /** @type {const} */ ([PARTS, HASTY]));
-    while (!server.seen.some(({ path, sent }) => path === part(1) && sent > 1e5)) await new Promise((resolve) => setTimeout(resolve, 10));
+    while (!server.seen.some(({ path, sent }) => path === part(1) && sent > 1e5))
+      await new Promise((resolve) => setTimeout(resolve, 10));
     await page.evaluate(() => /** @type {any} */ (globalThis).controller.abort());
     assert.equal(await code, 'cancelled');
     assert.equal(server.count(part(2)), 0);
@@ -149,7 +189,10 @@ describe('a model in three parts', () => {
     server.forget();
     const outcomes = await Promise.all(tabs.map((tab) => attempt(tab, PARTS)));
     assert.ok(outcomes.every(({ ok }) => ok));
-    assert.deepEqual([0, 1, 2].map((index) => server.count(part(index))), [1, 1, 1]);
+    assert.deepEqual(
+      [0, 1, 2].map((index) => server.count(part(index))),
+      [1, 1, 1],
+    );
     await context.close();
   });
 

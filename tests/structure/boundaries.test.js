@@ -29,7 +29,10 @@ const code = (text) => text.replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, '');
 function only(files, pattern, allowed) {
   const naming = [...files].filter(([, text]) => pattern.test(code(text))).map(([path]) => path);
   assert.ok(naming.some(allowed), `nothing names ${pattern} any more: the rule is out of date`);
-  assert.deepEqual(naming.filter((path) => !allowed(path)), []);
+  assert.deepEqual(
+    naming.filter((path) => !allowed(path)),
+    [],
+  );
 }
 
 const rust = await sources('src', /\.rs$/, 'src/stubs');
@@ -56,7 +59,8 @@ test('only www/worker/ names the modules in www/pkg/', () => {
 
 test('the library and the worker import nothing of the page', () => {
   for (const [path, text] of scripts) {
-    if (/^www\/(library|worker)\/|^www\/[\w-]+\.js$/.test(path)) assert.doesNotMatch(code(text), /from '[^']*\/page\//, path);
+    if (/^www\/(library|worker)\/|^www\/[\w-]+\.js$/.test(path))
+      assert.doesNotMatch(code(text), /from '[^']*\/page\//, path);
   }
 });
 

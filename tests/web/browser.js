@@ -4,8 +4,14 @@ import { chromium, firefox } from 'playwright-core';
 import { hold } from './held.js';
 
 const FLAGS = [
-  '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-  '--disable-component-update', '--disable-sync', '--enable-precise-memory-info',
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+  '--enable-precise-memory-info',
   // A site that is not served securely: no Cache API, no Web Locks, no SubtleCrypto.
   '--host-resolver-rules=MAP insecure.test 127.0.0.1',
 ];
@@ -40,7 +46,12 @@ function launch(flags, preferences) {
   if (FIREFOX) {
     const executablePath = process.env['FIREFOX'] ?? '/usr/bin/firefox-esr';
     // An ordinary Firefox, by WebDriver BiDi, not one that Playwright patched.
-    return firefox.launch({ ...LAUNCH, channel: 'moz-firefox', executablePath, firefoxUserPrefs: { ...PREFERENCES, ...preferences } });
+    return firefox.launch({
+      ...LAUNCH,
+      channel: 'moz-firefox',
+      executablePath,
+      firefoxUserPrefs: { ...PREFERENCES, ...preferences },
+    });
   }
   const executablePath = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
   return chromium.launch({ ...LAUNCH, executablePath, args: [...FLAGS, ...flags] });

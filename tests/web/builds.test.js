@@ -18,32 +18,49 @@ test('one build is fetched, and it is the one that health names', { timeout: 60_
   stage.server.forget();
   assert.equal((await attempt(page, MODEL)).ok, true);
   const fetched = BUILDS.filter(({ folder }) => stage.server.count(`/www/pkg/${folder}/whylens_bg.wasm`) > 0);
-  assert.deepEqual(fetched.map(({ name }) => name), [(await health(page, MODEL)).build]);
+  assert.deepEqual(
+    fetched.map(({ name }) => name),
+    [(await health(page, MODEL)).build],
+  );
   assert.equal(stage.server.count(/\.wasm$/), 1);
   await page.context().close();
 });
 
-test('a model without a plan takes the whole module, fetched once, and its weights are asked for once', { timeout: 60_000 }, async () => {
-  const page = await stage.page();
-  stage.server.put('/models/other/', folder());
-  stage.server.forget();
-  const outcomes = await Promise.all([attempt(page), attempt(page), attempt(page, '/models/other/')]);
-  assert.deepEqual(outcomes.map(({ ok }) => ok), [true, true, true]);
-  assert.deepEqual([stage.server.count(/\.wasm$/), stage.server.count(MODULE)], [2, 1]);
-  for (const model of [SMALL, '/models/other/']) {
-    const { counters, build, module } = await health(page, model);
-    assert.deepEqual([build, module], [COMPILE.name, COMPILE.folder], 'health names the module that runs the model');
-    assert.deepEqual([counters.weightsRequested, counters.parsed, counters.loads], [1, 1, 1]);
-  }
-  await page.context().close();
-});
+test(
+  'a model without a plan takes the whole module, fetched once, and its weights are asked for once',
+  { timeout: 60_000 },
+  async () => {
+    const page = await stage.page();
+    stage.server.put('/models/other/', folder());
+    stage.server.forget();
+    const outcomes = await Promise.all([attempt(page), attempt(page), attempt(page, '/models/other/')]);
+    assert.deepEqual(
+      outcomes.map(({ ok }) => ok),
+      [true, true, true],
+    );
+    assert.deepEqual([stage.server.count(/\.wasm$/), stage.server.count(MODULE)], [2, 1]);
+    for (const model of [SMALL, '/models/other/']) {
+      const { counters, build, module } = await health(page, model);
+      assert.deepEqual([build, module], [COMPILE.name, COMPILE.folder], 'health names the module that runs the model');
+      assert.deepEqual([counters.weightsRequested, counters.parsed, counters.loads], [1, 1, 1]);
+    }
+    await page.context().close();
+  },
+);
 
 test('before a model is loaded, no build runs it', { timeout: 60_000 }, async () => {
   const page = await stage.page();
-  assert.equal((await page.evaluate(async (model) => {
-    const { load } = /** @type {{ whylens: typeof import('../../www/whylens.js') }} */ (/** @type {any} */ (globalThis)).whylens;
-    return (await load(model, { preload: 'lazy' })).health();
-  }, SMALL)).build, null);
+  assert.equal(
+    (
+      await page.evaluate(async (model) => {
+        const { load } = /** @type {{ whylens: typeof import('../../www/whylens.js') }} */ (
+          /** @type {any} */ (globalThis)
+        ).whylens;
+        return (await load(model, { preload: 'lazy' })).health();
+      }, SMALL)
+    ).build,
+    null,
+  );
   await page.context().close();
 });
 
@@ -51,7 +68,8 @@ test('a layer that is not in the plan moves the model to the whole module', { ti
   const page = await stage.page();
   stage.server.forget();
   const seen = await page.evaluate(async (model) => {
-    const { load } = /** @type {{ whylens: typeof import('../../www/whylens.js') }} */ (/** @type {any} */ (globalThis)).whylens;
+    const { load } = /** @type {{ whylens: typeof import('../../www/whylens.js') }} */ (/** @type {any} */ (globalThis))
+      .whylens;
     const classifier = await load(model, { preload: 'eager' });
     const photo = await (await fetch('/tests/photos/chelsea.png')).blob();
     const own = await classifier.classify(photo);
@@ -61,16 +79,28 @@ test('a layer that is not in the plan moves the model to the whole module', { ti
     const back = await classifier.heatmap(own, { layer: own.heatmap?.layer });
     const again = await classifier.classify(photo, { heatmap: { layer } });
     const { counters, module } = await classifier.health({ verbose: true });
-    const same = (/** @type {ArrayLike<number>} */ a, /** @type {ArrayLike<number>} */ b) => Array.from(a).every((value, at) => Math.abs(value - (b[at] ?? NaN)) < 1e-4);
+    const same = (/** @type {ArrayLike<number>} */ a, /** @type {ArrayLike<number>} */ b) =>
+      Array.from(a).every((value, at) => Math.abs(value - (b[at] ?? NaN)) < 1e-4);
     return {
-      sizes: [own.heatmap?.height, other.height, back.height, again.heatmap?.height], counters, modules: [planned, module],
+      sizes: [own.heatmap?.height, other.height, back.height, again.heatmap?.height],
+      counters,
+      modules: [planned, module],
       best: [own.predictions[0]?.index, again.predictions[0]?.index],
       same: [same(own.heatmap?.values ?? [NaN], back.values), same(other.values, again.heatmap?.values ?? [])],
     };
   }, MODEL);
-  assert.deepEqual([seen.sizes, seen.same], [[7, 14, 7, 14], [true, true]]);
+  assert.deepEqual(
+    [seen.sizes, seen.same],
+    [
+      [7, 14, 7, 14],
+      [true, true],
+    ],
+  );
   assert.equal(seen.best[0], seen.best[1]);
-  assert.ok(BUILDS.some(({ folder }) => folder === seen.modules[0]) && seen.modules[1] === COMPILE.folder, seen.modules.join());
+  assert.ok(
+    BUILDS.some(({ folder }) => folder === seen.modules[0]) && seen.modules[1] === COMPILE.folder,
+    seen.modules.join(),
+  );
   assert.deepEqual([stage.server.count(MODULE), stage.server.count(`${MODEL}model.onnx`)], [1, 1]);
   assert.deepEqual([seen.counters.weightsRequested, seen.counters.loads], [1, 1]);
   await page.context().close();
@@ -80,17 +110,23 @@ test('all builds that run here give the same classes and nearly the same scores'
   const answers = [];
   for (const { name } of BUILDS) {
     const page = await stage.page();
-    answers.push(await page.evaluate(
-      async ([name, model]) => {
-        const { load } = /** @type {{ whylens: typeof import('../../www/whylens.js') }} */ (/** @type {any} */ (globalThis)).whylens;
+    answers.push(
+      await page.evaluate(async ([name, model]) => {
+        const { load } = /** @type {{ whylens: typeof import('../../www/whylens.js') }} */ (
+          /** @type {any} */ (globalThis)
+        ).whylens;
         const classifier = await load(model, { build: name, preload: 'eager' });
         const photo = await (await fetch('/tests/photos/chelsea.png')).blob();
         const { predictions, scores, heatmap } = await classifier.classify(photo, { topK: 1, scores: true });
         const { build } = await classifier.health();
-        return { build, best: predictions[0]?.index, scores: [...(scores ?? [])], values: [...(heatmap?.values ?? [])] };
-      },
-      /** @type {const} */ ([name, MODEL]),
-    ));
+        return {
+          build,
+          best: predictions[0]?.index,
+          scores: [...(scores ?? [])],
+          values: [...(heatmap?.values ?? [])],
+        };
+      }, /** @type {const} */ ([name, MODEL])),
+    );
     await page.context().close();
   }
   const ran = new Map(answers.map((answer) => [answer.build, answer]));
@@ -99,7 +135,8 @@ test('all builds that run here give the same classes and nearly the same scores'
   if (others.length === 0) return t.skip(`this browser runs ${first.build} only`);
   for (const other of others) {
     assert.equal(other.best, first.best);
-    const apart = (/** @type {number[]} */ a, /** @type {number[]} */ b) => Math.max(...a.map((value, at) => Math.abs(value - (b[at] ?? NaN))));
+    const apart = (/** @type {number[]} */ a, /** @type {number[]} */ b) =>
+      Math.max(...a.map((value, at) => Math.abs(value - (b[at] ?? NaN))));
     assert.ok(apart(other.scores, first.scores) < 1e-4, `${apart(other.scores, first.scores)}`);
     assert.ok(apart(other.values, first.values) < 1e-4, `${apart(other.values, first.values)}`);
   }

@@ -26,7 +26,11 @@ before(async () => {
   page = await stage.page();
 });
 after(async () => {
-  console.log(['| fault | what the user sees | requests for the weights | next call works |', '|---|---|---|---|', ...table].join('\n'));
+  console.log(
+    ['| fault | what the user sees | requests for the weights | next call works |', '|---|---|---|---|', ...table].join(
+      '\n',
+    ),
+  );
   await stage.stop();
 });
 
@@ -34,10 +38,14 @@ after(async () => {
 
 /**
  * @param {string} name
- * @param {{ path?: string, how?: Behaviour[], files?: Record<string, Buffer>, code?: string, says?: RegExp, requests?: number, keeps?: boolean,
+ * @param {{ path?: string, how?: Behaviour[], files?: Record<string, Buffer>, code?: string, says?: RegExp,
+ *   requests?: number, keeps?: boolean,
  *   check?: (outcome: import('./page.js').Outcome, seen: import('./server.js').Seen[]) => void }} fault
  */
-function fault(name, { path: file = WEIGHTS, how = [{}], files, code, says = /./, requests, keeps = !code, check = () => {} }) {
+function fault(
+  name,
+  { path: file = WEIGHTS, how = [{}], files, code, says = /./, requests, keeps = !code, check = () => {} },
+) {
   test(name, { timeout: 60_000 }, async () => {
     const { server } = stage;
     const folderPath = `/models/fault-${(last += 1)}/`;
@@ -52,7 +60,9 @@ function fault(name, { path: file = WEIGHTS, how = [{}], files, code, says = /./
     server.put(folderPath, folder());
     server.behave(folderPath + file);
     const next = await look(page, folderPath);
-    table.push(`| ${name} | ${outcome.ok ? 'the model, ready' : `\`${outcome.code}\`: ${outcome.message?.replaceAll(server.url + folderPath, '')}`} | ${seen.length} | ${next === 'ok' ? 'yes' : next} |`);
+    table.push(
+      `| ${name} | ${outcome.ok ? 'the model, ready' : `\`${outcome.code}\`: ${outcome.message?.replaceAll(server.url + folderPath, '')}`} | ${seen.length} | ${next === 'ok' ? 'yes' : next} |`,
+    );
 
     assert.equal(outcome.code, code, outcome.message);
     if (code) assert.match(outcome.message ?? '', says);
@@ -65,7 +75,9 @@ function fault(name, { path: file = WEIGHTS, how = [{}], files, code, says = /./
     }
     if (outcome.ok) {
       assert.equal(downloads.at(-1)?.loaded, bytes.length);
-      const phases = outcome.progress.map(({ phase, loaded, total }) => (phase === 'download' ? phase : `${phase} ${loaded} of ${total}`));
+      const phases = outcome.progress.map(({ phase, loaded, total }) =>
+        phase === 'download' ? phase : `${phase} ${loaded} of ${total}`,
+      );
       assert.deepEqual([...new Set(phases)], ['download', 'prepare 0 of 1', 'prepare 1 of 1']);
     }
     assert.equal(kept.length, Number(keeps), 'files in the cache');
@@ -75,18 +87,33 @@ function fault(name, { path: file = WEIGHTS, how = [{}], files, code, says = /./
 
 fault('no fault', { requests: 1 });
 fault('404', { how: [{ status: 404 }], code: 'http-status', says: /status 404/, requests: 1 });
-fault('404 for model.json', { path: MANIFEST, how: [{ status: 404 }], code: 'http-status', says: /model\.json answered with status 404/, requests: 0 });
-fault('404 for the labels', { path: LABELS, how: [{ status: 404 }], code: 'http-status', says: /labels\.txt answered with status 404/ });
+fault('404 for model.json', {
+  path: MANIFEST,
+  how: [{ status: 404 }],
+  code: 'http-status',
+  says: /model\.json answered with status 404/,
+  requests: 0,
+});
+fault('404 for the labels', {
+  path: LABELS,
+  how: [{ status: 404 }],
+  code: 'http-status',
+  says: /labels\.txt answered with status 404/,
+});
 fault('503 once', { how: [{ status: 503 }, {}], requests: 2 });
 fault('503 for ever', {
-  how: [{ status: 503 }], code: 'http-status', says: /status 503/, requests: 4,
+  how: [{ status: 503 }],
+  code: 'http-status',
+  says: /status 503/,
+  requests: 4,
   check: ({ ms }) => assert.ok(ms > 20 + 40 + 80, `${ms} ms: each pause is twice the one before`),
 });
 fault('429, then plain', { how: [{ status: 429 }, {}], requests: 2 });
 fault('slow', {
   how: [{ pace: 20 }],
   requests: 1,
-  check: ({ progress }) => assert.ok(progress.filter(({ loaded, total }) => loaded > 0 && loaded < total).length > 3, 'progress in between'),
+  check: ({ progress }) =>
+    assert.ok(progress.filter(({ loaded, total }) => loaded > 0 && loaded < total).length > 3, 'progress in between'),
 });
 fault('slow and gzipped', { how: [{ pace: 20, encoding: 'gzip' }], requests: 1 });
 fault('gzip', { how: [{ encoding: 'gzip' }], requests: 1 });
@@ -94,49 +121,156 @@ fault('brotli', { how: [{ encoding: 'br' }], requests: 1 });
 fault('gzip, no Content-Length', { how: [{ encoding: 'gzip', length: false }], requests: 1 });
 fault('no Content-Length', { how: [{ length: false }], requests: 1 });
 fault('wrong content type', { how: [{ type: 'text/html' }], requests: 1 });
-fault('truncated file', { how: [{ body: bytes.subarray(0, bytes.length / 2) }], code: 'truncated', says: /has \d+ bytes, model\.json says/, requests: 2 });
+fault('truncated file', {
+  how: [{ body: bytes.subarray(0, bytes.length / 2) }],
+  code: 'truncated',
+  says: /has \d+ bytes, model\.json says/,
+  requests: 2,
+});
 fault('empty file', { how: [{ body: Buffer.alloc(0) }], code: 'truncated', requests: 2 });
-fault('file that is too long', { how: [{ body: Buffer.concat([bytes, bytes]) }], code: 'integrity', says: /more than the/, requests: 1 });
-fault('HTML with 200', { how: [{ body: Buffer.from('<!doctype html><h1>Welcome</h1>'), type: 'text/html' }], code: 'not-a-model', says: /web page/, requests: 1 });
+fault('file that is too long', {
+  how: [{ body: Buffer.concat([bytes, bytes]) }],
+  code: 'integrity',
+  says: /more than the/,
+  requests: 1,
+});
+fault('HTML with 200', {
+  how: [{ body: Buffer.from('<!doctype html><h1>Welcome</h1>'), type: 'text/html' }],
+  code: 'not-a-model',
+  says: /web page/,
+  requests: 1,
+});
 fault('long HTML with 200', {
   how: [{ body: Buffer.from(`<!doctype html>${'<p>Welcome</p>'.repeat(2e5)}`), pace: 5, type: 'text/html' }],
-  code: 'not-a-model', says: /web page/, requests: 1,
+  code: 'not-a-model',
+  says: /web page/,
+  requests: 1,
 });
-fault('HTML for model.json', { path: MANIFEST, how: [{ body: Buffer.from('<html><h1>Welcome</h1>') }], code: 'not-a-model', says: /model\.json is a web page/, requests: 0 });
-fault('HTML for the labels', { path: LABELS, how: [{ body: Buffer.from('<html><h1>Welcome</h1>') }], code: 'not-a-model', says: /labels\.txt is a web page/ });
-fault('Git LFS pointer', { how: [{ body: Buffer.from('version https://git-lfs.github.com/spec/v1\noid sha256:1\n') }], code: 'not-a-model', says: /git lfs pull/, requests: 1 });
+fault('HTML for model.json', {
+  path: MANIFEST,
+  how: [{ body: Buffer.from('<html><h1>Welcome</h1>') }],
+  code: 'not-a-model',
+  says: /model\.json is a web page/,
+  requests: 0,
+});
+fault('HTML for the labels', {
+  path: LABELS,
+  how: [{ body: Buffer.from('<html><h1>Welcome</h1>') }],
+  code: 'not-a-model',
+  says: /labels\.txt is a web page/,
+});
+fault('Git LFS pointer', {
+  how: [{ body: Buffer.from('version https://git-lfs.github.com/spec/v1\noid sha256:1\n') }],
+  code: 'not-a-model',
+  says: /git lfs pull/,
+  requests: 1,
+});
 fault('JSON', { how: [{ body: Buffer.from('{"error": "quota"}') }], code: 'not-a-model', says: /JSON/, requests: 1 });
-fault('gzip that is not undone', { how: [{ body: gzipSync(bytes) }], code: 'not-a-model', says: /Content-Encoding: gzip/, requests: 1 });
-fault('wrong bytes of the right length', { how: [{ body: Buffer.from(bytes).fill(7, 5000, 6000) }], code: 'integrity', says: /SHA-256/, requests: 1 });
+fault('gzip that is not undone', {
+  how: [{ body: gzipSync(bytes) }],
+  code: 'not-a-model',
+  says: /Content-Encoding: gzip/,
+  requests: 1,
+});
+fault('wrong bytes of the right length', {
+  how: [{ body: Buffer.from(bytes).fill(7, 5000, 6000) }],
+  code: 'integrity',
+  says: /SHA-256/,
+  requests: 1,
+});
 fault('connection cut half-way', {
   how: [{ cut: bytes.length / 2 }, {}],
   requests: 2,
-  check: (_, seen) => assert.deepEqual(seen.map(({ range }) => range), [undefined, `bytes=${bytes.length / 2}-`]),
+  check: (_, seen) =>
+    assert.deepEqual(
+      seen.map(({ range }) => range),
+      [undefined, `bytes=${bytes.length / 2}-`],
+    ),
 });
 fault('connection cut half-way, no ranges', { how: [{ cut: bytes.length / 2 }, { ranges: false }], requests: 2 });
-fault('connection cut half-way, under gzip', { how: [{ cut: 4e5, encoding: 'gzip' }, { encoding: 'gzip' }], requests: 2 });
+fault('connection cut half-way, under gzip', {
+  how: [{ cut: 4e5, encoding: 'gzip' }, { encoding: 'gzip' }],
+  requests: 2,
+});
 fault('connection cut half-way, and ranges that the browser cannot undo', {
   how: [{ cut: 4e5, encoding: 'gzip' }, { encoding: 'gzip', force: true, ranges: false }, {}],
   // Firefox undoes them, and has the whole file.
   requests: FIREFOX ? 2 : 3,
 });
-fault('connection cut every time after some progress', { how: [{ cut: 4e5 }, { cut: 4e5 }, { cut: 4e5 }, { cut: 4e5 }, {}], requests: 4 });
-fault('connection cut at once, for ever', { how: [{ cut: 0 }], code: 'network', says: /check the connection/, requests: 4 });
+fault('connection cut every time after some progress', {
+  how: [{ cut: 4e5 }, { cut: 4e5 }, { cut: 4e5 }, { cut: 4e5 }, {}],
+  requests: 4,
+});
+fault('connection cut at once, for ever', {
+  how: [{ cut: 0 }],
+  code: 'network',
+  says: /check the connection/,
+  requests: 4,
+});
 fault('no length, and ends half-way', { how: [{ cut: bytes.length / 2, length: false }, {}], requests: 2 });
-fault('resumed, but of another version', { how: [{ cut: bytes.length / 2 }, { body: classifier({ seed: 9 }) }, {}], requests: 3 });
+fault('resumed, but of another version', {
+  how: [{ cut: bytes.length / 2 }, { body: classifier({ seed: 9 }) }, {}],
+  requests: 3,
+});
 fault('stalls half-way', { how: [{ stall: bytes.length / 2 }, {}], requests: 2 });
-fault('stalls at once, for ever', { how: [{ stall: 0 }], code: 'network', says: /stalled: no byte came for 1\.5 s/, requests: 4 });
-fault('weights in another file', { files: folder({ onnx: classifier({ external: true }) }), code: 'external-data', says: /weights\.bin/, requests: 1 });
-fault('model that was truncated before it was packed', { files: folder({ onnx: bytes.subarray(0, 9000) }), code: 'truncated', says: /ends in the middle/, requests: 1 });
-fault('operator that is not known', { files: folder({ onnx: classifier({ operator: 'Frobnicate' }) }), code: 'unsupported-operator', says: /Frobnicate/, requests: 1, keeps: true });
-fault('model.json without a field', { files: folder({ change: (manifest) => delete manifest.input.mean }), code: 'bad-manifest', says: /input.*mean/, requests: 0 });
-fault('model.json that is no JSON', { path: MANIFEST, how: [{ body: Buffer.from('format: 1') }], code: 'bad-manifest', says: /model\.json/, requests: 0 });
-fault('labels that are too few', { path: LABELS, how: [{ body: Buffer.from('one\ntwo') }], code: 'bad-manifest', says: /2 labels for 64 classes/, requests: 1, keeps: true });
+fault('stalls at once, for ever', {
+  how: [{ stall: 0 }],
+  code: 'network',
+  says: /stalled: no byte came for 1\.5 s/,
+  requests: 4,
+});
+fault('weights in another file', {
+  files: folder({ onnx: classifier({ external: true }) }),
+  code: 'external-data',
+  says: /weights\.bin/,
+  requests: 1,
+});
+fault('model that was truncated before it was packed', {
+  files: folder({ onnx: bytes.subarray(0, 9000) }),
+  code: 'truncated',
+  says: /ends in the middle/,
+  requests: 1,
+});
+fault('operator that is not known', {
+  files: folder({ onnx: classifier({ operator: 'Frobnicate' }) }),
+  code: 'unsupported-operator',
+  says: /Frobnicate/,
+  requests: 1,
+  keeps: true,
+});
+fault('model.json without a field', {
+  files: folder({ change: (manifest) => delete manifest.input.mean }),
+  code: 'bad-manifest',
+  says: /input.*mean/,
+  requests: 0,
+});
+fault('model.json that is no JSON', {
+  path: MANIFEST,
+  how: [{ body: Buffer.from('format: 1') }],
+  code: 'bad-manifest',
+  says: /model\.json/,
+  requests: 0,
+});
+fault('labels that are too few', {
+  path: LABELS,
+  how: [{ body: Buffer.from('one\ntwo') }],
+  code: 'bad-manifest',
+  says: /2 labels for 64 classes/,
+  requests: 1,
+  keeps: true,
+});
 fault('a model far over the limit', {
-  files: folder({ change: (manifest) => (manifest.weights.bytes = 4e9) }), code: 'over-memory-limit', says: /4000 MB of weights.*limit is 512 MB/, requests: 0,
+  files: folder({ change: (manifest) => (manifest.weights.bytes = 4e9) }),
+  code: 'over-memory-limit',
+  says: /4000 MB of weights.*limit is 512 MB/,
+  requests: 0,
 });
 
-for (const [name, file] of /** @type {const} */ ([['model.json', MANIFEST], ['the labels', LABELS], ['the weights', WEIGHTS]])) {
+for (const [name, file] of /** @type {const} */ ([
+  ['model.json', MANIFEST],
+  ['the labels', LABELS],
+  ['the weights', WEIGHTS],
+])) {
   test(`aborted while it waits for ${name}`, { timeout: 60_000 }, async () => {
     const { server } = stage;
     const folderPath = `/models/fault-${(last += 1)}/`;
@@ -168,7 +302,9 @@ test('no connection at all', { timeout: 60_000 }, async () => {
   const outcome = await attempt(fresh, SMALL, { retries: 1 });
   await fresh.context().setOffline(false);
   const next = await look(fresh);
-  table.push(`| no connection at all | \`${outcome.code}\`: ${outcome.message?.replaceAll(stage.server.url, '')} | 0 | ${next === 'ok' ? 'yes' : next} |`);
+  table.push(
+    `| no connection at all | \`${outcome.code}\`: ${outcome.message?.replaceAll(stage.server.url, '')} | 0 | ${next === 'ok' ? 'yes' : next} |`,
+  );
   assert.equal(outcome.code, 'network');
   assert.equal(next, 'ok');
   await fresh.context().close();
@@ -185,7 +321,9 @@ for (const [name, how, code] of /** @type {[string, Behaviour, string][]} */ ([
     const outcome = await attempt(fresh);
     for (const { folder } of [...BUILDS, COMPILE]) stage.server.behave(`/www/pkg/${folder}/whylens_bg.wasm`);
     const next = await look(fresh);
-    table.push(`| ${name} | \`${outcome.code}\`: ${outcome.message?.replaceAll(stage.server.url, '')} | 0 | ${next === 'ok' ? 'yes' : next} |`);
+    table.push(
+      `| ${name} | \`${outcome.code}\`: ${outcome.message?.replaceAll(stage.server.url, '')} | 0 | ${next === 'ok' ? 'yes' : next} |`,
+    );
     assert.equal(outcome.code, code, outcome.message);
     assert.equal(next, 'ok');
     await fresh.context().close();

@@ -50,7 +50,12 @@ test('a failure reaches everybody and clears the guard', async () => {
 
 test('work that throws at once is a failure like any other', async () => {
   const guard = new Guard();
-  await assert.rejects(guard.join(() => { throw new Error('at once'); }), /at once/);
+  await assert.rejects(
+    guard.join(() => {
+      throw new Error('at once');
+    }),
+    /at once/,
+  );
   assert.equal(guard.busy, false);
 });
 

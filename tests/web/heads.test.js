@@ -20,7 +20,11 @@ before(async () => {
 });
 after(() => stage.stop());
 
-for (const [name, method, code] of /** @type {const} */ ([['voted', 'eigencam', 'unsupported-operator'], ['signed', 'eigencam', 'unsupported-operator'], ['flat', 'occlusion', 'unsupported-model']])) {
+for (const [name, method, code] of /** @type {const} */ ([
+  ['voted', 'eigencam', 'unsupported-operator'],
+  ['signed', 'eigencam', 'unsupported-operator'],
+  ['flat', 'occlusion', 'unsupported-model'],
+])) {
   test(`${name}: a photo is classified whatever its heatmap is made by`, options, async () => {
     stage.server.put(`/models/${name}/`, await head(name));
     const seen = await page.evaluate(async (model) => {
@@ -29,8 +33,16 @@ for (const [name, method, code] of /** @type {const} */ ([['voted', 'eigencam', 
       const result = await classifier.classify(photo);
       const other = await classifier.heatmap(result, { classIndex: 1 });
       const codes = [];
-      for (const heatmap of [{ method: 'gradcam' }, { classIndex: 99 }]) codes.push(await classifier.classify(photo, { heatmap }).catch(({ code }) => code));
-      return { predictions: result.predictions.length, method: result.heatmap?.method, noHeatmap: result.noHeatmap, other: other.method, codes, methods: classifier.model?.methods };
+      for (const heatmap of [{ method: 'gradcam' }, { classIndex: 99 }])
+        codes.push(await classifier.classify(photo, { heatmap }).catch(({ code }) => code));
+      return {
+        predictions: result.predictions.length,
+        method: result.heatmap?.method,
+        noHeatmap: result.noHeatmap,
+        other: other.method,
+        codes,
+        methods: classifier.model?.methods,
+      };
     }, `/models/${name}/`);
     assert.deepEqual([seen.predictions, seen.method, seen.noHeatmap, seen.other], [5, method, undefined, method]);
     assert.equal(seen.methods?.[0], method);
@@ -70,7 +82,11 @@ test('results and models tell what their probabilities are, older folders too', 
     }, model);
     assert.deepEqual(seen.told, [expected, expected], model);
     if (expected === 'softmax') assert.ok(Math.abs(seen.sum - 1) < 1e-5, `${model}: ${seen.sum}`);
-    assert.equal(seen.warnings.some((warning) => warning.includes('softmax over one class')), name === 'one-logit', model);
+    assert.equal(
+      seen.warnings.some((warning) => warning.includes('softmax over one class')),
+      name === 'one-logit',
+      model,
+    );
   }
 });
 
@@ -87,7 +103,11 @@ test('the element gives the predictions where the heatmap fails, and scores as s
       document.body.append(element);
       await /** @type {import('../../www/why-lens.js').WhyLens} */ (element).classify(photo);
       const root = /** @type {ShadowRoot} */ (element.shadowRoot);
-      found.push({ rows: [...root.querySelectorAll('li')].map((row) => row.textContent), status: root.querySelector('[role=status]')?.textContent, canvases: root.querySelectorAll('canvas').length });
+      found.push({
+        rows: [...root.querySelectorAll('li')].map((row) => row.textContent),
+        status: root.querySelector('[role=status]')?.textContent,
+        canvases: root.querySelectorAll('canvas').length,
+      });
       element.remove();
     }
     return found;

@@ -21,14 +21,30 @@ after(() => stage.stop());
  * @returns {any}
  */
 function kinds(value) {
-  if (value === null || Array.isArray(value) || typeof value !== 'object') return value === null ? 'null' : Array.isArray(value) ? 'list' : typeof value;
+  if (value === null || Array.isArray(value) || typeof value !== 'object')
+    return value === null ? 'null' : Array.isArray(value) ? 'list' : typeof value;
   return Object.fromEntries(Object.entries(value).map(([name, value]) => [name, kinds(value)]));
 }
 
 const MODEL = { name: 'string', version: 'string', sha256: 'string', bytes: 'number' };
-const MEMORY = { wasm: 'number', live: 'number', peak: 'number', limit: 'number', share: 'number', estimated: 'number', needed: 'number' };
+const MEMORY = {
+  wasm: 'number',
+  live: 'number',
+  peak: 'number',
+  limit: 'number',
+  share: 'number',
+  estimated: 'number',
+  needed: 'number',
+};
 const TIMING = { manifest: 'number', download: 'number', prepare: 'number', warmUp: 'number', total: 'number' };
-const COUNTERS = { weightsRequested: 'number', parsed: 'number', optimised: 'number', loads: 'number', crashes: 'number', renewals: 'number' };
+const COUNTERS = {
+  weightsRequested: 'number',
+  parsed: 'number',
+  optimised: 'number',
+  loads: 'number',
+  crashes: 'number',
+  renewals: 'number',
+};
 
 test('every field is there, and JSON can carry it', options, async () => {
   const page = await stage.page();
@@ -39,7 +55,14 @@ test('every field is there, and JSON can carry it', options, async () => {
     return /** @type {any[]} */ (JSON.parse(JSON.stringify(both)));
   }, SMALL);
   const fields = {
-    status: 'string', model_loaded: 'boolean', message: 'string', model: MODEL, build: 'string', memory: MEMORY, timing: TIMING, counters: COUNTERS,
+    status: 'string',
+    model_loaded: 'boolean',
+    message: 'string',
+    model: MODEL,
+    build: 'string',
+    memory: MEMORY,
+    timing: TIMING,
+    counters: COUNTERS,
     warnings: 'list',
   };
   for (const [name, kind] of Object.entries(fields)) assert.deepEqual(kinds(plain[name]), kind, name);
@@ -49,7 +72,17 @@ test('every field is there, and JSON can carry it', options, async () => {
   assert.match(verbose.model.sha256, /^[0-9a-f]{64}$/);
   assert.equal(verbose.url, server.url + SMALL + 'model.json');
   assert.deepEqual(kinds(verbose.policy).eager, 'boolean');
-  for (const name of ['webAssembly', 'simd', 'relaxedSimd', 'threads', 'crossOriginIsolated', 'offscreenCanvas', 'cacheApi', 'webLocks', 'subtleCrypto']) {
+  for (const name of [
+    'webAssembly',
+    'simd',
+    'relaxedSimd',
+    'threads',
+    'crossOriginIsolated',
+    'offscreenCanvas',
+    'cacheApi',
+    'webLocks',
+    'subtleCrypto',
+  ]) {
     assert.equal(typeof verbose.features[name], 'boolean', name);
   }
   const { wasm, live, peak, limit, share, needed } = verbose.memory;

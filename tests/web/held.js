@@ -34,7 +34,9 @@ async function release() {
   for (const close of [...held].reverse()) {
     held.delete(close);
     // What cannot be let go of is no reason to hold the rest.
-    await Promise.resolve().then(close).catch((error) => console.error(error));
+    await Promise.resolve()
+      .then(close)
+      .catch((error) => console.error(error));
   }
 }
 

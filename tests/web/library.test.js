@@ -36,11 +36,20 @@ test('a photo is classified, explained and drawn', options, async () => {
     return {
       labels: result.predictions.map(({ label }) => label),
       image: result.image,
-      typed: [heatmap.values instanceof Float32Array, result.scores instanceof Float32Array, pixels instanceof ImageData],
+      typed: [
+        heatmap.values instanceof Float32Array,
+        result.scores instanceof Float32Array,
+        pixels instanceof ImageData,
+      ],
       scores: result.scores?.length,
       score: result.scores?.[result.predictions[0]?.index ?? 0] === result.predictions[0]?.score,
       max: heatmap.max === Math.max(...heatmap.values) && heatmap.values.length === heatmap.width * heatmap.height,
-      classes: [heatmap.classIndex, second.classIndex, byLabel.classIndex, ...result.predictions.map(({ index }) => index)],
+      classes: [
+        heatmap.classIndex,
+        second.classIndex,
+        byLabel.classIndex,
+        ...result.predictions.map(({ index }) => index),
+      ],
       size: [pixels.width, pixels.height],
       drawn: clear < 90 * 60,
       plain: Object.getPrototypeOf(result) === Object.prototype,
@@ -62,12 +71,18 @@ test('a photo is classified, explained and drawn', options, async () => {
 test('heatmaps are those of their result, whatever was classified since and whoever asks', options, async () => {
   const seen = await page.evaluate(async (model) => {
     const classifier = await whylens.load(model);
-    const photos = await Promise.all(['chelsea', 'coffee'].map(async (name) => (await fetch(`/tests/photos/${name}.png`)).blob()));
-    const explained = await Promise.all(photos.map((photo) => classifier.classify(photo, { heatmap: { classIndex: 7 } })));
+    const photos = await Promise.all(
+      ['chelsea', 'coffee'].map(async (name) => (await fetch(`/tests/photos/${name}.png`)).blob()),
+    );
+    const explained = await Promise.all(
+      photos.map((photo) => classifier.classify(photo, { heatmap: { classIndex: 7 } })),
+    );
     const [cat, cup] = await Promise.all(photos.map((photo) => classifier.classify(photo, { heatmap: false })));
     if (!cat || !cup) return null;
     // Two callers, the older photo first; then both again the other way round.
-    const maps = await Promise.all([cat, cup, cup, JSON.parse(JSON.stringify(cat))].map((result) => classifier.heatmap(result, { classIndex: 7 })));
+    const maps = await Promise.all(
+      [cat, cup, cup, JSON.parse(JSON.stringify(cat))].map((result) => classifier.heatmap(result, { classIndex: 7 })),
+    );
     const { counters } = await classifier.health();
     return {
       ids: new Set([...explained, cat, cup].map(({ id }) => id)).size,
@@ -90,7 +105,11 @@ test('the photos used last are kept for heatmaps, and the others say so', option
   const seen = await page.evaluate(async (model) => {
     // Two inputs of the small model.
     const classifier = await whylens.load(model, { keepBytes: 2 * 3 * 32 * 32 * 4 });
-    const code = (/** @type {import('../../www/library/protocol.js').Result} */ result) => classifier.heatmap(result).then(() => 'ok', ({ code }) => code);
+    const code = (/** @type {import('../../www/library/protocol.js').Result} */ result) =>
+      classifier.heatmap(result).then(
+        () => 'ok',
+        ({ code }) => code,
+      );
     const results = [];
     for (let turn = 0; turn < 2; turn += 1) results.push(await classifier.classify(new ImageData(32, 32)));
     const [first, second] = results;
@@ -101,7 +120,10 @@ test('the photos used last are kept for heatmaps, and the others say so', option
     await classifier.dispose();
     const anew = await whylens.load(model, { keepBytes: 0 });
     const unkept = await anew.classify(new ImageData(32, 32));
-    codes.push(await anew.heatmap(first).catch(({ code }) => code), await anew.heatmap(unkept).catch(({ code }) => code));
+    codes.push(
+      await anew.heatmap(first).catch(({ code }) => code),
+      await anew.heatmap(unkept).catch(({ code }) => code),
+    );
     return codes;
   }, SMALL);
   assert.deepEqual(seen, ['ok', 'ok', 'disposed', 'disposed', 'disposed']);
@@ -151,7 +173,9 @@ test('every kind of photo gives the same answer, and stays with its owner', opti
     const kept = [buffer.byteLength > 0, bitmap.width > 0];
     await classifier.classify(buffer, { transfer: true });
     const odd = await Promise.all(
-      [null, 'photo.jpg', {}, 7].map((photo) => classifier.classify(/** @type {any} */ (photo)).catch(({ code }) => code)),
+      [null, 'photo.jpg', {}, 7].map((photo) =>
+        classifier.classify(/** @type {any} */ (photo)).catch(({ code }) => code),
+      ),
     );
     return { answers, kept, taken: buffer.byteLength, odd, waiting };
   }, REAL);
@@ -187,7 +211,10 @@ function hugePng(size) {
   header.writeUInt32BE(size, 4);
   const rows = deflateSync(Buffer.alloc((Math.ceil(size / 8) + 1) * size));
   return Buffer.concat([
-    Buffer.from('\x89PNG\r\n\x1a\n', 'latin1'), chunk('IHDR', header), chunk('IDAT', rows), chunk('IEND', Buffer.alloc(0)),
+    Buffer.from('\x89PNG\r\n\x1a\n', 'latin1'),
+    chunk('IHDR', header),
+    chunk('IDAT', rows),
+    chunk('IEND', Buffer.alloc(0)),
   ]);
 }
 
@@ -203,7 +230,10 @@ test('each bad photo has its code, and the next photo works', options, async () 
       async ([model, bytes]) => {
         const classifier = await whylens.load(model);
         const photo = new File([new Uint8Array(bytes)], 'photo.jpg', { type: 'image/jpeg' });
-        return classifier.classify(photo).then(() => ({ code: 'ok', message: '' }), ({ code, message }) => ({ code, message }));
+        return classifier.classify(photo).then(
+          () => ({ code: 'ok', message: '' }),
+          ({ code, message }) => ({ code, message }),
+        );
       },
       /** @type {[string, number[]]} */ ([SMALL, [...bytes]]),
     );
@@ -234,8 +264,18 @@ test('wrong options are refused at the door', options, async () => {
       () => whylens.load('http://['),
       () => whylens.load(model, /** @type {any} */ ({ onProgress: 1 })),
     ]);
-    return Promise.all(calls.map((call) => call().then(() => 'ok', (/** @type {any} */ error) => (error instanceof whylens.WhylensError ? error.code : String(error)))));
+    return Promise.all(
+      calls.map((call) =>
+        call().then(
+          () => 'ok',
+          (/** @type {any} */ error) => (error instanceof whylens.WhylensError ? error.code : String(error)),
+        ),
+      ),
+    );
   }, SMALL);
-  assert.deepEqual(codes, codes.map(() => 'bad-option'));
+  assert.deepEqual(
+    codes,
+    codes.map(() => 'bad-option'),
+  );
   assert.equal(await look(page), 'ok');
 });

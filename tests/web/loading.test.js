@@ -60,7 +60,11 @@ test('different models share one worker and load one after the other', options, 
   assert.equal(page.workers().length, 1);
   assert.deepEqual([server.count(WEIGHTS), server.count('/models/other/model.onnx')], [1, 1]);
   const order = server.seen.map(({ path }) => path).filter((path) => /^\/models\/.*(txt|onnx)$/.test(path));
-  assert.deepEqual(order.map((path) => path.split('/')[2]), ['small', 'small', 'other', 'other'], order.join(' '));
+  assert.deepEqual(
+    order.map((path) => path.split('/')[2]),
+    ['small', 'small', 'other', 'other'],
+    order.join(' '),
+  );
   assert.deepEqual([await look(page, SMALL), await look(page, '/models/other/')], ['ok', 'ok']);
   await page.context().close();
 });
@@ -129,7 +133,12 @@ test('one waiter giving up does not stop the others', options, async () => {
   const page = await stage.page();
   const seen = await page.evaluate(async (model) => {
     const controllers = [new AbortController(), new AbortController()];
-    const waiting = controllers.map(({ signal }) => whylens.load(model, { signal }).then(() => 'ready', (error) => error.code));
+    const waiting = controllers.map(({ signal }) =>
+      whylens.load(model, { signal }).then(
+        () => 'ready',
+        (error) => error.code,
+      ),
+    );
     setTimeout(() => controllers[0]?.abort(), 200);
     return Promise.all(waiting);
   }, SMALL);
@@ -147,18 +156,28 @@ test('the last waiter giving up stops the transfer within 100 ms and leaves noth
     const waiting = controllers.map(({ signal }) =>
       whylens.load(model, { signal }).catch((error) => ({ code: error.code, at: performance.now() })),
     );
-    Object.assign(globalThis, { abort: () => (controllers.forEach((controller) => controller.abort()), Promise.all(waiting)) });
+    Object.assign(globalThis, {
+      abort: () => (controllers.forEach((controller) => controller.abort()), Promise.all(waiting)),
+    });
   }, SMALL);
-  while (!server.seen.some(({ path, sent }) => path === WEIGHTS && sent > 2e5)) await new Promise((resolve) => setTimeout(resolve, 10));
+  while (!server.seen.some(({ path, sent }) => path === WEIGHTS && sent > 2e5))
+    await new Promise((resolve) => setTimeout(resolve, 10));
   const start = performance.now();
-  const codes = await page.evaluate(async () => (await /** @type {any} */ (globalThis).abort()).map((/** @type {any} */ error) => error.code));
+  const codes = await page.evaluate(async () =>
+    (await /** @type {any} */ (globalThis).abort()).map((/** @type {any} */ error) => error.code),
+  );
   assert.deepEqual(codes, ['cancelled', 'cancelled']);
   const transfer = server.seen.find(({ path }) => path === WEIGHTS);
   while (!transfer?.closed && performance.now() < start + 5000) await new Promise((resolve) => setTimeout(resolve, 5));
   const took = (transfer?.closed ?? Infinity) - start;
   assert.ok(took < 100, `${took} ms`);
   assert.ok(!transfer?.ended);
-  assert.equal(await page.evaluate(async () => (await (await caches.open('whylens')).keys()).filter(({ url }) => url.includes('.onnx')).length), 0);
+  assert.equal(
+    await page.evaluate(
+      async () => (await (await caches.open('whylens')).keys()).filter(({ url }) => url.includes('.onnx')).length,
+    ),
+    0,
+  );
   assert.equal(await look(page), 'ok');
   await page.context().close();
 });
@@ -185,7 +204,9 @@ test('a new version replaces the old one in the cache', options, async () => {
   fresh();
   const page = await stage.page();
   const entries = () =>
-    page.evaluate(async () => (await (await caches.open('whylens')).keys()).map(({ url }) => url).filter((url) => url.includes('.onnx')));
+    page.evaluate(async () =>
+      (await (await caches.open('whylens')).keys()).map(({ url }) => url).filter((url) => url.includes('.onnx')),
+    );
   await attempt(page);
   const [old] = await entries();
   server.put(SMALL, folder({ onnx: classifier({ seed: 5 }) }));
@@ -220,67 +241,97 @@ test('two tabs opened at the same moment download once', options, async () => {
  * @param {string} file what its address contains
  * @param {string} damage
  */
-const spoil = (page, file, damage) => page.evaluate(async ([file, damage]) => {
-  const cache = await caches.open('whylens');
-  const key = (await cache.keys()).find(({ url }) => url.includes(file));
-  if (!key) throw new Error(`${file} is not in the cache`);
-  const bytes = new Uint8Array(await (await cache.match(key))?.arrayBuffer() ?? new ArrayBuffer(0));
-  const changed = bytes.map((byte, at) => (at >= 5000 && at < 5100 ? byte ^ 1 : byte));
-  const spoilt = { cut: bytes.slice(0, bytes.length / 2), changed, longer: new Uint8Array([...bytes.slice(-9), ...bytes]), empty: new Uint8Array() }[damage];
-  await cache.put(key, new Response(spoilt, { headers: { 'content-type': 'application/wasm' } }));
-  return bytes.length;
-}, [file, damage]);
+const spoil = (page, file, damage) =>
+  page.evaluate(
+    async ([file, damage]) => {
+      const cache = await caches.open('whylens');
+      const key = (await cache.keys()).find(({ url }) => url.includes(file));
+      if (!key) throw new Error(`${file} is not in the cache`);
+      const bytes = new Uint8Array((await (await cache.match(key))?.arrayBuffer()) ?? new ArrayBuffer(0));
+      const changed = bytes.map((byte, at) => (at >= 5000 && at < 5100 ? byte ^ 1 : byte));
+      const spoilt = {
+        cut: bytes.slice(0, bytes.length / 2),
+        changed,
+        longer: new Uint8Array([...bytes.slice(-9), ...bytes]),
+        empty: new Uint8Array(),
+      }[damage];
+      await cache.put(key, new Response(spoilt, { headers: { 'content-type': 'application/wasm' } }));
+      return bytes.length;
+    },
+    [file, damage],
+  );
 
 /** @param {import('playwright-core').Page} page @param {string} file */
-const inCache = (page, file) => page.waitForFunction(async (file) => (await (await caches.open('whylens')).keys()).some(({ url }) => url.includes(file)), file);
+const inCache = (page, file) =>
+  page.waitForFunction(
+    async (file) => (await (await caches.open('whylens')).keys()).some(({ url }) => url.includes(file)),
+    file,
+  );
 
-/** Waits until a file is whole in the cache. @param {import('playwright-core').Page} page @param {string} file @param {number} wanted */
-const mended = (page, file, wanted) => page.waitForFunction(async ([file, wanted]) => {
-  const cache = await caches.open('whylens');
-  const keys = (await cache.keys()).filter(({ url }) => url.includes(String(file)));
-  const bytes = keys[0] && (await (await cache.match(keys[0]))?.arrayBuffer());
-  return keys.length === 1 && bytes?.byteLength === wanted;
-}, /** @type {[string, number]} */ ([file, wanted]));
+/**
+ * Waits until a file is whole in the cache.
+ * @param {import('playwright-core').Page} page
+ * @param {string} file
+ * @param {number} wanted
+ */
+const mended = (page, file, wanted) =>
+  page.waitForFunction(async ([file, wanted]) => {
+    const cache = await caches.open('whylens');
+    const keys = (await cache.keys()).filter(({ url }) => url.includes(String(file)));
+    const bytes = keys[0] && (await (await cache.match(keys[0]))?.arrayBuffer());
+    return keys.length === 1 && bytes?.byteLength === wanted;
+  }, /** @type {[string, number]} */ ([file, wanted]));
 
-for (const [what, file, path] of /** @type {[string, string, string][]} */ ([['weights', '.onnx', WEIGHTS], ['a module', `${COMPILE.folder}/`, MODULE]])) {
+for (const [what, file, path] of /** @type {[string, string, string][]} */ ([
+  ['weights', '.onnx', WEIGHTS],
+  ['a module', `${COMPILE.folder}/`, MODULE],
+])) {
   for (const damage of ['cut', 'changed', 'longer', 'empty']) {
-    test(`${what} in the cache, ${damage}: dropped, fetched anew once, and right at the visit after`, options, async () => {
+    test(
+      `${what} in the cache, ${damage}: dropped, fetched anew once, and right at the visit after`,
+      options,
+      async () => {
+        fresh();
+        const context = await stage.browser.newContext();
+        const first = await stage.page({ context });
+        await attempt(first);
+        await inCache(first, file);
+        const size = await spoil(first, file, damage);
+        await first.close();
+        for (const requests of [1, 0]) {
+          server.forget();
+          const again = await stage.page({ context });
+          assert.equal(await look(again), 'ok');
+          await mended(again, file, size);
+          assert.equal(server.count(path), requests, 'requests');
+          await again.close();
+        }
+        await context.close();
+      },
+    );
+  }
+
+  test(
+    `${what} in the cache, changed, and no network: the address is named, and it works as soon as it is there`,
+    options,
+    async () => {
       fresh();
       const context = await stage.browser.newContext();
       const first = await stage.page({ context });
       await attempt(first);
       await inCache(first, file);
-      const size = await spoil(first, file, damage);
+      await spoil(first, file, 'changed');
       await first.close();
-      for (const requests of [1, 0]) {
-        server.forget();
-        const again = await stage.page({ context });
-        assert.equal(await look(again), 'ok');
-        await mended(again, file, size);
-        assert.equal(server.count(path), requests, 'requests');
-        await again.close();
-      }
+      server.behave(path, { cut: 0 });
+      const page = await stage.page({ context });
+      const { code, message } = await attempt(page, SMALL, { retries: 0 });
+      assert.equal(code, 'network', message);
+      assert.match(message ?? '', new RegExp(`${path.replaceAll('.', '\\.')}.*check the connection`));
+      server.behave(path);
+      assert.equal(await look(page), 'ok');
       await context.close();
-    });
-  }
-
-  test(`${what} in the cache, changed, and no network: the address is named, and it works as soon as it is there`, options, async () => {
-    fresh();
-    const context = await stage.browser.newContext();
-    const first = await stage.page({ context });
-    await attempt(first);
-    await inCache(first, file);
-    await spoil(first, file, 'changed');
-    await first.close();
-    server.behave(path, { cut: 0 });
-    const page = await stage.page({ context });
-    const { code, message } = await attempt(page, SMALL, { retries: 0 });
-    assert.equal(code, 'network', message);
-    assert.match(message ?? '', new RegExp(`${path.replaceAll('.', '\\.')}.*check the connection`));
-    server.behave(path);
-    assert.equal(await look(page), 'ok');
-    await context.close();
-  });
+    },
+  );
 }
 
 test('clearCache forgets every model', options, async () => {
@@ -297,17 +348,21 @@ test('clearCache forgets every model', options, async () => {
   await page.context().close();
 });
 
-test('a full disk is survived, with a note', { ...options, skip: FIREFOX && 'its quota cannot be set from outside' }, async () => {
-  fresh();
-  const page = await stage.page();
-  const session = await page.context().newCDPSession(page);
-  await session.send('Storage.overrideQuotaForOrigin', { origin: server.url, quotaSize: 1000 });
-  assert.equal(await look(page), 'ok');
-  const { notes, cache } = await health(page);
-  assert.match(notes?.join() ?? '', /could not be cached.*Quota/);
-  assert.equal(cache?.cached, false);
-  await page.context().close();
-});
+test(
+  'a full disk is survived, with a note',
+  { ...options, skip: FIREFOX && 'its quota cannot be set from outside' },
+  async () => {
+    fresh();
+    const page = await stage.page();
+    const session = await page.context().newCDPSession(page);
+    await session.send('Storage.overrideQuotaForOrigin', { origin: server.url, quotaSize: 1000 });
+    assert.equal(await look(page), 'ok');
+    const { notes, cache } = await health(page);
+    assert.match(notes?.join() ?? '', /could not be cached.*Quota/);
+    assert.equal(cache?.cached, false);
+    await page.context().close();
+  },
+);
 
 test('a site without Cache API, Web Locks and SubtleCrypto works, with a note', options, async () => {
   fresh();
@@ -330,17 +385,27 @@ test('weights that are cut into parts are one download with one progress', optio
   const onnx = classifier();
   const cut = [onnx.subarray(0, 5e5), onnx.subarray(5e5, 9e5), onnx.subarray(9e5)];
   const files = folder({
-    change: (manifest) => (manifest.weights.parts = cut.map(({ length }, index) => ({ file: `model.onnx.${index}`, bytes: length }))),
+    change: (manifest) =>
+      (manifest.weights.parts = cut.map(({ length }, index) => ({ file: `model.onnx.${index}`, bytes: length }))),
   });
-  server.put('/models/parts/', { ...files, ...Object.fromEntries(cut.map((bytes, index) => [`model.onnx.${index}`, bytes])) });
+  server.put('/models/parts/', {
+    ...files,
+    ...Object.fromEntries(cut.map((bytes, index) => [`model.onnx.${index}`, bytes])),
+  });
   server.behave('/models/parts/model.onnx.1', { cut: 2e5 }, {});
   const page = await stage.page();
   const outcome = await attempt(page, '/models/parts/');
   assert.ok(outcome.ok, outcome.message);
   const loaded = outcome.progress.filter(({ phase }) => phase === 'download').map(({ loaded }) => loaded);
-  assert.deepEqual(loaded, [...loaded].sort((a, b) => a - b));
+  assert.deepEqual(
+    loaded,
+    [...loaded].sort((a, b) => a - b),
+  );
   assert.equal(loaded.at(-1), onnx.length);
-  assert.deepEqual([0, 1, 2].map((index) => server.count(`/models/parts/model.onnx.${index}`)), [1, 2, 1]);
+  assert.deepEqual(
+    [0, 1, 2].map((index) => server.count(`/models/parts/model.onnx.${index}`)),
+    [1, 2, 1],
+  );
   assert.equal(server.count('/models/parts/model.onnx'), 0);
   await page.context().close();
 });
@@ -348,24 +413,27 @@ test('weights that are cut into parts are one download with one progress', optio
 test('several photos at once keep their order and get their own answers', options, async () => {
   fresh();
   const page = await stage.page();
-  const seen = await page.evaluate(
-    async ([model, hasty]) => {
-      const classifier = await whylens.load(model, hasty);
-      const controller = new AbortController();
-      /** @type {string[]} */
-      const order = [];
-      const sizes = [[30, 20], [20, 30], [50, 50], [10, 90]];
-      const answers = sizes.map(([width = 0, height = 0], index) =>
-        classifier
-          .classify(new ImageData(width, height), index === 2 ? { signal: controller.signal } : {})
-          .then(({ image }) => order.push(`${image.width}×${image.height}`), (error) => order.push(error.code)),
-      );
-      controller.abort();
-      await Promise.all(answers);
-      return order.sort((a, b) => Number(a === 'cancelled') - Number(b === 'cancelled'));
-    },
-    /** @type {const} */ ([SMALL, HASTY]),
-  );
+  const seen = await page.evaluate(async ([model, hasty]) => {
+    const classifier = await whylens.load(model, hasty);
+    const controller = new AbortController();
+    /** @type {string[]} */
+    const order = [];
+    const sizes = [
+      [30, 20],
+      [20, 30],
+      [50, 50],
+      [10, 90],
+    ];
+    const answers = sizes.map(([width = 0, height = 0], index) =>
+      classifier.classify(new ImageData(width, height), index === 2 ? { signal: controller.signal } : {}).then(
+        ({ image }) => order.push(`${image.width}×${image.height}`),
+        (error) => order.push(error.code),
+      ),
+    );
+    controller.abort();
+    await Promise.all(answers);
+    return order.sort((a, b) => Number(a === 'cancelled') - Number(b === 'cancelled'));
+  }, /** @type {const} */ ([SMALL, HASTY]));
   assert.deepEqual(seen, ['30×20', '20×30', '10×90', 'cancelled']);
   await page.context().close();
 });

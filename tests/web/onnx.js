@@ -27,8 +27,7 @@ function nested(field, ...parts) {
  * @param {string} name
  * @param {number[]} values
  */
-const ints = (name, values) =>
-  nested(5, nested(1, name), ...values.map((value) => number(8, value)), number(20, 7));
+const ints = (name, values) => nested(5, nested(1, name), ...values.map((value) => number(8, value)), number(20, 7));
 
 /**
  * @param {string} name
@@ -43,7 +42,14 @@ const int = (name, value) => nested(5, nested(1, name), number(3, value), number
  * @param {Buffer[]} attributes
  */
 const node = (operator, inputs, output, ...attributes) =>
-  nested(1, ...inputs.map((input) => nested(1, input)), nested(2, output), nested(3, output), nested(4, operator), ...attributes);
+  nested(
+    1,
+    ...inputs.map((input) => nested(1, input)),
+    nested(2, output),
+    nested(3, output),
+    nested(4, operator),
+    ...attributes,
+  );
 
 /**
  * @param {string} name
@@ -58,7 +64,13 @@ function tensor(name, shape, seed) {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
     values[at] = (state / 2 ** 32 - 0.5) / Math.sqrt(values.length / (shape[0] ?? 1));
   }
-  return nested(5, ...shape.map((size) => number(1, size)), number(2, 1), nested(8, name), nested(9, Buffer.from(values.buffer)));
+  return nested(
+    5,
+    ...shape.map((size) => number(1, size)),
+    number(2, 1),
+    nested(8, name),
+    nested(9, Buffer.from(values.buffer)),
+  );
 }
 
 /**
@@ -67,15 +79,21 @@ function tensor(name, shape, seed) {
  * @param {number[]} shape
  */
 const value = (field, name, shape) =>
-  nested(field, nested(1, name), nested(2, nested(1, number(1, 1), nested(2, ...shape.map((size) => nested(1, number(1, size)))))));
+  nested(
+    field,
+    nested(1, name),
+    nested(2, nested(1, number(1, 1), nested(2, ...shape.map((size) => nested(1, number(1, size)))))),
+  );
 
 /** Classes of the classifier. */
 export const CLASSES = 64;
 
 /**
- * A classifier of 32 × 32 pixels with a layer `features` of 16 × 16 × 16 and about 1.3 MB of weights. With `bright`, every
+ * A classifier of 32 × 32 pixels with a layer `features` of 16 × 16 × 16 and about 1.3 MB of weights. With `bright`,
+ * every
  * heatmap shows where the photo is bright.
- * @param {{ seed?: number, operator?: string, external?: boolean, bright?: boolean, wide?: number }} [options] `wide`: 320 bytes of weights each
+ * @param {{ seed?: number, operator?: string, external?: boolean, bright?: boolean, wide?: number }} [options]
+ *   `wide`: 320 bytes of weights each
  */
 export function classifier({ seed = 1, operator = 'Relu', external = false, bright = false, wide = 4096 } = {}) {
   // An even kernel does not shift what it sees.
@@ -90,7 +108,14 @@ export function classifier({ seed = 1, operator = 'Relu', external = false, brig
   );
   const graph = nested(
     7,
-    node('Conv', ['input', 'w1'], 'conv', ints('kernel_shape', [side, side]), ints('strides', [2, 2]), ints('pads', Array(4).fill(side - 2))),
+    node(
+      'Conv',
+      ['input', 'w1'],
+      'conv',
+      ints('kernel_shape', [side, side]),
+      ints('strides', [2, 2]),
+      ints('pads', Array(4).fill(side - 2)),
+    ),
     node(operator, ['conv'], 'features'),
     node('GlobalAveragePool', ['features'], 'pooled'),
     node('Flatten', ['pooled'], 'flat', int('axis', 1)),
@@ -108,22 +133,46 @@ export function classifier({ seed = 1, operator = 'Relu', external = false, brig
 }
 
 /**
- * A sound classifier whose plan keeps eighty tensors of 50 MB until they are added up; `manifest` says that there is one.
+ * A sound classifier whose plan keeps eighty tensors of 50 MB until they are added up; `manifest` says that there is
+ * one.
  */
 export function hoarding() {
   const image = [1, 3, 32, 32];
-  const pads = [[0, 0], [0, 0], [496, 496], [2032, 2032]];
+  const pads = [
+    [0, 0],
+    [0, 0],
+    [496, 496],
+    [2032, 2032],
+  ];
   /** @type {[unknown, number[]][]} */
-  const steps = [[{ source: image }, []], [{ unary: 'Abs' }, [0]], [{ pad: { pads, value: 0 } }, [1]]];
+  const steps = [
+    [{ source: image }, []],
+    [{ unary: 'Abs' }, [0]],
+    [{ pad: { pads, value: 0 } }, [1]],
+  ];
   for (let at = 0; at < 80; at += 1) steps.push([{ unary: 'Abs' }, [2]]);
   // The last first, so that all have to wait.
   for (let other = steps.length - 2; other > 2; other -= 1) steps.push([{ binary: 'Add' }, [other, steps.length - 1]]);
-  for (const step of [{ sum: [1, 2, 3] }, { 'remove-axis': 3 }, { 'remove-axis': 2 }, { fill: [1, CLASSES] }]) steps.push([step, [steps.length - 1]]);
+  for (const step of [{ sum: [1, 2, 3] }, { 'remove-axis': 3 }, { 'remove-axis': 2 }, { fill: [1, CLASSES] }])
+    steps.push([step, [steps.length - 1]]);
   const plan = {
-    version: 1, input: image, layout: 'nchw', output: 'logits', scores: [1, CLASSES], activation: null,
+    version: 1,
+    input: image,
+    layout: 'nchw',
+    output: 'logits',
+    scores: [1, CLASSES],
+    activation: null,
     places: [{ layer: { name: 'features', channels: 3, height: 32, width: 32 }, shape: image, axes: 'channels-first' }],
     forward: { steps, outputs: [steps.length - 1, 1] },
-    backward: { steps: [[{ source: [1, CLASSES] }, []], [{ sum: [1] }, [0]], [{ 'add-axis': 2 }, [1]], [{ 'add-axis': 3 }, [2]]], outputs: [3] },
+    backward: {
+      steps: [
+        [{ source: [1, CLASSES] }, []],
+        [{ sum: [1] }, [0]],
+        [{ 'add-axis': 2 }, [1]],
+        [{ 'add-axis': 3 }, [2]],
+      ],
+      outputs: [3],
+    },
   };
   const onnx = Buffer.concat([classifier(), nested(14, nested(1, 'whylens.plan'), nested(2, JSON.stringify(plan)))]);
   return { onnx, manifest: (/** @type {any} */ given) => (given.weights.plan = 1) };
@@ -142,11 +191,23 @@ export function folder({ onnx = classifier(), name = 'Small', change = () => {} 
     license: 'MIT',
     source: 'tests/web/onnx.js',
     disclaimer: null,
-    weights: { file: 'model.onnx', bytes: onnx.length, sha256: createHash('sha256').update(onnx).digest('hex'), precision: 'fp32' },
+    weights: {
+      file: 'model.onnx',
+      bytes: onnx.length,
+      sha256: createHash('sha256').update(onnx).digest('hex'),
+      precision: 'fp32',
+    },
     input: {
-      name: 'input', layout: 'nchw', channels: 'rgb', width: 32, height: 32,
-      resize: { mode: 'shorter-side', size: 32, filter: 'bilinear' }, crop: 'center',
-      scale: 1 / 255, mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5],
+      name: 'input',
+      layout: 'nchw',
+      channels: 'rgb',
+      width: 32,
+      height: 32,
+      resize: { mode: 'shorter-side', size: 32, filter: 'bilinear' },
+      crop: 'center',
+      scale: 1 / 255,
+      mean: [0.5, 0.5, 0.5],
+      std: [0.5, 0.5, 0.5],
     },
     output: { name: 'logits', activation: 'softmax' },
     heatmap: { layer: 'features' },

@@ -7,7 +7,10 @@ import { folder } from './onnx.js';
 
 /** @typedef {import('playwright-core').Page} Page */
 /** @typedef {import('../../www/library/protocol.js').LoadOptions} LoadOptions */
-/** @typedef {{ ok: boolean, code?: string, message?: string, ms: number, progress: import('../../www/library/protocol.js').Progress[] }} Outcome */
+/**
+ * @typedef {{ ok: boolean, code?: string, message?: string, ms: number, progress:
+ *   import('../../www/library/protocol.js').Progress[] }} Outcome
+ */
 
 /** What pages find as `whylens`. @typedef {typeof import('../../www/whylens.js')} Library */
 
@@ -42,7 +45,8 @@ export class Stage {
 
   /**
    * A page that has seen nothing yet. The library is `whylens` there.
-   * @param {{ query?: string, origin?: string, before?: () => void, context?: import('playwright-core').BrowserContext, script?: string }} [options]
+   * @param {{ query?: string, origin?: string, before?: () => void, context?:
+   *   import('playwright-core').BrowserContext, script?: string }} [options]
    * @returns {Promise<Page>}
    */
   async page({ query = '', origin = this.server.url, before, context, script } = {}) {
@@ -69,7 +73,9 @@ export class Stage {
 export function attempt(page, model = SMALL, options = {}) {
   return page.evaluate(
     async ([model, options]) => {
-      const { load } = /** @type {{ whylens: typeof import('../../www/whylens.js') }} */ (/** @type {any} */ (globalThis)).whylens;
+      const { load } = /** @type {{ whylens: typeof import('../../www/whylens.js') }} */ (
+        /** @type {any} */ (globalThis)
+      ).whylens;
       /** @type {import('../../www/library/protocol.js').Progress[]} */
       const progress = [];
       const start = performance.now();
@@ -92,19 +98,16 @@ export function attempt(page, model = SMALL, options = {}) {
  * @returns {Promise<string>} 'ok' or a code
  */
 export function look(page, model = SMALL) {
-  return page.evaluate(
-    async ([model, options]) => {
-      const { load } = /** @type {any} */ (globalThis).whylens;
-      try {
-        const classifier = await load(model, options);
-        const { predictions } = await classifier.classify(new ImageData(40, 30), { heatmap: false });
-        return predictions.length === 5 ? 'ok' : `${predictions.length} predictions`;
-      } catch (error) {
-        return /** @type {any} */ (error).code ?? String(error);
-      }
-    },
-    /** @type {[string, LoadOptions]} */ ([model, HASTY]),
-  );
+  return page.evaluate(async ([model, options]) => {
+    const { load } = /** @type {any} */ (globalThis).whylens;
+    try {
+      const classifier = await load(model, options);
+      const { predictions } = await classifier.classify(new ImageData(40, 30), { heatmap: false });
+      return predictions.length === 5 ? 'ok' : `${predictions.length} predictions`;
+    } catch (error) {
+      return /** @type {any} */ (error).code ?? String(error);
+    }
+  }, /** @type {[string, LoadOptions]} */ ([model, HASTY]));
 }
 
 /**
@@ -113,5 +116,8 @@ export function look(page, model = SMALL) {
  * @returns {Promise<import('../../www/library/protocol.js').Health>}
  */
 export function health(page, model = SMALL) {
-  return page.evaluate(async (model) => (await /** @type {any} */ (globalThis).whylens.load(model)).health({ verbose: true }), model);
+  return page.evaluate(
+    async (model) => (await /** @type {any} */ (globalThis).whylens.load(model)).health({ verbose: true }),
+    model,
+  );
 }

@@ -34,24 +34,40 @@ function turned() {
     for (let bit = 0; bit < 8; bit += 1) sum = sum & 1 ? (sum >>> 1) ^ 0xedb88320 : sum >>> 1;
     return sum;
   });
-  const crc = (/** @type {number[]} */ bytes) => ~bytes.reduce((sum, byte) => (table[(sum ^ byte) & 255] ?? 0) ^ (sum >>> 8), -1) >>> 0;
+  const crc = (/** @type {number[]} */ bytes) =>
+    ~bytes.reduce((sum, byte) => (table[(sum ^ byte) & 255] ?? 0) ^ (sum >>> 8), -1) >>> 0;
   const word = (/** @type {number} */ value) => [value >>> 24, (value >>> 16) & 255, (value >>> 8) & 255, value & 255];
   /** @type {Turn} */
   const turn = async (upright, orientation) => {
     const { width, height } = upright;
     const across = orientation > 4;
-    const stored = Object.assign(document.createElement('canvas'), across ? { width: height, height: width } : { width, height });
+    const stored = Object.assign(
+      document.createElement('canvas'),
+      across ? { width: height, height: width } : { width, height },
+    );
     const context = /** @type {CanvasRenderingContext2D} */ (stored.getContext('2d'));
     // Upright coordinates → stored ones, for each orientation.
     const [w, h] = [width, height];
-    const matrices = [[1, 0, 0, 1, 0, 0], [-1, 0, 0, 1, w, 0], [-1, 0, 0, -1, w, h], [1, 0, 0, -1, 0, h], [0, 1, 1, 0, 0, 0],
-      [0, -1, 1, 0, 0, w], [0, -1, -1, 0, h, w], [0, 1, -1, 0, h, 0]];
-    context.setTransform(.../** @type {[number, number, number, number, number, number]} */ (matrices[orientation - 1]));
+    const matrices = [
+      [1, 0, 0, 1, 0, 0],
+      [-1, 0, 0, 1, w, 0],
+      [-1, 0, 0, -1, w, h],
+      [1, 0, 0, -1, 0, h],
+      [0, 1, 1, 0, 0, 0],
+      [0, -1, 1, 0, 0, w],
+      [0, -1, -1, 0, h, w],
+      [0, 1, -1, 0, h, 0],
+    ];
+    context.setTransform(
+      .../** @type {[number, number, number, number, number, number]} */ (matrices[orientation - 1]),
+    );
     context.imageSmoothingEnabled = false;
     context.drawImage(upright, 0, 0);
     const blob = await new Promise((resolve) => stored.toBlob(resolve, 'image/png'));
     const bytes = [...new Uint8Array(await /** @type {Blob} */ (blob).arrayBuffer())];
-    const exif = [...'eXIfII*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0'].map((letter) => letter.charCodeAt(0)).concat(orientation, 0, 0, 0, 0, 0, 0, 0);
+    const exif = [...'eXIfII*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0']
+      .map((letter) => letter.charCodeAt(0))
+      .concat(orientation, 0, 0, 0, 0, 0, 0, 0);
     const chunk = [...word(exif.length - 4), ...exif, ...word(crc(exif))];
     const afterHeader = 33;
     return new Blob([new Uint8Array([...bytes.slice(0, afterHeader), ...chunk, ...bytes.slice(afterHeader)])]);
@@ -67,8 +83,16 @@ test('the eight orientations of a photo give the same predictions and the same u
     upright.getContext('2d')?.drawImage(photo, 0, 0);
     const results = [];
     for (let orientation = 1; orientation <= 8; orientation += 1) {
-      const { predictions, heatmap, image } = await classifier.classify(await turn(upright, orientation), { heatmap: { classIndex: 282 } });
-      results.push({ image, predictions, values: [...(heatmap?.values ?? [])], max: heatmap?.max ?? 0, region: heatmap?.region });
+      const { predictions, heatmap, image } = await classifier.classify(await turn(upright, orientation), {
+        heatmap: { classIndex: 282 },
+      });
+      results.push({
+        image,
+        predictions,
+        values: [...(heatmap?.values ?? [])],
+        max: heatmap?.max ?? 0,
+        region: heatmap?.region,
+      });
     }
     return results;
   }, REAL);
@@ -84,7 +108,8 @@ test('the eight orientations of a photo give the same predictions and the same u
       assert.equal(index, expected?.index, name);
       assert.ok(Math.abs(probability - (expected?.probability ?? 0)) <= 1e-3, name);
     }
-    const off = Math.max(...other.values.map((value, at) => Math.abs(value - (first?.values[at] ?? 0)))) / (first?.max ?? 1);
+    const off =
+      Math.max(...other.values.map((value, at) => Math.abs(value - (first?.values[at] ?? 0)))) / (first?.max ?? 1);
     assert.ok(off <= 1e-3, `${name}: the heatmap is off by ${off}`);
   }
 });
@@ -100,7 +125,11 @@ for (const mode of ['shorter-side', 'exact', 'fit']) {
       const classifier = await whylens.load(model);
       /** @type {{ name: string, off: number, share: number }[]} */
       const found = [];
-      for (const [width, height, x, y] of /** @type {const} */ ([[300, 200, 170, 60], [200, 300, 60, 190], [256, 256, 90, 150]])) {
+      for (const [width, height, x, y] of /** @type {const} */ ([
+        [300, 200, 170, 60],
+        [200, 300, 60, 190],
+        [256, 256, 90, 150],
+      ])) {
         const upright = Object.assign(document.createElement('canvas'), { width, height });
         const context = /** @type {CanvasRenderingContext2D} */ (upright.getContext('2d'));
         context.fillRect(0, 0, width, height);
@@ -120,52 +149,82 @@ for (const mode of ['shorter-side', 'exact', 'fit']) {
             down += alpha * (row + 0.5);
             if (Math.abs(column + 0.5 - x) < 40 && Math.abs(row + 0.5 - y) < 40) within += alpha;
           }
-          found.push({ name: `${width} × ${height}, ${orientation}`, off: Math.hypot(across / mass - x, down / mass - y), share: within / mass });
+          found.push({
+            name: `${width} × ${height}, ${orientation}`,
+            off: Math.hypot(across / mass - x, down / mass - y),
+            share: within / mass,
+          });
         }
       }
       return found;
     }, `/models/bright-${mode}/`);
     assert.equal(seen.length, 24);
     // A cell of the map is 19 pixels wide at the most.
-    for (const { name, off, share } of seen) assert.ok(off < 3 && share > 0.9, `${name}: off by ${off}, ${share} within`);
+    for (const { name, off, share } of seen)
+      assert.ok(off < 3 && share > 0.9, `${name}: off by ${off}, ${share} within`);
   });
 }
 
 test('formats that only the browser reads are read by it, whatever their name', options, async () => {
   for (const name of ['avif.avif', 'svg.svg']) {
-    const seen = await page.evaluate(
-      async ([model, name]) => {
-        const classifier = await whylens.load(model);
-        const bytes = await (await fetch(`/tests/golden/photos/foreign/${name}`)).arrayBuffer();
-        const { predictions, image, heatmap } = await classifier.classify(new File([bytes], 'photo.jpg', { type: 'image/jpeg' }));
-        return { label: predictions[0]?.label, probability: predictions[0]?.probability ?? 0, image, region: heatmap?.region };
-      },
-      /** @type {[string, string]} */ ([REAL, name]),
+    const seen = await page.evaluate(async ([model, name]) => {
+      const classifier = await whylens.load(model);
+      const bytes = await (await fetch(`/tests/golden/photos/foreign/${name}`)).arrayBuffer();
+      const { predictions, image, heatmap } = await classifier.classify(
+        new File([bytes], 'photo.jpg', { type: 'image/jpeg' }),
+      );
+      return {
+        label: predictions[0]?.label,
+        probability: predictions[0]?.probability ?? 0,
+        image,
+        region: heatmap?.region,
+      };
+    }, /** @type {[string, string]} */ ([REAL, name]));
+    assert.deepEqual(
+      [seen.label, seen.image, seen.region],
+      ['espresso', { width: 300, height: 200 }, { x: 62.5, y: 12.5, width: 175, height: 175 }],
+      name,
     );
-    assert.deepEqual([seen.label, seen.image, seen.region], ['espresso', { width: 300, height: 200 }, { x: 62.5, y: 12.5, width: 175, height: 175 }], name);
     assert.ok(seen.probability > 0.6, `${name}: ${seen.probability}`);
   }
 });
 
-test('a format that only the browser reads is refused by the size in its header, before it is decoded', options, async () => {
-  const bytes = await readFile(join(TOP, 'tests/golden/photos/foreign/avif.avif'));
-  const at = bytes.indexOf('ispe') + 8;
-  assert.deepEqual([bytes.readUInt32BE(at), bytes.readUInt32BE(at + 4)], [300, 200]);
-  bytes.writeUInt32BE(20_000, at);
-  bytes.writeUInt32BE(20_000, at + 4);
-  const seen = await page.evaluate(async ([model, bytes]) => {
-    const { code, message } = await (await whylens.load(model)).classify(new Blob([new Uint8Array(bytes)])).catch((error) => error);
-    return { code, message };
-  }, /** @type {[string, number[]]} */ ([REAL, [...bytes]]));
-  assert.equal(seen.code, 'image-too-large');
-  assert.match(seen.message, /20000 × 20000 pixels/);
-});
+test(
+  'a format that only the browser reads is refused by the size in its header, before it is decoded',
+  options,
+  async () => {
+    const bytes = await readFile(join(TOP, 'tests/golden/photos/foreign/avif.avif'));
+    const at = bytes.indexOf('ispe') + 8;
+    assert.deepEqual([bytes.readUInt32BE(at), bytes.readUInt32BE(at + 4)], [300, 200]);
+    bytes.writeUInt32BE(20_000, at);
+    bytes.writeUInt32BE(20_000, at + 4);
+    const seen = await page.evaluate(
+      async ([model, bytes]) => {
+        const { code, message } = await (
+          await whylens.load(model)
+        )
+          .classify(new Blob([new Uint8Array(bytes)]))
+          .catch((error) => error);
+        return { code, message };
+      },
+      /** @type {[string, number[]]} */ ([REAL, [...bytes]]),
+    );
+    assert.equal(seen.code, 'image-too-large');
+    assert.match(seen.message, /20000 × 20000 pixels/);
+  },
+);
 
 test('formats that nobody here reads are named', options, async () => {
   const codes = await page.evaluate(async (model) => {
     const classifier = await whylens.load(model);
     const brands = (/** @type {string} */ brand) => `\0\0\0\x14ftyp${brand}\0\0\0\0mif1${'\0'.repeat(40)}`;
-    const files = { HEIC: brands('heic'), AVIF: brands('avif'), 'JPEG 2000': '\0\0\0\x0cjP  \r\n\x87\n', SVG: '<svg xmlns="http://www.w3.org/2000/svg"><broken', 'a web page': '<!doctype html><svg></svg>' };
+    const files = {
+      HEIC: brands('heic'),
+      AVIF: brands('avif'),
+      'JPEG 2000': '\0\0\0\x0cjP  \r\n\x87\n',
+      SVG: '<svg xmlns="http://www.w3.org/2000/svg"><broken',
+      'a web page': '<!doctype html><svg></svg>',
+    };
     return Promise.all(
       Object.entries(files).map(async ([name, text]) => {
         const bytes = Uint8Array.from(text, (letter) => letter.charCodeAt(0));
@@ -174,33 +233,40 @@ test('formats that nobody here reads are named', options, async () => {
       }),
     );
   }, REAL);
-  assert.deepEqual(codes, ['HEIC', 'AVIF', 'JPEG 2000', 'SVG', 'a web page'].map((name) => `image-format: ${name}`));
+  assert.deepEqual(
+    codes,
+    ['HEIC', 'AVIF', 'JPEG 2000', 'SVG', 'a web page'].map((name) => `image-format: ${name}`),
+  );
 });
 
-test('a browser that gives noise for the pixels of canvases: files are exact, what comes from a canvas is refused', {
-  ...options, skip: !FIREFOX && 'only Firefox does so',
-}, async () => {
-  const browser = await browse([], { 'privacy.resistFingerprinting': true });
-  const guarded = await stage.page({ context: await browser.newContext() });
-  const bytes = [...(await readFile(join(TOP, 'tests/photos/coffee.png')))];
-  const seen = await guarded.evaluate(
-    async ([model, bytes]) => {
+test(
+  'a browser that gives noise for the pixels of canvases: files are exact, what comes from a canvas is refused',
+  {
+    ...options,
+    skip: !FIREFOX && 'only Firefox does so',
+  },
+  async () => {
+    const browser = await browse([], { 'privacy.resistFingerprinting': true });
+    const guarded = await stage.page({ context: await browser.newContext() });
+    const bytes = [...(await readFile(join(TOP, 'tests/photos/coffee.png')))];
+    const seen = await guarded.evaluate(async ([model, bytes]) => {
       const classifier = await whylens.load(model);
       const file = new Blob([new Uint8Array(bytes)]);
       const { predictions } = await classifier.classify(file);
-      const refused = await classifier.classify(await createImageBitmap(file)).catch(({ code, message }) => ({ code, message }));
+      const refused = await classifier
+        .classify(await createImageBitmap(file))
+        .catch(({ code, message }) => ({ code, message }));
       const again = await classifier.classify(file);
       return { first: predictions[0], refused, again: again.predictions[0] };
-    },
-    /** @type {[string, number[]]} */ ([REAL, bytes]),
-  );
-  const exact = await page.evaluate(async ([model, bytes]) => {
-    const classifier = await whylens.load(model);
-    return (await classifier.classify(new Blob([new Uint8Array(bytes)]))).predictions[0];
-  }, /** @type {[string, number[]]} */ ([REAL, bytes]));
-  assert.deepEqual([seen.first, seen.again], [exact, exact]);
-  assert.ok('code' in seen.refused, JSON.stringify(seen.refused));
-  assert.equal(seen.refused.code, 'bad-option');
-  assert.match(seen.refused.message, /noise in place of the pixels/);
-  await browser.close();
-});
+    }, /** @type {[string, number[]]} */ ([REAL, bytes]));
+    const exact = await page.evaluate(async ([model, bytes]) => {
+      const classifier = await whylens.load(model);
+      return (await classifier.classify(new Blob([new Uint8Array(bytes)]))).predictions[0];
+    }, /** @type {[string, number[]]} */ ([REAL, bytes]));
+    assert.deepEqual([seen.first, seen.again], [exact, exact]);
+    assert.ok('code' in seen.refused, JSON.stringify(seen.refused));
+    assert.equal(seen.refused.code, 'bad-option');
+    assert.match(seen.refused.message, /noise in place of the pixels/);
+    await browser.close();
+  },
+);

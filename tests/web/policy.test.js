@@ -9,7 +9,13 @@ import { MODULE, SMALL, Stage, health, look } from './page.js';
 /** @typedef {import('../../www/library/policy.js').Signals} Signals */
 
 /** @type {Signals} */
-const UNKNOWN = { prerendering: undefined, hidden: undefined, saveData: undefined, effectiveType: undefined, deviceMemory: undefined };
+const UNKNOWN = {
+  prerendering: undefined,
+  hidden: undefined,
+  saveData: undefined,
+  effectiveType: undefined,
+  deviceMemory: undefined,
+};
 
 describe('decide', () => {
   test('loads when nothing is known', () => assert.equal(decide('auto', UNKNOWN).eager, true));
@@ -31,7 +37,12 @@ describe('decide', () => {
   }
 
   for (const [name, value] of /** @type {[keyof Signals, any][]} */ ([
-    ['prerendering', false], ['hidden', false], ['saveData', false], ['effectiveType', '3g'], ['effectiveType', '4g'], ['deviceMemory', 2],
+    ['prerendering', false],
+    ['hidden', false],
+    ['saveData', false],
+    ['effectiveType', '3g'],
+    ['effectiveType', '4g'],
+    ['deviceMemory', 2],
   ])) {
     test(`loads when ${name} is ${value}, unless lazy is asked for`, () => {
       const found = { ...UNKNOWN, [name]: value };
@@ -57,11 +68,28 @@ describe('switches', () => {
 
   test('have their defaults', () => assert.deepEqual(read({}), plain));
   test('are read from script tags', () => {
-    const attributes = { 'data-preload': 'lazy', 'data-heatmap': 'false', 'data-memory-limit': '1e8', 'data-build': 'simd128' };
-    assert.deepEqual(read({}, '', attributes), { preload: 'lazy', heatmap: false, memoryLimit: 1e8, build: 'simd128', warnings: [] });
+    const attributes = {
+      'data-preload': 'lazy',
+      'data-heatmap': 'false',
+      'data-memory-limit': '1e8',
+      'data-build': 'simd128',
+    };
+    assert.deepEqual(read({}, '', attributes), {
+      preload: 'lazy',
+      heatmap: false,
+      memoryLimit: 1e8,
+      build: 'simd128',
+      warnings: [],
+    });
   });
   test('are read from the address, under both names', () => {
-    assert.deepEqual(read({}, '?preload=eager&data-heatmap=0&memory-limit=2e8&build=relaxed-simd'), { preload: 'eager', heatmap: false, memoryLimit: 2e8, build: 'relaxed-simd', warnings: [] });
+    assert.deepEqual(read({}, '?preload=eager&data-heatmap=0&memory-limit=2e8&build=relaxed-simd'), {
+      preload: 'eager',
+      heatmap: false,
+      memoryLimit: 2e8,
+      build: 'relaxed-simd',
+      warnings: [],
+    });
   });
   test('come from the nearest place', () => {
     const attributes = { 'data-preload': 'lazy' };
@@ -74,7 +102,13 @@ describe('switches', () => {
     assert.deepEqual([found.preload, found.memoryLimit, found.warnings.length], ['lazy', 512e6, 2]);
   });
   test('that load() is given are checked', () => {
-    for (const wrong of [{ preload: 'soon' }, { heatmap: 1 }, { memoryLimit: -1 }, { memoryLimit: '1' }, { build: 'best' }]) {
+    for (const wrong of [
+      { preload: 'soon' },
+      { heatmap: 1 },
+      { memoryLimit: -1 },
+      { memoryLimit: '1' },
+      { build: 'best' },
+    ]) {
       assert.throws(() => checkSwitches(/** @type {any} */ (wrong)), { code: 'bad-option' });
     }
   });
@@ -92,7 +126,10 @@ describe('in the browser', () => {
   for (const [name, before] of /** @type {[string, () => void][]} */ ([
     ['prerendered', () => Object.defineProperty(document, 'prerendering', { value: true })],
     ['hidden', () => Object.defineProperty(document, 'visibilityState', { value: 'hidden' })],
-    ['on a connection that saves data', () => Object.defineProperty(navigator, 'connection', { value: { saveData: true } })],
+    [
+      'on a connection that saves data',
+      () => Object.defineProperty(navigator, 'connection', { value: { saveData: true } }),
+    ],
     ['on 2G', () => Object.defineProperty(navigator, 'connection', { value: { effectiveType: '2g' } })],
     ['on a small device', () => Object.defineProperty(navigator, 'deviceMemory', { value: 1 })],
   ])) {
@@ -111,27 +148,48 @@ describe('in the browser', () => {
 
   for (const [name, command, emulation] of /** @type {const} */ ([
     ['asked to save data', 'Emulation.setDataSaverOverride', { dataSaverEnabled: true }],
-    ['on 2G', 'Network.emulateNetworkConditions', { offline: false, latency: 2500, downloadThroughput: 50e3, uploadThroughput: 50e3 }],
+    [
+      'on 2G',
+      'Network.emulateNetworkConditions',
+      { offline: false, latency: 2500, downloadThroughput: 50e3, uploadThroughput: 50e3 },
+    ],
   ])) {
-    test(`a browser that really is ${name} loads on first use`, { timeout: 60_000, skip: FIREFOX && 'it tells nothing of connections' }, async () => {
-      const page = await stage.page();
-      const session = await page.context().newCDPSession(page);
-      await session.send(command, /** @type {any} */ (emulation));
-      server.forget();
-      const { status, policy } = await health(page);
-      assert.deepEqual([status, policy?.eager, server.count(WEIGHTS)], ['idle', false, 0], JSON.stringify(policy));
-      await session.send('Network.emulateNetworkConditions', { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput: -1 });
-      assert.equal(await look(page), 'ok');
-      assert.equal(server.count(WEIGHTS), 1);
-      await page.context().close();
-    });
+    test(
+      `a browser that really is ${name} loads on first use`,
+      { timeout: 60_000, skip: FIREFOX && 'it tells nothing of connections' },
+      async () => {
+        const page = await stage.page();
+        const session = await page.context().newCDPSession(page);
+        await session.send(command, /** @type {any} */ (emulation));
+        server.forget();
+        const { status, policy } = await health(page);
+        assert.deepEqual([status, policy?.eager, server.count(WEIGHTS)], ['idle', false, 0], JSON.stringify(policy));
+        await session.send('Network.emulateNetworkConditions', {
+          offline: false,
+          latency: 0,
+          downloadThroughput: -1,
+          uploadThroughput: -1,
+        });
+        assert.equal(await look(page), 'ok');
+        assert.equal(server.count(WEIGHTS), 1);
+        await page.context().close();
+      },
+    );
   }
 
   test('signals that throw or are missing do not matter', { timeout: 60_000 }, async () => {
     const page = await stage.page({
       before: () => {
-        for (const [owner, name] of /** @type {[object, string][]} */ ([[document, 'prerendering'], [navigator, 'connection'], [navigator, 'deviceMemory']])) {
-          Object.defineProperty(owner, name, { get: () => { throw new Error('not told'); } });
+        for (const [owner, name] of /** @type {[object, string][]} */ ([
+          [document, 'prerendering'],
+          [navigator, 'connection'],
+          [navigator, 'deviceMemory'],
+        ])) {
+          Object.defineProperty(owner, name, {
+            get: () => {
+              throw new Error('not told');
+            },
+          });
         }
         Object.defineProperty(navigator, 'locks', { value: undefined });
       },
@@ -151,7 +209,10 @@ describe('in the browser', () => {
     assert.equal((await health(eager)).policy?.eager, true);
     await eager.context().close();
     const option = await stage.page({ script, query: '?preload=lazy' });
-    const status = await option.evaluate(async (model) => (await (await whylens.load(model, { preload: 'eager' })).health()).status, SMALL);
+    const status = await option.evaluate(
+      async (model) => (await (await whylens.load(model, { preload: 'eager' })).health()).status,
+      SMALL,
+    );
     assert.equal(status, 'ready');
     await option.context().close();
   });
@@ -164,10 +225,20 @@ describe('in the browser', () => {
       const code = await classifier.load().catch((error) => error.code);
       const { status, message, lastError } = await classifier.health({ verbose: true });
       const { predictions } = await classifier.classify(new ImageData(8, 8));
-      return { code, status, message, lastError: lastError?.code, predictions: predictions.length, after: (await classifier.health()).status };
+      return {
+        code,
+        status,
+        message,
+        lastError: lastError?.code,
+        predictions: predictions.length,
+        after: (await classifier.health()).status,
+      };
     }, SMALL);
     assert.match(seen.message, /http-status.*404/);
-    assert.deepEqual({ ...seen, message: '' }, { code: 'http-status', status: 'error', message: '', lastError: 'http-status', predictions: 5, after: 'ready' });
+    assert.deepEqual(
+      { ...seen, message: '' },
+      { code: 'http-status', status: 'error', message: '', lastError: 'http-status', predictions: 5, after: 'ready' },
+    );
     server.behave(WEIGHTS, { status: 404 }, {});
     const eager = await page.evaluate(async (model) => {
       await (await whylens.load(model)).dispose();

@@ -23,7 +23,11 @@ const whylens = /** @type {any} */ (undefined);
 
 before(() => stage.start());
 after(async () => {
-  console.log(['| fault | what the user sees | requests afterwards | next call works |', '|---|---|---|---|', ...table].join('\n'));
+  console.log(
+    ['| fault | what the user sees | requests afterwards | next call works |', '|---|---|---|---|', ...table].join(
+      '\n',
+    ),
+  );
   await stage.stop();
 });
 
@@ -42,7 +46,8 @@ const provoke = (page, fault) =>
  * @param {import('playwright-core').Page} page
  * @returns {Promise<number>}
  */
-const wasm = (page) => page.evaluate(() => /** @type {any} */ (globalThis)[Symbol.for('whylens')].connection.memory.wasm);
+const wasm = (page) =>
+  page.evaluate(() => /** @type {any} */ (globalThis)[Symbol.for('whylens')].connection.memory.wasm);
 
 for (const [fault, code, says] of /** @type {[Fault, string, RegExp][]} */ ([
   ['panic', 'worker-crashed', /^the worker ended: a panic was asked for; try again/],
@@ -58,15 +63,27 @@ for (const [fault, code, says] of /** @type {[Fault, string, RegExp][]} */ ([
     const errors = await page.evaluate(async (model) => {
       const classifier = await whylens.load(model);
       const calls = [30, 31, 32].map((width) => classifier.classify(new ImageData(width, 30)));
-      return Promise.all(calls.map((call) => call.then(() => ({ code: 'ok', message: '' }), ({ code, message }) => ({ code, message }))));
+      return Promise.all(
+        calls.map((call) =>
+          call.then(
+            () => ({ code: 'ok', message: '' }),
+            ({ code, message }) => ({ code, message }),
+          ),
+        ),
+      );
     }, SMALL);
     await provoke(page, undefined);
     const next = await look(page);
     const made = server.count(/\.(onnx|wasm)$/);
-    table.push(`| ${fault} | \`${errors[0]?.code}\`: ${errors[0]?.message} | ${made} | ${next === 'ok' ? 'yes' : next} |`);
+    table.push(
+      `| ${fault} | \`${errors[0]?.code}\`: ${errors[0]?.message} | ${made} | ${next === 'ok' ? 'yes' : next} |`,
+    );
     assert.equal(errors[0]?.code, code, errors[0]?.message);
     assert.match(errors[0]?.message ?? '', says);
-    assert.ok(errors.every((error) => error.code === code), JSON.stringify(errors));
+    assert.ok(
+      errors.every((error) => error.code === code),
+      JSON.stringify(errors),
+    );
     assert.equal(next, 'ok');
     assert.equal(made, 0, 'requests for weights and wasm');
     const { counters } = await health(page);
@@ -76,41 +93,66 @@ for (const [fault, code, says] of /** @type {[Fault, string, RegExp][]} */ ([
   });
 }
 
-test('a worker that does not stop what was given up is replaced, and one whose calls wait their turn is not', options, async () => {
-  const page = await stage.page();
-  await page.evaluate(() => Object.assign(/** @type {any} */ (globalThis)[Symbol.for('whylens')], { toStop: 700 }));
-  assert.equal(await look(page), 'ok');
-  server.forget();
-  const waiting = await page.evaluate(async (model) => {
-    const classifier = await whylens.load(model);
-    const controller = new AbortController();
-    const first = classifier.classify(new ImageData(30, 30), { heatmap: { method: 'occlusion' } });
-    const others = [31, 32].map((width) => classifier.classify(new ImageData(width, 30), { signal: controller.signal }));
-    setTimeout(() => controller.abort(), 20);
-    const start = performance.now();
-    const codes = await Promise.all(others.map((call) => call.then(() => 'ok', ({ code }) => code)));
-    const prompt = performance.now() - start < 500;
-    return [...codes, prompt, await first.then(() => 'ok', ({ code }) => code)];
-  }, SMALL);
-  assert.deepEqual(waiting, ['cancelled', 'cancelled', true, 'ok']);
-  assert.equal((await health(page)).counters.crashes, 0);
+test(
+  'a worker that does not stop what was given up is replaced, and one whose calls wait their turn is not',
+  options,
+  async () => {
+    const page = await stage.page();
+    await page.evaluate(() => Object.assign(/** @type {any} */ (globalThis)[Symbol.for('whylens')], { toStop: 700 }));
+    assert.equal(await look(page), 'ok');
+    server.forget();
+    const waiting = await page.evaluate(async (model) => {
+      const classifier = await whylens.load(model);
+      const controller = new AbortController();
+      const first = classifier.classify(new ImageData(30, 30), { heatmap: { method: 'occlusion' } });
+      const others = [31, 32].map((width) =>
+        classifier.classify(new ImageData(width, 30), { signal: controller.signal }),
+      );
+      setTimeout(() => controller.abort(), 20);
+      const start = performance.now();
+      const codes = await Promise.all(
+        others.map((call) =>
+          call.then(
+            () => 'ok',
+            ({ code }) => code,
+          ),
+        ),
+      );
+      const prompt = performance.now() - start < 500;
+      return [
+        ...codes,
+        prompt,
+        await first.then(
+          () => 'ok',
+          ({ code }) => code,
+        ),
+      ];
+    }, SMALL);
+    assert.deepEqual(waiting, ['cancelled', 'cancelled', true, 'ok']);
+    assert.equal((await health(page)).counters.crashes, 0);
 
-  await provoke(page, 'hang');
-  const hung = await page.evaluate(async (model) => {
-    const classifier = await whylens.load(model);
-    const controller = new AbortController();
-    const call = classifier.classify(new ImageData(30, 30), { signal: controller.signal });
-    setTimeout(() => controller.abort(), 200);
-    return call.then(() => 'ok', ({ code }) => code);
-  }, SMALL);
-  await provoke(page, undefined);
-  const next = await look(page);
-  const made = server.count(/\.(onnx|wasm)$/);
-  table.push(`| a call that does not stop when it is given up | \`${hung}\` | ${made} | ${next === 'ok' ? 'yes' : next} |`);
-  assert.deepEqual([hung, next, made], ['cancelled', 'ok', 0]);
-  assert.equal((await health(page)).counters.crashes, 1);
-  await page.context().close();
-});
+    await provoke(page, 'hang');
+    const hung = await page.evaluate(async (model) => {
+      const classifier = await whylens.load(model);
+      const controller = new AbortController();
+      const call = classifier.classify(new ImageData(30, 30), { signal: controller.signal });
+      setTimeout(() => controller.abort(), 200);
+      return call.then(
+        () => 'ok',
+        ({ code }) => code,
+      );
+    }, SMALL);
+    await provoke(page, undefined);
+    const next = await look(page);
+    const made = server.count(/\.(onnx|wasm)$/);
+    table.push(
+      `| a call that does not stop when it is given up | \`${hung}\` | ${made} | ${next === 'ok' ? 'yes' : next} |`,
+    );
+    assert.deepEqual([hung, next, made], ['cancelled', 'ok', 0]);
+    assert.equal((await health(page)).counters.crashes, 1);
+    await page.context().close();
+  },
+);
 
 test('a photo that ends the worker ends none of those that wait behind it', options, async () => {
   const page = await stage.page();
@@ -121,7 +163,14 @@ test('a photo that ends the worker ends none of those that wait behind it', opti
     let asked = 0;
     /** @type {any} */ (globalThis)[Symbol.for('whylens')].provoke = () => ((asked += 1) === 2 ? 'panic' : undefined);
     const photos = [30, 31, 32, 33].map((width) => classifier.classify(new ImageData(width, 30)));
-    return Promise.all(photos.map((photo) => photo.then(({ image }) => image.width, ({ code }) => code)));
+    return Promise.all(
+      photos.map((photo) =>
+        photo.then(
+          ({ image }) => image.width,
+          ({ code }) => code,
+        ),
+      ),
+    );
   }, SMALL);
   assert.deepEqual(outcomes, [30, 'worker-crashed', 32, 33]);
   assert.equal(server.count(/\.(onnx|wasm)$/), 0);
@@ -154,32 +203,51 @@ test('three crashes in a row on the same photo stop, and another photo still wor
 for (const [when, trap] of /** @type {const} */ ([
   ['at once', "provoke('unreachable');"],
   // The trap comes out of the module's own queue, not of the call.
-  ['in the middle', "const tell = progress; progress = (...news) => (tell(...news), news[0] === 'prepare' && setTimeout(() => provoke('unreachable')));"],
+  [
+    'in the middle',
+    "const tell = progress; progress = (...news) => (tell(...news), news[0] === 'prepare' && setTimeout(() => provoke('unreachable')));",
+  ],
 ])) {
-  test(`a model whose load ends the worker ${when} is given up after three times, and others still load`, options, async () => {
-    const head = 'export function load(url, options, progress, signal) {';
-    for (const { folder: build } of [...BUILDS, COMPILE]) {
-      const glue = await readFile(join(TOP, `www/pkg/${build}/whylens.js`), 'utf8');
-      assert.ok(glue.includes(head));
-      const body = Buffer.from(glue.replace(head, `${head} if (url.includes('/models/fragile/')) { ${trap} }`));
-      server.behave(`/www/pkg/${build}/whylens.js`, { body });
-    }
-    server.put('/models/fragile/', folder());
-    const page = await stage.page();
-    assert.equal(await look(page), 'ok');
-    const outcomes = [];
-    for (let turn = 0; turn < 5; turn += 1) outcomes.push(await attempt(page, '/models/fragile/'));
-    server.forget();
-    assert.ok(outcomes.every(({ code }) => code === 'worker-crashed'), JSON.stringify(outcomes));
-    assert.equal(outcomes.filter(({ message }) => /unreachable/.test(message ?? '')).length, 3, JSON.stringify(outcomes));
-    assert.equal(outcomes.filter(({ message }) => /3 times in a row and is not tried again/.test(message ?? '')).length, 2);
-    assert.equal(await look(page), 'ok', 'the other model');
-    const made = server.count(/\.(onnx|wasm)$/);
-    table.push(`| a load that ends the worker ${when}, for the fourth time | \`${outcomes[4]?.code}\`: ${outcomes[4]?.message} | ${made} | yes, of other models |`);
-    assert.equal(made, 0);
-    for (const { folder: build } of [...BUILDS, COMPILE]) server.behave(`/www/pkg/${build}/whylens.js`);
-    await page.context().close();
-  });
+  test(
+    `a model whose load ends the worker ${when} is given up after three times, and others still load`,
+    options,
+    async () => {
+      const head = 'export function load(url, options, progress, signal) {';
+      for (const { folder: build } of [...BUILDS, COMPILE]) {
+        const glue = await readFile(join(TOP, `www/pkg/${build}/whylens.js`), 'utf8');
+        assert.ok(glue.includes(head));
+        const body = Buffer.from(glue.replace(head, `${head} if (url.includes('/models/fragile/')) { ${trap} }`));
+        server.behave(`/www/pkg/${build}/whylens.js`, { body });
+      }
+      server.put('/models/fragile/', folder());
+      const page = await stage.page();
+      assert.equal(await look(page), 'ok');
+      const outcomes = [];
+      for (let turn = 0; turn < 5; turn += 1) outcomes.push(await attempt(page, '/models/fragile/'));
+      server.forget();
+      assert.ok(
+        outcomes.every(({ code }) => code === 'worker-crashed'),
+        JSON.stringify(outcomes),
+      );
+      assert.equal(
+        outcomes.filter(({ message }) => /unreachable/.test(message ?? '')).length,
+        3,
+        JSON.stringify(outcomes),
+      );
+      assert.equal(
+        outcomes.filter(({ message }) => /3 times in a row and is not tried again/.test(message ?? '')).length,
+        2,
+      );
+      assert.equal(await look(page), 'ok', 'the other model');
+      const made = server.count(/\.(onnx|wasm)$/);
+      table.push(
+        `| a load that ends the worker ${when}, for the fourth time | \`${outcomes[4]?.code}\`: ${outcomes[4]?.message} | ${made} | yes, of other models |`,
+      );
+      assert.equal(made, 0);
+      for (const { folder: build } of [...BUILDS, COMPILE]) server.behave(`/www/pkg/${build}/whylens.js`);
+      await page.context().close();
+    },
+  );
 }
 
 test('a worker that dies takes all models with it, and each comes back from the cache', options, async () => {
@@ -196,7 +264,10 @@ test('a worker that dies takes all models with it, and each comes back from the 
   await provoke(page, undefined);
   const heatmap = await page.evaluate(async () => {
     const classifier = await whylens.load('/models/second/');
-    return classifier.heatmap(/** @type {any} */ (globalThis).before, { classIndex: 1 }).then(() => 'ok', ({ code, message }) => `${code}: ${message}`);
+    return classifier.heatmap(/** @type {any} */ (globalThis).before, { classIndex: 1 }).then(
+      () => 'ok',
+      ({ code, message }) => `${code}: ${message}`,
+    );
   });
   assert.equal(heatmap, 'ok', 'the photos of results outlive the worker');
   assert.deepEqual([await look(page, '/models/second/'), await look(page)], ['ok', 'ok']);
@@ -270,34 +341,39 @@ test('dispose of the last model ends the worker', options, async () => {
   await page.context().close();
 });
 
-test('a worker that a huge photo made large is replaced in idle time, and heatmaps of its photos are still made', options, async () => {
-  const page = await stage.page();
-  await attempt(page);
-  const before = await health(page);
-  server.forget();
-  const seen = await page.evaluate(async (model) => {
-    /** @type {any} */ (globalThis)[Symbol.for('whylens')].idleTime = 100;
-    const classifier = await whylens.load(model);
-    const canvas = new OffscreenCanvas(6000, 4000);
-    const context = canvas.getContext('2d');
-    if (context) [context.fillStyle] = ['red'];
-    context?.fillRect(0, 0, 3000, 2000);
-    const result = await classifier.classify(canvas, { heatmap: { classIndex: 7 } });
-    const { heatmap } = result;
-    const grown = (await classifier.health()).memory?.wasm ?? 0;
-    while ((await classifier.health()).counters.renewals === 0) await new Promise((resolve) => setTimeout(resolve, 50));
-    const again = await classifier.heatmap(result, { classIndex: 7 });
-    return { grown, same: JSON.stringify(heatmap) === JSON.stringify(again), region: again.region };
-  }, SMALL);
-  const after = await health(page);
-  assert.ok(seen.grown > (before.memory?.wasm ?? 0) + 96e6, `${seen.grown}`);
-  assert.ok((after.memory?.wasm ?? Infinity) < (before.memory?.wasm ?? 0) * 1.5, `${after.memory?.wasm}`);
-  assert.ok(seen.same, 'the heatmap is the same');
-  assert.deepEqual([after.counters.weightsRequested, after.counters.renewals, after.counters.crashes], [1, 1, 0]);
-  assert.equal(server.count(/\.(onnx|wasm)$/), 0);
-  assert.equal(page.workers().length, 1);
-  await page.context().close();
-});
+test(
+  'a worker that a huge photo made large is replaced in idle time, and heatmaps of its photos are still made',
+  options,
+  async () => {
+    const page = await stage.page();
+    await attempt(page);
+    const before = await health(page);
+    server.forget();
+    const seen = await page.evaluate(async (model) => {
+      /** @type {any} */ (globalThis)[Symbol.for('whylens')].idleTime = 100;
+      const classifier = await whylens.load(model);
+      const canvas = new OffscreenCanvas(6000, 4000);
+      const context = canvas.getContext('2d');
+      if (context) [context.fillStyle] = ['red'];
+      context?.fillRect(0, 0, 3000, 2000);
+      const result = await classifier.classify(canvas, { heatmap: { classIndex: 7 } });
+      const { heatmap } = result;
+      const grown = (await classifier.health()).memory?.wasm ?? 0;
+      while ((await classifier.health()).counters.renewals === 0)
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      const again = await classifier.heatmap(result, { classIndex: 7 });
+      return { grown, same: JSON.stringify(heatmap) === JSON.stringify(again), region: again.region };
+    }, SMALL);
+    const after = await health(page);
+    assert.ok(seen.grown > (before.memory?.wasm ?? 0) + 96e6, `${seen.grown}`);
+    assert.ok((after.memory?.wasm ?? Infinity) < (before.memory?.wasm ?? 0) * 1.5, `${after.memory?.wasm}`);
+    assert.ok(seen.same, 'the heatmap is the same');
+    assert.deepEqual([after.counters.weightsRequested, after.counters.renewals, after.counters.crashes], [1, 1, 0]);
+    assert.equal(server.count(/\.(onnx|wasm)$/), 0);
+    assert.equal(page.workers().length, 1);
+    await page.context().close();
+  },
+);
 
 /** A model with about 130 MB of weights, of which a worker makes more. @param {(manifest: any) => void} [change] */
 const large = (change) => folder({ onnx: classifier({ bright: true, wide: 400_000 }), name: 'Large', change });
@@ -318,39 +394,47 @@ test('a model that fails gives its memory back before another is loaded', option
 
 test('a worker whose last load failed is let go of in idle time, with no model left', options, async () => {
   const page = await stage.page();
-  await page.evaluate(() => (/** @type {any} */ (globalThis)[Symbol.for('whylens')].idleTime = 100));
+  await page.evaluate(
+    () => void Object.assign(/** @type {any} */ (globalThis)[Symbol.for('whylens')], { idleTime: 100 }),
+  );
   assert.equal((await attempt(page, '/models/failing/')).code, 'bad-manifest');
   await page.waitForFunction(() => !(/** @type {any} */ (globalThis)[Symbol.for('whylens')].connection.alive));
   assert.equal(await look(page), 'ok');
   await page.context().close();
 });
 
-test('a large model that is disposed of gives its memory back, and heatmaps of the others are still made', options, async () => {
-  server.put('/models/large/', large());
-  const page = await stage.page();
-  await page.evaluate(() => (/** @type {any} */ (globalThis)[Symbol.for('whylens')].idleTime = 100));
-  assert.equal(await look(page), 'ok');
-  await page.evaluate(async (model) => {
-    const small = await whylens.load(model);
-    /** @type {any} */ (globalThis).before = await small.classify(new ImageData(32, 32));
-  }, SMALL);
-  const before = await wasm(page);
-  assert.equal(await look(page, '/models/large/'), 'ok');
-  const grown = await wasm(page);
-  server.forget();
-  const seen = await page.evaluate(async (model) => {
-    const small = await whylens.load(model);
-    await (await whylens.load('/models/large/')).dispose();
-    while ((await small.health()).counters.renewals === 0) await new Promise((resolve) => setTimeout(resolve, 50));
-    const { classIndex } = await small.heatmap(/** @type {any} */ (globalThis).before, { classIndex: 7 });
-    return { classIndex, after: (await small.health()).memory?.wasm ?? Infinity };
-  }, SMALL);
-  assert.ok(grown > before + 150e6 && seen.after < before * 1.5, `${before} ${grown} ${seen.after}`);
-  assert.equal(seen.classIndex, 7);
-  assert.equal(server.count(/\.(onnx|wasm)$/), 0);
-  assert.equal(await look(page, '/models/large/'), 'ok', 'and it can be loaded again');
-  await page.context().close();
-});
+test(
+  'a large model that is disposed of gives its memory back, and heatmaps of the others are still made',
+  options,
+  async () => {
+    server.put('/models/large/', large());
+    const page = await stage.page();
+    await page.evaluate(
+      () => void Object.assign(/** @type {any} */ (globalThis)[Symbol.for('whylens')], { idleTime: 100 }),
+    );
+    assert.equal(await look(page), 'ok');
+    await page.evaluate(async (model) => {
+      const small = await whylens.load(model);
+      /** @type {any} */ (globalThis).before = await small.classify(new ImageData(32, 32));
+    }, SMALL);
+    const before = await wasm(page);
+    assert.equal(await look(page, '/models/large/'), 'ok');
+    const grown = await wasm(page);
+    server.forget();
+    const seen = await page.evaluate(async (model) => {
+      const small = await whylens.load(model);
+      await (await whylens.load('/models/large/')).dispose();
+      while ((await small.health()).counters.renewals === 0) await new Promise((resolve) => setTimeout(resolve, 50));
+      const { classIndex } = await small.heatmap(/** @type {any} */ (globalThis).before, { classIndex: 7 });
+      return { classIndex, after: (await small.health()).memory?.wasm ?? Infinity };
+    }, SMALL);
+    assert.ok(grown > before + 150e6 && seen.after < before * 1.5, `${before} ${grown} ${seen.after}`);
+    assert.equal(seen.classIndex, 7);
+    assert.equal(server.count(/\.(onnx|wasm)$/), 0);
+    assert.equal(await look(page, '/models/large/'), 'ok', 'and it can be loaded again');
+    await page.context().close();
+  },
+);
 
 test('a plan that takes too much is refused, and the default model is loaded after it', options, async () => {
   const { onnx, manifest } = hoarding();
@@ -378,7 +462,8 @@ test('a layer that was not prepared is prepared from the cache', options, async 
     const again = await classifier.heatmap(result, { layer: 'features', classIndex: 1 });
     const direct = await classifier.classify(new ImageData(32, 32), { heatmap: { layer: 'pooled', classIndex: 1 } });
     return {
-      layers: [first.layer, other.layer, direct.heatmap?.layer], unknown,
+      layers: [first.layer, other.layer, direct.heatmap?.layer],
+      unknown,
       same: [JSON.stringify(first) === JSON.stringify(again), JSON.stringify(other) === JSON.stringify(direct.heatmap)],
     };
   }, '/models/layers/');

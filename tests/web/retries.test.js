@@ -13,7 +13,13 @@ const { server } = stage;
 const options = { timeout: 60_000 };
 const onnx = classifier();
 const cut = [onnx.subarray(0, 5e5), onnx.subarray(5e5)];
-const sizes = { whole: folder(), parts: folder({ change: (manifest) => (manifest.weights.parts = cut.map(({ length }, index) => ({ file: `model.onnx.${index}`, bytes: length }))) }) };
+const sizes = {
+  whole: folder(),
+  parts: folder({
+    change: (manifest) =>
+      (manifest.weights.parts = cut.map(({ length }, index) => ({ file: `model.onnx.${index}`, bytes: length }))),
+  }),
+};
 const half = (/** @type {number} */ size) => Math.floor(size / 2);
 const version = (/** @type {string | number} */ name) => ({ headers: { etag: `"${name}"` } });
 
@@ -38,12 +44,15 @@ after(() => stage.stop());
  */
 async function load(file, how, wanted = {}) {
   const path = `/models/retries-${(last += 1)}/`;
-  const files = file === 'model.onnx.1' ? { ...sizes.parts, 'model.onnx.0': cut[0], 'model.onnx.1': cut[1] } : sizes.whole;
+  const files =
+    file === 'model.onnx.1' ? { ...sizes.parts, 'model.onnx.0': cut[0], 'model.onnx.1': cut[1] } : sizes.whole;
   const bytes = /** @type {Record<string, Buffer>} */ (files);
   server.put(path, bytes);
   server.behave(path + file, ...how(bytes[file]?.length ?? 0));
   const outcome = await attempt(page, path, { ...CALM, ...wanted });
-  const ranges = server.seen.filter((seen) => seen.path === path + file).map(({ range }) => range?.replace(/^bytes=/, ''));
+  const ranges = server.seen
+    .filter((seen) => seen.path === path + file)
+    .map(({ range }) => range?.replace(/^bytes=/, ''));
   server.behave(path + file);
   assert.ok((await attempt(page, path, CALM)).ok, 'the next call');
   return { ...outcome, ranges, path };
@@ -53,15 +62,30 @@ async function load(file, how, wanted = {}) {
  * @type {[string, (size: number) => Behaviour[], string | undefined, number][]} */
 const FAULTS = [
   ['cut half-way, and Range is ignored, for ever', (size) => [{ cut: half(size), ranges: false }], 'network', 4],
-  ['cut half-way, and Range is ignored, three times', (size) => [...Array(3).fill({ cut: half(size), ranges: false }), {}], undefined, 4],
+  [
+    'cut half-way, and Range is ignored, three times',
+    (size) => [...Array(3).fill({ cut: half(size), ranges: false }), {}],
+    undefined,
+    4,
+  ],
   ['cut at once, for ever', () => [{ cut: 0 }], 'network', 4],
   ['cut after a byte more each time', () => [{ cut: 1 }], 'network', 4],
   ['503 for ever', () => [{ status: 503 }], 'http-status', 4],
   ['503 after half of it', (size) => [{ cut: half(size) }, { status: 503 }, { status: 503 }, {}], undefined, 4],
   ['503 for ever after half of it', (size) => [{ cut: half(size) }, { status: 503 }], 'http-status', 4],
   ['416 to everything', () => [{ status: 416 }], 'http-status', 1],
-  ['another part than was asked for, for ever', (size) => [{ cut: half(half(size)), shift: 1, ...version(1) }], 'network', 4],
-  ['another version each time', (size) => [1, 2, 3, 4].map((name) => ({ cut: half(half(size)), ...version(name) })), 'network', 4],
+  [
+    'another part than was asked for, for ever',
+    (size) => [{ cut: half(half(size)), shift: 1, ...version(1) }],
+    'network',
+    4,
+  ],
+  [
+    'another version each time',
+    (size) => [1, 2, 3, 4].map((name) => ({ cut: half(half(size)), ...version(name) })),
+    'network',
+    4,
+  ],
   ['stalls half-way, for ever', (size) => [{ stall: half(size), ranges: false }], 'network', 4],
   ['a slow drip', (size) => [{ pace: 5, part: Math.ceil(size / 40) }], undefined, 1],
 ];
@@ -78,7 +102,10 @@ for (const file of ['model.onnx', 'model.onnx.1', 'model.json', 'labels.txt']) {
 
     test('a redirect is followed', options, async () => {
       const target = `/models/elsewhere-${last}/`;
-      server.put(target, { ...sizes.whole, ...(file === 'model.onnx.1' ? { 'model.onnx.1': /** @type {Buffer} */ (cut[1]) } : {}) });
+      server.put(target, {
+        ...sizes.whole,
+        ...(file === 'model.onnx.1' ? { 'model.onnx.1': /** @type {Buffer} */ (cut[1]) } : {}),
+      });
       const outcome = await load(file, () => [{ redirect: target + file }]);
       assert.deepEqual([outcome.code, outcome.ranges.length, server.count(target + file)], [undefined, 1, 1]);
     });
@@ -90,7 +117,10 @@ for (const file of ['model.onnx', 'model.onnx.1', 'model.json', 'labels.txt']) {
 
     test('what was received is kept through other faults', options, async () => {
       const { code, ranges, message } = await load(file, (size) => [
-        { cut: half(size), ...version(1) }, { status: 503 }, { cut: 0, ...version(1) }, version(1),
+        { cut: half(size), ...version(1) },
+        { status: 503 },
+        { cut: 0, ...version(1) },
+        version(1),
       ]);
       assert.equal(code, undefined, message);
       assert.equal(ranges[0], undefined);
@@ -120,9 +150,14 @@ test('every answer that brings a good part of the file is worth another request'
 test('a download that is begun anew has no more requests than one that is not', options, async () => {
   const other = classifier({ seed: 9 });
   const wrong = { body: other, ...{ cut: half(onnx.length) } };
-  const { code, ranges } = await load('model.onnx', () => [{ cut: half(onnx.length) }, { body: other }, wrong], { retries: 2 });
+  const { code, ranges } = await load('model.onnx', () => [{ cut: half(onnx.length) }, { body: other }, wrong], {
+    retries: 2,
+  });
   assert.deepEqual([code, ranges.length], ['network', 3]);
-  const single = await load('model.onnx', () => [{ cut: half(onnx.length) }, { body: other }], { retries: 1, cache: false });
+  const single = await load('model.onnx', () => [{ cut: half(onnx.length) }, { body: other }], {
+    retries: 1,
+    cache: false,
+  });
   assert.deepEqual([single.code, single.ranges.length], ['integrity', 3]);
 });
 

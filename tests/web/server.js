@@ -51,7 +51,10 @@ const TYPES = /** @type {Record<string, string>} */ ({
  * @property {Record<string, string>} [headers]
  */
 
-/** @typedef {{ path: string, query: string, range: string | undefined, sent: number, closed: number | null, ended: boolean }} Seen */
+/**
+ * @typedef {{ path: string, query: string, range: string | undefined, sent: number, closed: number | null, ended:
+ *   boolean }} Seen
+ */
 
 const FAST = { params: { [constants.BROTLI_PARAM_QUALITY]: 2 } };
 
@@ -143,7 +146,9 @@ export class Server {
     const bytes = how.body ?? (await this.#read(path));
     const status = how.status ?? (bytes ? 200 : 404);
     if (!bytes || status !== 200) {
-      response.writeHead(status, { 'content-type': 'text/html', ...this.#headers }).end(`<!doctype html><h1>${status}</h1>`);
+      response
+        .writeHead(status, { 'content-type': 'text/html', ...this.#headers })
+        .end(`<!doctype html><h1>${status}</h1>`);
       return;
     }
     const headers = /** @type {Record<string, string>} */ ({
@@ -198,7 +203,8 @@ export class Server {
   async #read(path) {
     const made = this.#files.get(path);
     if (made) return made;
-    if (path === '/blank.html') return Buffer.from('<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><title>test</title>');
+    if (path === '/blank.html')
+      return Buffer.from('<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><title>test</title>');
     // The same files at other addresses, for two copies of the library on one page.
     if (path.startsWith('/copy/')) return this.#read(path.slice('/copy'.length));
     const file = normalize(join(TOP, path.endsWith('/') ? `${path}index.html` : path));

@@ -32,7 +32,8 @@ const arrived = () => server.seen.some(({ path, sent }) => path === WEIGHTS && s
 test('two script tags on one page share everything', options, async () => {
   const tag = (/** @type {string} */ url, /** @type {string} */ attributes) =>
     `<script type="module" ${attributes} src="/start.js?${url}"></script>`;
-  const start = "const { load } = await import(new URL(import.meta.url).searchParams.get('library')); (globalThis.loads ??= []).push(load('/models/small/'));";
+  const start =
+    "const { load } = await import(new URL(import.meta.url).searchParams.get('library')); (globalThis.loads ??= []).push(load('/models/small/'));";
   server.put('/', {
     'start.js': Buffer.from(start),
     'twice.html': Buffer.from(`<!doctype html><link rel="icon" href="data:,">
@@ -51,7 +52,10 @@ test('two script tags on one page share everything', options, async () => {
   assert.deepEqual([seen.reason, seen.heatmap], ['eager was asked for', false]);
   assert.deepEqual([seen.counters.weightsRequested, seen.counters.parsed, seen.counters.optimised], [1, 1, 1]);
   // Either copy of the library may be the first.
-  assert.deepEqual([WEIGHTS, new RegExp(`${MODULE}$`), /worker\.js$/].map((path) => server.count(path)), [1, 1, 1]);
+  assert.deepEqual(
+    [WEIGHTS, new RegExp(`${MODULE}$`), /worker\.js$/].map((path) => server.count(path)),
+    [1, 1, 1],
+  );
   assert.equal(page.workers().length, 1);
   await page.context().close();
 });
@@ -79,17 +83,17 @@ test('who waits for another tab can give up, and the other goes on', options, as
   const [first, second] = [await stage.page({ context }), await stage.page({ context })];
   const loading = attempt(first);
   await until(arrived);
-  const [code, ms] = await second.evaluate(
-    async ([model, hasty]) => {
-      const controller = new AbortController();
-      const waiting = whylens.load(model, { ...hasty, signal: controller.signal }).then(() => 'ready', (error) => error.code);
-      await new Promise((resolve) => setTimeout(resolve, 200));
-      const start = performance.now();
-      controller.abort();
-      return /** @type {[string, number]} */ ([await waiting, performance.now() - start]);
-    },
-    /** @type {const} */ ([SMALL, HASTY]),
-  );
+  const [code, ms] = await second.evaluate(async ([model, hasty]) => {
+    const controller = new AbortController();
+    const waiting = whylens.load(model, { ...hasty, signal: controller.signal }).then(
+      () => 'ready',
+      (error) => error.code,
+    );
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    const start = performance.now();
+    controller.abort();
+    return /** @type {[string, number]} */ ([await waiting, performance.now() - start]);
+  }, /** @type {const} */ ([SMALL, HASTY]));
   assert.equal(code, 'cancelled');
   assert.ok(ms < 100, `${ms} ms`);
   assert.ok((await loading).ok);
@@ -110,14 +114,19 @@ test('loads and failures in two tabs do not mix', options, async () => {
 });
 
 // Playwright switches prerendering off, so this is a browser of its own; the page reports by a request.
-test('a page that the browser prerenders loads when it is shown and used', { ...options, skip: FIREFOX && 'it does not prerender' }, async () => {
-  server.put('/', {
-    'before.html': Buffer.from(`<!doctype html><link rel="icon" href="data:,">
+test(
+  'a page that the browser prerenders loads when it is shown and used',
+  { ...options, skip: FIREFOX && 'it does not prerender' },
+  async () => {
+    server.put('/', {
+      'before.html': Buffer.from(`<!doctype html><link rel="icon" href="data:,">
       <script type="speculationrules">{"prerender": [{"urls": ["/after.html"], "eagerness": "immediate"}]}</script>
       <script type="module" src="/before.js"></script>`),
-    'before.js': Buffer.from("while (!(await (await fetch('/go')).text()).startsWith('go')); location.href = '/after.html';"),
-    'after.html': Buffer.from('<!doctype html><script type="module" src="/after.js"></script>'),
-    'after.js': Buffer.from(`
+      'before.js': Buffer.from(
+        "while (!(await (await fetch('/go')).text()).startsWith('go')); location.href = '/after.html';",
+      ),
+      'after.html': Buffer.from('<!doctype html><script type="module" src="/after.js"></script>'),
+      'after.js': Buffer.from(`
       const prerendered = document.prerendering;
       const { load } = await import('/www/whylens.js');
       const classifier = await load('/models/small/');
@@ -126,26 +135,37 @@ test('a page that the browser prerenders loads when it is shown and used', { ...
       if (prerendered) await new Promise((resolve) => document.addEventListener('prerenderingchange', resolve));
       const { predictions } = await classifier.classify(new ImageData(8, 8));
       await fetch('/report?' + encodeURIComponent(JSON.stringify({ prerendered, status, reason: policy.reason, predictions: predictions.length })));`),
-  });
-  server.behave('/go', { body: Buffer.from('wait'), pace: 100 });
-  const { path } = await temporary();
-  const flags = ['--headless', '--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-sync', `--user-data-dir=${path}`, '--remote-debugging-port=0'];
-  const browser = spawn(process.env['CHROMIUM'] ?? '/usr/bin/chromium', [...flags, `${server.url}/before.html`], { stdio: 'ignore' });
-  const ended = new Promise((resolve) => browser.on('exit', resolve));
-  const close = hold(() => (browser.kill(), ended));
-  try {
-    await until(() => server.count('/loaded') > 0);
-    assert.deepEqual([server.count(WEIGHTS), server.count(/\.wasm$/)], [0, 0], 'while it is prerendered');
-    server.behave('/go', { body: Buffer.from('go') });
-    await until(() => server.count('/report') > 0);
-    const report = server.seen.find(({ path }) => path === '/report')?.query ?? '';
-    const { reason, ...seen } = JSON.parse(decodeURIComponent(report));
-    assert.deepEqual(seen, { prerendered: true, status: 'idle', predictions: 5 });
-    assert.match(reason, /prerendered/);
-    assert.equal(server.count(WEIGHTS), 1);
-  } finally {
-    await close();
-  }
-});
+    });
+    server.behave('/go', { body: Buffer.from('wait'), pace: 100 });
+    const { path } = await temporary();
+    const flags = [
+      '--headless',
+      '--no-sandbox',
+      '--disable-gpu',
+      '--no-first-run',
+      '--disable-sync',
+      `--user-data-dir=${path}`,
+      '--remote-debugging-port=0',
+    ];
+    const browser = spawn(process.env['CHROMIUM'] ?? '/usr/bin/chromium', [...flags, `${server.url}/before.html`], {
+      stdio: 'ignore',
+    });
+    const ended = new Promise((resolve) => browser.on('exit', resolve));
+    const close = hold(() => (browser.kill(), ended));
+    try {
+      await until(() => server.count('/loaded') > 0);
+      assert.deepEqual([server.count(WEIGHTS), server.count(/\.wasm$/)], [0, 0], 'while it is prerendered');
+      server.behave('/go', { body: Buffer.from('go') });
+      await until(() => server.count('/report') > 0);
+      const report = server.seen.find(({ path }) => path === '/report')?.query ?? '';
+      const { reason, ...seen } = JSON.parse(decodeURIComponent(report));
+      assert.deepEqual(seen, { prerendered: true, status: 'idle', predictions: 5 });
+      assert.match(reason, /prerendered/);
+      assert.equal(server.count(WEIGHTS), 1);
+    } finally {
+      await close();
+    }
+  },
+);
 
 test('nothing that was not expected was thrown on the pages', () => assert.deepEqual(stage.errors, []));

@@ -14,7 +14,8 @@ const STORED = { jpeg: 'jpeg-444.jpg', png: 'png-rgb.png', webp: 'webp-lossless.
 export const stored = (format) => readFile(join(TOP, 'tests/golden/photos', STORED[format]));
 
 /** @param {number} orientation 1 to 8 */
-const exif = (orientation) => Buffer.from([...Buffer.from('II*\0'), 8, 0, 0, 0, 1, 0, 0x12, 1, 3, 0, 1, 0, 0, 0, orientation, 0, 0, 0, 0, 0, 0, 0]);
+const exif = (orientation) =>
+  Buffer.from([...Buffer.from('II*\0'), 8, 0, 0, 0, 1, 0, 0x12, 1, 3, 0, 1, 0, 0, 0, orientation, 0, 0, 0, 0, 0, 0, 0]);
 
 /** @type {Record<Format, (bytes: Buffer, orientation: number) => Buffer>} */
 const WAYS = {
@@ -55,6 +56,18 @@ export async function turned(format, orientation) {
   return WAYS[format](await stored(format), orientation);
 }
 
-/** Canvas transforms from stored to upright pixels, for a stored picture of this size. @param {number} w @param {number} h */
-export const MATRICES = (w, h) => [[1, 0, 0, 1, 0, 0], [-1, 0, 0, 1, w, 0], [-1, 0, 0, -1, w, h], [1, 0, 0, -1, 0, h], [0, 1, 1, 0, 0, 0],
-  [0, 1, -1, 0, h, 0], [0, -1, -1, 0, h, w], [0, -1, 1, 0, 0, w]];
+/**
+ * Canvas transforms from stored to upright pixels, for a stored picture of this size.
+ * @param {number} w
+ * @param {number} h
+ */
+export const MATRICES = (w, h) => [
+  [1, 0, 0, 1, 0, 0],
+  [-1, 0, 0, 1, w, 0],
+  [-1, 0, 0, -1, w, h],
+  [1, 0, 0, -1, 0, h],
+  [0, 1, 1, 0, 0, 0],
+  [0, 1, -1, 0, h, 0],
+  [0, -1, -1, 0, h, w],
+  [0, -1, 1, 0, 0, w],
+];

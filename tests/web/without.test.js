@@ -35,7 +35,8 @@ const FULL = "new DOMException('No room.', 'QuotaExceededError')";
 /**
  * @param {string} name
  * @param {string} change made to the worker before it starts
- * @param {{ note?: RegExp, cached: boolean, found?: boolean, module?: boolean }} expected whether the weights are kept, and
+ * @param {{ note?: RegExp, cached: boolean, found?: boolean, module?: boolean }} expected whether the weights are
+ *   kept, and
  *   whether a second visit finds them, and the module
  */
 function without(name, change, { note, cached, found = cached, module = found }) {
@@ -56,7 +57,9 @@ function without(name, change, { note, cached, found = cached, module = found })
     assert.deepEqual((await health(again)).counters.weightsRequested, found ? 0 : 1);
 
     await again.evaluate(async (model) => {
-      const { load, clearCache } = /** @type {{ whylens: import('./page.js').Library }} */ (/** @type {any} */ (globalThis)).whylens;
+      const { load, clearCache } = /** @type {{ whylens: import('./page.js').Library }} */ (
+        /** @type {any} */ (globalThis)
+      ).whylens;
       await (await load(model)).dispose();
       await clearCache();
     }, SMALL);
@@ -69,19 +72,44 @@ function without(name, change, { note, cached, found = cached, module = found })
 }
 
 without('nothing', '', { cached: true });
-without('no Cache API', "Object.defineProperty(globalThis, 'caches', { value: undefined });", { cached: false, note: /no Cache API/ });
-without('a Cache API that cannot be opened, as in some private windows', `caches.open = () => Promise.reject(${REFUSED});`, {
-  cached: false, note: /the cache cannot be used, the model is downloaded on every visit: SecurityError/,
+without('no Cache API', "Object.defineProperty(globalThis, 'caches', { value: undefined });", {
+  cached: false,
+  note: /no Cache API/,
 });
+without(
+  'a Cache API that cannot be opened, as in some private windows',
+  `caches.open = () => Promise.reject(${REFUSED});`,
+  {
+    cached: false,
+    note: /the cache cannot be used, the model is downloaded on every visit: SecurityError/,
+  },
+);
 without('a cache that takes nothing', `Cache.prototype.put = () => Promise.reject(${FULL});`, {
-  cached: false, note: /could not be cached: QuotaExceededError/,
+  cached: false,
+  note: /could not be cached: QuotaExceededError/,
 });
-without('a cache that finds nothing and throws', `Cache.prototype.match = () => Promise.reject(${REFUSED});`, { cached: true, found: false });
-without('no Web Locks', "Object.defineProperty(navigator, 'locks', { value: undefined });", { cached: true, note: /no Web Locks/ });
-without('Web Locks that are refused', `navigator.locks.request = () => Promise.reject(${REFUSED});`, { cached: true, note: /no Web Locks/ });
-without('no SubtleCrypto', "Object.defineProperty(crypto, 'subtle', { value: undefined });", { cached: true, module: false });
+without('a cache that finds nothing and throws', `Cache.prototype.match = () => Promise.reject(${REFUSED});`, {
+  cached: true,
+  found: false,
+});
+without('no Web Locks', "Object.defineProperty(navigator, 'locks', { value: undefined });", {
+  cached: true,
+  note: /no Web Locks/,
+});
+without('Web Locks that are refused', `navigator.locks.request = () => Promise.reject(${REFUSED});`, {
+  cached: true,
+  note: /no Web Locks/,
+});
+without('no SubtleCrypto', "Object.defineProperty(crypto, 'subtle', { value: undefined });", {
+  cached: true,
+  module: false,
+});
 without('no OffscreenCanvas', 'delete globalThis.OffscreenCanvas;', { cached: true });
-without('streams that cannot be made', 'delete globalThis.TransformStream;', { cached: false, module: true, note: /could not be cached/ });
+without('streams that cannot be made', 'delete globalThis.TransformStream;', {
+  cached: false,
+  module: true,
+  note: /could not be cached/,
+});
 
 test('no Web Locks, two tabs: both work', options, async () => {
   server.put(SMALL, folder());
@@ -91,6 +119,9 @@ test('no Web Locks, two tabs: both work', options, async () => {
   await worker("Object.defineProperty(navigator, 'locks', { value: undefined });");
   const tabs = await Promise.all([stage.page({ context, before }), stage.page({ context, before })]);
   const outcomes = await Promise.all(tabs.map((tab) => attempt(tab)));
-  assert.ok(outcomes.every(({ ok }) => ok), JSON.stringify(outcomes));
+  assert.ok(
+    outcomes.every(({ ok }) => ok),
+    JSON.stringify(outcomes),
+  );
   await context.close();
 });

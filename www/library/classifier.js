@@ -3,7 +3,15 @@
 import { WhylensError, badOption, isA, shown, until } from './errors.js';
 import { features } from './features.js';
 import { Guard } from './guard.js';
-import { checkDrawn, checkWaiting, classifyOptions, heatmapOf, heatmapOptions, read, renderOptions } from './options.js';
+import {
+  checkDrawn,
+  checkWaiting,
+  classifyOptions,
+  heatmapOf,
+  heatmapOptions,
+  read,
+  renderOptions,
+} from './options.js';
 import { Inputs } from './inputs.js';
 import { PATIENCE } from './patience.js';
 import { checkPhoto, identify, pack } from './photo.js';
@@ -54,7 +62,9 @@ const hasGrown = ({ alive, memory }) => alive && memory !== null && memory.wasm 
  * @param {Classifier} [newcomer] that is about to be loaded
  */
 async function renew(connection, newcomer) {
-  const classifiers = [...registry.models.values()].map(({ classifier }) => classifier).filter((classifier) => classifier !== newcomer);
+  const classifiers = [...registry.models.values()]
+    .map(({ classifier }) => classifier)
+    .filter((classifier) => classifier !== newcomer);
   if (!connection.alive || !classifiers.every(({ movable }) => movable)) return;
   const free = () => connection.busy === 0 && !classifiers.some(({ loading }) => loading);
   if (!free()) return renewWhenIdle();
@@ -173,7 +183,8 @@ export class Classifier {
   load(options) {
     const { signal, onProgress } = read(options, ['signal', 'onProgress']);
     checkWaiting({ signal, onProgress });
-    if (this.#disposed) return Promise.reject(new WhylensError('disposed', `${this.#url} was disposed of; load it again`));
+    if (this.#disposed)
+      return Promise.reject(new WhylensError('disposed', `${this.#url} was disposed of; load it again`));
     if (this.#home?.alive) return Promise.resolve();
     if (onProgress) this.listen(onProgress);
     return this.#guard.join((stop) => this.#open(stop), signal);
@@ -184,11 +195,24 @@ export class Classifier {
    */
   async #open(signal) {
     const { cache = true, language } = this.#options;
-    const { retries = PATIENCE.retries, retryDelay = PATIENCE.retryDelay, stallTimeout = PATIENCE.stallTimeout } = this.#options;
+    const {
+      retries = PATIENCE.retries,
+      retryDelay = PATIENCE.retryDelay,
+      stallTimeout = PATIENCE.stallTimeout,
+    } = this.#options;
     const { heatmap, memoryLimit } = this.#switches;
     const languages = language === undefined ? [...(globalThis.navigator?.languages ?? [])] : [language].flat();
     const warmUp = this.#photos === 0;
-    const options = { heatmap, memoryLimit, warmUp, languages, cache: cache ? CACHE : null, retries, retryDelay, stallTimeout };
+    const options = {
+      heatmap,
+      memoryLimit,
+      warmUp,
+      languages,
+      cache: cache ? CACHE : null,
+      retries,
+      retryDelay,
+      stallTimeout,
+    };
     const onProgress = (/** @type {Progress} */ progress) => {
       this.#progress = progress;
       for (const listener of this.#listeners) listener(progress);
@@ -252,7 +276,14 @@ export class Classifier {
       const connection = await this.#worker(signal);
       if (!named && !this.model?.methods.length) query.heatmap = null;
       const provoke = registry.provoke?.(input);
-      const call = /** @type {const} */ ({ type: 'classify', url: this.#url, result: id, photo: message, options: query, provoke });
+      const call = /** @type {const} */ ({
+        type: 'classify',
+        url: this.#url,
+        result: id,
+        photo: message,
+        options: query,
+        provoke,
+      });
       return connection.call(call, { transfer: transferred, signal, input, onProgress });
     };
     try {
@@ -284,8 +315,15 @@ export class Classifier {
     return registry.queue.run(async () => {
       const connection = await this.#worker(signal);
       const input = this.#inputs.find(id);
-      if (!input) throw new WhylensError('disposed', 'the photo of this result is no longer kept, or is that of another model; classify it again');
-      return connection.call({ type: 'heatmap', url: this.#url, result: id, input, options: query }, { signal, onProgress });
+      if (!input)
+        throw new WhylensError(
+          'disposed',
+          'the photo of this result is no longer kept, or is that of another model; classify it again',
+        );
+      return connection.call(
+        { type: 'heatmap', url: this.#url, result: id, input, options: query },
+        { signal, onProgress },
+      );
     }, signal);
   }
 
@@ -298,8 +336,10 @@ export class Classifier {
   async decode(photo, options) {
     const { longest = Infinity, maxPixels, signal } = read(options, ['longest', 'maxPixels', 'signal']);
     const { query } = classifyOptions({ maxPixels, signal }, this.#options);
-    if (!(typeof longest === 'number' && longest >= 1)) throw badOption(`longest is ${shown(longest)}, expected pixels from 1`);
-    if (!isA(photo, Blob) && !isA(photo, ArrayBuffer)) throw badOption(`the photo is ${shown(photo)}, expected a Blob or an ArrayBuffer`);
+    if (!(typeof longest === 'number' && longest >= 1))
+      throw badOption(`longest is ${shown(longest)}, expected pixels from 1`);
+    if (!isA(photo, Blob) && !isA(photo, ArrayBuffer))
+      throw badOption(`the photo is ${shown(photo)}, expected a Blob or an ArrayBuffer`);
     checkPhoto(photo);
     const call = /** @type {const} */ ({ type: 'decode', photo, maxPixels: query.maxPixels, longest });
     return connect().call(call, { signal, input: identify(photo) });

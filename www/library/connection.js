@@ -64,7 +64,8 @@ export class Connection {
 
   /**
    * @param {Call} call
-   * @param {{ transfer?: Transferable[], signal?: AbortSignal, input?: string, onProgress?: (progress: Progress) => void }} [options]
+   * @param {{ transfer?: Transferable[], signal?: AbortSignal, input?: string, onProgress?: (progress: Progress) =>
+   *   void }} [options]
    * @returns {Promise<any>}
    */
   call(call, { transfer = [], signal, input, onProgress } = {}) {
@@ -107,7 +108,11 @@ export class Connection {
    * @param {number} id
    */
   #waitFor(id) {
-    const end = () => this.#die(new WhylensError('worker-crashed', 'the worker did not stop what was given up, and was replaced'), null);
+    const end = () =>
+      this.#die(
+        new WhylensError('worker-crashed', 'the worker did not stop what was given up, and was replaced'),
+        null,
+      );
     const timer = this.#toStop < Infinity ? setTimeout(end, this.#toStop) : undefined;
     let resolve = () => {};
     /** @type {Promise<void>} */

@@ -1,9 +1,13 @@
-// SVG drawing → its pixels. A drawing is a program: what it makes the browser do is counted before the browser does it on
+// SVG drawing → its pixels. A drawing is a program: what it makes the browser do is counted before the browser does
+// it on
 // the page's thread, where nothing stops it. What is drawn is what was counted, written anew.
 
 import { WhylensError } from './errors.js';
 
-/** Parts that are drawn at the most, those that are referred to counted each time; so many rectangles take Firefox 2.5 s. */
+/**
+ * Parts that are drawn at the most, those that are referred to counted each time; so many rectangles take Firefox 2.5
+ * s.
+ */
 const MOST_PARTS = 50_000;
 
 /** Letters of a file, and those that its entities may become. */
@@ -16,16 +20,20 @@ const DEEPEST = 256;
 const MOST_MATCHES = 1e7;
 
 /** Longest side that is drawn first, and ms that the next size, four times as large, may take. */
-const FIRST = 64, LONGEST = 2000;
+const FIRST = 64,
+  LONGEST = 2000;
 
 /** What counts as one part: letters of attributes or of text, colours of a gradient, dashes of a line. */
-const LETTERS = 200, STOPS = 10, DASHES = 10;
+const LETTERS = 200,
+  STOPS = 10,
+  DASHES = 10;
 
 /** Numbers of a path that count as a part, twice as many as four: its lines may all cross one another. */
 const CROSSINGS = 250;
 
 /** Parts that a filter's step counts for, and each unit of its reach. */
-const FILTER = 500, REACH = 10;
+const FILTER = 500,
+  REACH = 10;
 
 const SVG = 'http://www.w3.org/2000/svg';
 /** In its place while a drawing is looked at: styles in it would be reported to the page's policy. */
@@ -36,7 +44,23 @@ const XLINK = 'http://www.w3.org/1999/xlink';
 const LEFT_OUT = 'script, animate, animateColor, animateMotion, animateTransform, discard, mpath, set';
 
 /** Attributes and properties whose numbers are lengths on the drawing. */
-const GEOMETRY = new Set(['cx', 'cy', 'd', 'height', 'points', 'r', 'rx', 'ry', 'width', 'x', 'x1', 'x2', 'y', 'y1', 'y2']);
+const GEOMETRY = new Set([
+  'cx',
+  'cy',
+  'd',
+  'height',
+  'points',
+  'r',
+  'rx',
+  'ry',
+  'width',
+  'x',
+  'x1',
+  'x2',
+  'y',
+  'y1',
+  'y2',
+]);
 
 /** Passed on to what is inside. */
 const INHERITED = new Set(['fill', 'marker', 'marker-end', 'marker-mid', 'marker-start', 'stroke']);
@@ -54,7 +78,9 @@ export async function draw(file, maxPixels) {
   const root = await parse(withoutEntities(await text(file)).replaceAll(SVG, INERT));
   if (!root) return null;
   clean(root, maxPixels);
-  const url = URL.createObjectURL(new Blob([new XMLSerializer().serializeToString(root).replaceAll(INERT, SVG)], { type: 'image/svg+xml' }));
+  const url = URL.createObjectURL(
+    new Blob([new XMLSerializer().serializeToString(root).replaceAll(INERT, SVG)], { type: 'image/svg+xml' }),
+  );
   try {
     const image = new Image();
     const loaded = new Promise((resolve) => (image.onload = image.onerror = resolve));
@@ -115,10 +141,13 @@ function withoutEntities(text) {
   // An element has two at the most.
   if (marks > 2 * MOST_PARTS) throw tooMuch(`${marks} marks`, 2 * MOST_PARTS);
   let longest = 0;
-  const others = text.replace(/<!ENTITY\s+[\w:.-]+\s+(?:"([^"<&%]*)"|'([^'<&%]*)')\s*>/g, (_, quoted = '', single = '') => {
-    longest = Math.max(longest, quoted.length + single.length);
-    return '';
-  });
+  const others = text.replace(
+    /<!ENTITY\s+[\w:.-]+\s+(?:"([^"<&%]*)"|'([^'<&%]*)')\s*>/g,
+    (_, quoted = '', single = '') => {
+      longest = Math.max(longest, quoted.length + single.length);
+      return '';
+    },
+  );
   if (others.includes('<!ENTITY')) throw unusual('has entities that are more than words');
   const letters = longest && longest * others.split('&').length;
   if (letters > MOST_LETTERS) throw tooMuch(`${letters} letters in its entities`, MOST_LETTERS);
@@ -168,7 +197,10 @@ function clean(root, maxPixels) {
   let pixels = 0;
   const rules = cleanStyles(root, elements.length, named);
   for (const { selector, declarations } of rules) {
-    for (const element of matching(root, selector)) declared.get(element)?.push(...declarations.map(([name, value]) => /** @type {[string, string]} */ ([name, value])));
+    for (const element of matching(root, selector))
+      declared
+        .get(element)
+        ?.push(...declarations.map(([name, value]) => /** @type {[string, string]} */ ([name, value])));
   }
   for (const element of elements) {
     const own = declared.get(element) ?? [];
@@ -195,17 +227,23 @@ function clean(root, maxPixels) {
         element.removeAttribute(name);
         continue;
       }
-      if (/\\[^]*\(|\([^]*\\|(?:var|attr|if|src|image-set|--[\w-]*)\(/i.test(value)) throw unusual(`has an attribute \`${name}\` that is computed`);
+      if (/\\[^]*\(|\([^]*\\|(?:var|attr|if|src|image-set|--[\w-]*)\(/i.test(value))
+        throw unusual(`has an attribute \`${name}\` that is computed`);
       if (/url\(/i.test(value)) element.setAttribute(name, cleanValue(value, named));
       own.push([name, value]);
       // More of them cannot be told apart in eight bits.
       if (name === 'numOctaves' && !(Number(value) <= 8)) element.setAttribute(name, '8');
     }
   }
-  if (pixels > maxPixels) throw new WhylensError('image-too-large', `the pictures in the drawing have ${pixels} pixels, at most ${maxPixels / 1e6} megapixels are read; make them smaller first, or raise \`maxPixels\``);
+  if (pixels > maxPixels)
+    throw new WhylensError(
+      'image-too-large',
+      `the pictures in the drawing have ${pixels} pixels, at most ${maxPixels / 1e6} megapixels are read; make them smaller first, or raise \`maxPixels\``,
+    );
   const parts = count(root, declared, named);
   if (parts > MOST_PARTS) throw tooMuch(`${Math.round(parts)} parts, what it refers to counted each time`, MOST_PARTS);
-  if (parts * rules.length > MOST_MATCHES) throw tooMuch(`${rules.length} style rules for ${Math.round(parts)} parts`, MOST_MATCHES);
+  if (parts * rules.length > MOST_MATCHES)
+    throw tooMuch(`${rules.length} style rules for ${Math.round(parts)} parts`, MOST_MATCHES);
 }
 
 /**
@@ -218,26 +256,35 @@ function cleanStyles(root, elements, named) {
   /** @type {{ selector: string, declarations: [string, string, string][] }[]} */
   const rules = [];
   /** @param {CSSRuleList} list @returns {string} */
-  const read = (list) => [...list].map((rule) => {
-    if (rule instanceof CSSFontFaceRule) return rule.cssText;
-    // Others are for other media, or move.
-    if (!(rule instanceof CSSStyleRule)) return rule instanceof CSSMediaRule ? `@media ${rule.conditionText} { ${read(rule.cssRules)} }` : '';
-    const selector = rule.selectorText;
-    // What takes more than a look at an element and those around it.
-    if (/~(?!=)|:/.test(selector.replace(/:(?:root|link|visited|hover|active|focus|first-child|last-child)(?![\w(-])/g, ''))) {
-      throw unusual(`has a style rule for \`${selector.slice(0, 80)}\``);
-    }
-    const declarations = declarationsOf(rule.style);
-    rules.push({ selector, declarations });
-    return `${selector} { ${declarations.map(([name, value, important]) => `${name}: ${cleanValue(value, named)}${important}`).join('; ')} }`;
-  }).join('\n');
+  const read = (list) =>
+    [...list]
+      .map((rule) => {
+        if (rule instanceof CSSFontFaceRule) return rule.cssText;
+        // Others are for other media, or move.
+        if (!(rule instanceof CSSStyleRule))
+          return rule instanceof CSSMediaRule ? `@media ${rule.conditionText} { ${read(rule.cssRules)} }` : '';
+        const selector = rule.selectorText;
+        // What takes more than a look at an element and those around it.
+        if (
+          /~(?!=)|:/.test(
+            selector.replace(/:(?:root|link|visited|hover|active|focus|first-child|last-child)(?![\w(-])/g, ''),
+          )
+        ) {
+          throw unusual(`has a style rule for \`${selector.slice(0, 80)}\``);
+        }
+        const declarations = declarationsOf(rule.style);
+        rules.push({ selector, declarations });
+        return `${selector} { ${declarations.map(([name, value, important]) => `${name}: ${cleanValue(value, named)}${important}`).join('; ')} }`;
+      })
+      .join('\n');
   for (const style of root.querySelectorAll('style')) {
     const sheet = new CSSStyleSheet();
     // What an import brings is not drawn in pictures.
     sheet.replaceSync((style.textContent ?? '').replace(/<!--|-->/g, ''));
     style.textContent = read(sheet.cssRules);
   }
-  if (rules.length * elements > MOST_MATCHES) throw tooMuch(`${rules.length} style rules for ${elements} elements`, MOST_MATCHES);
+  if (rules.length * elements > MOST_MATCHES)
+    throw tooMuch(`${rules.length} style rules for ${elements} elements`, MOST_MATCHES);
   return rules;
 }
 
@@ -258,7 +305,8 @@ function matching(root, selector) {
 function declarationsOf(style) {
   return Array.from(style, (name) => {
     const value = style.getPropertyValue(name);
-    if (name.startsWith('--') || /\b(?:var|attr|if)\(|--[\w-]*\(/i.test(value)) throw unusual(`has a style \`${name}\` that is computed`);
+    if (name.startsWith('--') || /\b(?:var|attr|if)\(|--[\w-]*\(/i.test(value))
+      throw unusual(`has a style \`${name}\` that is computed`);
     return [name, value, style.getPropertyPriority(name) ? ' !important' : ''];
   });
 }
@@ -268,7 +316,11 @@ function styleOf(text) {
   const sheet = new CSSStyleSheet();
   sheet.replaceSync(`x { ${text} }`);
   const [rule] = sheet.cssRules;
-  return rule instanceof CSSStyleRule ? declarationsOf(rule.style).map(([name, value, important]) => /** @type {[string, string]} */ ([name, value + important])) : [];
+  return rule instanceof CSSStyleRule
+    ? declarationsOf(rule.style).map(
+        ([name, value, important]) => /** @type {[string, string]} */ ([name, value + important]),
+      )
+    : [];
 }
 
 const URLS = /url\(\s*(?:"([^"]*)"|'([^']*)'|([^"')]*))\s*\)/gi;
@@ -338,8 +390,10 @@ function sizeOf(base64) {
   if (tag(0) === '\x89PNG') return [view.getUint32(16), view.getUint32(20)];
   if (tag(0) === 'GIF8') return [view.getUint16(6, true), view.getUint16(8, true)];
   if (tag(0) === 'RIFF' && tag(8) === 'WEBP') {
-    if (tag(12) === 'VP8X') return [1 + (view.getUint32(24, true) & 0xffffff), 1 + (view.getUint32(27, true) & 0xffffff)];
-    if (tag(12) === 'VP8L') return [1 + (view.getUint32(21, true) & 0x3fff), 1 + ((view.getUint32(21, true) >> 14) & 0x3fff)];
+    if (tag(12) === 'VP8X')
+      return [1 + (view.getUint32(24, true) & 0xffffff), 1 + (view.getUint32(27, true) & 0xffffff)];
+    if (tag(12) === 'VP8L')
+      return [1 + (view.getUint32(21, true) & 0x3fff), 1 + ((view.getUint32(21, true) >> 14) & 0x3fff)];
     return [view.getUint16(26, true) & 0x3fff, view.getUint16(28, true) & 0x3fff];
   }
   if (view.getUint16(0) !== 0xffd8) return null;
@@ -347,12 +401,16 @@ function sizeOf(base64) {
     while (data[at + 1] === 0xff && at + 10 < data.length) at += 1;
     const marker = data[at + 1] ?? 0;
     if (data[at] !== 0xff) return null;
-    if (marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker)) return [view.getUint16(at + 7), view.getUint16(at + 5)];
+    if (marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker))
+      return [view.getUint16(at + 7), view.getUint16(at + 5)];
   }
   return null;
 }
 
-/** What an element costs with all that it holds and refers to. @typedef {{ parts: number, points: number, length: number, depth: number }} Cost */
+/**
+ * What an element costs with all that it holds and refers to.
+ * @typedef {{ parts: number, points: number, length: number, depth: number }} Cost
+ */
 
 /**
  * At least the parts that the browser draws.
@@ -389,7 +447,8 @@ function count(root, declared, named) {
     if (/^fe(?!MergeNode|Func|\w+Light$)/.test(element.localName)) sum.parts += FILTER;
     for (const [name, value] of own) {
       if (name !== 'href') letters += value.length;
-      if (name === 'filter' && value.replace(URLS, '').includes('(')) sum.parts += FILTER + REACH * sumOf(numbersOf(value));
+      if (name === 'filter' && value.replace(URLS, '').includes('('))
+        sum.parts += FILTER + REACH * sumOf(numbersOf(value));
       if (name === 'radius' || name === 'stdDeviation') sum.parts += REACH * sumOf(numbersOf(value));
       if (name === 'order') sum.parts += sumOf(numbersOf(value)) ** 2;
       if (!GEOMETRY.has(name)) continue;
@@ -399,15 +458,19 @@ function count(root, declared, named) {
       // A curve is no longer than the way along its points. Lengths in units: none is longer than a hundred.
       sum.length += 4 * sumOf(numbers) * (name !== 'd' && /%|[a-z]{2}|q/i.test(value) ? 100 : 1);
     }
-    if (element.localName !== 'style') for (const node of element.childNodes) if (node instanceof Text) letters += node.length;
+    if (element.localName !== 'style')
+      for (const node of element.childNodes) if (node instanceof Text) letters += node.length;
     sum.parts += letters / LETTERS;
     for (const child of element.children) add(cost(child, depth + 1));
-    for (const target of own.flatMap(([name, value]) => (name === 'href' ? targets(value) : []))) add(cost(target, depth + 1));
+    for (const target of own.flatMap(([name, value]) => (name === 'href' ? targets(value) : [])))
+      add(cost(target, depth + 1));
 
     let [times, more] = [1, 0];
     for (const [name, value] of own) {
       if (name === 'stroke-dasharray' && numbersOf(value).length) more += sum.length / dashOf(value) / DASHES;
-      for (const target of [...value.matchAll(URLS)].flatMap((found) => targets(found[1] ?? found[2] ?? found[3] ?? ''))) {
+      for (const target of [...value.matchAll(URLS)].flatMap((found) =>
+        targets(found[1] ?? found[2] ?? found[3] ?? ''),
+      )) {
         const there = cost(target, depth + 1);
         sum.depth = Math.max(sum.depth, there.depth);
         if (/Gradient$/.test(target.localName)) times += Math.floor(there.parts / STOPS);
@@ -450,13 +513,17 @@ async function rasterise(image, width, height) {
     const canvas = Object.assign(document.createElement('canvas'), size);
     // Drawn here and now, so that it can be timed.
     const context = canvas.getContext('2d', { willReadFrequently: true });
-    if (!context) throw new WhylensError('image-too-large', `no canvas of ${size.width} × ${size.height} pixels can be had`);
+    if (!context)
+      throw new WhylensError('image-too-large', `no canvas of ${size.width} × ${size.height} pixels can be had`);
     const start = performance.now();
     context.drawImage(image, 0, 0, size.width, size.height);
     context.getImageData(0, 0, 1, 1);
     if (scale === 1) return canvas;
     if (4 * (performance.now() - start) > LONGEST) {
-      throw new WhylensError('image-too-large', `the drawing takes too long to be drawn at ${width} × ${height} pixels; ${UNUSUAL}`);
+      throw new WhylensError(
+        'image-too-large',
+        `the drawing takes too long to be drawn at ${width} × ${height} pixels; ${UNUSUAL}`,
+      );
     }
     await new Promise((resolve) => setTimeout(resolve));
   }

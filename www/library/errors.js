@@ -26,7 +26,8 @@ const KEY = Symbol.for('whylens.error');
  * `instanceof` can be relied on.
  */
 export const WhylensError = found() ?? LibraryError;
-if (WhylensError === LibraryError) Reflect.defineProperty(globalThis, KEY, { value: LibraryError, configurable: true, writable: true });
+if (WhylensError === LibraryError)
+  Reflect.defineProperty(globalThis, KEY, { value: LibraryError, configurable: true, writable: true });
 
 /** That class of another copy; what else may have its name is none. @returns {typeof LibraryError | null} */
 function found() {

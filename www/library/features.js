@@ -17,12 +17,36 @@ function can(signal) {
  */
 function validates(instructions) {
   const body = [0, ...instructions, 11];
-  return can(() => WebAssembly.validate(new Uint8Array([
-    0, 97, 115, 109, 1, 0, 0, 0,
-    1, 5, 1, 96, 0, 1, 123,
-    3, 2, 1, 0,
-    10, body.length + 2, 1, body.length, ...body,
-  ])));
+  return can(() =>
+    WebAssembly.validate(
+      new Uint8Array([
+        0,
+        97,
+        115,
+        109,
+        1,
+        0,
+        0,
+        0,
+        1,
+        5,
+        1,
+        96,
+        0,
+        1,
+        123,
+        3,
+        2,
+        1,
+        0,
+        10,
+        body.length + 2,
+        1,
+        body.length,
+        ...body,
+      ]),
+    ),
+  );
 }
 
 /** `i8x16.popcnt(i8x16.splat(0))` */

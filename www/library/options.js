@@ -10,16 +10,44 @@ import { checkSwitches } from './policy.js';
 /** @typedef {import('./protocol.js').RenderOptions} RenderOptions */
 
 /** Most pixels of a photo, and bytes of its file, when nobody says otherwise; the same as `Limits` in `src/decode/`. */
-const MOST_PIXELS = 64e6, MOST_BYTES = 256e6;
+const MOST_PIXELS = 64e6,
+  MOST_BYTES = 256e6;
 
 /** Whole numbers that the module takes. */
 const MOST = 2 ** 31 - 1;
 
 /** ms that a timer can wait; with more it does not wait at all. The delay is doubled ten times at the most. */
-const LONGEST_WAIT = 2 ** 31 - 1, LONGEST_DELAY = 2 ** 20;
+const LONGEST_WAIT = 2 ** 31 - 1,
+  LONGEST_DELAY = 2 ** 20;
 
-const LOAD = /** @type {const} */ (['preload', 'heatmap', 'memoryLimit', 'build', 'language', 'maxPixels', 'maxBytes', 'onProgress', 'signal', 'cache', 'retries', 'retryDelay', 'stallTimeout', 'keepBytes']);
-const CLASSIFY = /** @type {const} */ (['topK', 'threshold', 'heatmap', 'scores', 'view', 'transfer', 'maxPixels', 'maxBytes', 'onProgress', 'signal']);
+const LOAD = /** @type {const} */ ([
+  'preload',
+  'heatmap',
+  'memoryLimit',
+  'build',
+  'language',
+  'maxPixels',
+  'maxBytes',
+  'onProgress',
+  'signal',
+  'cache',
+  'retries',
+  'retryDelay',
+  'stallTimeout',
+  'keepBytes',
+]);
+const CLASSIFY = /** @type {const} */ ([
+  'topK',
+  'threshold',
+  'heatmap',
+  'scores',
+  'view',
+  'transfer',
+  'maxPixels',
+  'maxBytes',
+  'onProgress',
+  'signal',
+]);
 const HEATMAP = /** @type {const} */ (['classIndex', 'label', 'method', 'layer', 'onProgress', 'signal']);
 const RENDER = /** @type {const} */ (['width', 'height', 'colormap', 'opacity', 'signal']);
 
@@ -32,7 +60,8 @@ const RENDER = /** @type {const} */ (['width', 'height', 'colormap', 'opacity', 
  * @returns {Pick<Options, Name>}
  */
 export function read(options, names) {
-  if (options !== undefined && (typeof options !== 'object' || options === null)) throw badOption(`the options are ${shown(options)}, expected an object`);
+  if (options !== undefined && (typeof options !== 'object' || options === null))
+    throw badOption(`the options are ${shown(options)}, expected an object`);
   /** @type {Partial<Options>} */
   const found = {};
   for (const name of names) {
@@ -58,9 +87,12 @@ function check(name, value, is, expected) {
 
 const isBoolean = (/** @type {unknown} */ value) => typeof value === 'boolean';
 const isText = (/** @type {unknown} */ value) => typeof value === 'string';
-const isWhole = (/** @type {number} */ least) => (/** @type {unknown} */ value) => Number.isInteger(value) && Number(value) >= least;
-const isFrom = (/** @type {number} */ least, /** @type {number} */ most) => (/** @type {unknown} */ value) => typeof value === 'number' && value >= least && value <= most;
-const isAbove = (/** @type {number} */ least) => (/** @type {unknown} */ value) => typeof value === 'number' && value > least;
+const isWhole = (/** @type {number} */ least) => (/** @type {unknown} */ value) =>
+  Number.isInteger(value) && Number(value) >= least;
+const isFrom = (/** @type {number} */ least, /** @type {number} */ most) => (/** @type {unknown} */ value) =>
+  typeof value === 'number' && value >= least && value <= most;
+const isAbove = (/** @type {number} */ least) => (/** @type {unknown} */ value) =>
+  typeof value === 'number' && value > least;
 const isTexts = (/** @type {unknown} */ value) => isText(value) || (Array.isArray(value) && value.every(isText));
 
 /**
@@ -114,11 +146,22 @@ export function heatmapOptions(given) {
 /**
  * @param {ClassifyOptions | undefined} given
  * @param {LoadOptions} loaded
- * @returns {{ query: import('./protocol.js').WireClassifyOptions, named: boolean, transfer: boolean } & Pick<ClassifyOptions, 'signal' | 'onProgress'>}
+ * @returns {{ query: import('./protocol.js').WireClassifyOptions, named: boolean, transfer: boolean } &
+ *   Pick<ClassifyOptions, 'signal' | 'onProgress'>}
  *   `named`: the caller said whether a heatmap is wanted
  */
 export function classifyOptions(given, loaded) {
-  const { topK = 5, threshold = 0, heatmap, scores = false, view, transfer = false, signal, onProgress, ...limits } = read(given, CLASSIFY);
+  const {
+    topK = 5,
+    threshold = 0,
+    heatmap,
+    scores = false,
+    view,
+    transfer = false,
+    signal,
+    onProgress,
+    ...limits
+  } = read(given, CLASSIFY);
   checkLimits(limits);
   checkWaiting({ signal, onProgress });
   check('topK', topK, isWhole(1), 'a whole number from 1');
@@ -126,7 +169,12 @@ export function classifyOptions(given, loaded) {
   check('view', view, isFrom(1, Infinity), 'pixels from 1');
   check('scores', scores, isBoolean, 'true or false');
   check('transfer', transfer, isBoolean, 'true or false');
-  check('heatmap', heatmap, (value) => isBoolean(value) || (typeof value === 'object' && value !== null), 'true, false or options');
+  check(
+    'heatmap',
+    heatmap,
+    (value) => isBoolean(value) || (typeof value === 'object' && value !== null),
+    'true, false or options',
+  );
   return {
     query: {
       topK: Math.min(topK, MOST),
@@ -138,7 +186,9 @@ export function classifyOptions(given, loaded) {
       view: view ?? null,
     },
     named: heatmap !== undefined,
-    transfer, signal, onProgress,
+    transfer,
+    signal,
+    onProgress,
   };
 }
 
@@ -162,7 +212,8 @@ export function renderOptions(given) {
  * @param {number} height
  */
 export function checkDrawn(width, height) {
-  if (width * height > MOST_PIXELS) throw badOption(`width and height are ${width} × ${height}, at most ${MOST_PIXELS / 1e6} megapixels are drawn`);
+  if (width * height > MOST_PIXELS)
+    throw badOption(`width and height are ${width} × ${height}, at most ${MOST_PIXELS / 1e6} megapixels are drawn`);
 }
 
 /**
@@ -171,7 +222,8 @@ export function checkDrawn(width, height) {
  */
 function sizeOf(given, what) {
   const { width, height } = read(/** @type {import('./protocol.js').Size} */ (given), ['width', 'height']);
-  if (!isWhole(1)(width) || width > MOST || !isWhole(1)(height) || height > MOST) throw badOption(`${what} is ${shown(width)} × ${shown(height)}, expected width and height in pixels`);
+  if (!isWhole(1)(width) || width > MOST || !isWhole(1)(height) || height > MOST)
+    throw badOption(`${what} is ${shown(width)} × ${shown(height)}, expected width and height in pixels`);
   return { width, height };
 }
 
@@ -180,12 +232,31 @@ function sizeOf(given, what) {
  * @returns {import('./protocol.js').WireMap}
  */
 export function heatmapOf(given) {
-  if (typeof given !== 'object' || given === null) throw badOption(`the heatmap is ${shown(given)}, expected one of \`classify()\` or \`heatmap()\``);
-  const { values, max, region, image, ...size } = read(/** @type {Heatmap} */ (given), ['values', 'max', 'region', 'image', 'width', 'height']);
+  if (typeof given !== 'object' || given === null)
+    throw badOption(`the heatmap is ${shown(given)}, expected one of \`classify()\` or \`heatmap()\``);
+  const { values, max, region, image, ...size } = read(/** @type {Heatmap} */ (given), [
+    'values',
+    'max',
+    'region',
+    'image',
+    'width',
+    'height',
+  ]);
   const { width, height } = sizeOf(size, 'the heatmap');
-  if (!isA(values, Float32Array) || values.length !== width * height) throw badOption(`values of the heatmap are ${shown(values)}, expected a Float32Array with ${width} × ${height} numbers`);
+  if (!isA(values, Float32Array) || values.length !== width * height)
+    throw badOption(
+      `values of the heatmap are ${shown(values)}, expected a Float32Array with ${width} × ${height} numbers`,
+    );
   if (!isFrom(0, Infinity)(max)) throw badOption(`max of the heatmap is ${shown(max)}, expected a number from 0`);
   const { x, y, width: across, height: down } = read(region, ['x', 'y', 'width', 'height']);
-  if (![x, y, across, down].every(Number.isFinite)) throw badOption(`region of the heatmap is ${shown(region)}, expected x, y, width and height`);
-  return { values, max, width, height, region: { x, y, width: across, height: down }, image: sizeOf(image, 'image of the heatmap') };
+  if (![x, y, across, down].every(Number.isFinite))
+    throw badOption(`region of the heatmap is ${shown(region)}, expected x, y, width and height`);
+  return {
+    values,
+    max,
+    width,
+    height,
+    region: { x, y, width: across, height: down },
+    image: sizeOf(image, 'image of the heatmap'),
+  };
 }

@@ -15,7 +15,8 @@ import { isDetached } from './photo.js';
 export function fileOf(model) {
   if (isA(model, Blob)) return model;
   const buffer = isA(model, Uint8Array) ? model.buffer : model;
-  if (isA(buffer, ArrayBuffer) && isDetached(buffer)) throw badOption('the model has a buffer that was given away (detached); give its bytes before that, or a copy');
+  if (isA(buffer, ArrayBuffer) && isDetached(buffer))
+    throw badOption('the model has a buffer that was given away (detached); give its bytes before that, or a copy');
   if (isA(model, ArrayBuffer)) return model.slice(0);
   if (isA(model, Uint8Array)) return new Uint8Array(model).buffer;
   throw badOption(`the model is ${shown(model)}, expected a Blob, an ArrayBuffer or a Uint8Array`);

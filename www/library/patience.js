@@ -5,7 +5,11 @@
  * @typedef {Pick<import('./protocol.js').WireLoadOptions, 'retries' | 'retryDelay' | 'stallTimeout'>} Patience
  */
 
-/** What came of it, or why it failed; what no further attempt can mend is thrown. @template T @typedef {{ result: T } | { failure: Error }} Attempt */
+/**
+ * What came of it, or why it failed; what no further attempt can mend is thrown.
+ * @template T
+ * @typedef {{ result: T } | { failure: Error }} Attempt
+ */
 
 /** Where nobody says otherwise. @type {Patience} */
 export const PATIENCE = { retries: 3, retryDelay: 500, stallTimeout: 20_000 };

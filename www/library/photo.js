@@ -22,7 +22,14 @@ function is(value, name) {
   return typeof type === 'function' && isA(value, type);
 }
 
-const DRAWABLE = ['ImageBitmap', 'HTMLImageElement', 'HTMLCanvasElement', 'HTMLVideoElement', 'OffscreenCanvas', 'VideoFrame'];
+const DRAWABLE = [
+  'ImageBitmap',
+  'HTMLImageElement',
+  'HTMLCanvasElement',
+  'HTMLVideoElement',
+  'OffscreenCanvas',
+  'VideoFrame',
+];
 
 /**
  * @param {unknown} photo
@@ -31,8 +38,16 @@ export function checkPhoto(photo) {
   if (![...DRAWABLE, 'ArrayBuffer', 'Blob', 'ImageData', 'Uint8Array'].some((name) => is(photo, name))) {
     throw badOption(`the photo is ${said(photo)}, expected ${EXPECTED}`);
   }
-  const buffer = photo instanceof ArrayBuffer ? photo : is(photo, 'ImageData') ? /** @type {ImageData} */ (photo).data.buffer : photo instanceof Uint8Array ? photo.buffer : null;
-  if (buffer instanceof ArrayBuffer && isDetached(buffer)) throw badOption('the photo has a buffer that was given away (detached); give its bytes before that, or a copy');
+  const buffer =
+    photo instanceof ArrayBuffer
+      ? photo
+      : is(photo, 'ImageData')
+        ? /** @type {ImageData} */ (photo).data.buffer
+        : photo instanceof Uint8Array
+          ? photo.buffer
+          : null;
+  if (buffer instanceof ArrayBuffer && isDetached(buffer))
+    throw badOption('the photo has a buffer that was given away (detached); give its bytes before that, or a copy');
 }
 
 /** @param {ArrayBuffer} buffer */
@@ -83,8 +98,13 @@ export async function pack(photo, transfer, maxPixels) {
   if (is(photo, 'HTMLVideoElement') && /** @type {HTMLVideoElement} */ (photo).readyState < 2) {
     throw badOption('the video has no picture yet; wait for its `loadeddata` event');
   }
-  const { naturalWidth, videoWidth, displayWidth, width, naturalHeight, videoHeight, displayHeight, height } = /** @type {Record<string, any>} */ (photo);
-  checkPixels(naturalWidth ?? videoWidth ?? displayWidth ?? width, naturalHeight ?? videoHeight ?? displayHeight ?? height, maxPixels);
+  const { naturalWidth, videoWidth, displayWidth, width, naturalHeight, videoHeight, displayHeight, height } =
+    /** @type {Record<string, any>} */ (photo);
+  checkPixels(
+    naturalWidth ?? videoWidth ?? displayWidth ?? width,
+    naturalHeight ?? videoHeight ?? displayHeight ?? height,
+    maxPixels,
+  );
   return draw(/** @type {any} */ (photo));
 }
 
@@ -99,7 +119,12 @@ const PROLOGUE = 1024;
  */
 async function svg(file, maxPixels) {
   if (typeof Image !== 'function') return null;
-  const start = (await file.slice(0, PROLOGUE).text().catch(() => '')).toLowerCase();
+  const start = (
+    await file
+      .slice(0, PROLOGUE)
+      .text()
+      .catch(() => '')
+  ).toLowerCase();
   if (!/^\ufeff?\s*</.test(start) || !/<svg[\s>]/.test(start) || /<html|<!doctype html/.test(start)) return null;
   return drawSvg(file, maxPixels);
 }
@@ -135,7 +160,10 @@ async function draw(source) {
 /** Levels of 255 by which a pixel that is read may differ from the one that was drawn. */
 const MOST_NOISE = 8;
 
-/** Whether canvases give what was drawn: protection against fingerprinting may give noise. @type {boolean | undefined} */
+/**
+ * Whether canvases give what was drawn: protection against fingerprinting may give noise.
+ * @type {boolean | undefined}
+ */
 let truthful;
 
 /**
@@ -168,7 +196,8 @@ export function readPixels(bitmap, canvas) {
   try {
     truthful ??= isTruthful(context);
     if (!truthful) {
-      const advice = 'this browser gives noise in place of the pixels of pictures (fingerprinting protection); give the file itself, as JPEG, PNG or WebP, or allow this site to read canvases';
+      const advice =
+        'this browser gives noise in place of the pixels of pictures (fingerprinting protection); give the file itself, as JPEG, PNG or WebP, or allow this site to read canvases';
       throw new WhylensError('bad-option', advice);
     }
     context.drawImage(bitmap, 0, 0);
@@ -176,7 +205,8 @@ export function readPixels(bitmap, canvas) {
     return { rgba: new Uint8Array(data.buffer), width, height };
   } catch (error) {
     if (error instanceof DOMException && error.name === 'SecurityError') {
-      const advice = 'the picture comes from another site that does not let this page read it; load it with `crossorigin`';
+      const advice =
+        'the picture comes from another site that does not let this page read it; load it with `crossorigin`';
       throw new WhylensError('bad-option', advice, error);
     }
     throw error;

@@ -26,7 +26,12 @@ const READERS = {
 };
 
 /** @type {{ [name in keyof Switches]: string }} */
-const ATTRIBUTES = { preload: 'data-preload', heatmap: 'data-heatmap', memoryLimit: 'data-memory-limit', build: 'data-build' };
+const ATTRIBUTES = {
+  preload: 'data-preload',
+  heatmap: 'data-heatmap',
+  memoryLimit: 'data-memory-limit',
+  build: 'data-build',
+};
 
 /**
  * The switches in force: those of `load()` come before those in the page's address (`?preload=lazy`),
@@ -110,9 +115,10 @@ function signal(read) {
  */
 export function signals() {
   const page = /** @type {Document & { prerendering?: boolean } | undefined} */ (globalThis.document);
-  const device = /** @type {Navigator & { connection?: { saveData?: boolean, effectiveType?: string }, deviceMemory?: number } | undefined} */ (
-    globalThis.navigator
-  );
+  const device =
+    /** @type {Navigator & { connection?: { saveData?: boolean, effectiveType?: string }, deviceMemory?: number } | undefined} */ (
+      globalThis.navigator
+    );
   return {
     prerendering: signal(() => page?.prerendering),
     hidden: signal(() => page && page.visibilityState === 'hidden'),

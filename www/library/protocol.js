@@ -26,12 +26,14 @@
  * @property {string | readonly string[]} [language] of the labels, the browser's when absent
  * @property {number} [maxPixels] of a photo, 64 million when absent
  * @property {number} [maxBytes] of a photo's file, 256 million when absent
- * @property {number} [keepBytes] of the last photos, as the network saw them, that are kept for `heatmap()`: 16 million when
+ * @property {number} [keepBytes] of the last photos, as the network saw them, that are kept for `heatmap()`: 16
+ *   million when
  *   absent, the newest photo in any case; 0: none
  * @property {(progress: Progress) => void} [onProgress]
  * @property {AbortSignal} [signal]
  * @property {boolean} [cache] false: nothing is kept in the browser's cache
- * @property {number} [retries] requests for a file, after the first, that bring no more of it than there was before; 3 when absent
+ * @property {number} [retries] requests for a file, after the first, that bring no more of it than there was before;
+ *   3 when absent
  * @property {number} [retryDelay] ms before the first retry, doubled with each in vain; 500 when absent
  * @property {number} [stallTimeout] ms without a byte after which a connection counts as broken; 20,000 when absent
  */
@@ -53,10 +55,12 @@
  * @typedef {object} ClassifyOptions
  * @property {number} [topK] most predictions given, 5 when absent
  * @property {number} [threshold] least probability given, 0 when absent
- * @property {boolean | HeatmapOptions} [heatmap] true when absent, unless the model is loaded without; one that cannot be
+ * @property {boolean | HeatmapOptions} [heatmap] true when absent, unless the model is loaded without; one that
+ *   cannot be
  *   made is an error only where its class, method or layer is named
  * @property {boolean} [scores] adds the scores of all classes
- * @property {number} [view] adds a picture of what was classified, with so many pixels a side at the most: browsers turn some
+ * @property {number} [view] adds a picture of what was classified, with so many pixels a side at the most: browsers
+ *   turn some
  *   files otherwise, show other colours or move
  * @property {boolean} [transfer] an `ArrayBuffer` or `Uint8Array` is taken from the caller, not copied
  * @property {number} [maxPixels] of the photo, that of `load()` when absent
@@ -108,7 +112,8 @@
  * @property {Heatmap} [heatmap]
  * @property {{ code: string, message: string }} [noHeatmap] why there is none, where one was asked for
  * @property {Float32Array} [scores] of all classes, before softmax or sigmoid
- * @property {ImageBitmap} [view] the photo as it was classified, upright and over white, to lay heatmaps over; `close()` lets it go
+ * @property {ImageBitmap} [view] the photo as it was classified, upright and over white, to lay heatmaps over;
+ *   `close()` lets it go
  * @property {{ decode: number, preprocess: number, inference: number, heatmap: number, total: number }} timing ms
  * @property {{ name: string, version: string, activation: Activation }} model
  */
@@ -130,7 +135,8 @@
  * @property {string} language of its labels
  * @property {string[]} labels in class order
  * @property {Layer[]} layers that heatmaps can be made at without compiling the model anew
- * @property {Layer[]} candidates that heatmaps can be taken at, as `model.json` lists them: the latest of each size, the latest last
+ * @property {Layer[]} candidates that heatmaps can be taken at, as `model.json` lists them: the latest of each size,
+ *   the latest last
  * @property {string[]} methods that heatmaps can be made by, the usual one first; those that need gradients are missing
  *   where there are none
  */
@@ -159,16 +165,20 @@
  * @property {string} message the status in words, with the cause of a failure
  * @property {{ name: string, version: string, sha256: string, bytes: number } | null} model
  * @property {string | null} build of the module that runs the model now; none: it is not loaded
- * @property {(Memory & { limit: number, share: number | null, estimated: number, needed: number }) | null} memory bytes;
+ * @property {(Memory & { limit: number, share: number | null, estimated: number, needed: number }) | null} memory
+ *   bytes;
  *   `share` of the limit that the module's memory takes, `estimated` before the download, `needed` by the loaded model
  * @property {Report['timing'] | null} timing ms of the last load
- * @property {{ weightsRequested: number, parsed: number, optimised: number, loads: number, crashes: number, renewals: number }} counters
+ * @property {{ weightsRequested: number, parsed: number, optimised: number, loads: number, crashes: number, renewals:
+ *   number }} counters
  *   since the page was opened; `crashes` and `renewals` count workers
  * @property {string[]} warnings
  * @property {string} [url] of `model.json`
- * @property {import('./policy.js').Decision & { preload: string, signals: import('./policy.js').Signals }} [policy] eager or lazy, and why
+ * @property {import('./policy.js').Decision & { preload: string, signals: import('./policy.js').Signals }} [policy]
+ *   eager or lazy, and why
  * @property {boolean} [heatmap] whether heatmaps can be made
- * @property {string | null} [module] folder of that module: `compile` runs models without a plan, and layers that are not in it
+ * @property {string | null} [module] folder of that module: `compile` runs models without a plan, and layers that are
+ *   not in it
  * @property {import('./features.js').Features} [features] of the browser
  * @property {{ fromCache: boolean, cached: boolean } | null} [cache]
  * @property {string[]} [notes] what did not work and was done without
@@ -187,17 +197,22 @@
  * @property {'nchw' | 'nhwc'} [layout]
  * @property {'rgb' | 'bgr' | 'grey'} [channels]
  * @property {[number, number]} [size] width and height, where the graph leaves them open
- * @property {{ mode: 'shorter-side' | 'exact' | 'fit', size?: number, filter: 'nearest' | 'box' | 'bilinear' | 'bicubic' | 'lanczos' }} [resize]
+ * @property {{ mode: 'shorter-side' | 'exact' | 'fit', size?: number, filter: 'nearest' | 'box' | 'bilinear' |
+ *   'bicubic' | 'lanczos' }} [resize]
  * @property {number} [scale]
  * @property {number[]} [mean] one value, or one a channel in the tensor's order
  * @property {number[]} [std]
  * @property {'softmax' | 'sigmoid' | 'none'} [activation]
  * @property {string} [output] with the scores, where there are several
  * @property {string} [layer] ONNX tensor that heatmaps are taken at
- * @property {'fp16' | 'fp32'} [precision] of the weights kept; when absent `fp16` where the result stays the same, else `fp32`
+ * @property {'fp16' | 'fp32'} [precision] of the weights kept; when absent `fp16` where the result stays the same,
+ *   else `fp32`
  */
 
-/** @typedef {'activation' | 'channels' | 'colours' | 'pixels' | 'resize' | 'single' | 'size'} Guess what the graph does not tell and nobody said */
+/**
+ * @typedef {'activation' | 'channels' | 'colours' | 'pixels' | 'resize' | 'single' | 'size'} Guess what the graph
+ *   does not tell and nobody said
+ */
 /** @typedef {{ name: string, channels: number, height: number, width: number }} Layer */
 
 /**
@@ -209,10 +224,13 @@
  * @property {string} license
  * @property {string} source
  * @property {string | null} disclaimer
- * @property {{ file: string, bytes: number, sha256: string, precision: 'fp16' | 'fp32', parameters?: number, plan?: number, parts?: { file: string, bytes: number }[] }} weights
+ * @property {{ file: string, bytes: number, sha256: string, precision: 'fp16' | 'fp32', parameters?: number, plan?:
+ *   number, parts?: { file: string, bytes: number }[] }} weights
  * @property {{ name: string, layout: 'nchw' | 'nhwc', channels: 'rgb' | 'bgr' | 'grey', width: number, height: number,
- *   resize: NonNullable<PackOptions['resize']>, crop: 'center' | 'none', scale: number, mean: number[], std: number[] }} input
- * @property {{ name: string, activation: 'softmax' | 'sigmoid' | 'none', applied?: 'softmax' | 'sigmoid' }} output what is
+ * resize: NonNullable<PackOptions['resize']>, crop: 'center' | 'none', scale: number, mean: number[], std: number[]
+ * }} input
+ * @property {{ name: string, activation: 'softmax' | 'sigmoid' | 'none', applied?: 'softmax' | 'sigmoid' }} output
+ *   what is
  *   still to be applied to it, and what the graph has applied itself
  * @property {{ layer: string | null, layers?: Layer[] }} heatmap
  * @property {Record<string, string>} labels
@@ -222,13 +240,15 @@
  * What `inspectModel()` finds in an ONNX file.
  * @typedef {object} Inspection
  * @property {{ producer: string, opset: number, inputs: [string, (number | null)[]][], outputs: string[],
- *   operators: Record<string, number>, unsupported: [string, string][], parameters: number }} outline what the graph says
+ * operators: Record<string, number>, unsupported: [string, string][], parameters: number }} outline what the graph
+ * says
  *   of itself; the length of an axis that it leaves open is null
  * @property {Manifest} manifest that the graph suggests; its weights are not filled in
  * @property {Guess[]} guesses
  * @property {number} classes
  * @property {'softmax' | 'sigmoid' | null} activation at the end of the graph itself
- * @property {(Layer & { products: number })[]} layers that heatmaps can be taken at, the latest of each size, the latest
+ * @property {(Layer & { products: number })[]} layers that heatmaps can be taken at, the latest of each size, the
+ *   latest
  *   first; `products` counts the matrix products and convolutions that are computed from it
  * @property {boolean} whole whether everything that the scores know of the photo has gone through each of these layers
  * @property {Layer | null} layer the one taken when none is named
@@ -255,7 +275,10 @@
  * @property {PackReport['difference'] | null} refused what half precision would have made of it, where it was not kept
  */
 
-/** @typedef {{ manifest: Manifest, weights: Uint8Array<ArrayBuffer>, report: PackReport }} PackedModel a model folder but for its labels */
+/**
+ * @typedef {{ manifest: Manifest, weights: Uint8Array<ArrayBuffer>, report: PackReport }} PackedModel a model folder
+ *   but for its labels
+ */
 
 /**
  * @typedef {object} PackingOptions
@@ -265,7 +288,10 @@
  * @property {AbortSignal} [signal]
  */
 
-/** @typedef {{ values: Float32Array<ArrayBuffer>, shape: number[], image: Size, region: Region }} Input a photo as the network saw it: `values` row-major */
+/**
+ * @typedef {{ values: Float32Array<ArrayBuffer>, shape: number[], image: Size, region: Region }} Input a photo as the
+ *   network saw it: `values` row-major
+ */
 /** @typedef {{ code: ErrorCode, message: string, cause?: string }} WireError */
 
 /**
@@ -280,7 +306,8 @@
  * @property {number} stallTimeout
  * @property {boolean} [warmUp] whether to run the network once before the first photo; yes when absent
  * @property {number} [memoryElsewhere] bytes that other modules in the worker take up
- * @property {{ requests: number, parsed: number, optimised: number }} [earlier] what the module did that the model comes from
+ * @property {{ requests: number, parsed: number, optimised: number }} [earlier] what the module did that the model
+ *   comes from
  * @property {string} [manifest] the text of `model.json`, where it was read already
  */
 
@@ -300,7 +327,8 @@
 /**
  * Page → worker. Each but `cancel` is answered exactly once, unless the worker dies.
  * @typedef {{ type: 'load', url: string, options: WireLoadOptions }
- *   | { type: 'classify', url: string, result: string, photo: WirePhoto, options: WireClassifyOptions, provoke?: Fault }
+ * | { type: 'classify', url: string, result: string, photo: WirePhoto, options: WireClassifyOptions, provoke?: Fault
+ * }
  *   | { type: 'heatmap', url: string, result: string, input: Input, options: WireHeatmapOptions }
  *   | { type: 'render', heatmap: WireMap, options: WireRenderOptions }
  *   | { type: 'decode', photo: Blob | ArrayBuffer, maxPixels: number, longest: number }
@@ -313,7 +341,8 @@
  */
 
 /**
- * Worker → page. `heard` is a call that is given up, which tells that the worker is not stuck; `crashed` is the last message of a worker; `id` is the call that it was busy with.
+ * Worker → page. `heard` is a call that is given up, which tells that the worker is not stuck; `crashed` is the last
+ * message of a worker; `id` is the call that it was busy with.
  * @typedef {{ id: number, result: any, memory: Memory | null }
  *   | { id: number, error: WireError, memory: Memory | null }
  *   | { id: number, progress: Progress }
@@ -328,17 +357,22 @@
  * that comes out of it means that it is dead.
  * @typedef {object} Module
  * @property {(input: { module_or_path: Response }) => Promise<unknown>} default
- * @property {(url: string, options: WireLoadOptions, progress: (phase: Progress['phase'], loaded: number, total: number) => void,
+ * @property {(url: string, options: WireLoadOptions, progress: (phase: Progress['phase'], loaded: number, total:
+ *   number) => void,
  *   signal: AbortSignal) => Promise<{ model: ModelInfo, report: Report }>} load
- * @property {(url: string, result: string, photo: Uint8Array, options: WireClassifyOptions, progress: Steps, signal: AbortSignal) => Promise<WireResult>} classify
+ * @property {(url: string, result: string, photo: Uint8Array, options: WireClassifyOptions, progress: Steps, signal:
+ *   AbortSignal) => Promise<WireResult>} classify
  * @property {(url: string, result: string, rgba: Uint8Array, width: number, height: number, decode: number,
  *   options: WireClassifyOptions, progress: Steps, signal: AbortSignal) => Promise<WireResult>} classifyPixels
- * @property {(url: string, result: string, input: Input, options: WireHeatmapOptions, progress: Steps, signal: AbortSignal) => Promise<Heatmap>} heatmap
- * @property {(model: Uint8Array, beside: Record<string, Uint8Array>, options: WirePackOptions) => Inspection} inspectModel
+ * @property {(url: string, result: string, input: Input, options: WireHeatmapOptions, progress: Steps, signal:
+ *   AbortSignal) => Promise<Heatmap>} heatmap
+ * @property {(model: Uint8Array, beside: Record<string, Uint8Array>, options: WirePackOptions) => Inspection}
+ *   inspectModel
  * @property {(model: Uint8Array, beside: Record<string, Uint8Array>, labels: string, options: WirePackOptions,
  *   progress: Steps) => PackedModel} packModel
  * @property {(photo: Uint8Array, maxPixels: number, longest: number) => Picture} decodePhoto
- * @property {(values: Float32Array, heatmap: object, options: WireRenderOptions) => Uint8ClampedArray<ArrayBuffer>} render
+ * @property {(values: Float32Array, heatmap: object, options: WireRenderOptions) => Uint8ClampedArray<ArrayBuffer>}
+ *   render
  * @property {(url: string, layers: string[]) => Promise<unknown>} addLayers
  * @property {(url: string) => Report | undefined} report
  * @property {(url: string) => void} dispose

@@ -57,7 +57,9 @@ function shared() {
   try {
     const found = /** @type {{ [KEY]?: any }} */ (globalThis)[KEY];
     const { models, failed, crashes, connection } = found ?? {};
-    const isOurs = [models, failed, crashes].every((map) => map instanceof Map) && (connection === null || typeof connection?.call === 'function');
+    const isOurs =
+      [models, failed, crashes].every((map) => map instanceof Map) &&
+      (connection === null || typeof connection?.call === 'function');
     return isOurs ? found : null;
   } catch {
     return null;
@@ -76,10 +78,14 @@ export function script() {
  */
 export function connect() {
   if (!registry.connection?.alive) {
-    registry.connection = new Connection(script(), (error, input) => {
-      if (error.code !== 'network') registry.restarts += 1;
-      if (input !== null) registry.crashes.set(input, (registry.crashes.get(input) ?? 0) + 1);
-    }, registry.toStop);
+    registry.connection = new Connection(
+      script(),
+      (error, input) => {
+        if (error.code !== 'network') registry.restarts += 1;
+        if (input !== null) registry.crashes.set(input, (registry.crashes.get(input) ?? 0) + 1);
+      },
+      registry.toStop,
+    );
   }
   return /** @type {Connection} */ (registry.connection);
 }

@@ -2,7 +2,10 @@
 
 import { worker } from './address.js';
 
-/** @typedef {{ createPolicy: (name: string, rules: { createScriptURL: (url: string) => string }) => { createScriptURL: (url: string) => string } }} TrustedTypes */
+/**
+ * @typedef {{ createPolicy: (name: string, rules: { createScriptURL: (url: string) => string }) => { createScriptURL:
+ *   (url: string) => string } }} TrustedTypes
+ */
 
 const policy = create();
 

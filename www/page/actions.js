@@ -28,7 +28,10 @@ const KEPT = { shown: { topK: 1000, view: SIDES.shown }, others: { topK: 10, vie
  */
 export function actions({ state, change, session, settings, trouble, dismiss, openModel, onAnswer }) {
   const work = batch(
-    () => (state.loading.phase === 'failed' ? undefined : [state.shown, ...state.photos].find((photo) => photo?.file && photo.status === 'waiting') ?? undefined),
+    () =>
+      state.loading.phase === 'failed'
+        ? undefined
+        : ([state.shown, ...state.photos].find((photo) => photo?.file && photo.status === 'waiting') ?? undefined),
     (photo) => session.look(photo, photo === state.shown ? KEPT.shown : KEPT.others),
     (photo) => {
       if (photo.status === 'failed' && state.loading.phase === 'failed') photo.status = 'waiting';
@@ -70,7 +73,13 @@ export function actions({ state, change, session, settings, trouble, dismiss, op
     if (shown !== photo) explaining.abort();
     if (shown !== photo || photo?.status === 'done') dismiss();
     const best = photo?.result && explainable() && !photo.result.noHeatmap ? photo.result.predictions[0] : null;
-    change({ shown: photo, live: false, pinned: false, chosen: best ? [best.index] : [], explanations: photo && photo === shown ? state.explanations : [] });
+    change({
+      shown: photo,
+      live: false,
+      pinned: false,
+      chosen: best ? [best.index] : [],
+      explanations: photo && photo === shown ? state.explanations : [],
+    });
     if (photo?.status === 'failed') tellFailure(photo);
     if (!photo?.result) return;
     void explainChosen();
@@ -90,7 +99,10 @@ export function actions({ state, change, session, settings, trouble, dismiss, op
     const { signal } = (explaining = new AbortController());
     const { shown, chosen: classes, method, layers, pinned } = state;
     if (!shown?.result) return;
-    const slow = shown.camera || !classes.length ? undefined : setTimeout(() => change({ explaining: { loaded: 0, total: 0 } }), 300);
+    const slow =
+      shown.camera || !classes.length
+        ? undefined
+        : setTimeout(() => change({ explaining: { loaded: 0, total: 0 } }), 300);
     let before = 0;
     // Two classes side by side are explained one after the other.
     const onProgress = (/** @type {import('../library/protocol.js').Progress} */ { loaded, total }) => {
@@ -99,7 +111,11 @@ export function actions({ state, change, session, settings, trouble, dismiss, op
       change({ explaining: { loaded: before + loaded, total: total * classes.length } });
     };
     try {
-      const found = await session.explain(shown, { classes, method, layers, colormap: settings.colormap, kept: shown.camera ? KEPT.live : KEPT.shown }, { signal, onProgress });
+      const found = await session.explain(
+        shown,
+        { classes, method, layers, colormap: settings.colormap, kept: shown.camera ? KEPT.live : KEPT.shown },
+        { signal, onProgress },
+      );
       if (found) change(found);
     } catch (error) {
       if (signal.aborted) return;
@@ -121,7 +137,11 @@ export function actions({ state, change, session, settings, trouble, dismiss, op
   function cancelExplaining() {
     explaining.abort();
     const [first, second] = state.explanations.map(({ heatmap }) => heatmap);
-    const before = first && { method: first.method, layers: first.layers, chosen: [first.classIndex, ...(second ? [second.classIndex] : [])] };
+    const before = first && {
+      method: first.method,
+      layers: first.layers,
+      chosen: [first.classIndex, ...(second ? [second.classIndex] : [])],
+    };
     change({ explaining: null, ...before });
   }
 
@@ -185,10 +205,25 @@ export function actions({ state, change, session, settings, trouble, dismiss, op
   /** Another model: what the one before said is void. */
   function lookAnew() {
     explaining.abort();
-    state.photos.forEach((photo) => Object.assign(photo, { status: 'waiting', result: null, error: null, abort: new AbortController() }));
+    state.photos.forEach((photo) =>
+      Object.assign(photo, { status: 'waiting', result: null, error: null, abort: new AbortController() }),
+    );
     if (state.shown?.camera) state.shown.result = null;
     change({ chosen: [], explanations: [], legend: null, method: null, layers: [], explaining: null, pinned: false });
   }
 
-  return { work, addFiles, show, explainChosen, cancelExplaining, again, cancelBatch, clear, startCamera, watch, takePhoto, lookAnew };
+  return {
+    work,
+    addFiles,
+    show,
+    explainChosen,
+    cancelExplaining,
+    again,
+    cancelBatch,
+    clear,
+    startCamera,
+    watch,
+    takePhoto,
+    lookAnew,
+  };
 }

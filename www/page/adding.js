@@ -63,11 +63,19 @@ export function addition({ onChange, memoryLimit, onTrouble, onModel }) {
     }
   }
 
-  /** A model whose `model.json` came with it. @param {import('./ownmodel.js').Parts} parts @param {File} file @param {AbortSignal} signal */
+  /**
+   * A model whose `model.json` came with it.
+   * @param {import('./ownmodel.js').Parts} parts
+   * @param {File} file
+   * @param {AbortSignal} signal
+   */
   async function given(parts, file, signal) {
-    const description = await file.text().then(JSON.parse).catch((cause) => {
-      throw new PageError('bad-model-json', cause);
-    });
+    const description = await file
+      .text()
+      .then(JSON.parse)
+      .catch((cause) => {
+        throw new PageError('bad-model-json', cause);
+      });
     const labels = labelFiles(description ?? {}, parts.labels);
     const [first] = Object.values(labels);
     if (!first) throw new PageError('no-labels', 'add labels.txt to model.json and the ONNX file');
@@ -99,7 +107,10 @@ export function addition({ onChange, memoryLimit, onTrouble, onModel }) {
   async function pack({ onnx, beside }, text, description, labels, keeping, signal) {
     tell({ stage: 'checking', steps: null, failure: null });
     const packed = await packModel(onnx, text, description, {
-      beside, memoryLimit: memoryLimit(), signal, onProgress: ({ loaded, total }) => signal.aborted || tell({ steps: { loaded, total } }),
+      beside,
+      memoryLimit: memoryLimit(),
+      signal,
+      onProgress: ({ loaded, total }) => signal.aborted || tell({ steps: { loaded, total } }),
     });
     const { manifest, weights, report } = packed;
     const own = { onnx: new Blob([weights]), manifest, labels, report };
@@ -108,7 +119,9 @@ export function addition({ onChange, memoryLimit, onTrouble, onModel }) {
   }
 
   return {
-    start, answer, close,
+    start,
+    answer,
+    close,
     /** Shows the form again, as it was. */
     back: () => {
       abort.abort();

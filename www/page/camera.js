@@ -6,9 +6,11 @@ import { PageError } from './trouble.js';
 
 export async function openCamera() {
   const wanted = { video: { facingMode: 'environment', width: { ideal: 1280 } }, audio: false };
-  const stream = await Promise.resolve().then(() => navigator.mediaDevices.getUserMedia(wanted)).catch((cause) => {
-    throw new PageError('no-camera', cause);
-  });
+  const stream = await Promise.resolve()
+    .then(() => navigator.mediaDevices.getUserMedia(wanted))
+    .catch((cause) => {
+      throw new PageError('no-camera', cause);
+    });
   const video = document.createElement('video');
   video.muted = true;
   video.playsInline = true;
@@ -17,7 +19,12 @@ export async function openCamera() {
   return {
     video,
     /** Waits for a frame that was not there before. */
-    next: () => new Promise((resolve) => ('requestVideoFrameCallback' in video ? video.requestVideoFrameCallback(resolve) : requestAnimationFrame(resolve))),
+    next: () =>
+      new Promise((resolve) =>
+        'requestVideoFrameCallback' in video
+          ? video.requestVideoFrameCallback(resolve)
+          : requestAnimationFrame(resolve),
+      ),
     frame: () => createImageBitmap(video),
     /** @param {string} name */
     async photo(name) {

@@ -16,13 +16,22 @@ export function describe(explanations, image, { where }, numbers) {
     const found = evidence(heatmap, image);
     return {
       title: where.title(heatmap.label),
-      text: found ? where.sentence(where.places[found.row]?.[found.column] ?? '', where.concentration[found.concentration], numbers.percent(found.share)) : where.zero(heatmap.label),
+      text: found
+        ? where.sentence(
+            where.places[found.row]?.[found.column] ?? '',
+            where.concentration[found.concentration],
+            numbers.percent(found.share),
+          )
+        : where.zero(heatmap.label),
     };
   });
   const [a, b] = explanations.map(({ heatmap }) => heatmap);
   if (a && b && a.max > 0 && b.max > 0) {
     const share = overlap(a, b);
-    said.push({ title: where.overlap(a.label, b.label, numbers.percent(share)), text: share > 0.75 ? where.same : share > 0.4 ? where.partly : where.apart });
+    said.push({
+      title: where.overlap(a.label, b.label, numbers.percent(share)),
+      text: share > 0.75 ? where.same : share > 0.4 ? where.partly : where.apart,
+    });
   }
   return said;
 }

@@ -29,9 +29,21 @@ export function named({ name }, ending) {
  */
 export function record({ name, result, error }, heatmaps) {
   if (!result) return { file: name, error: failure(error) };
-  const [heatmap, compared] = (heatmaps ?? (result.heatmap ? [result.heatmap] : [])).map((map) => ({ ...map, values: [...map.values] }));
+  const [heatmap, compared] = (heatmaps ?? (result.heatmap ? [result.heatmap] : [])).map((map) => ({
+    ...map,
+    values: [...map.values],
+  }));
   const { image, predictions, noHeatmap, timing, model } = result;
-  return { file: name, image, predictions: predictions.slice(0, WRITTEN), ...(heatmap && { heatmap }), ...(compared && { compared }), ...(noHeatmap && !heatmap ? { noHeatmap } : {}), timing, model };
+  return {
+    file: name,
+    image,
+    predictions: predictions.slice(0, WRITTEN),
+    ...(heatmap && { heatmap }),
+    ...(compared && { compared }),
+    ...(noHeatmap && !heatmap ? { noHeatmap } : {}),
+    timing,
+    model,
+  };
 }
 
 /** @param {unknown} content */
@@ -42,12 +54,24 @@ export function json(content) {
 /** One line a photo. @param {Photo[]} photos */
 export function csv(photos) {
   const ranks = Array.from({ length: COLUMNS }, (_, at) => at + 1);
-  const head = ['file', 'width', 'height', ...ranks.flatMap((rank) => [`label_${rank}`, `probability_${rank}`, `score_${rank}`]), 'error'];
+  const head = [
+    'file',
+    'width',
+    'height',
+    ...ranks.flatMap((rank) => [`label_${rank}`, `probability_${rank}`, `score_${rank}`]),
+    'error',
+  ];
   const lines = photos.map(({ name, result, error }) => [
-    name, result?.image.width, result?.image.height,
+    name,
+    result?.image.width,
+    result?.image.height,
     ...ranks.flatMap((_, at) => {
       const prediction = result?.predictions[at];
-      return [prediction?.label, result?.model.activation === 'none' ? undefined : prediction?.probability, prediction?.score];
+      return [
+        prediction?.label,
+        result?.model.activation === 'none' ? undefined : prediction?.probability,
+        prediction?.score,
+      ];
     }),
     result ? undefined : failure(error),
   ]);
@@ -78,7 +102,10 @@ function failure(error) {
 /** What a spreadsheet may take for the beginning of a formula: at the start of a cell, or behind what may end one. */
 const FORMULA = /(?:^|[,;|:\t\r\n"'])(?=[\s\p{Cc}\p{Cf}]*[=+\-@﹦﹢﹣﹫＝＋－＠−])|^(?=[\t\r\n])/gu;
 
-/** Text in quotes, with an apostrophe before every formula (OWASP, CSV injection); numbers as they are. @param {unknown} value */
+/**
+ * Text in quotes, with an apostrophe before every formula (OWASP, CSV injection); numbers as they are.
+ * @param {unknown} value
+ */
 function cell(value) {
   if (typeof value !== 'string') return String(value ?? '');
   return `"${value.replace(FORMULA, "$&'").replaceAll('"', '""')}"`;

@@ -17,7 +17,9 @@
  */
 export function evidence({ values, width, height, max, region }, image) {
   if (!(max > 0)) return null;
-  let mass = 0, across = 0, down = 0;
+  let mass = 0,
+    across = 0,
+    down = 0;
   values.forEach((value, at) => {
     mass += value;
     across += value * ((at % width) + 0.5);

@@ -16,27 +16,44 @@ const LONGEST = 720;
  */
 export async function explain(classifier, result, { classes, method, layers, colormap }, waiting) {
   const scale = Math.min(1, LONGEST / Math.max(result.image.width, result.image.height));
-  const size = { width: Math.max(1, Math.round(result.image.width * scale)), height: Math.max(1, Math.round(result.image.height * scale)) };
+  const size = {
+    width: Math.max(1, Math.round(result.image.width * scale)),
+    height: Math.max(1, Math.round(result.image.height * scale)),
+  };
   /** @type {Explanation[]} */
   const explanations = [];
   for (const classIndex of classes) {
     const given = result.heatmap;
-    const reusable = given?.classIndex === classIndex && (!method || given.method === method) && (!layers.length || layers.join() === given.layers.join());
-    const heatmap = reusable ? given : await classifier.heatmap(result, { classIndex, method: method ?? undefined, layer: layers, ...waiting });
+    const reusable =
+      given?.classIndex === classIndex &&
+      (!method || given.method === method) &&
+      (!layers.length || layers.join() === given.layers.join());
+    const heatmap = reusable
+      ? given
+      : await classifier.heatmap(result, { classIndex, method: method ?? undefined, layer: layers, ...waiting });
     const overlay = heatmap.max > 0 ? await classifier.render(heatmap, { ...size, colormap, opacity: 1 }) : null;
     explanations.push({ heatmap, overlay });
   }
   return explanations;
 }
 
-/** The layers to choose from: the last map of each size, the model's own in place of another of its size. @param {import('../library/protocol.js').ModelInfo} info */
+/**
+ * The layers to choose from: the last map of each size, the model's own in place of another of its size.
+ * @param {import('../library/protocol.js').ModelInfo} info
+ */
 export function layersOf({ layers, candidates }) {
-  const own = (/** @type {import('../library/protocol.js').Layer} */ layer) => layers.find(({ width, height }) => width === layer.width && height === layer.height) ?? layer;
+  const own = (/** @type {import('../library/protocol.js').Layer} */ layer) =>
+    layers.find(({ width, height }) => width === layer.width && height === layer.height) ?? layer;
   const listed = candidates.map(own);
   return [...listed, ...layers.filter((layer) => !listed.includes(layer) && own(layer) === layer)];
 }
 
-/** The colour map from no evidence to the most, one pixel high. @param {Classifier} classifier @param {Heatmap} like @param {string} colormap */
+/**
+ * The colour map from no evidence to the most, one pixel high.
+ * @param {Classifier} classifier
+ * @param {Heatmap} like
+ * @param {string} colormap
+ */
 export function legend(classifier, like, colormap) {
   const image = { width: 256, height: 1 };
   const values = Float32Array.from({ length: 256 }, (_, at) => at / 255);

@@ -35,9 +35,14 @@ import { toolsView } from './views/tools.js';
 /** @typedef {import('./photos.js').Photo} Photo */
 
 const query = new URLSearchParams(location.search);
-const SAMPLES = /** @type {const} */ (['chelsea', 'coffee', 'rocket', 'astronaut']).map((name) => ({ name, url: new URL(`../samples/${name}.jpg`, import.meta.url).href }));
+const SAMPLES = /** @type {const} */ (['chelsea', 'coffee', 'rocket', 'astronaut']).map((name) => ({
+  name,
+  url: new URL(`../samples/${name}.jpg`, import.meta.url).href,
+}));
 /** Models that this site holds; `whylens dist` names them on the script tag. */
-const MODELS = document.querySelector('script[data-models]')?.getAttribute('data-models')?.split(' ') ?? ['models/efficientnet-lite0/'];
+const MODELS = document.querySelector('script[data-models]')?.getAttribute('data-models')?.split(' ') ?? [
+  'models/efficientnet-lite0/',
+];
 const settings = readSettings();
 let words = wordsFor(settings.language);
 let numbers = numbersFor(words.code);
@@ -57,10 +62,19 @@ const session = openSession((loading) => {
 });
 
 const reader = actions({
-  state, change, session, settings, trouble, dismiss, openModel: () => void openModel(),
+  state,
+  change,
+  session,
+  settings,
+  trouble,
+  dismiss,
+  openModel: () => void openModel(),
   onAnswer: ({ name, result }) => {
     const best = result?.predictions[0];
-    at('spoken').textContent = [name, ...(result && best ? [best.label, numbers.given(best, result.model.activation)] : [])].join(', ');
+    at('spoken').textContent = [
+      name,
+      ...(result && best ? [best.label, numbers.given(best, result.model.activation)] : []),
+    ].join(', ');
   },
 });
 
@@ -116,11 +130,15 @@ async function addFrom(get, about) {
   }
 }
 
-/** Weights that were kept on this device and are not what they were are no use at any later visit. @param {unknown} error */
+/**
+ * Weights that were kept on this device and are not what they were are no use at any later visit.
+ * @param {unknown} error
+ */
 function dropDamaged(error) {
   const { code } = /** @type {{code?: string}} */ (error ?? {});
   const { own } = state;
-  if (!state.kept || own?.url !== state.model || !['integrity', 'truncated', 'not-a-model'].includes(code ?? '')) return false;
+  if (!state.kept || own?.url !== state.model || !['integrity', 'truncated', 'not-a-model'].includes(code ?? ''))
+    return false;
   void forgetKept();
   own.forget();
   change({ own: null, kept: false, model: MODELS[0] ?? '' });
@@ -128,7 +146,10 @@ function dropDamaged(error) {
   return true;
 }
 
-/** An address at another site: whoever leads here by a link does not choose whose model is believed. @param {string | null} address */
+/**
+ * An address at another site: whoever leads here by a link does not choose whose model is believed.
+ * @param {string | null} address
+ */
 function foreign(address) {
   try {
     const url = new URL(address ?? '', document.baseURI);
@@ -147,8 +168,18 @@ function ask(question, names, take) {
 async function offerShared() {
   const files = await takeShared();
   const { photos, model } = sorted(files);
-  if (model.length) ask(words.offer.model, model.map(({ name }) => name), () => void adding.start(model));
-  if (photos.length) ask(words.offer.photos(photos.length), photos.map(({ name }) => name), () => reader.addFiles(photos));
+  if (model.length)
+    ask(
+      words.offer.model,
+      model.map(({ name }) => name),
+      () => void adding.start(model),
+    );
+  if (photos.length)
+    ask(
+      words.offer.photos(photos.length),
+      photos.map(({ name }) => name),
+      () => reader.addFiles(photos),
+    );
 }
 
 /** @param {unknown} error @param {string | null} about @param {(() => void) | null} retry */
@@ -175,7 +206,8 @@ function drawPicture() {
 /** @param {(photo: Photo) => Promise<void> | void} act */
 function withShown(act) {
   return () => {
-    if (state.shown?.result) void Promise.resolve(act(state.shown)).catch((error) => trouble(error, state.shown?.name ?? null, null));
+    if (state.shown?.result)
+      void Promise.resolve(act(state.shown)).catch((error) => trouble(error, state.shown?.name ?? null, null));
   };
 }
 
@@ -203,7 +235,16 @@ function draw() {
   views.alert.update(state.trouble);
   views.health.update(state);
   views.settings.update(settings);
-  views.model.update({ info, url: state.model, models: [...MODELS.map((url) => ({ url, name: url.split('/').filter(Boolean).at(-1) ?? url })), ...(state.own ? [state.own] : [])], kept: state.kept, own });
+  views.model.update({
+    info,
+    url: state.model,
+    models: [
+      ...MODELS.map((url) => ({ url, name: url.split('/').filter(Boolean).at(-1) ?? url })),
+      ...(state.own ? [state.own] : []),
+    ],
+    kept: state.kept,
+    own,
+  });
   views.ownModel.update(state.adding);
   views.offer.update(state.offers[0] ?? null);
   views.camera.update({ on: !!shown?.camera, live: state.live });
@@ -214,24 +255,54 @@ function draw() {
   if (photos.length > 1) views.sheet.update({ photos, shown });
   if (!shown) return;
   const waiting = !result && shown.file && shown.status !== 'failed' && shown.status !== 'cancelled';
-  const busy = waiting ? (loading.phase === 'ready' ? words.working : words.waitingForModel) : state.explaining ? words.explaining(state.explaining.loaded, state.explaining.total) : null;
+  const busy = waiting
+    ? loading.phase === 'ready'
+      ? words.working
+      : words.waitingForModel
+    : state.explaining
+      ? words.explaining(state.explaining.loaded, state.explaining.total)
+      : null;
   views.stage.update({
-    url: shown.url, view: shown.view ?? shown.small, video: shown.camera?.video ?? null, name: shown.name, image: result?.image ?? null, region: explanations[0]?.heatmap.region ?? null,
+    url: shown.url,
+    view: shown.view ?? shown.small,
+    video: shown.camera?.video ?? null,
+    name: shown.name,
+    image: result?.image ?? null,
+    region: explanations[0]?.heatmap.region ?? null,
     panes: explanations.map(({ heatmap, overlay }) => ({ label: heatmap.label, zero: !(heatmap.max > 0), overlay })),
-    opacity: settings.opacity, bare: state.bare, busy, steps: waiting ? null : state.explaining,
+    opacity: settings.opacity,
+    bare: state.bare,
+    busy,
+    steps: waiting ? null : state.explaining,
   });
   if (!result || !info) return;
   views.answer.update({
-    predictions: result.predictions, labels: info.labels, activation: info.activation, threshold,
-    sure: sureness(result.predictions, info.activation, threshold, info.labels.length), disclaimer: info.disclaimer,
-    chosen, where: describe(explanations, result.image, words, numbers), timing: result.timing, live: !!shown.camera,
-    noHeatmap: !info.methods.length ? words.noHeatmaps : result.noHeatmap && !explanations.length ? words.noHeatmap(result.noHeatmap.message) : null,
+    predictions: result.predictions,
+    labels: info.labels,
+    activation: info.activation,
+    threshold,
+    sure: sureness(result.predictions, info.activation, threshold, info.labels.length),
+    disclaimer: info.disclaimer,
+    chosen,
+    where: describe(explanations, result.image, words, numbers),
+    timing: result.timing,
+    live: !!shown.camera,
+    noHeatmap: !info.methods.length
+      ? words.noHeatmaps
+      : result.noHeatmap && !explanations.length
+        ? words.noHeatmap(result.noHeatmap.message)
+        : null,
   });
   const heatmap = explanations[0]?.heatmap;
   if (!heatmap) return;
   views.controls.update({
-    opacity: settings.opacity, colormap: settings.colormap, legend: state.legend, methods: info.methods, layers: layersOf(info),
-    method: state.method ?? heatmap.method, chosen: state.layers.length ? state.layers : heatmap.layers,
+    opacity: settings.opacity,
+    colormap: settings.colormap,
+    legend: state.legend,
+    methods: info.methods,
+    layers: layersOf(info),
+    method: state.method ?? heatmap.method,
+    chosen: state.layers.length ? state.layers : heatmap.layers,
   });
 }
 
@@ -264,13 +335,27 @@ async function mount() {
   const other = otherThan(words);
   const dark = () => (settings.theme ? settings.theme === 'dark' : matchMedia('(prefers-color-scheme: dark)').matches);
   const frame = {
-    status: statusView({ words, numbers, onCancel: session.cancel, onLoad: () => (state.loading.phase === 'idle' ? void session.start() : openModel()) }),
+    status: statusView({
+      words,
+      numbers,
+      onCancel: session.cancel,
+      onLoad: () => (state.loading.phase === 'idle' ? void session.start() : openModel()),
+    }),
     tools: toolsView({
-      words, other, onModel: () => views.model.open(), onSettings: () => views.settings.open(),
-      onLanguage: () => speak(other.code), onTheme: () => choose({ theme: dark() ? 'light' : 'dark' }),
+      words,
+      other,
+      onModel: () => views.model.open(),
+      onSettings: () => views.settings.open(),
+      onLanguage: () => speak(other.code),
+      onTheme: () => choose({ theme: dark() ? 'light' : 'dark' }),
     }),
     intake: intakeView({
-      words, samples: SAMPLES, onFiles: addFiles, onCamera: () => void reader.startCamera(words.camera), onAddress: () => views.address.open(), onPaste: () => void addFrom(readClipboard, null),
+      words,
+      samples: SAMPLES,
+      onFiles: addFiles,
+      onCamera: () => void reader.startCamera(words.camera),
+      onAddress: () => views.address.open(),
+      onPaste: () => void addFrom(readClipboard, null),
       onSample: ({ url, name }) => void addFrom(async () => [await fetchPhoto(url)], words.sampleNames[name]),
     }),
     alert: alertView({ words, onDismiss: dismiss }),
@@ -280,53 +365,136 @@ async function mount() {
   const results = {
     stage: stageView({ words, onCancel: reader.cancelExplaining }),
     camera: cameraView({
-      words, onTake: () => void reader.takePhoto(words.camera), onStop: () => reader.show(state.photos[0] ?? null),
+      words,
+      onTake: () => void reader.takePhoto(words.camera),
+      onStop: () => reader.show(state.photos[0] ?? null),
       onLive: (on) => (on && state.shown ? void reader.watch(state.shown) : change({ live: false })),
     }),
     controls: controlsView({
-      words, onOpacity: (opacity) => choose({ opacity }), onHold: (bare) => change({ bare }),
-      onColormap: (colormap) => { choose({ colormap }); void reader.explainChosen(); },
+      words,
+      onOpacity: (opacity) => choose({ opacity }),
+      onHold: (bare) => change({ bare }),
+      onColormap: (colormap) => {
+        choose({ colormap });
+        void reader.explainChosen();
+      },
       onMethod: (method) => void reader.explainChosen({ method }),
       // Layers that are not in the plan take another module.
       onLayers: (layers) => void reader.explainChosen({ layers }).then(tellFacts),
     }),
     answer: answerView({
-      words, numbers, onThreshold: (threshold) => change({ threshold }),
-      onClass: (index) => void reader.explainChosen({ pinned: true, chosen: [index, ...state.chosen.slice(1).filter((second) => second !== index)] }),
-      onCompare: (index) => void reader.explainChosen({ pinned: true, chosen: [...state.chosen.slice(0, 1), ...(index === null ? [] : [index])] }),
+      words,
+      numbers,
+      onThreshold: (threshold) => change({ threshold }),
+      onClass: (index) =>
+        void reader.explainChosen({
+          pinned: true,
+          chosen: [index, ...state.chosen.slice(1).filter((second) => second !== index)],
+        }),
+      onCompare: (index) =>
+        void reader.explainChosen({
+          pinned: true,
+          chosen: [...state.chosen.slice(0, 1), ...(index === null ? [] : [index])],
+        }),
       actions: {
         onPicture: withShown(async (photo) => download(await drawPicture(), named(photo, 'whylens.png'))),
         onCopy: () => copyPicture(drawPicture()),
-        onResult: withShown((photo) => download(json(record(photo, state.explanations.map(({ heatmap }) => heatmap))), named(photo, 'whylens.json'))),
-        onMap: withShown((photo) => state.explanations.forEach(({ heatmap }) => download(npy(heatmap), named(photo, `${heatmap.label.replace(/\W+/g, '-')}.npy`)))),
+        onResult: withShown((photo) =>
+          download(
+            json(
+              record(
+                photo,
+                state.explanations.map(({ heatmap }) => heatmap),
+              ),
+            ),
+            named(photo, 'whylens.json'),
+          ),
+        ),
+        onMap: withShown((photo) =>
+          state.explanations.forEach(({ heatmap }) =>
+            download(npy(heatmap), named(photo, `${heatmap.label.replace(/\W+/g, '-')}.npy`)),
+          ),
+        ),
       },
     }),
     sheet: sheetView({
-      words, numbers, onShow: reader.show, onCancel: reader.cancelBatch, onClear: reader.clear,
+      words,
+      numbers,
+      onShow: reader.show,
+      onCancel: reader.cancelBatch,
+      onClear: reader.clear,
       onResume: () => reader.again(state.photos.filter(({ status }) => status === 'cancelled')),
-      onCsv: (photos) => download(csv(photos), 'whylens.csv'), onJson: (photos) => download(json(photos.map((photo) => record(photo))), 'whylens.json'),
+      onCsv: (photos) => download(csv(photos), 'whylens.csv'),
+      onJson: (photos) => download(json(photos.map((photo) => record(photo))), 'whylens.json'),
     }),
   };
   await pause();
   const dialogs = {
     address: addressView({ words, onAddress: async (address) => addFiles([await fetchPhoto(address)]) }),
     settings: settingsView({
-      words, languages, onReload: (choice) => { choose(choice); void openModel(); },
+      words,
+      languages,
+      onReload: (choice) => {
+        choose(choice);
+        void openModel();
+      },
       onChoice: (choice) => (choice.language === undefined ? choose(choice) : speak(choice.language)),
     }),
-    model: modelView({ words, numbers, onModel: (url) => void useModel(url), onFiles: (files) => void adding.start(files), onForget: () => void forgetKept().then(() => change({ kept: false })) }),
-    offer: offerView({ words, onAnswered: (offer) => change({ offers: state.offers.filter((other) => other !== offer) }) }),
+    model: modelView({
+      words,
+      numbers,
+      onModel: (url) => void useModel(url),
+      onFiles: (files) => void adding.start(files),
+      onForget: () => void forgetKept().then(() => change({ kept: false })),
+    }),
+    offer: offerView({
+      words,
+      onAnswered: (offer) => change({ offers: state.offers.filter((other) => other !== offer) }),
+    }),
     ownModel: ownModelView({
-      words, numbers, onAnswers: (answers, keeping) => void adding.answer(answers, keeping), onBack: adding.back, onClose: adding.close,
+      words,
+      numbers,
+      onAnswers: (answers, keeping) => void adding.answer(answers, keeping),
+      onBack: adding.back,
+      onClose: adding.close,
       onSave: () => state.adding?.own && folder(state.adding.own).forEach(([name, file]) => download(file, name)),
     }),
   };
   await pause();
   const made = { ...frame, ...results, ...dialogs };
-  const { address, alert, answer, camera, controls, intake, model, offer, ownModel, settings: choices, sheet, stage, status, tools } = made;
-  const places = { status: [status], tools: [tools], intake: [intake], alert: [alert], photo: [stage, camera], controls: [controls], answer: [answer], sheet: [sheet], dialogs: [address, choices, model, ownModel, offer] };
+  const {
+    address,
+    alert,
+    answer,
+    camera,
+    controls,
+    intake,
+    model,
+    offer,
+    ownModel,
+    settings: choices,
+    sheet,
+    stage,
+    status,
+    tools,
+  } = made;
+  const places = {
+    status: [status],
+    tools: [tools],
+    intake: [intake],
+    alert: [alert],
+    photo: [stage, camera],
+    controls: [controls],
+    answer: [answer],
+    sheet: [sheet],
+    dialogs: [address, choices, model, ownModel, offer],
+  };
   for (const [id, inside] of Object.entries(places)) at(id).replaceChildren(...inside.map(({ root }) => root));
-  const licences = element('a', { className: 'link', href: new URL('../licenses.txt', import.meta.url).href }, words.licences);
+  const licences = element(
+    'a',
+    { className: 'link', href: new URL('../licenses.txt', import.meta.url).href },
+    words.licences,
+  );
   at('footer').replaceChildren(words.footer, ' ', licences, made.health.root);
   for (const skip of document.querySelectorAll('[data-words="skip"]')) skip.textContent = words.skip;
   return made;
@@ -335,6 +503,11 @@ async function mount() {
 views = await mount();
 watchDropsAndPastes({ files: addFiles, over: (over) => document.body.toggleAttribute('data-over', over) });
 void keepForOffline(openModel());
-if (elsewhere) ask(words.offer.elsewhere(elsewhere.host || elsewhere.protocol), [elsewhere.href], () => void useModel(elsewhere.href));
+if (elsewhere)
+  ask(
+    words.offer.elsewhere(elsewhere.host || elsewhere.protocol),
+    [elsewhere.href],
+    () => void useModel(elsewhere.href),
+  );
 void offerShared().catch((error) => trouble(error, null, null));
 void kept().then((model) => model && change({ own: own(model), kept: true }));

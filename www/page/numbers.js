@@ -9,9 +9,18 @@ export function numbers(language) {
   const megabytes = new Intl.NumberFormat(language, { style: 'unit', unit: 'megabyte', maximumFractionDigits: 1 });
   const seconds = new Intl.NumberFormat(language, { style: 'unit', unit: 'second', maximumFractionDigits: 0 });
   const score = new Intl.NumberFormat(language, { maximumFractionDigits: 2, minimumFractionDigits: 2 });
-  const small = new Intl.NumberFormat(language, { maximumSignificantDigits: 1, minimumFractionDigits: 0, maximumFractionDigits: 20 });
+  const small = new Intl.NumberFormat(language, {
+    maximumSignificantDigits: 1,
+    minimumFractionDigits: 0,
+    maximumFractionDigits: 20,
+  });
   const time = new Intl.NumberFormat(language, { maximumFractionDigits: 1 });
-  const share = (/** @type {number} */ part) => (part > 0 && part < 0.01 ? `< ${percent.format(0.01)}` : part > 0.995 && part < 1 ? fine.format(Math.min(part, 0.999)) : percent.format(part));
+  const share = (/** @type {number} */ part) =>
+    part > 0 && part < 0.01
+      ? `< ${percent.format(0.01)}`
+      : part > 0.995 && part < 1
+        ? fine.format(Math.min(part, 0.999))
+        : percent.format(part);
   return {
     percent: share,
     /** @param {number} bytes */
@@ -19,8 +28,13 @@ export function numbers(language) {
     /** @param {number} milliseconds */
     seconds: (milliseconds) => seconds.format(milliseconds / 1000),
     score: score.format,
-    /** What a class is given. @param {{probability: number, score: number}} prediction @param {import('../library/protocol.js').Activation} activation */
-    given: ({ probability, score: raw }, activation) => (activation === 'none' ? score.format(raw) : share(probability)),
+    /**
+     * What a class is given.
+     * @param {{probability: number, score: number}} prediction
+     * @param {import('../library/protocol.js').Activation} activation
+     */
+    given: ({ probability, score: raw }, activation) =>
+      activation === 'none' ? score.format(raw) : share(probability),
     time: time.format,
     /** A difference that should be near nothing. @param {number} value */
     small: (value) => (value < 1e-5 ? `< ${small.format(1e-5)}` : small.format(value)),

@@ -42,7 +42,8 @@ function activated(registration) {
   return new Promise((resolve, reject) => {
     worker.addEventListener('statechange', () => {
       if (worker.state === 'activated') resolve();
-      if (worker.state === 'redundant') reject(new Error('a file of this version is missing or wrong; the earlier one stays'));
+      if (worker.state === 'redundant')
+        reject(new Error('a file of this version is missing or wrong; the earlier one stays'));
     });
   });
 }
@@ -52,7 +53,9 @@ async function forget() {
   const registration = await navigator.serviceWorker.getRegistration(here.href);
   if (registration && new URL(registration.scope).pathname === here.pathname) await registration.unregister();
   const names = await caches.keys();
-  const ours = names.filter((name) => name.startsWith(`whylens site ${here.pathname} `) || name === `whylens shared ${here.pathname}`);
+  const ours = names.filter(
+    (name) => name.startsWith(`whylens site ${here.pathname} `) || name === `whylens shared ${here.pathname}`,
+  );
   await Promise.all(ours.map((name) => caches.delete(name)));
 }
 

@@ -62,36 +62,71 @@ export function partsOf(files) {
   return onnx ? { onnx, manifest, labels, beside: Object.fromEntries(beside.map((file) => [file.name, file])) } : null;
 }
 
-/** What the form says at first: the likeliest answers. @param {Parts} parts @param {Inspection} seen @returns {Promise<Answers>} */
+/**
+ * What the form says at first: the likeliest answers.
+ * @param {Parts} parts
+ * @param {Inspection} seen
+ * @returns {Promise<Answers>}
+ */
 export async function likely({ onnx, labels }, { manifest, activation }) {
   const { layout, width, height } = manifest.input;
   return {
-    name: onnx.name.replace(/\.onnx$/i, ''), pixels: layout === 'nhwc' ? 'keras' : 'imagenet', resize: 'crop',
-    side: manifest.input.resize.size ?? Math.min(width, height), filter: 'bilinear', activation: activation ? null : manifest.output.activation,
-    size: width, layer: '', precision: '', license: '', disclaimer: '', labels: (await labels[0]?.text()) ?? '',
+    name: onnx.name.replace(/\.onnx$/i, ''),
+    pixels: layout === 'nhwc' ? 'keras' : 'imagenet',
+    resize: 'crop',
+    side: manifest.input.resize.size ?? Math.min(width, height),
+    filter: 'bilinear',
+    activation: activation ? null : manifest.output.activation,
+    size: width,
+    layer: '',
+    precision: '',
+    license: '',
+    disclaimer: '',
+    labels: (await labels[0]?.text()) ?? '',
   };
 }
 
 /** @param {Answers} answers @param {Inspection} seen @param {string} file @returns {PackOptions} */
 export function describe(answers, { manifest, guesses }, file) {
   const { channels, scale, mean, std } = PIXELS[answers.pixels];
-  const grey = manifest.input.channels === 'grey', open = guesses.includes('size');
+  const grey = manifest.input.channels === 'grey',
+    open = guesses.includes('size');
   const { filter } = answers;
   return {
-    name: answers.name, source: file, license: answers.license || undefined, disclaimer: answers.disclaimer || undefined,
-    layout: manifest.input.layout, channels: grey ? 'grey' : channels, size: open ? [answers.size, answers.size] : undefined,
-    resize: { crop: { mode: /** @type {const} */ ('shorter-side'), size: answers.side, filter }, stretch: { mode: /** @type {const} */ ('exact'), filter }, fit: { mode: /** @type {const} */ ('fit'), filter } }[answers.resize],
-    scale, mean: mean.slice(0, grey ? 1 : 3), std: std.slice(0, grey ? 1 : 3),
-    activation: answers.activation ?? undefined, layer: answers.layer || undefined, precision: answers.precision || undefined,
+    name: answers.name,
+    source: file,
+    license: answers.license || undefined,
+    disclaimer: answers.disclaimer || undefined,
+    layout: manifest.input.layout,
+    channels: grey ? 'grey' : channels,
+    size: open ? [answers.size, answers.size] : undefined,
+    resize: {
+      crop: { mode: /** @type {const} */ ('shorter-side'), size: answers.side, filter },
+      stretch: { mode: /** @type {const} */ ('exact'), filter },
+      fit: { mode: /** @type {const} */ ('fit'), filter },
+    }[answers.resize],
+    scale,
+    mean: mean.slice(0, grey ? 1 : 3),
+    std: std.slice(0, grey ? 1 : 3),
+    activation: answers.activation ?? undefined,
+    layer: answers.layer || undefined,
+    precision: answers.precision || undefined,
   };
 }
 
 /** Labels as text, one a line. @param {string} given @param {number} classes */
-export const labelled = (given, classes) => given.trim() || Array.from({ length: classes }, (_, at) => `class ${at}`).join('\n');
+export const labelled = (given, classes) =>
+  given.trim() || Array.from({ length: classes }, (_, at) => `class ${at}`).join('\n');
 
-/** The file of each language, by the names in `model.json`; where there is but one file, it is that. @param {Manifest} manifest @param {File[]} files */
+/**
+ * The file of each language, by the names in `model.json`; where there is but one file, it is that.
+ * @param {Manifest} manifest
+ * @param {File[]} files
+ */
 export function labelFiles({ labels }, files) {
-  const found = Object.entries(labels ?? {}).flatMap(([language, name]) => files.filter((file) => file.name === name).map((file) => /** @type {const} */ ([language, file])));
+  const found = Object.entries(labels ?? {}).flatMap(([language, name]) =>
+    files.filter((file) => file.name === name).map((file) => /** @type {const} */ ([language, file])),
+  );
   const only = files[0] ? [/** @type {const} */ ([Object.keys(labels ?? {})[0] ?? 'en', files[0]])] : [];
   return /** @type {Record<string, Blob>} */ (Object.fromEntries(found.length ? found : only));
 }
@@ -120,10 +155,13 @@ export function addressOf({ onnx, manifest, labels }) {
 
 /** The files of its folder, by name. @param {OwnModel} model @returns {[string, Blob][]} */
 export function folder({ onnx, manifest, labels }) {
-  const names = Object.fromEntries(Object.keys(labels).map((language, at) => [language, at ? `labels.${language}.txt` : 'labels.txt']));
+  const names = Object.fromEntries(
+    Object.keys(labels).map((language, at) => [language, at ? `labels.${language}.txt` : 'labels.txt']),
+  );
   const json = JSON.stringify({ ...manifest, labels: names }, null, 2);
   return [
-    ['model.json', new Blob([json, '\n'], { type: 'application/json' })], ['model.onnx', onnx],
+    ['model.json', new Blob([json, '\n'], { type: 'application/json' })],
+    ['model.onnx', onnx],
     ...Object.entries(labels).map(([language, file]) => /** @type {[string, Blob]} */ ([names[language], file])),
   ];
 }
@@ -132,7 +170,9 @@ export function folder({ onnx, manifest, labels }) {
 export async function keep({ onnx, manifest, labels, report }) {
   await caches.delete(CACHE);
   const cache = await caches.open(CACHE);
-  const texts = Object.fromEntries(await Promise.all(Object.entries(labels).map(async ([language, file]) => [language, await file.text()])));
+  const texts = Object.fromEntries(
+    await Promise.all(Object.entries(labels).map(async ([language, file]) => [language, await file.text()])),
+  );
   await cache.put('/own/model.onnx', new Response(onnx));
   const text = JSON.stringify({ manifest, labels: texts, report });
   await cache.put('/own/model.json', new Response(text, { headers: { [SHA256]: await digest(text) } }));

@@ -26,14 +26,32 @@ export function photo(file) {
   return { ...blank(file.name), file, url };
 }
 
-/** The newest frame of a camera, whenever it is looked at. @param {import('./camera.js').Camera} camera @param {string} name @returns {Photo} */
+/**
+ * The newest frame of a camera, whenever it is looked at.
+ * @param {import('./camera.js').Camera} camera
+ * @param {string} name
+ * @returns {Photo}
+ */
 export function live(camera, name) {
   return { ...blank(name), camera };
 }
 
 /** @param {string} name @returns {Photo} */
 function blank(name) {
-  return { id: ++last, name, file: null, url: null, view: null, small: null, camera: null, status: 'waiting', result: null, again: null, error: null, abort: new AbortController() };
+  return {
+    id: ++last,
+    name,
+    file: null,
+    url: null,
+    view: null,
+    small: null,
+    camera: null,
+    status: 'waiting',
+    result: null,
+    again: null,
+    error: null,
+    abort: new AbortController(),
+  };
 }
 
 /** Stops its work and lets its memory go. @param {Photo} photo */
@@ -49,7 +67,12 @@ export function forget(photo) {
 /** Longest side of a picture of a photo that is shown, and of one in the size of a tile. */
 export const SIDES = { shown: 2048, tile: 216 };
 
-/** Keeps what was classified. @param {Photo} photo @param {ImageBitmap} view @param {number} side its longest, as asked for */
+/**
+ * Keeps what was classified.
+ * @param {Photo} photo
+ * @param {ImageBitmap} view
+ * @param {number} side its longest, as asked for
+ */
 export async function develop(photo, view, side) {
   if (side === SIDES.tile) {
     photo.small?.close();

@@ -10,8 +10,11 @@
 
 /** Longest side of a photo in the picture. */
 const LONGEST = 1400;
-const MARGIN = 32, LINE = 30;
-const PAPER = '#ffffff', INK = '#241b2c', SOFT = '#5b5263';
+const MARGIN = 32,
+  LINE = 30;
+const PAPER = '#ffffff',
+  INK = '#241b2c',
+  SOFT = '#5b5263';
 const FACE = '"Segoe UI", Roboto, "Noto Sans", "Liberation Sans", sans-serif';
 
 /**
@@ -22,17 +25,32 @@ const FACE = '"Segoe UI", Roboto, "Noto Sans", "Liberation Sans", sans-serif';
  * @param {import('./words/en.js').Words} words
  * @param {import('./numbers.js').Numbers} numbers
  */
-export async function pictureOf({ view: large, small, result }, { explanations, legend, opacity }, model, words, numbers) {
+export async function pictureOf(
+  { view: large, small, result },
+  { explanations, legend, opacity },
+  model,
+  words,
+  numbers,
+) {
   const view = large ?? small;
   if (!view || !result) throw new Error('there is nothing to draw');
-  const classes = explanations.length ? explanations.map(({ heatmap }) => heatmap.classIndex) : result.predictions.slice(0, 1).map(({ index }) => index);
+  const classes = explanations.length
+    ? explanations.map(({ heatmap }) => heatmap.classIndex)
+    : result.predictions.slice(0, 1).map(({ index }) => index);
   const titles = classes.map((index) => {
     const found = result.predictions.find((prediction) => prediction.index === index);
     const label = model.labels[index] ?? '';
     return found ? `${label}  ${numbers.given(found, model.activation)}` : label;
   });
-  const note = ['Whylens', `${model.name} ${model.version}`, explanations[0]?.heatmap.method].filter(Boolean).join(' · ');
-  return picture(view, result.image, explanations, legend, opacity, { titles, note, disclaimer: model.disclaimer, scale: [words.less, words.more] });
+  const note = ['Whylens', `${model.name} ${model.version}`, explanations[0]?.heatmap.method]
+    .filter(Boolean)
+    .join(' · ');
+  return picture(view, result.image, explanations, legend, opacity, {
+    titles,
+    note,
+    disclaimer: model.disclaimer,
+    scale: [words.less, words.more],
+  });
 }
 
 /**
@@ -47,12 +65,14 @@ export async function pictureOf({ view: large, small, result }, { explanations, 
 async function picture(photo, image, explanations, legend, opacity, caption) {
   const panes = Math.max(1, explanations.length);
   const scale = Math.min(1, LONGEST / panes / Math.max(image.width, image.height));
-  const width = Math.max(320, Math.round(image.width * scale)), height = Math.round((image.height * width) / image.width);
+  const width = Math.max(320, Math.round(image.width * scale)),
+    height = Math.round((image.height * width) / image.width);
   const bitmap = await createImageBitmap(photo, { resizeWidth: width, resizeHeight: height, resizeQuality: 'high' });
   const whole = width * panes + MARGIN * (panes + 1);
   const canvas = document.createElement('canvas');
   const pen = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d'));
-  const small = `15px ${FACE}`, large = `600 22px ${FACE}`;
+  const small = `15px ${FACE}`,
+    large = `600 22px ${FACE}`;
   pen.font = small;
   const notes = [caption.note, ...(caption.disclaimer ? wrapped(pen, caption.disclaimer, whole - 2 * MARGIN) : [])];
   canvas.width = whole;
@@ -90,7 +110,9 @@ async function picture(photo, image, explanations, legend, opacity, caption) {
     y += LINE + 14;
   }
   notes.forEach((note, at) => pen.fillText(note, MARGIN, y + at * 22, whole - 2 * MARGIN));
-  return new Promise((resolve, reject) => canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error('the picture cannot be encoded'))), 'image/png'));
+  return new Promise((resolve, reject) =>
+    canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error('the picture cannot be encoded'))), 'image/png'),
+  );
 }
 
 /** @param {CanvasRenderingContext2D} pen @param {string} text @param {number} width */

@@ -19,7 +19,10 @@ import { develop } from './photos.js';
 /** @type {Loading} */
 export const idle = { phase: 'idle', loaded: 0, total: 0, since: 0 };
 
-/** What is kept of a result: classes, and the longest side of a picture of what was classified. @typedef {{topK: number, view?: number}} Kept */
+/**
+ * What is kept of a result: classes, and the longest side of a picture of what was classified.
+ * @typedef {{topK: number, view?: number}} Kept
+ */
 
 /** @param {(loading: Loading) => void} onLoading */
 export function openSession(onLoading) {
@@ -34,14 +37,18 @@ export function openSession(onLoading) {
   /** @param {Partial<Loading>} news */
   const tell = (news) => onLoading((loading = { ...loading, ...news }));
   /** @param {import('../library/protocol.js').Progress} progress */
-  const tellProgress = ({ phase, loaded, total }) => (phase === 'download' || phase === 'prepare') && tell({ phase, loaded, total });
+  const tellProgress = ({ phase, loaded, total }) =>
+    (phase === 'download' || phase === 'prepare') && tell({ phase, loaded, total });
 
   /** Loads the model where it is not loaded yet, with progress. @param {Classifier} made */
   async function ready(made) {
     if (loading.phase === 'ready') return made;
     const { signal } = abort;
     try {
-      await made.load({ signal, onProgress: (progress) => signal.aborted || made !== classifier || tellProgress(progress) });
+      await made.load({
+        signal,
+        onProgress: (progress) => signal.aborted || made !== classifier || tellProgress(progress),
+      });
     } catch (error) {
       if (made === classifier) tell({ phase: 'failed', error });
       throw error;
@@ -70,7 +77,11 @@ export function openSession(onLoading) {
       tell({ ...idle, phase: 'start', since: performance.now(), error: undefined });
       await before?.dispose();
       opening = load(url, {
-        preload: preload ?? undefined, heatmap: heatmap ?? undefined, memoryLimit: memoryLimit ?? undefined, build: build ?? undefined, signal,
+        preload: preload ?? undefined,
+        heatmap: heatmap ?? undefined,
+        memoryLimit: memoryLimit ?? undefined,
+        build: build ?? undefined,
+        signal,
         // A blob's address is a new one at every visit.
         cache: !url.startsWith('blob:'),
         onProgress: (progress) => signal.aborted || tellProgress(progress),
@@ -134,7 +145,13 @@ export function openSession(onLoading) {
     if (!frame) throw new Error('the photo is gone');
     // One that takes many runs of the network is made of the shown photo only.
     const heatmap = (made.model?.methods[0] ?? 'occlusion') !== 'occlusion';
-    const { view, ...result } = await made.classify(frame, { topK, view: longest, threshold: 0, heatmap, signal: abort.signal });
+    const { view, ...result } = await made.classify(frame, {
+      topK,
+      view: longest,
+      threshold: 0,
+      heatmap,
+      signal: abort.signal,
+    });
     if (frame instanceof ImageBitmap) frame.close();
     if (view && longest) await develop(photo, view, longest);
     return result;

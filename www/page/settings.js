@@ -7,7 +7,8 @@ import { languages } from './language.js';
  * @typedef {object} Settings
  * @property {string | null} language null: the browser's
  * @property {'light' | 'dark' | null} theme null: the system's
- * @property {'auto' | 'eager' | 'lazy' | null} preload null, here and below: as the page's address or its script tag say
+ * @property {'auto' | 'eager' | 'lazy' | null} preload null, here and below: as the page's address or its script tag
+ *   say
  * @property {boolean | null} heatmap
  * @property {number | null} memoryLimit bytes
  * @property {import('../library/policy.js').Build | null} build of the module
@@ -17,7 +18,14 @@ import { languages } from './language.js';
 
 /** @type {Settings} */
 export const defaults = {
-  language: null, theme: null, preload: null, heatmap: null, memoryLimit: null, build: null, colormap: 'inferno', opacity: 0.75,
+  language: null,
+  theme: null,
+  preload: null,
+  heatmap: null,
+  memoryLimit: null,
+  build: null,
+  colormap: 'inferno',
+  opacity: 0.75,
 };
 
 const KEY = 'whylens';

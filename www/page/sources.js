@@ -2,7 +2,10 @@
 
 import { PageError } from './trouble.js';
 
-/** Photos, and the files of a model where there is an ONNX file among them: its weights may have any name. @param {File[]} files */
+/**
+ * Photos, and the files of a model where there is an ONNX file among them: its weights may have any name.
+ * @param {File[]} files
+ */
 export function sorted(files) {
   const isModel = files.some((file) => /\.onnx$/i.test(file.name));
   const model = files.filter((file) => isModel && !file.type.startsWith('image/'));
@@ -47,9 +50,17 @@ export async function readClipboard() {
   const items = await navigator.clipboard.read().catch((cause) => {
     throw new PageError('no-clipboard', cause);
   });
-  const pictures = items.flatMap((item) => item.types.filter((type) => type.startsWith('image/')).slice(0, 1).map((type) => item.getType(type)));
-  if (!pictures.length) throw new PageError('nothing-to-paste', items.flatMap((item) => item.types).join() || 'the clipboard is empty');
-  return (await Promise.all(pictures)).map((blob) => new File([blob], `pasted.${blob.type.slice(6)}`, { type: blob.type }));
+  const pictures = items.flatMap((item) =>
+    item.types
+      .filter((type) => type.startsWith('image/'))
+      .slice(0, 1)
+      .map((type) => item.getType(type)),
+  );
+  if (!pictures.length)
+    throw new PageError('nothing-to-paste', items.flatMap((item) => item.types).join() || 'the clipboard is empty');
+  return (await Promise.all(pictures)).map(
+    (blob) => new File([blob], `pasted.${blob.type.slice(6)}`, { type: blob.type }),
+  );
 }
 
 /** @param {string} address @returns {Promise<File>} */

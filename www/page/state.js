@@ -27,7 +27,10 @@ export const blank = (model) => ({
   method: null,
   /** ONNX tensors explained, averaged where there are several; empty: the model's own. @type {string[]} */
   layers: [],
-  /** The reader's own model, in use or at hand. @type {{url: string, name: string, model: import('./ownmodel.js').OwnModel, forget: () => void} | null} */
+  /**
+   * The reader's own model, in use or at hand.
+   * @type {{url: string, name: string, model: import('./ownmodel.js').OwnModel, forget: () => void} | null}
+   */
   own: null,
   /** The one that is being added. @type {import('./adding.js').Adding | null} */
   adding: null,
@@ -35,7 +38,10 @@ export const blank = (model) => ({
   offers: [],
   /** Whether it stays for the next visit. */
   kept: false,
-  /** An explanation that takes long enough to be said, with its steps where it has some. @type {{loaded: number, total: number} | null} */
+  /**
+   * An explanation that takes long enough to be said, with its steps where it has some.
+   * @type {{loaded: number, total: number} | null}
+   */
   explaining: null,
   threshold: 0.5,
   bare: false,

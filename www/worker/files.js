@@ -11,4 +11,8 @@ export const wasm = (folder) => new URL(`../pkg/${folder}/whylens_bg.wasm`, impo
  * @param {string} folder
  * @returns {Promise<string | null>}
  */
-export const sha256 = (folder) => import(new URL(`../pkg/${folder}/version.js`, import.meta.url).href).then((version) => version.default, () => null);
+export const sha256 = (folder) =>
+  import(new URL(`../pkg/${folder}/version.js`, import.meta.url).href).then(
+    (version) => version.default,
+    () => null,
+  );

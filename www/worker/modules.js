@@ -119,7 +119,11 @@ async function move(url, from, to) {
   const { options } = homes.get(url) ?? {};
   const report = from.report(url);
   if (!options || !report) throw coded('disposed', `${url} was disposed of; load it again`);
-  const { log: { requests }, parsed, optimised } = report;
+  const {
+    log: { requests },
+    parsed,
+    optimised,
+  } = report;
   const earlier = { requests, parsed, optimised };
   await to.load(url, { ...options, memoryElsewhere: elsewhere(to), earlier }, () => {}, new AbortController().signal);
   from.dispose(url);
@@ -202,7 +206,10 @@ async function instantiate(build, patience) {
   const cache = sha256 === null ? null : await globalThis.caches?.open('whylens').catch(() => null);
   const key = new URL(`?whylens-sha256=${sha256}`, url);
   // So that a second visit asks for nothing.
-  const cached = await cache?.match(key).then((found) => found && sound(found, sha256)).catch(() => null);
+  const cached = await cache
+    ?.match(key)
+    .then((found) => found && sound(found, sha256))
+    .catch(() => null);
   if (!cached) await cache?.delete(key).catch(() => {});
   if (cached) await (await glue).default({ module_or_path: answer(cached) }).catch((error) => refuse(error, url));
   else {
@@ -250,21 +257,31 @@ async function download(folder, url, glue, stallTimeout, arrived) {
     clearTimeout(timer);
     timer = setTimeout(() => controller.abort(new Error(`no byte came for ${stallTimeout / 1000} s`)), stallTimeout);
   };
-  const broken = (/** @type {unknown} */ error) => ({ failure: coded('network', `${url} cannot be reached: ${reason(error)}; check the connection`) });
+  const broken = (/** @type {unknown} */ error) => ({
+    failure: coded('network', `${url} cannot be reached: ${reason(error)}; check the connection`),
+  });
   alive();
   try {
     const response = await fetch(url, { signal: controller.signal }).catch(broken);
     if ('failure' in response) return response;
     if (!response.ok) {
-      const failure = coded('http-status', `${url} answered with status ${response.status}; check that www/${folder} was uploaded`);
+      const failure = coded(
+        'http-status',
+        `${url} answered with status ${response.status}; check that www/${folder} was uploaded`,
+      );
       if (isPassing(response.status)) return { failure };
       throw failure;
     }
-    const copy = read(response.clone(), alive).finally(() => clearTimeout(timer)).then((result) => {
-      arrived(result);
-      return { result };
-    }, broken);
-    const failed = await (await glue).default({ module_or_path: response }).then(() => null, (error) => ({ error }));
+    const copy = read(response.clone(), alive)
+      .finally(() => clearTimeout(timer))
+      .then((result) => {
+        arrived(result);
+        return { result };
+      }, broken);
+    const failed = await (await glue).default({ module_or_path: response }).then(
+      () => null,
+      (error) => ({ error }),
+    );
     const attempt = await copy;
     if (failed && 'result' in attempt) refuse(failed.error, url);
     return attempt;

@@ -33,7 +33,11 @@ navigator.locks?.request(scope.name, () => new Promise(() => {})).catch(() => {}
 function wire(error) {
   const { code, message, cause } = /** @type {{ code?: unknown, message?: string, cause?: unknown }} */ (error ?? {});
   if (typeof code !== 'string' || error instanceof DOMException) return null;
-  return { code: /** @type {ErrorCode} */ (code), message: String(message), ...(cause ? { cause: String(cause) } : {}) };
+  return {
+    code: /** @type {ErrorCode} */ (code),
+    message: String(message),
+    ...(cause ? { cause: String(cause) } : {}),
+  };
 }
 
 /**
@@ -63,8 +67,16 @@ function crash(error, id = busy ?? loading) {
   const exhausted = refused > 0 || (error instanceof RangeError && /alloc/i.test(error.message));
   post({
     crashed: exhausted
-      ? { code: 'out-of-memory', message: `the browser has no more memory for this (${refused} bytes were asked for); try a smaller photo or model`, cause: text }
-      : { code: 'worker-crashed', message: `the worker ended: ${panic ?? text}; try again, or another photo`, cause: scope.whylensPanic ?? text },
+      ? {
+          code: 'out-of-memory',
+          message: `the browser has no more memory for this (${refused} bytes were asked for); try a smaller photo or model`,
+          cause: text,
+        }
+      : {
+          code: 'worker-crashed',
+          message: `the worker ended: ${panic ?? text}; try again, or another photo`,
+          cause: scope.whylensPanic ?? text,
+        },
     id,
   });
 }
@@ -111,7 +123,9 @@ async function run(request, signal) {
     }
     case 'decode': {
       const bytes = request.photo instanceof Blob ? await readBlob(request.photo) : request.photo;
-      const bitmap = await bitmapOf((await modules.first()).decodePhoto(new Uint8Array(bytes), request.maxPixels, request.longest));
+      const bitmap = await bitmapOf(
+        (await modules.first()).decodePhoto(new Uint8Array(bytes), request.maxPixels, request.longest),
+      );
       return { result: bitmap, transfer: [bitmap] };
     }
     case 'inspect': {
@@ -120,7 +134,13 @@ async function run(request, signal) {
     }
     case 'pack': {
       const { model, beside } = await readModel(request);
-      const result = (await modules.whole()).packModel(model, beside, request.labels, request.options, progress.bind(null, 'pack'));
+      const result = (await modules.whole()).packModel(
+        model,
+        beside,
+        request.labels,
+        request.options,
+        progress.bind(null, 'pack'),
+      );
       return { result, transfer: [result.weights.buffer] };
     }
     case 'render': {
@@ -131,7 +151,13 @@ async function run(request, signal) {
     case 'dispose':
       return { result: await modules.dispose(request.url) };
     case 'state':
-      return { result: { memory: modules.memory(), report: (await modules.home(request.url)).report(request.url) ?? null, build: modules.build(request.url) } };
+      return {
+        result: {
+          memory: modules.memory(),
+          report: (await modules.home(request.url)).report(request.url) ?? null,
+          build: modules.build(request.url),
+        },
+      };
   }
 }
 
@@ -171,10 +197,21 @@ async function classify({ url, result, photo, options, provoke }, progress, sign
       throw coded('image-too-large', `the picture has ${size}; make it smaller first, or raise \`maxPixels\``);
     }
     const { rgba, width, height } = readPixels(bitmap, new OffscreenCanvas(1, 1));
-    return module.classifyPixels(url, result, rgba, width, height, performance.now() - start, options, progress, signal);
+    return module.classifyPixels(
+      url,
+      result,
+      rgba,
+      width,
+      height,
+      performance.now() - start,
+      options,
+      progress,
+      signal,
+    );
   };
   if (photo instanceof ImageBitmap) return fromBitmap(photo);
-  if ('rgba' in photo) return module.classifyPixels(url, result, photo.rgba, photo.width, photo.height, 0, options, progress, signal);
+  if ('rgba' in photo)
+    return module.classifyPixels(url, result, photo.rgba, photo.width, photo.height, 0, options, progress, signal);
   const bytes = photo instanceof Blob ? await readBlob(photo) : photo;
   try {
     return await module.classify(url, result, new Uint8Array(bytes), options, progress, signal);
@@ -199,11 +236,17 @@ async function readModel({ model, beside, options: { memoryLimit } }) {
   const files = Object.entries(beside);
   const size = files.reduce((sum, [, file]) => sum + file.size, model instanceof Blob ? model.size : model.byteLength);
   if (2 * size > memoryLimit) {
-    throw coded('over-memory-limit', `the model has ${Math.ceil(size / 1e6)} MB, and ${Math.floor(memoryLimit / 1e6)} MB of memory are left to check it in; raise \`memoryLimit\`, or use \`whylens pack\``);
+    throw coded(
+      'over-memory-limit',
+      `the model has ${Math.ceil(size / 1e6)} MB, and ${Math.floor(memoryLimit / 1e6)} MB of memory are left to check it in; raise \`memoryLimit\`, or use \`whylens pack\``,
+    );
   }
-  const bytes = async (/** @type {Blob} */ file) => new Uint8Array(await file.arrayBuffer().catch((error) => {
-    throw coded('not-a-model', `the file cannot be read: ${error.message}`);
-  }));
+  const bytes = async (/** @type {Blob} */ file) =>
+    new Uint8Array(
+      await file.arrayBuffer().catch((error) => {
+        throw coded('not-a-model', `the file cannot be read: ${error.message}`);
+      }),
+    );
   return {
     model: model instanceof Blob ? await bytes(model) : new Uint8Array(model),
     beside: Object.fromEntries(await Promise.all(files.map(async ([name, file]) => [name, await bytes(file)]))),

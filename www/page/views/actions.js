@@ -1,7 +1,9 @@
 // result → buttons to save or copy it
 import { element, icon } from './element.js';
 
-/** @typedef {{onPicture: () => void, onCopy: () => Promise<boolean>, onResult: () => void, onMap: () => void}} Actions */
+/**
+ * @typedef {{onPicture: () => void, onCopy: () => Promise<boolean>, onResult: () => void, onMap: () => void}} Actions
+ */
 
 /** @param {{words: import('../words/en.js').Words, actions: Actions}} options */
 export function actionsView({ words, actions }) {
@@ -14,8 +16,14 @@ export function actionsView({ words, actions }) {
     setTimeout(() => (said.textContent = words.copyPicture), 2500);
   });
   const map = button('save', words.saveMap, actions.onMap);
-  const root = element('div', { className: 'actions' },
-    button('save', words.savePicture, actions.onPicture), copy, button('save', words.saveResult, actions.onResult), map);
+  const root = element(
+    'div',
+    { className: 'actions' },
+    button('save', words.savePicture, actions.onPicture),
+    copy,
+    button('save', words.saveResult, actions.onResult),
+    map,
+  );
   return {
     root,
     /** @param {{hidden: boolean, heatmap: boolean}} data */

@@ -9,13 +9,22 @@ import { element } from './element.js';
  */
 export function addressView({ words, onAddress }) {
   const said = words.addressView;
-  const address = element('input', { type: 'url', required: true, autofocus: true, placeholder: 'https://', autocomplete: 'url' });
+  const address = element('input', {
+    type: 'url',
+    required: true,
+    autofocus: true,
+    placeholder: 'https://',
+    autocomplete: 'url',
+  });
   const failed = element('p', { className: 'disclaimer', role: 'alert', hidden: true }, said.failed);
-  const form = element('form', { className: 'stack', onsubmit: submit },
+  const form = element(
+    'form',
+    { className: 'stack', onsubmit: submit },
     element('label', { className: 'field' }, said.label, address),
     element('p', { className: 'soft' }, said.note),
     failed,
-    element('button', { className: 'way primary' }, said.go));
+    element('button', { className: 'way primary' }, said.go),
+  );
   const dialog = dialogView({ title: said.title, close: words.close }, form);
   return dialog;
 

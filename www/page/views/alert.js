@@ -23,10 +23,29 @@ export function alertView({ words, onDismiss }) {
       const [what, next] = known[code ?? ''] ?? page[code ?? ''] ?? unknown;
       root.replaceChildren(
         element('p', {}, about && element('b', {}, `${about}: `), element('strong', {}, what), ` ${next}`),
-        element('details', {}, element('summary', {}, words.errors.details), element('code', {}, `${code ? `${code}: ` : ''}${message ?? String(error)}`)),
-        element('div', { className: 'alert-actions' },
+        element(
+          'details',
+          {},
+          element('summary', {}, words.errors.details),
+          element('code', {}, `${code ? `${code}: ` : ''}${message ?? String(error)}`),
+        ),
+        element(
+          'div',
+          { className: 'alert-actions' },
           retry && element('button', { type: 'button', className: 'action', onclick: retry }, words.retry),
-          element('button', { type: 'button', className: 'quiet', title: words.errors.dismiss, 'aria-label': words.errors.dismiss, onclick: onDismiss }, icon('close'))));
+          element(
+            'button',
+            {
+              type: 'button',
+              className: 'quiet',
+              title: words.errors.dismiss,
+              'aria-label': words.errors.dismiss,
+              onclick: onDismiss,
+            },
+            icon('close'),
+          ),
+        ),
+      );
     },
   };
 }

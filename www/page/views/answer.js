@@ -41,9 +41,15 @@ export function answerView({ words, numbers, onClass, onCompare, onThreshold, ac
   const where = element('div', { className: 'where' });
   const times = element('dl', { className: 'times', 'aria-label': words.times.title });
   const kept = actionsView({ words, actions });
-  const root = element('div', { className: 'answer-view' },
+  const root = element(
+    'div',
+    { className: 'answer-view' },
     element('div', { className: 'verdict-block' }, sure, label, detail, disclaimer),
-    classes.root, where, kept.root, times);
+    classes.root,
+    where,
+    kept.root,
+    times,
+  );
   return {
     root,
     /** @param {AnswerData} data */
@@ -52,18 +58,32 @@ export function answerView({ words, numbers, onClass, onCompare, onThreshold, ac
       const [first, second] = predictions;
       root.dataset.sure = data.sure;
       sure.textContent = words.sure[data.sure];
-      label.textContent = data.sure === 'labels' ? above(data).map((p) => p.label).join(', ') : first?.label ?? '';
+      label.textContent =
+        data.sure === 'labels'
+          ? above(data)
+              .map((p) => p.label)
+              .join(', ')
+          : (first?.label ?? '');
       label.hidden = data.sure === 'nothing';
       detail.textContent = first ? sentence(data, first, second) : '';
       disclaimer.hidden = !data.disclaimer;
       disclaimer.textContent = data.disclaimer;
       classes.update(data);
       const said = data.noHeatmap ? [{ title: words.opacity, text: data.noHeatmap }] : data.where;
-      where.replaceChildren(...said.map(({ title, text }) =>
-        element('div', {}, element('h3', {}, title), element('p', {}, text))));
+      where.replaceChildren(
+        ...said.map(({ title, text }) => element('div', {}, element('h3', {}, title), element('p', {}, text))),
+      );
       kept.update({ hidden: data.live, heatmap: data.chosen.length > 0 });
-      times.replaceChildren(.../** @type {const} */ (['decode', 'preprocess', 'inference', 'heatmap', 'total']).map((stage) =>
-        element('div', {}, element('dt', {}, words.times[stage]), element('dd', {}, `${numbers.time(timing[stage] ?? 0)} ${words.milliseconds}`))));
+      times.replaceChildren(
+        .../** @type {const} */ (['decode', 'preprocess', 'inference', 'heatmap', 'total']).map((stage) =>
+          element(
+            'div',
+            {},
+            element('dt', {}, words.times[stage]),
+            element('dd', {}, `${numbers.time(timing[stage] ?? 0)} ${words.milliseconds}`),
+          ),
+        ),
+      );
     },
   };
 
@@ -72,13 +92,20 @@ export function answerView({ words, numbers, onClass, onCompare, onThreshold, ac
     const given = (/** @type {Prediction} */ each) => numbers.given(each, data.activation);
     const p = given(first);
     switch (data.sure) {
-      case 'scores': return p;
-      case 'torn': return second ? words.sureTorn(p, second.label, given(second)) : words.sureHigh(p);
-      case 'none': return words.sureNone(p, numbers.percent(1 - first.probability));
-      case 'labels': return words.sureEach(above(data).map(given));
-      case 'below': return words.sureHigh(p);
-      case 'nothing': return words.sureNearest(first.label, p);
-      default: return words.sureHigh(p);
+      case 'scores':
+        return p;
+      case 'torn':
+        return second ? words.sureTorn(p, second.label, given(second)) : words.sureHigh(p);
+      case 'none':
+        return words.sureNone(p, numbers.percent(1 - first.probability));
+      case 'labels':
+        return words.sureEach(above(data).map(given));
+      case 'below':
+        return words.sureHigh(p);
+      case 'nothing':
+        return words.sureNearest(first.label, p);
+      default:
+        return words.sureHigh(p);
     }
   }
 }

@@ -10,11 +10,18 @@ import { element, icon } from './element.js';
  */
 export function cameraView({ words, onTake, onLive, onStop }) {
   const said = words.cameraView;
-  const live = element('button', { type: 'button', className: 'way', onclick: () => onLive(live.getAttribute('aria-pressed') !== 'true') }, said.live);
-  const root = element('div', { className: 'camera-view', role: 'group', 'aria-label': said.title },
+  const live = element(
+    'button',
+    { type: 'button', className: 'way', onclick: () => onLive(live.getAttribute('aria-pressed') !== 'true') },
+    said.live,
+  );
+  const root = element(
+    'div',
+    { className: 'camera-view', role: 'group', 'aria-label': said.title },
     element('button', { type: 'button', className: 'way primary', onclick: onTake }, icon('camera'), said.take),
     live,
-    element('button', { type: 'button', className: 'way', onclick: onStop }, said.stop));
+    element('button', { type: 'button', className: 'way', onclick: onStop }, said.stop),
+  );
   return {
     root,
     /** @param {{on: boolean, live: boolean}} data */

@@ -3,7 +3,8 @@ import { element, icon } from './element.js';
 
 /** @typedef {import('../../library/protocol.js').Prediction} Prediction */
 
-const FEW = 5, MANY = 10;
+const FEW = 5,
+  MANY = 10;
 
 /**
  * @param {object} options
@@ -17,19 +18,40 @@ export function classesView({ words, numbers, onClass, onCompare, onThreshold })
   let count = FEW;
   /** @type {import('./answer.js').AnswerData | null} */
   let shown = null;
-  const search = element('input', { type: 'search', autocomplete: 'off', spellcheck: false, 'aria-controls': 'classes', oninput: () => draw() });
+  const search = element('input', {
+    type: 'search',
+    autocomplete: 'off',
+    spellcheck: false,
+    'aria-controls': 'classes',
+    oninput: () => draw(),
+  });
   const searchField = element('label', { className: 'search' }, icon('search'), search);
   const found = element('span', { className: 'found', role: 'status' });
   const list = element('ol', { className: 'classes', id: 'classes' });
-  const more = element('button', { type: 'button', className: 'link', onclick: () => { count = count === FEW ? MANY : FEW; draw(); } });
-  const threshold = element('input', { type: 'range', min: '0', max: '1', step: '0.01', oninput: () => onThreshold(threshold.valueAsNumber) });
+  const more = element('button', {
+    type: 'button',
+    className: 'link',
+    onclick: () => {
+      count = count === FEW ? MANY : FEW;
+      draw();
+    },
+  });
+  const threshold = element('input', {
+    type: 'range',
+    min: '0',
+    max: '1',
+    step: '0.01',
+    oninput: () => onThreshold(threshold.valueAsNumber),
+  });
   const limit = element('output');
   const thresholdField = element('label', { className: 'field threshold' }, words.threshold, threshold, limit);
-  const root = element('div', { className: 'classes-view' },
+  const root = element(
+    'div',
+    { className: 'classes-view' },
     thresholdField,
     list,
-    element('div', { className: 'class-tools' },
-      searchField, found, more));
+    element('div', { className: 'class-tools' }, searchField, found, more),
+  );
   /** @type {Row[]} */
   let rows = [];
   return {
@@ -79,12 +101,33 @@ export function classesView({ words, numbers, onClass, onCompare, onThreshold })
     const label = element('span', { className: 'class-label' });
     const percent = element('span', { className: 'class-value' });
     const bar = element('span', { className: 'class-bar' }, element('span'));
-    const show = element('button', { type: 'button', className: 'class', title: words.showClass, onclick: () => onClass(index) }, label, ' ', percent, bar);
-    const compare = element('button', { type: 'button', className: 'versus', onclick: () => onCompare(compare.getAttribute('aria-pressed') === 'true' ? null : index) }, icon('versus'));
+    const show = element(
+      'button',
+      { type: 'button', className: 'class', title: words.showClass, onclick: () => onClass(index) },
+      label,
+      ' ',
+      percent,
+      bar,
+    );
+    const compare = element(
+      'button',
+      {
+        type: 'button',
+        className: 'versus',
+        onclick: () => onCompare(compare.getAttribute('aria-pressed') === 'true' ? null : index),
+      },
+      icon('versus'),
+    );
     const root = element('li', {}, show, compare);
     return {
       root,
-      /** @param {Prediction} prediction @param {number} part @param {string} text @param {number[]} chosen @param {boolean} others */
+      /**
+       * @param {Prediction} prediction
+       * @param {number} part
+       * @param {string} text
+       * @param {number[]} chosen
+       * @param {boolean} others
+       */
       update(prediction, part, text, chosen, others) {
         index = prediction.index;
         const [a, b] = chosen;
@@ -104,7 +147,11 @@ export function classesView({ words, numbers, onClass, onCompare, onThreshold })
   }
 }
 
-/** The best, and those whose heatmaps are shown. @param {import('./answer.js').AnswerData} data @param {number} count */
+/**
+ * The best, and those whose heatmaps are shown.
+ * @param {import('./answer.js').AnswerData} data
+ * @param {number} count
+ */
 function listed({ predictions, chosen, labels }, count) {
   const best = predictions.slice(0, count);
   const others = chosen.filter((index) => !best.some((prediction) => prediction.index === index));
@@ -123,5 +170,12 @@ function matches({ predictions, labels }, wanted) {
 
 /** @param {Prediction[]} predictions @param {string[]} labels @param {number} index @returns {Prediction} */
 function prediction(predictions, labels, index) {
-  return predictions.find((each) => each.index === index) ?? { index, label: labels[index] ?? '', probability: NaN, score: NaN };
+  return (
+    predictions.find((each) => each.index === index) ?? {
+      index,
+      label: labels[index] ?? '',
+      probability: NaN,
+      score: NaN,
+    }
+  );
 }

@@ -21,11 +21,16 @@ const ALL = '*';
 
 /** How their papers write them. */
 const METHODS = /** @type {Record<string, string>} */ ({
-  'gradcam': 'Grad-CAM', 'gradcam++': 'Grad-CAM++', 'hirescam': 'HiResCAM', 'layercam': 'LayerCAM', 'xgradcam': 'XGrad-CAM', 'eigencam': 'Eigen-CAM',
+  gradcam: 'Grad-CAM',
+  'gradcam++': 'Grad-CAM++',
+  hirescam: 'HiResCAM',
+  layercam: 'LayerCAM',
+  xgradcam: 'XGrad-CAM',
+  eigencam: 'Eigen-CAM',
 });
 
 /** @param {string} method @param {import('../words/en.js').Words} words */
-export const methodName = (method, words) => (method === 'occlusion' ? words.occlusion : METHODS[method] ?? method);
+export const methodName = (method, words) => (method === 'occlusion' ? words.occlusion : (METHODS[method] ?? method));
 
 /**
  * @param {object} options
@@ -37,21 +42,39 @@ export const methodName = (method, words) => (method === 'occlusion' ? words.occ
  * @param {(layers: string[]) => void} options.onLayers several are averaged
  */
 export function controlsView({ words, onOpacity, onHold, onColormap, onMethod, onLayers }) {
-  const opacity = element('input', { type: 'range', min: '0', max: '1', step: '0.01', oninput: () => onOpacity(opacity.valueAsNumber) });
-  const colormap = element('select', { onchange: () => onColormap(colormap.value) }, ...COLORMAPS.map((name) => new Option(words.colourNames[name], name)));
+  const opacity = element('input', {
+    type: 'range',
+    min: '0',
+    max: '1',
+    step: '0.01',
+    oninput: () => onOpacity(opacity.valueAsNumber),
+  });
+  const colormap = element(
+    'select',
+    { onchange: () => onColormap(colormap.value) },
+    ...COLORMAPS.map((name) => new Option(words.colourNames[name], name)),
+  );
   const method = element('select', { onchange: () => onMethod(method.value) });
   const layer = element('select', { onchange: () => onLayers(layer.value === ALL ? all : [layer.value]) });
   const legend = element('canvas', { className: 'legend-ramp', width: 256, height: 1, 'aria-hidden': 'true' });
   const methodField = element('label', { className: 'field' }, words.method, method);
   const layerField = element('label', { className: 'field' }, words.layer, layer);
   const note = element('p', { className: 'soft controls-note' }, words.noGradients);
-  const root = element('div', { className: 'controls-view' },
+  const root = element(
+    'div',
+    { className: 'controls-view' },
     element('label', { className: 'field opacity' }, words.opacity, opacity),
     holdButton(words.hold, onHold),
-    element('div', { className: 'legend' },
+    element(
+      'div',
+      { className: 'legend' },
       element('label', { className: 'field' }, words.colours, colormap),
-      element('div', { className: 'ramp' }, legend, element('span', {}, words.less), element('span', {}, words.more))),
-    methodField, layerField, note);
+      element('div', { className: 'ramp' }, legend, element('span', {}, words.less), element('span', {}, words.more)),
+    ),
+    methodField,
+    layerField,
+    note,
+  );
   /** @type {ImageData | null} */
   let drawn = null;
   /** @type {string[]} */
@@ -63,10 +86,20 @@ export function controlsView({ words, onOpacity, onHold, onColormap, onMethod, o
       opacity.value = String(data.opacity);
       opacity.style.setProperty('--part', `${data.opacity * 100}%`);
       colormap.value = data.colormap;
-      choices(method, data.methods, data.method, Object.fromEntries(data.methods.map((name) => [name, methodName(name, words)])));
+      choices(
+        method,
+        data.methods,
+        data.method,
+        Object.fromEntries(data.methods.map((name) => [name, methodName(name, words)])),
+      );
       all = data.layers.map(({ name }) => name);
-      const sizes = Object.fromEntries(data.layers.map(({ name, width, height, channels }) => [name, words.layerSize(width, height, channels)]));
-      choices(layer, [...all, ALL], data.chosen.length > 1 ? ALL : data.chosen[0] ?? null, { ...sizes, [ALL]: words.allLayers });
+      const sizes = Object.fromEntries(
+        data.layers.map(({ name, width, height, channels }) => [name, words.layerSize(width, height, channels)]),
+      );
+      choices(layer, [...all, ALL], data.chosen.length > 1 ? ALL : (data.chosen[0] ?? null), {
+        ...sizes,
+        [ALL]: words.allLayers,
+      });
       layer.title = data.chosen.join(' + ');
       methodField.hidden = data.methods.length < 2;
       layerField.hidden = data.layers.length < 2;
@@ -77,7 +110,12 @@ export function controlsView({ words, onOpacity, onHold, onColormap, onMethod, o
   };
 }
 
-/** @param {HTMLSelectElement} select @param {string[]} names @param {string | null} chosen @param {Record<string, string>} [titles] */
+/**
+ * @param {HTMLSelectElement} select
+ * @param {string[]} names
+ * @param {string | null} chosen
+ * @param {Record<string, string>} [titles]
+ */
 function choices(select, names, chosen, titles = {}) {
   if (select.options.length !== names.length || names.some((name, at) => select.options[at]?.value !== name))
     select.replaceChildren(...names.map((name) => new Option(titles[name] ?? name, name)));
@@ -95,10 +133,23 @@ function holdButton(label, onHold) {
     event.preventDefault();
     if (!event.repeat) held(down);
   };
-  const button = element('button', {
-    type: 'button', className: 'hold', 'aria-pressed': 'false',
-    onpointerdown: () => held(true), onpointerup: () => held(false), onpointerleave: () => held(false), onpointercancel: () => held(false),
-    onkeydown: key(true), onkeyup: key(false), onblur: () => held(false), oncontextmenu: (/** @type {Event} */ event) => event.preventDefault(),
-  }, icon('eye'), element('span', {}, label));
+  const button = element(
+    'button',
+    {
+      type: 'button',
+      className: 'hold',
+      'aria-pressed': 'false',
+      onpointerdown: () => held(true),
+      onpointerup: () => held(false),
+      onpointerleave: () => held(false),
+      onpointercancel: () => held(false),
+      onkeydown: key(true),
+      onkeyup: key(false),
+      onblur: () => held(false),
+      oncontextmenu: (/** @type {Event} */ event) => event.preventDefault(),
+    },
+    icon('eye'),
+    element('span', {}, label),
+  );
   return button;
 }

@@ -15,31 +15,70 @@ import { element, icon } from './element.js';
  */
 export function intakeView({ words, samples, onFiles, onSample, onCamera, onPaste, onAddress }) {
   const chooser = element('input', {
-    type: 'file', id: 'chooser', className: 'unseen', multiple: true, tabIndex: -1, accept: 'image/*,.onnx,.txt,.json,.data,.bin,.onnx_data', 'aria-label': words.choose,
+    type: 'file',
+    id: 'chooser',
+    className: 'unseen',
+    multiple: true,
+    tabIndex: -1,
+    accept: 'image/*,.onnx,.txt,.json,.data,.bin,.onnx_data',
+    'aria-label': words.choose,
     onchange: () => {
       onFiles([...(chooser.files ?? [])]);
       chooser.value = '';
     },
   });
-  const button = (/** @type {string} */ name, /** @type {string} */ label, /** @type {() => void} */ onclick, kind = '') =>
-    element('button', { type: 'button', className: `way ${kind}`, onclick }, icon(name), element('span', {}, label));
-  const root = element('div', { className: 'intake-view' },
-    element('div', { className: 'welcome' },
+  const button = (
+    /** @type {string} */ name,
+    /** @type {string} */ label,
+    /** @type {() => void} */ onclick,
+    kind = '',
+  ) => element('button', { type: 'button', className: `way ${kind}`, onclick }, icon(name), element('span', {}, label));
+  const root = element(
+    'div',
+    { className: 'intake-view' },
+    element(
+      'div',
+      { className: 'welcome' },
       element('h1', {}, words.title),
-      element('p', { className: 'lead' }, words.lead)),
-    element('div', { className: 'ways' },
+      element('p', { className: 'lead' }, words.lead),
+    ),
+    element(
+      'div',
+      { className: 'ways' },
       chooser,
       button('photos', words.choose, () => chooser.click(), 'primary'),
       button('camera', words.camera, onCamera),
       button('paste', words.paste, onPaste),
       button('link', words.address, onAddress),
-      element('span', { className: 'hint' }, words.dropHere)),
-    element('div', { className: 'samples' },
+      element('span', { className: 'hint' }, words.dropHere),
+    ),
+    element(
+      'div',
+      { className: 'samples' },
       element('h2', { id: 'samples-title' }, words.samples),
-      element('ul', { 'aria-labelledby': 'samples-title' }, ...samples.map((sample, at) =>
-        element('li', {},
-          element('button', { type: 'button', className: 'sample', onclick: () => onSample(sample) },
-            element('img', { src: sample.url, alt: '', width: 192, height: 192, decoding: 'async' }),
-            element('span', {}, element('b', { 'aria-hidden': 'true' }, String(at + 1)), ' ', words.sampleNames[sample.name])))))));
+      element(
+        'ul',
+        { 'aria-labelledby': 'samples-title' },
+        ...samples.map((sample, at) =>
+          element(
+            'li',
+            {},
+            element(
+              'button',
+              { type: 'button', className: 'sample', onclick: () => onSample(sample) },
+              element('img', { src: sample.url, alt: '', width: 192, height: 192, decoding: 'async' }),
+              element(
+                'span',
+                {},
+                element('b', { 'aria-hidden': 'true' }, String(at + 1)),
+                ' ',
+                words.sampleNames[sample.name],
+              ),
+            ),
+          ),
+        ),
+      ),
+    ),
+  );
   return { root, update() {} };
 }

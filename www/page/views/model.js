@@ -19,38 +19,85 @@ export function modelView({ words, numbers, onModel, onFiles, onForget }) {
   const models = element('select', { onchange: () => use(models.value) });
   const modelsField = element('label', { className: 'field' }, said.models, models);
   const address = element('input', { type: 'text', required: true, placeholder: 'models/…/', spellcheck: false });
-  const elsewhere = element('form', { className: 'inline', onsubmit: submit },
-    element('label', { className: 'field' }, said.other, address), element('button', { className: 'way' }, said.use));
-  const chooser = element('input', { type: 'file', id: 'model-chooser', className: 'unseen', tabIndex: -1, multiple: true, accept: '.onnx,.json,.txt,.data,.bin,.onnx_data', 'aria-label': said.own, onchange: chosen });
+  const elsewhere = element(
+    'form',
+    { className: 'inline', onsubmit: submit },
+    element('label', { className: 'field' }, said.other, address),
+    element('button', { className: 'way' }, said.use),
+  );
+  const chooser = element('input', {
+    type: 'file',
+    id: 'model-chooser',
+    className: 'unseen',
+    tabIndex: -1,
+    multiple: true,
+    accept: '.onnx,.json,.txt,.data,.bin,.onnx_data',
+    'aria-label': said.own,
+    onchange: chosen,
+  });
   const forget = element('button', { type: 'button', className: 'link', onclick: onForget }, said.forget);
-  const dialog = dialogView({ title: words.model, close: words.close },
-    element('div', { className: 'stack' }, facts, modelsField, elsewhere,
-      element('div', { className: 'own' },
-        element('h3', {}, said.own), element('p', { className: 'soft' }, said.ownNote), chooser,
-        element('button', { type: 'button', className: 'way', onclick: () => chooser.click() }, said.ownChoose), forget)));
+  const dialog = dialogView(
+    { title: words.model, close: words.close },
+    element(
+      'div',
+      { className: 'stack' },
+      facts,
+      modelsField,
+      elsewhere,
+      element(
+        'div',
+        { className: 'own' },
+        element('h3', {}, said.own),
+        element('p', { className: 'soft' }, said.ownNote),
+        chooser,
+        element('button', { type: 'button', className: 'way', onclick: () => chooser.click() }, said.ownChoose),
+        forget,
+      ),
+    ),
+  );
   return {
     ...dialog,
-    /** @param {{info: ModelInfo | null, url: string, models: Choice[], kept: boolean, own: import('../ownmodel.js').OwnModel | null}} data */
+    /**
+     * @param {{info: ModelInfo | null, url: string, models: Choice[], kept: boolean, own:
+     *   import('../ownmodel.js').OwnModel | null}} data
+     */
     update({ info, url, models: choices, kept, own }) {
       modelsField.hidden = choices.length < 2;
       forget.hidden = !kept;
-      if (models.options.length !== choices.length || choices.some((choice, at) => models.options[at]?.value !== choice.url))
+      if (
+        models.options.length !== choices.length ||
+        choices.some((choice, at) => models.options[at]?.value !== choice.url)
+      )
         models.replaceChildren(...choices.map((choice) => new Option(choice.name, choice.url)));
       models.value = url;
       const known = info ?? (own && ofManifest(own));
-      const rows = known ? /** @type {[string, string][]} */ ([
-        [said.name, `${known.name} ${known.version}`],
-        [said.size, `${numbers.bytes(known.bytes)} · ${known.precision.toUpperCase()}`],
-        [said.input, `${known.width} × ${known.height}`],
-        [said.classes, String(info?.labels.length ?? own?.report.classes)],
-        [said.license, known.license],
-        [said.source, known.source],
-        ...(own ? [[words.packed.agreement, words.packed.agreementText(numbers.small(own.report.difference.probability), own.report.difference.sameFirst)]] : []),
-        ...(known.disclaimer ? [[said.disclaimer, known.disclaimer]] : []),
-      ]) : /** @type {[string, string][]} */ ([[said.address, url]]);
+      const rows = known
+        ? /** @type {[string, string][]} */ ([
+            [said.name, `${known.name} ${known.version}`],
+            [said.size, `${numbers.bytes(known.bytes)} · ${known.precision.toUpperCase()}`],
+            [said.input, `${known.width} × ${known.height}`],
+            [said.classes, String(info?.labels.length ?? own?.report.classes)],
+            [said.license, known.license],
+            [said.source, known.source],
+            ...(own
+              ? [
+                  [
+                    words.packed.agreement,
+                    words.packed.agreementText(
+                      numbers.small(own.report.difference.probability),
+                      own.report.difference.sameFirst,
+                    ),
+                  ],
+                ]
+              : []),
+            ...(known.disclaimer ? [[said.disclaimer, known.disclaimer]] : []),
+          ])
+        : /** @type {[string, string][]} */ ([[said.address, url]]);
       if (facts.dataset.of === JSON.stringify(rows)) return;
       facts.dataset.of = JSON.stringify(rows);
-      facts.replaceChildren(...rows.map(([term, text]) => element('div', {}, element('dt', {}, term), element('dd', {}, text))));
+      facts.replaceChildren(
+        ...rows.map(([term, text]) => element('div', {}, element('dt', {}, term), element('dd', {}, text))),
+      );
     },
   };
 
@@ -77,5 +124,15 @@ export function modelView({ words, numbers, onModel, onFiles, onForget }) {
 /** What is known of a model before it is loaded. @param {import('../ownmodel.js').OwnModel} own */
 function ofManifest({ manifest }) {
   const { name, version, license, source, disclaimer, weights, input } = manifest;
-  return { name, version, license, source, disclaimer, bytes: weights.bytes, precision: weights.precision, width: input.width, height: input.height };
+  return {
+    name,
+    version,
+    license,
+    source,
+    disclaimer,
+    bytes: weights.bytes,
+    precision: weights.precision,
+    width: input.width,
+    height: input.height,
+  };
 }

@@ -19,8 +19,15 @@ export function offerView({ words, onAnswered }) {
   const question = element('p');
   const names = element('ul', { className: 'soft' });
   const take = element('button', { type: 'button', className: 'way primary', onclick: () => answer(true) }, said.take);
-  const leave = element('button', { type: 'button', className: 'way', autofocus: true, onclick: () => answer(false) }, said.leave);
-  const dialog = dialogView({ title: said.title, close: words.close }, element('div', { className: 'stack' }, question, names, element('div', { className: 'row-of' }, take, leave)));
+  const leave = element(
+    'button',
+    { type: 'button', className: 'way', autofocus: true, onclick: () => answer(false) },
+    said.leave,
+  );
+  const dialog = dialogView(
+    { title: said.title, close: words.close },
+    element('div', { className: 'stack' }, question, names, element('div', { className: 'row-of' }, take, leave)),
+  );
   /** @type {Offer | null} */
   let asked = null;
   dialog.root.addEventListener('close', () => answer(false));

@@ -21,38 +21,86 @@ export function ownModelView({ words, numbers, onAnswers, onBack, onClose, onSav
   const name = element('input', { type: 'text', required: true, autofocus: true });
   const pixels = select(said.pixels);
   const resize = select(said.resizes, () => (sideField.hidden = resize.value !== 'crop'));
-  const activation = select(said.activations), filter = select(said.filters), precision = select(said.precisions);
+  const activation = select(said.activations),
+    filter = select(said.filters),
+    precision = select(said.precisions);
   const side = element('input', { type: 'number', min: '8', max: '8192', required: true });
   const size = element('input', { type: 'number', min: '8', max: '2048', required: true });
   const layer = element('select');
-  const license = element('input', { type: 'text', placeholder: 'MIT' }), disclaimer = element('input', { type: 'text' });
+  const license = element('input', { type: 'text', placeholder: 'MIT' }),
+    disclaimer = element('input', { type: 'text' });
   const labels = element('textarea', { rows: 4, spellcheck: false, placeholder: said.labelsHint, oninput: count });
   const counted = element('small', { role: 'status' });
   const keep = element('input', { type: 'checkbox' });
-  const [sizeField, sideField, activationField] = [field(said.size, size), field(said.side, side), field(said.activation, activation)];
+  const [sizeField, sideField, activationField] = [
+    field(said.size, size),
+    field(said.side, side),
+    field(said.activation, activation),
+  ];
   const failed = element('div', { className: 'failed', role: 'alert', hidden: true });
-  const form = element('form', { className: 'stack', onsubmit: submit },
+  const form = element(
+    'form',
+    { className: 'stack', onsubmit: submit },
     about,
-    field(said.name, name), field(said.pixel, pixels), field(said.resize, resize), sizeField, activationField,
+    field(said.name, name),
+    field(said.pixel, pixels),
+    field(said.resize, resize),
+    sizeField,
+    activationField,
     field(said.labels, labels, counted),
-    element('details', {}, element('summary', {}, said.more),
-      element('div', { className: 'stack-inner' },
-        sideField, field(said.filter, filter), field(said.layer, layer), field(said.precision, precision), field(words.modelView.license, license), field(said.disclaimer, disclaimer))),
+    element(
+      'details',
+      {},
+      element('summary', {}, said.more),
+      element(
+        'div',
+        { className: 'stack-inner' },
+        sideField,
+        field(said.filter, filter),
+        field(said.layer, layer),
+        field(said.precision, precision),
+        field(words.modelView.license, license),
+        field(said.disclaimer, disclaimer),
+      ),
+    ),
     element('label', { className: 'check' }, keep, said.keep),
     failed,
-    element('button', { className: 'way primary' }, said.use));
+    element('button', { className: 'way primary' }, said.use),
+  );
 
   const doing = element('p', { role: 'status' });
   const bar = element('progress', { className: 'bar-line', 'aria-label': said.checking });
-  const work = element('div', { className: 'stack working' }, doing, bar, element('button', { type: 'button', className: 'way', onclick: () => (adding?.stage === 'checking' && adding.seen ? onBack() : onClose()) }, words.cancel));
+  const work = element(
+    'div',
+    { className: 'stack working' },
+    doing,
+    bar,
+    element(
+      'button',
+      {
+        type: 'button',
+        className: 'way',
+        onclick: () => (adding?.stage === 'checking' && adding.seen ? onBack() : onClose()),
+      },
+      words.cancel,
+    ),
+  );
 
   const verdict = element('p', { className: 'lead-line', tabIndex: -1 });
   const found = element('dl', { className: 'facts' });
-  const report = element('div', { className: 'stack' }, verdict, found,
-    element('div', { className: 'row-of' },
+  const report = element(
+    'div',
+    { className: 'stack' },
+    verdict,
+    found,
+    element(
+      'div',
+      { className: 'row-of' },
       element('button', { type: 'button', className: 'way primary', onclick: onClose }, said.done),
       element('button', { type: 'button', className: 'link', onclick: onBack }, said.change),
-      element('button', { type: 'button', className: 'link', onclick: onSave }, said.save)));
+      element('button', { type: 'button', className: 'link', onclick: onSave }, said.save),
+    ),
+  );
 
   const dialog = dialogView({ title: said.title, close: words.close }, form, work, report);
   dialog.root.classList.add('own-model');
@@ -71,7 +119,8 @@ export function ownModelView({ words, numbers, onAnswers, onBack, onClose, onSav
       form.hidden = stage !== 'form';
       work.hidden = stage !== 'reading' && stage !== 'checking';
       report.hidden = stage !== 'report';
-      doing.textContent = stage === 'reading' ? said.reading(parts.onnx.name) : said.checkingStep[steps?.loaded ?? 0] ?? said.checking;
+      doing.textContent =
+        stage === 'reading' ? said.reading(parts.onnx.name) : (said.checkingStep[steps?.loaded ?? 0] ?? said.checking);
       if (steps) bar.value = (steps.loaded + 0.5) / steps.total;
       else bar.removeAttribute('value');
       if (seen && likely && seen !== asked) fill(data, (asked = seen), likely);
@@ -81,7 +130,15 @@ export function ownModelView({ words, numbers, onAnswers, onBack, onClose, onSav
         found.replaceChildren(...facts(own, words, numbers));
       }
       dialog.open();
-      if (stage !== before) (stage === 'form' ? (failure ? failed : name) : stage === 'report' ? verdict : work.querySelector('button'))?.focus();
+      if (stage !== before)
+        (stage === 'form'
+          ? failure
+            ? failed
+            : name
+          : stage === 'report'
+            ? verdict
+            : work.querySelector('button')
+        )?.focus();
     },
   };
 
@@ -90,12 +147,27 @@ export function ownModelView({ words, numbers, onAnswers, onBack, onClose, onSav
     const open = seen.guesses.includes('size');
     const { width, height } = seen.manifest.input;
     about.textContent = [
-      said.about(parts.onnx.name, numbers.bytes(parts.onnx.size), open ? said.open : `${width} × ${height}`, seen.classes),
-      seen.activation ? said.endsIn(seen.activation) : '', seen.noGradients ? said.noGradients : '', seen.layers.length && !seen.whole ? said.partial : '', said.rest,
-    ].filter(Boolean).join(' ');
+      said.about(
+        parts.onnx.name,
+        numbers.bytes(parts.onnx.size),
+        open ? said.open : `${width} × ${height}`,
+        seen.classes,
+      ),
+      seen.activation ? said.endsIn(seen.activation) : '',
+      seen.noGradients ? said.noGradients : '',
+      seen.layers.length && !seen.whole ? said.partial : '',
+      said.rest,
+    ]
+      .filter(Boolean)
+      .join(' ');
     sizeField.hidden = size.disabled = !open;
     activationField.hidden = !likely.activation;
-    layer.replaceChildren(new Option(said.lastLayer, ''), ...seen.layers.map(({ name, width, height, channels }) => new Option(words.layerSize(width, height, channels), name)));
+    layer.replaceChildren(
+      new Option(said.lastLayer, ''),
+      ...seen.layers.map(
+        ({ name, width, height, channels }) => new Option(words.layerSize(width, height, channels), name),
+      ),
+    );
     name.value = likely.name;
     pixels.value = likely.pixels;
     resize.value = likely.resize;
@@ -126,20 +198,31 @@ export function ownModelView({ words, numbers, onAnswers, onBack, onClose, onSav
     const [what, next] = words.errors.known[code ?? ''] ?? words.errors.unknown;
     failed.replaceChildren(
       element('p', {}, element('strong', {}, what), ` ${next}`),
-      element('code', {}, `${code ? `${code}: ` : ''}${message ?? String(error)}`));
+      element('code', {}, `${code ? `${code}: ` : ''}${message ?? String(error)}`),
+    );
     failed.tabIndex = -1;
   }
 
   /** @param {Event} event */
   function submit(event) {
     event.preventDefault();
-    onAnswers({
-      name: name.value.trim(), pixels: /** @type {Answers['pixels']} */ (pixels.value), resize: /** @type {Answers['resize']} */ (resize.value),
-      side: side.valueAsNumber, filter: /** @type {Answers['filter']} */ (filter.value),
-      activation: activationField.hidden ? null : /** @type {Answers['activation']} */ (activation.value),
-      size: size.valueAsNumber, layer: layer.value, precision: /** @type {Answers['precision']} */ (precision.value),
-      license: license.value.trim(), disclaimer: disclaimer.value.trim(), labels: labels.value,
-    }, keep.checked);
+    onAnswers(
+      {
+        name: name.value.trim(),
+        pixels: /** @type {Answers['pixels']} */ (pixels.value),
+        resize: /** @type {Answers['resize']} */ (resize.value),
+        side: side.valueAsNumber,
+        filter: /** @type {Answers['filter']} */ (filter.value),
+        activation: activationField.hidden ? null : /** @type {Answers['activation']} */ (activation.value),
+        size: size.valueAsNumber,
+        layer: layer.value,
+        precision: /** @type {Answers['precision']} */ (precision.value),
+        license: license.value.trim(),
+        disclaimer: disclaimer.value.trim(),
+        labels: labels.value,
+      },
+      keep.checked,
+    );
   }
 }
 

@@ -12,7 +12,13 @@ export function facts({ report }, words, numbers) {
   const { difference, bytesGiven, bytesKept, precision, guesses, methods, layer, noGradients, refused } = report;
   const rows = /** @type {[string, string][]} */ ([
     [said.weights, said.weightsText(numbers.bytes(bytesKept), precision.toUpperCase(), numbers.bytes(bytesGiven))],
-    [said.agreement, [said.agreementText(numbers.small(difference.probability), difference.sameFirst), refused ? said.refusedText(numbers.small(refused.probability)) : ''].join(' ')],
+    [
+      said.agreement,
+      [
+        said.agreementText(numbers.small(difference.probability), difference.sameFirst),
+        refused ? said.refusedText(numbers.small(refused.probability)) : '',
+      ].join(' '),
+    ],
     [said.memory, said.memoryText(numbers.bytes(report.memory))],
     [said.start, said.startText(report.unplanned === null)],
     [words.modelView.classes, String(report.classes)],

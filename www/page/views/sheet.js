@@ -25,21 +25,34 @@ export function sheetView({ words, numbers, onShow, onCancel, onResume, onClear,
   /** @type {Map<number, ReturnType<typeof tile>>} */
   const tiles = new Map();
   const draw = thumbnails();
-  const button = (/** @type {string} */ label, /** @type {() => void} */ onclick) => element('button', { type: 'button', className: 'action', onclick }, label);
+  const button = (/** @type {string} */ label, /** @type {() => void} */ onclick) =>
+    element('button', { type: 'button', className: 'action', onclick }, label);
   const progress = element('progress', { className: 'sheet-bar', 'aria-label': said.title });
   const count = element('p', { className: 'soft', role: 'status' });
-  const sort = element('select', { onchange: () => list() }, ...Object.entries(said.sorts).map(([value, text]) => new Option(text, value)));
+  const sort = element(
+    'select',
+    { onchange: () => list() },
+    ...Object.entries(said.sorts).map(([value, text]) => new Option(text, value)),
+  );
   const filter = element('select', { onchange: () => list() });
-  const cancel = button(words.cancel, onCancel), resume = button(said.resume, onResume);
+  const cancel = button(words.cancel, onCancel),
+    resume = button(said.resume, onResume);
   const roll = element('ol', { className: 'roll' });
-  const root = element('div', { className: 'sheet-view' },
-    element('div', { className: 'sheet-head' },
-      element('h2', {}, said.title), count, progress, cancel, resume),
-    element('div', { className: 'sheet-tools' },
+  const root = element(
+    'div',
+    { className: 'sheet-view' },
+    element('div', { className: 'sheet-head' }, element('h2', {}, said.title), count, progress, cancel, resume),
+    element(
+      'div',
+      { className: 'sheet-tools' },
       element('label', { className: 'field' }, said.sort, sort),
       element('label', { className: 'field' }, said.filter, filter),
-      button(said.csv, () => onCsv(listed())), button(said.json, () => onJson(listed())), button(said.clear, onClear)),
-    roll);
+      button(said.csv, () => onCsv(listed())),
+      button(said.json, () => onJson(listed())),
+      button(said.clear, onClear),
+    ),
+    roll,
+  );
   return {
     root,
     /** @param {{photos: Photo[], shown: Photo | null}} data */
@@ -60,7 +73,9 @@ export function sheetView({ words, numbers, onShow, onCancel, onResume, onClear,
   /** Photos that pass the filter, in the chosen order. */
   function listed() {
     const wanted = filter.value;
-    const kept = photos.filter((photo) => !wanted || (wanted === '!' ? photo.status === 'failed' : label(photo) === wanted.slice(1)));
+    const kept = photos.filter(
+      (photo) => !wanted || (wanted === '!' ? photo.status === 'failed' : label(photo) === wanted.slice(1)),
+    );
     const sure = (/** @type {Photo} */ photo) => photo.result?.predictions[0]?.probability ?? -1;
     /** @type {Record<Order, (a: Photo, b: Photo) => number>} */
     const orders = {
@@ -78,8 +93,13 @@ export function sheetView({ words, numbers, onShow, onCancel, onResume, onClear,
     const found = new Map();
     for (const photo of photos) if (photo.result) found.set(label(photo), (found.get(label(photo)) ?? 0) + 1);
     const classes = [...found].sort(([a], [b]) => a.localeCompare(b, words.code));
-    const wanted = [[said.all, ''], ...classes.map(([name, n]) => [`${name} (${n})`, `=${name}`]), ...(photos.some(({ status }) => status === 'failed') ? [[said.failedOnly, '!']] : [])];
-    if (wanted.length === filter.options.length && wanted.every(([text], at) => filter.options[at]?.text === text)) return;
+    const wanted = [
+      [said.all, ''],
+      ...classes.map(([name, n]) => [`${name} (${n})`, `=${name}`]),
+      ...(photos.some(({ status }) => status === 'failed') ? [[said.failedOnly, '!']] : []),
+    ];
+    if (wanted.length === filter.options.length && wanted.every(([text], at) => filter.options[at]?.text === text))
+      return;
     const before = filter.value;
     filter.replaceChildren(...wanted.map(([text, value]) => new Option(text, value)));
     filter.value = wanted.some(([, value]) => value === before) ? before : '';
@@ -103,7 +123,16 @@ export function sheetView({ words, numbers, onShow, onCancel, onResume, onClear,
     const number = element('b', { 'aria-hidden': 'true' });
     const title = element('span', { className: 'tile-label' });
     const value = element('span', { className: 'tile-value' });
-    const show = element('button', { type: 'button', className: 'tile', title: photo.name, onclick: () => onShow(photo) }, canvas, ' ', number, title, ' ', value);
+    const show = element(
+      'button',
+      { type: 'button', className: 'tile', title: photo.name, onclick: () => onShow(photo) },
+      canvas,
+      ' ',
+      number,
+      title,
+      ' ',
+      value,
+    );
     /** @type {Blob | ImageBitmap | null} */
     let drawn = null;
     return {
@@ -115,7 +144,8 @@ export function sheetView({ words, numbers, onShow, onCancel, onResume, onClear,
         const best = photo.result?.predictions[0];
         number.textContent = String(at);
         title.textContent = best?.label ?? photo.name;
-        value.textContent = photo.result && best ? numbers.given(best, photo.result.model.activation) : said[photo.status];
+        value.textContent =
+          photo.result && best ? numbers.given(best, photo.result.model.activation) : said[photo.status];
         show.setAttribute('aria-current', String(current));
         show.dataset.status = photo.status;
       },

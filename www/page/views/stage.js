@@ -6,7 +6,8 @@ import { element } from './element.js';
 /**
  * @typedef {object} StageData
  * @property {string | null} url of the photo
- * @property {ImageBitmap | null} view what was classified, which is shown as soon as it is there: browsers show some files otherwise
+ * @property {ImageBitmap | null} view what was classified, which is shown as soon as it is there: browsers show some
+ *   files otherwise
  * @property {HTMLVideoElement | null} video shown instead while the camera classifies live
  * @property {string} name
  * @property {{width: number, height: number} | null} image
@@ -67,7 +68,8 @@ function pane(words) {
   let drawn = null;
   /** @type {ImageBitmap | null} */
   let developed = null;
-  let broken = false, waiting = false;
+  let broken = false,
+    waiting = false;
   const tell = () => {
     box.hidden = broken && box.contains(img);
     unshown.hidden = !box.hidden || waiting;
@@ -125,7 +127,8 @@ function pane(words) {
     drawn = overlay;
     canvas.hidden = !overlay;
     if (!overlay) return;
-    if (canvas.width !== overlay.width || canvas.height !== overlay.height) Object.assign(canvas, { width: overlay.width, height: overlay.height });
+    if (canvas.width !== overlay.width || canvas.height !== overlay.height)
+      Object.assign(canvas, { width: overlay.width, height: overlay.height });
     canvas.getContext('2d')?.putImageData(overlay, 0, 0);
   }
 

@@ -12,7 +12,12 @@ import { element } from './element.js';
  */
 export function statusView({ words, numbers, onCancel, onLoad }) {
   const line = element('span', { className: 'status-line' });
-  const bar = element('progress', { className: 'bar-line status-bar', max: 1, hidden: true, 'aria-label': words.loading.progress });
+  const bar = element('progress', {
+    className: 'bar-line status-bar',
+    max: 1,
+    hidden: true,
+    'aria-label': words.loading.progress,
+  });
   const cancel = element('button', { type: 'button', className: 'link', onclick: onCancel }, words.cancel);
   const again = element('button', { type: 'button', className: 'link', onclick: onLoad }, words.retry);
   const root = element('div', { className: 'status-view' }, bar, line, cancel, again);

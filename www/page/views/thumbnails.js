@@ -5,9 +5,11 @@ export function thumbnails() {
   let last = Promise.resolve();
   /** @param {Blob | ImageBitmap} photo @param {HTMLCanvasElement} canvas */
   return function draw(photo, canvas) {
-    last = last.then(() => thumbnail(photo, canvas)).catch(() => {
-      // A file that is no picture keeps an empty square; its photo says why.
-    });
+    last = last
+      .then(() => thumbnail(photo, canvas))
+      .catch(() => {
+        // A file that is no picture keeps an empty square; its photo says why.
+      });
   };
 }
 

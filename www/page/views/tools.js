@@ -12,11 +12,18 @@ import { element, icon } from './element.js';
  */
 export function toolsView({ words, other, onModel, onLanguage, onTheme, onSettings }) {
   const model = element('button', { type: 'button', className: 'model-button', onclick: onModel });
-  const root = element('div', { className: 'tools-view' },
+  const root = element(
+    'div',
+    { className: 'tools-view' },
     model,
-    element('button', { type: 'button', className: 'quiet language', lang: other.code, onclick: onLanguage }, other.name),
+    element(
+      'button',
+      { type: 'button', className: 'quiet language', lang: other.code, onclick: onLanguage },
+      other.name,
+    ),
     iconButton('theme', words.switchTheme, onTheme),
-    iconButton('settings', words.settings, onSettings));
+    iconButton('settings', words.settings, onSettings),
+  );
   return {
     root,
     /** @param {{name: string | null}} data */

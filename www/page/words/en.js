@@ -50,7 +50,15 @@ export const words = {
   opacity: 'Heatmap',
   hold: 'Hold to see the photo',
   colours: 'Colours',
-  colourNames: { inferno: 'Inferno', viridis: 'Viridis', magma: 'Magma', plasma: 'Plasma', cividis: 'Cividis', turbo: 'Turbo', grey: 'Grey' },
+  colourNames: {
+    inferno: 'Inferno',
+    viridis: 'Viridis',
+    magma: 'Magma',
+    plasma: 'Plasma',
+    cividis: 'Cividis',
+    turbo: 'Turbo',
+    grey: 'Grey',
+  },
   less: 'little evidence',
   more: 'most',
   method: 'Method',
@@ -77,7 +85,10 @@ export const words = {
   /** @param {string} p */
   sureHigh: (p) => `The model gives it ${p}.`,
   /** @param {string[]} ps */
-  sureEach: (ps) => (ps.length === 1 ? `The model gives it ${ps[0]}.` : `The model gives them ${ps.slice(0, -1).join(', ')} and ${ps.at(-1)}.`),
+  sureEach: (ps) =>
+    ps.length === 1
+      ? `The model gives it ${ps[0]}.`
+      : `The model gives them ${ps.slice(0, -1).join(', ')} and ${ps.at(-1)}.`,
   /** @param {string} label @param {string} p */
   sureNearest: (label, p) => `The highest is “${label}” at ${p}.`,
   /** @param {string} p @param {string} second @param {string} q */
@@ -101,7 +112,8 @@ export const words = {
     /** @param {string} label */
     title: (label) => `Evidence for “${label}”`,
     /** @param {string} place @param {string} how @param {string} share */
-    sentence: (place, how, share) => `The evidence lies ${place} and is ${how}: half of it falls on ${share} of the area.`,
+    sentence: (place, how, share) =>
+      `The evidence lies ${place} and is ${how}: half of it falls on ${share} of the area.`,
     /** @param {string} label */
     zero: (label) => `Nothing in this photo speaks for “${label}”. There is no heatmap to draw.`,
     places: [
@@ -109,7 +121,12 @@ export const words = {
       ['on the left', 'in the middle', 'on the right'],
       ['at the bottom left', 'at the bottom', 'at the bottom right'],
     ],
-    concentration: { sharp: 'sharply concentrated', focused: 'concentrated', spread: 'spread out', even: 'almost everywhere' },
+    concentration: {
+      sharp: 'sharply concentrated',
+      focused: 'concentrated',
+      spread: 'spread out',
+      even: 'almost everywhere',
+    },
     /** @param {string} a @param {string} b @param {string} share */
     overlap: (a, b, share) => `“${a}” and “${b}” share ${share} of their evidence`,
     same: 'The model looks at the same place for both.',
@@ -122,7 +139,11 @@ export const words = {
 
   times: {
     title: 'Time',
-    decode: 'read', preprocess: 'resize', inference: 'classify', heatmap: 'explain', total: 'in all',
+    decode: 'read',
+    preprocess: 'resize',
+    inference: 'classify',
+    heatmap: 'explain',
+    total: 'in all',
   },
   milliseconds: 'ms',
 
@@ -139,47 +160,92 @@ export const words = {
     /** @param {number} done @param {number} all */
     progress: (done, all) => `${done} of ${all} classified`,
     sort: 'Sort',
-    sorts: { added: 'As added', sure: 'Most sure first', unsure: 'Least sure first', label: 'By class', name: 'By name' },
+    sorts: {
+      added: 'As added',
+      sure: 'Most sure first',
+      unsure: 'Least sure first',
+      label: 'By class',
+      name: 'By name',
+    },
     filter: 'Show',
     all: 'All classes',
     failedOnly: 'Failed',
-    csv: 'CSV', json: 'JSON',
+    csv: 'CSV',
+    json: 'JSON',
     clear: 'Clear',
     resume: 'Go on',
-    done: '', waiting: 'waiting', working: 'looking', failed: 'failed', cancelled: 'left out',
+    done: '',
+    waiting: 'waiting',
+    working: 'looking',
+    failed: 'failed',
+    cancelled: 'left out',
   },
 
   cameraView: { title: 'Camera', take: 'Take photo', live: 'Classify live', stop: 'Stop' },
-  addressView: { title: 'Photo from an address', label: 'Address of a picture', go: 'Fetch it', note: 'Your browser fetches the picture from that site; the site must allow it (CORS).', failed: 'That site does not give the picture to other pages, or there is none. Save the picture and drop it here.' },
+  addressView: {
+    title: 'Photo from an address',
+    label: 'Address of a picture',
+    go: 'Fetch it',
+    note: 'Your browser fetches the picture from that site; the site must allow it (CORS).',
+    failed: 'That site does not give the picture to other pages, or there is none. Save the picture and drop it here.',
+  },
 
   settingsView: {
-    language: 'Language', browser: 'As the browser', theme: 'Appearance',
+    language: 'Language',
+    browser: 'As the browser',
+    theme: 'Appearance',
     given: 'As this page sets it',
-    preload: 'Load the model', preloadNote: 'Before the first photo, or with it',
+    preload: 'Load the model',
+    preloadNote: 'Before the first photo, or with it',
     preloads: { auto: 'When it makes sense', eager: 'At once', lazy: 'With the first photo' },
-    heatmap: 'Heatmaps', heatmapNote: 'Without them the model needs less memory', on: 'On', off: 'Off',
-    memory: 'Memory limit in MB', memoryNote: 'A model that needs more is not loaded',
-    build: 'Build', buildNote: 'Which instructions of the processor are used', builds: { 'auto': 'The quickest that runs', 'simd128': 'SIMD', 'relaxed-simd': 'Relaxed SIMD' },
+    heatmap: 'Heatmaps',
+    heatmapNote: 'Without them the model needs less memory',
+    on: 'On',
+    off: 'Off',
+    memory: 'Memory limit in MB',
+    memoryNote: 'A model that needs more is not loaded',
+    build: 'Build',
+    buildNote: 'Which instructions of the processor are used',
+    builds: { auto: 'The quickest that runs', simd128: 'SIMD', 'relaxed-simd': 'Relaxed SIMD' },
   },
 
   modelView: {
-    name: 'Name', size: 'Size', input: 'Sees', classes: 'Classes', license: 'Licence', source: 'Source', disclaimer: 'Note', address: 'Address',
-    other: 'Address of another model folder', use: 'Use it', models: 'Models of this site',
-    own: 'Your own model', ownNote: 'An ONNX classifier, with labels.txt or model.json if you have them. Drop the files anywhere on the page, or choose them. They stay on this device.',
-    ownChoose: 'Choose files', forget: 'Forget the kept model',
+    name: 'Name',
+    size: 'Size',
+    input: 'Sees',
+    classes: 'Classes',
+    license: 'Licence',
+    source: 'Source',
+    disclaimer: 'Note',
+    address: 'Address',
+    other: 'Address of another model folder',
+    use: 'Use it',
+    models: 'Models of this site',
+    own: 'Your own model',
+    ownNote:
+      'An ONNX classifier, with labels.txt or model.json if you have them. Drop the files anywhere on the page, or choose them. They stay on this device.',
+    ownChoose: 'Choose files',
+    forget: 'Forget the kept model',
   },
   offer: {
-    title: 'Is this wanted?', take: 'Yes, use it', leave: 'No',
+    title: 'Is this wanted?',
+    take: 'Yes, use it',
+    leave: 'No',
     /** @param {number} n */
-    photos: (n) => `${n === 1 ? 'A photo was' : `${n} photos were`} shared with this page. Look at ${n === 1 ? 'it' : 'them'}?`,
+    photos: (n) =>
+      `${n === 1 ? 'A photo was' : `${n} photos were`} shared with this page. Look at ${n === 1 ? 'it' : 'them'}?`,
     model: 'A model was shared with this page. Use it in place of the one in use?',
     /** @param {string} host */
-    elsewhere: (host) => `The link that led here names a model of another site, ${host}. Whoever made it decides what it says. Use it?`,
+    elsewhere: (host) =>
+      `The link that led here names a model of another site, ${host}. Whoever made it decides what it says. Use it?`,
   },
   ownModel: {
-    title: 'Your own model', use: 'Check and use', name: 'Name',
+    title: 'Your own model',
+    use: 'Check and use',
+    name: 'Name',
     /** @param {string} file @param {string} size @param {string} input @param {number} classes */
-    about: (file, size, input, classes) => `${file}, ${size}. It takes ${input} and knows ${classes === 1 ? '1 class' : `${classes} classes`}.`,
+    about: (file, size, input, classes) =>
+      `${file}, ${size}. It takes ${input} and knows ${classes === 1 ? '1 class' : `${classes} classes`}.`,
     /** @param {string} activation */
     endsIn: (activation) => `It ends in its own ${activation}.`,
     noGradients: 'It cannot be differentiated here: heatmaps come from methods that need no gradient.',
@@ -191,29 +257,62 @@ export const words = {
     checkingStep: ['Running it as it is', 'Storing it in half the size', 'Comparing the two'],
     /** @param {string} name */
     ready: (name) => `“${name}” is checked, packed and in use.`,
-    done: 'Go on', change: 'Change the answers', save: 'Save the model folder',
+    done: 'Go on',
+    change: 'Change the answers',
+    save: 'Save the model folder',
     open: 'pictures of any size',
     pixel: 'Pixel values',
-    pixels: { imagenet: 'ImageNet mean and deviation (torchvision)', half: '−1 to 1 (mean 0.5, deviation 0.5)', unit: '0 to 1', keras: '−1 to 1 (Keras)', caffe: 'Caffe: BGR less the mean', raw: '0 to 255 (the graph scales them)' },
-    resize: 'Size', resizes: { crop: 'Crop the middle', stretch: 'Stretch', fit: 'Fit the whole photo, with borders' },
+    pixels: {
+      imagenet: 'ImageNet mean and deviation (torchvision)',
+      half: '−1 to 1 (mean 0.5, deviation 0.5)',
+      unit: '0 to 1',
+      keras: '−1 to 1 (Keras)',
+      caffe: 'Caffe: BGR less the mean',
+      raw: '0 to 255 (the graph scales them)',
+    },
+    resize: 'Size',
+    resizes: { crop: 'Crop the middle', stretch: 'Stretch', fit: 'Fit the whole photo, with borders' },
     size: 'Width and height in pixels',
-    activation: 'Output', activations: { softmax: 'One class a photo (softmax)', sigmoid: 'Several classes a photo (sigmoid)', none: 'As it is' },
-    labels: 'Labels', labelsHint: 'One a line; empty: numbered',
+    activation: 'Output',
+    activations: {
+      softmax: 'One class a photo (softmax)',
+      sigmoid: 'Several classes a photo (sigmoid)',
+      none: 'As it is',
+    },
+    labels: 'Labels',
+    labelsHint: 'One a line; empty: numbered',
     /** @param {number} n @param {number} classes */
-    labelsCount: (n, classes) => (n === classes ? (n === 1 ? '1 label for 1 class' : `${n} labels, one a class`) : `${n} ${n === 1 ? 'label' : 'labels'} for ${classes} ${classes === 1 ? 'class' : 'classes'}`),
-    more: 'More', side: 'Shorter side before the crop, in pixels', filter: 'Resampling',
+    labelsCount: (n, classes) =>
+      n === classes
+        ? n === 1
+          ? '1 label for 1 class'
+          : `${n} labels, one a class`
+        : `${n} ${n === 1 ? 'label' : 'labels'} for ${classes} ${classes === 1 ? 'class' : 'classes'}`,
+    more: 'More',
+    side: 'Shorter side before the crop, in pixels',
+    filter: 'Resampling',
     filters: { bilinear: 'Bilinear', bicubic: 'Bicubic', lanczos: 'Lanczos', box: 'Box', nearest: 'Nearest' },
-    layer: 'Heatmaps at', lastLayer: 'The last map', precision: 'Weights', precisions: { '': 'FP16 where nothing changes', fp16: 'FP16: half the size', fp32: 'FP32: as they are' },
+    layer: 'Heatmaps at',
+    lastLayer: 'The last map',
+    precision: 'Weights',
+    precisions: { '': 'FP16 where nothing changes', fp16: 'FP16: half the size', fp32: 'FP32: as they are' },
     disclaimer: 'Note beside every result',
     keep: 'Keep it on this device for the next visit',
   },
 
   packed: {
-    weights: 'Weights', agreement: 'Agreement', memory: 'Memory', heatmaps: 'Heatmaps', noGradients: 'No gradient', start: 'Start', assumed: 'Assumed',
+    weights: 'Weights',
+    agreement: 'Agreement',
+    memory: 'Memory',
+    heatmaps: 'Heatmaps',
+    noGradients: 'No gradient',
+    start: 'Start',
+    assumed: 'Assumed',
     /** @param {string} kept @param {string} precision @param {string} given */
     weightsText: (kept, precision, given) => `${kept} in ${precision}, from ${given}`,
     /** @param {string} difference @param {boolean} same */
-    agreementText: (difference, same) => `Probabilities differ by ${difference} at most from the file that was given; the first class is ${same ? 'the same' : 'ANOTHER'}.`,
+    agreementText: (difference, same) =>
+      `Probabilities differ by ${difference} at most from the file that was given; the first class is ${same ? 'the same' : 'ANOTHER'}.`,
     /** @param {string} difference */
     refusedText: (difference) => `In FP16 a probability would differ by ${difference}, so FP32 was kept.`,
     /** @param {string} bytes */
@@ -221,8 +320,13 @@ export const words = {
     /** @param {boolean} planned @returns {string} */
     startText: (planned) => (planned ? 'prepared: nothing is left to do at load' : 'prepared anew at every load'),
     guesses: {
-      activation: 'One class a photo (softmax).', single: 'The one score by itself (sigmoid).', channels: 'Three colours.', colours: 'Colours in the order red, green, blue.',
-      pixels: 'Pixel values as ImageNet’s networks want them.', resize: 'The middle of the photo is cut out.', size: '224 × 224 pixels.',
+      activation: 'One class a photo (softmax).',
+      single: 'The one score by itself (sigmoid).',
+      channels: 'Three colours.',
+      colours: 'Colours in the order red, green, blue.',
+      pixels: 'Pixel values as ImageNet’s networks want them.',
+      resize: 'The middle of the photo is cut out.',
+      size: '224 × 224 pixels.',
     },
   },
 
@@ -232,30 +336,66 @@ export const words = {
   errors: {
     /** @type {Record<string, [string, string]>} */
     known: {
-      'network': ['The connection failed.', 'Check that you are online, then try again.'],
+      network: ['The connection failed.', 'Check that you are online, then try again.'],
       'http-status': ['The server did not give the file.', 'Check the address of the model, or try again later.'],
-      'not-a-model': ['This file is no ONNX model.', 'Check what the server sends: a web page or a Git LFS pointer may stand in its place.'],
-      'truncated': ['The file ended too early.', 'Try again: the next download starts afresh.'],
-      'integrity': ['The model is not the one that its description names.', 'Try again; if it stays so, the model folder was changed in part only.'],
-      'external-data': ['This model keeps its weights in another file.', 'Save it as one file (ONNX without external data) and add it again.'],
-      'unsupported-operator': ['This model uses an operation that is not supported.', 'Look at the details, and export the model with simpler operations.'],
-      'unsupported-model': ['This model cannot be used here.', 'A classifier with one image as input is needed. The details say what is different.'],
-      'bad-manifest': ['The description of the model (model.json) is not right.', 'The details name the field to correct.'],
-      'over-memory-limit': ['The model needs more memory than is allowed.', 'Raise the memory limit in the settings, or switch heatmaps off.'],
+      'not-a-model': [
+        'This file is no ONNX model.',
+        'Check what the server sends: a web page or a Git LFS pointer may stand in its place.',
+      ],
+      truncated: ['The file ended too early.', 'Try again: the next download starts afresh.'],
+      integrity: [
+        'The model is not the one that its description names.',
+        'Try again; if it stays so, the model folder was changed in part only.',
+      ],
+      'external-data': [
+        'This model keeps its weights in another file.',
+        'Save it as one file (ONNX without external data) and add it again.',
+      ],
+      'unsupported-operator': [
+        'This model uses an operation that is not supported.',
+        'Look at the details, and export the model with simpler operations.',
+      ],
+      'unsupported-model': [
+        'This model cannot be used here.',
+        'A classifier with one image as input is needed. The details say what is different.',
+      ],
+      'bad-manifest': [
+        'The description of the model (model.json) is not right.',
+        'The details name the field to correct.',
+      ],
+      'over-memory-limit': [
+        'The model needs more memory than is allowed.',
+        'Raise the memory limit in the settings, or switch heatmaps off.',
+      ],
       'out-of-memory': ['The device ran out of memory.', 'Close other tabs, or use a smaller photo, then try again.'],
       'image-format': ['This is not a picture that can be read.', 'Use a JPEG, PNG, WebP, GIF or BMP file.'],
       'image-corrupt': ['The picture is damaged.', 'It may have been cut short on its way here. Try another copy.'],
-      'image-too-large': ['The picture is too large.', 'Make it smaller first: 64 megapixels can be read. Save a drawing (SVG) as PNG.'],
+      'image-too-large': [
+        'The picture is too large.',
+        'Make it smaller first: 64 megapixels can be read. Save a drawing (SVG) as PNG.',
+      ],
       'bad-option': ['That cannot be done with this photo.', 'The details say why.'],
-      'cancelled': ['Stopped.', 'Try again when you like.'],
-      'disposed': ['The model was put away.', 'Load it again.'],
-      'worker-crashed': ['The classifier stopped unexpectedly.', 'Try again: it starts afresh, without another download.'],
+      cancelled: ['Stopped.', 'Try again when you like.'],
+      disposed: ['The model was put away.', 'Load it again.'],
+      'worker-crashed': [
+        'The classifier stopped unexpectedly.',
+        'Try again: it starts afresh, without another download.',
+      ],
     },
     /** @type {Record<string, [string, string]>} */
     page: {
-      'no-classifier': ['This model cannot be used here.', 'An ONNX classifier with one picture as input and one list of scores as output is needed.'],
-      'kept-damaged': ['The model that was kept on this device is damaged.', 'It was forgotten: add its files again, or choose another model.'],
-      'no-labels': ['The names of the classes are missing.', 'Add labels.txt, one label a line, and choose both files together.'],
+      'no-classifier': [
+        'This model cannot be used here.',
+        'An ONNX classifier with one picture as input and one list of scores as output is needed.',
+      ],
+      'kept-damaged': [
+        'The model that was kept on this device is damaged.',
+        'It was forgotten: add its files again, or choose another model.',
+      ],
+      'no-labels': [
+        'The names of the classes are missing.',
+        'Add labels.txt, one label a line, and choose both files together.',
+      ],
       'bad-model-json': ['This model.json cannot be read.', 'The details say where it goes wrong.'],
       'no-camera': ['No camera can be used here.', 'Allow it in the browser’s address bar, or choose a photo instead.'],
       'no-clipboard': ['The clipboard cannot be read.', 'Allow it, or press Ctrl+V (⌘V) on this page.'],
