@@ -9,10 +9,10 @@ use std::cell::{Cell, RefCell};
 
 use js_sys::{Reflect, Uint8Array};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Crypto, RequestCache, Url};
 
+use crate::digest::hex;
 use crate::error::{Error, Result};
 use crate::manifest::Weights;
 use crate::sniff;
@@ -212,7 +212,7 @@ async fn identity(bytes: &[u8], source: &Source<'_>) -> Result<()> {
     } = source.weights;
     let digest = match subtle_sha256(bytes).await {
         Some(digest) => hex(&digest),
-        None => hex(&Sha256::digest(bytes)),
+        None => crate::digest::sha256(bytes),
     };
     sniff::identity((bytes.len() as u64, &digest), (*size, sha256), source.url)
 }
@@ -232,10 +232,6 @@ async fn subtle_sha256(bytes: &[u8]) -> Option<Vec<u8>> {
         .await
         .ok()?;
     Some(Uint8Array::new(&digest).to_vec())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The text of a thrown value.

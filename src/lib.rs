@@ -34,6 +34,7 @@
 
 pub mod classifier;
 pub mod decode;
+pub mod digest;
 pub mod error;
 pub mod estimate;
 pub mod heatmap;

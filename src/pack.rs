@@ -3,8 +3,8 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
+use crate::digest::sha256;
 use crate::error::{Error, Result};
 use crate::estimate;
 use crate::heatmap::Method;
@@ -391,11 +391,6 @@ pub fn plan(onnx: &[u8], manifest: &Manifest) -> Result<Vec<u8>> {
         )));
     }
     Ok(planned)
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    let digest = Sha256::digest(bytes);
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Bytes of memory that [`pack`] and [`inspect`] need at the most, the file's own among them: it is

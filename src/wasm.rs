@@ -260,13 +260,6 @@ async fn read(url: String, mut options: LoadOptions, progress: Function) -> Resu
     report.timing.warm_up = milliseconds(warming);
     report.timing.total = milliseconds(start);
     (report.needed, report.peak) = (memory::live() as u64, memory::peak() as u64);
-    let used = wasm_memory() as f64 + options.memory_elsewhere;
-    if used > 0.8 * limit {
-        let (used, limit) = (used / 1e6, limit / 1e6);
-        report.warnings.push(format!(
-            "{used:.0} MB of memory are used, more than 80 % of the limit of {limit:.0} MB"
-        ));
-    }
     tell("prepare", 1, 1);
 
     let manifest = classifier.manifest();

@@ -144,7 +144,6 @@ fn pack_makes_a_new_folder_whole_or_not_at_all() {
 
 #[test]
 fn pack_of_a_folder_leaves_the_folder_as_it_was_or_writes_it_whole() {
-    use sha2::{Digest, Sha256};
     let place = workplace("pack-folder");
     let (made, given) = (
         place.join("made"),
@@ -152,10 +151,7 @@ fn pack_of_a_folder_leaves_the_folder_as_it_was_or_writes_it_whole() {
     );
     let json = fs::read(made.join("model.json")).unwrap();
     let mut json: serde_json::Value = serde_json::from_slice(&json).unwrap();
-    let digest: String = Sha256::digest(&given)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let digest: String = whylens::digest::sha256(&given);
     json["weights"] = serde_json::json!({
         "file": "model.onnx", "bytes": given.len(), "sha256": digest, "precision": "fp32"
     });

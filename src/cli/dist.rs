@@ -18,6 +18,7 @@ use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use whylens::digest::{hex, sha256};
 use whylens::manifest::{MOST_TEXT, Weights};
 use whylens::model::Options;
 use whylens::{Error, Manifest};
@@ -353,14 +354,6 @@ fn address(source: &Path) -> Result<String> {
         name => name,
     };
     Ok(format!("models/{name}/"))
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-fn hex(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// `model.onnx` → `model.<hash>.onnx`.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use sha2::{Digest, Sha256};
+use whylens::digest::sha256;
 use whylens::manifest::MOST_TEXT;
 use whylens::model::Options;
 use whylens::{Classifier, Error, Manifest};
@@ -98,10 +98,7 @@ pub fn weights(folder: &Path, manifest: &Manifest) -> Result<Vec<u8>> {
     if weights.parts.is_empty() {
         add(&weights.file, weights.bytes)?;
     }
-    let digest: String = Sha256::digest(&onnx)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let digest = sha256(&onnx);
     if digest != weights.sha256 {
         return Err(Error::Integrity(format!(
             "{} has the SHA-256 {digest}, model.json says {}",

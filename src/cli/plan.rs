@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
+use whylens::digest::sha256;
 use whylens::model::PLAN;
 use whylens::{Error, pack};
 
@@ -23,8 +23,7 @@ pub fn run(folder: &Path) -> Result<ExitCode> {
         .into());
     }
     let planned = pack::plan(&folder::weights(folder, &manifest)?, &manifest)?;
-    let digest = Sha256::digest(&planned);
-    let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = sha256(&planned);
     let old = manifest.weights;
     // Everything else in the file, its layout too, stays as it was.
     let mut text = String::from_utf8(json)?

@@ -1,6 +1,6 @@
 //! lines of pixels → shorter or longer lines: each pixel a sum of pixels, by weights in fixed point.
 
-use super::resample::{CHANNELS, HALF, Weights, to_u8};
+use super::weights::{CHANNELS, HALF, Weights, to_u8};
 
 /// Resizes every line of `rgb`, which is `stride` bytes long, to as many pixels as there are weights.
 pub fn columns(rgb: &[u8], stride: usize, weights: &[Weights]) -> Vec<u8> {

@@ -2,6 +2,7 @@
 
 mod columns;
 mod resample;
+mod weights;
 
 use std::borrow::Cow;
 use std::cmp::Ordering;

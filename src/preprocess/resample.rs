@@ -8,14 +8,8 @@ use std::f64::consts::PI;
 use std::ops::Range;
 
 use super::columns::columns;
+use super::weights::{CHANNELS, HALF, PRECISION, Weights, to_u8};
 use crate::manifest::Filter;
-
-/// Fraction bits of a weight: 32 less 8 of a pixel, less 2 for filters with negative parts.
-const PRECISION: u32 = 22;
-pub const HALF: i32 = 1 << (PRECISION - 1);
-
-/// Red, green and blue, interleaved.
-pub const CHANNELS: usize = 3;
 
 /// One side of a resize: `from` pixels become `to`, of which `window` is wanted.
 #[derive(Debug, Clone)]
@@ -65,12 +59,6 @@ pub fn resample<'a>(rgb: &'a [u8], across: &Side, down: &Side, filter: Filter) -
 fn lines_first(across: &Side, down: &Side) -> bool {
     let shrinks = |side: &Side| side.from as i64 - side.to as i64;
     shrinks(down) > 0 && shrinks(down) > 2 * shrinks(across)
-}
-
-/// What one pixel after is made of: the pixels before from `start` on, times these weights.
-pub struct Weights {
-    pub start: usize,
-    pub values: Vec<i32>,
 }
 
 type Kernel = fn(f64) -> f64;
@@ -159,10 +147,6 @@ fn lines(rgb: &[u8], stride: usize, first: usize, weights: &[Weights]) -> Vec<u8
         out.extend(sums.iter().map(|&sum| to_u8(sum)));
     }
     out
-}
-
-pub fn to_u8(sum: i32) -> u8 {
-    (sum >> PRECISION).clamp(0, 255) as u8
 }
 
 fn cut<'a>(

@@ -36,8 +36,17 @@ export const CACHE = 'whylens';
 /** Bytes that the worker's memory may grow after loading before it is replaced. */
 const MOST_GROWTH = 96e6;
 
-/** Share of the memory limit past which `health()` warns. */
+/** Share of the memory limit past which the library warns. */
 const WARN_SHARE = 0.8;
+
+/**
+ * @param {import('./protocol.js').Memory | null} memory
+ * @param {number} limit
+ */
+function warningsOf(memory, limit) {
+  const share = (memory?.wasm ?? 0) / limit;
+  return share > WARN_SHARE ? [`${Math.round(share * 100)} % of the memory limit are used`] : [];
+}
 
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let idle;
@@ -234,7 +243,8 @@ export class Classifier {
       this.model = model;
       registry.atRest = connection.memory?.wasm ?? 0;
       this.#grown = registry.atRest - before;
-      for (const warning of report.warnings) console.warn(`whylens: ${warning}`);
+      const warnings = [...report.warnings, ...warningsOf(connection.memory, memoryLimit)];
+      for (const warning of warnings) console.warn(`whylens: ${warning}`);
       this.#listeners.clear();
       this.#setReady();
     } catch (error) {
@@ -394,10 +404,7 @@ export class Classifier {
       },
       timing: report?.timing ?? null,
       counters: this.#count(),
-      warnings: [
-        ...(report?.warnings ?? []),
-        ...(share && share > WARN_SHARE ? [`${Math.round(share * 100)} % of the memory limit are used`] : []),
-      ],
+      warnings: [...(report?.warnings ?? []), ...warningsOf(memory, memoryLimit)],
     };
     if (!verbose) return health;
     return {
