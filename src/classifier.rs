@@ -1,10 +1,8 @@
 //! The stages in order; no arithmetic.
 
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use serde::{Deserialize, Serialize};
 use web_time::Instant;
 
 use crate::decode::{self, Image, Limits};
@@ -14,7 +12,10 @@ use crate::manifest::{Activation, Manifest};
 use crate::model::{self, Forward, Model};
 use crate::overlay::{self, Style};
 use crate::preprocess::{self, Region, Tensor};
-use crate::rank::{self, Prediction, Reading};
+use crate::rank::{self, Reading};
+use crate::result::{
+    Class, Classification, Heatmap, HeatmapQuery, ModelName, Photo, Query, Run, Size, Timing,
+};
 
 /// A model with its labels: photos in, predictions and heatmaps out.
 pub struct Classifier {
@@ -30,163 +31,6 @@ pub struct Classifier {
     failed: Option<Error>,
     /// Tells the runs of this model, with these layers, from those of others.
     id: u64,
-}
-
-/// A photo as the network sees it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Photo {
-    /// The input tensor.
-    pub input: Tensor,
-    /// Size of the upright photo.
-    pub image: Size,
-    /// The part of it that the input covers.
-    pub region: Region,
-}
-
-/// One run of a network on a photo: all that its heatmaps need.
-pub struct Run {
-    photo: Photo,
-    forward: Forward,
-    /// The [`Classifier`] that ran.
-    by: u64,
-}
-
-impl Run {
-    /// The photo.
-    pub fn photo(&self) -> &Photo {
-        &self.photo
-    }
-
-    /// All scores in class order, before softmax or sigmoid.
-    pub fn scores(&self) -> &[f32] {
-        &self.forward.scores
-    }
-}
-
-impl fmt::Debug for Run {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.debug_struct("Run")
-            .field("image", &self.photo.image)
-            .finish_non_exhaustive()
-    }
-}
-
-/// What is asked about a photo.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Query {
-    /// Most predictions given.
-    pub top_k: usize,
-    /// Least probability of a prediction given.
-    pub threshold: f32,
-    /// The heatmap wanted; none: no heatmap.
-    pub heatmap: Option<HeatmapQuery>,
-}
-
-impl Default for Query {
-    fn default() -> Self {
-        Query {
-            top_k: 5,
-            threshold: 0.0,
-            heatmap: Some(HeatmapQuery::default()),
-        }
-    }
-}
-
-/// Which heatmap is wanted.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct HeatmapQuery {
-    /// The class explained; none: the most probable one.
-    pub class: Option<Class>,
-    /// How the heatmap is made; none: by the first of [`Classifier::methods`] that works.
-    pub method: Option<Method>,
-    /// ONNX tensors explained, averaged where there are several; empty: those that the model was
-    /// loaded with.
-    pub layers: Vec<String>,
-}
-
-impl HeatmapQuery {
-    /// Whether a certain heatmap is asked for, and not just any.
-    pub fn is_certain(&self) -> bool {
-        self.class.is_some() || self.method.is_some() || !self.layers.is_empty()
-    }
-}
-
-/// A class of the model.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Class {
-    /// By its index in the output tensor.
-    Index(usize),
-    /// By its label, letter case aside.
-    Label(String),
-}
-
-/// The answer to a [`Query`].
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Classification {
-    /// The upright photo.
-    pub image: Size,
-    /// Most probable first.
-    pub predictions: Vec<Prediction>,
-    /// The heatmap, where one was asked for; see [`Classification::explained`].
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub heatmap: Option<Heatmap>,
-    /// Why there is no heatmap, where one was asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub no_heatmap: Option<Reason>,
-    /// How long it took.
-    pub timing: Timing,
-    /// What gave the answer.
-    pub model: ModelName,
-    /// What heatmaps of other classes are made of.
-    #[serde(skip)]
-    pub run: Arc<Run>,
-}
-
-/// Why something could not be had.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Reason {
-    /// The code of the [`Error`].
-    pub code: &'static str,
-    /// Its text.
-    pub message: String,
-}
-
-/// Width and height in pixels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Size {
-    /// Width in pixels.
-    pub width: u32,
-    /// Height in pixels.
-    pub height: u32,
-}
-
-/// Where a class is seen in a photo.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Heatmap {
-    /// Index of the class explained.
-    pub class_index: usize,
-    /// Its label.
-    pub label: String,
-    /// How the map was made.
-    pub method: Method,
-    /// Where it was made: the names of `layers`, with ` + ` between them, or that of the input.
-    pub layer: String,
-    /// The ONNX tensors that it was made at; empty: at the input.
-    pub layers: Vec<String>,
-    /// Columns of the map.
-    pub width: usize,
-    /// Rows of the map.
-    pub height: usize,
-    /// `height × width` values, row-major, not scaled, none negative.
-    pub values: Vec<f32>,
-    /// The largest value; 0 when nothing speaks for the class.
-    pub max: f32,
-    /// The part of the upright photo that the map covers.
-    pub region: Region,
-    /// The upright photo.
-    pub image: Size,
 }
 
 /// A heatmap in the making; see [`Classifier::explain`].
@@ -210,44 +54,6 @@ impl Explaining {
             State::Slow(occlusion) => occlusion.progress(),
             State::Done { .. } => (1, 1),
         }
-    }
-}
-
-/// Milliseconds spent in each stage.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
-#[allow(missing_docs)] // the stages are documented in their modules
-pub struct Timing {
-    pub decode: f64,
-    pub preprocess: f64,
-    pub inference: f64,
-    pub heatmap: f64,
-    pub total: f64,
-}
-
-/// What a result tells of its model.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[allow(missing_docs)]
-pub struct ModelName {
-    pub name: String,
-    pub version: String,
-    /// What the probabilities are; see [`Reading::kind`].
-    pub activation: Activation,
-}
-
-impl Classification {
-    /// Adds the heatmap, or why there is none; it took so many milliseconds.
-    pub fn explained(&mut self, heatmap: Result<Heatmap>, milliseconds: f64) {
-        match heatmap {
-            Ok(heatmap) => self.heatmap = Some(heatmap),
-            Err(error) => {
-                self.no_heatmap = Some(Reason {
-                    code: error.code(),
-                    message: error.to_string(),
-                });
-            }
-        }
-        self.timing.heatmap = milliseconds;
-        self.timing.total += milliseconds;
     }
 }
 

@@ -48,6 +48,7 @@ pub mod pack;
 pub mod preload;
 pub mod preprocess;
 pub mod rank;
+pub mod result;
 pub mod sniff;
 
 #[cfg(target_arch = "wasm32")]
@@ -55,6 +56,7 @@ pub mod fetch;
 #[cfg(target_arch = "wasm32")]
 pub mod wasm;
 
-pub use classifier::{Class, Classification, Classifier, HeatmapQuery, Query};
+pub use classifier::Classifier;
 pub use error::{Error, Result};
 pub use manifest::Manifest;
+pub use result::{Class, Classification, HeatmapQuery, Query};

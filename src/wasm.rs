@@ -20,7 +20,7 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::AbortSignal;
 use web_time::Instant;
 
-use crate::classifier::{Classifier, Run};
+use crate::classifier::Classifier;
 use crate::error::{Error, Result};
 use crate::estimate;
 use crate::fetch::{self, Log, Patience, Source};
@@ -29,6 +29,7 @@ use crate::manifest::{MOST_TEXT, Manifest};
 use crate::memory;
 use crate::model::{Layer, Options, PLAN};
 use crate::preload::Preload;
+use crate::result::Run;
 
 thread_local! {
     /// Address of `model.json` → its guard, which is kept when the model is disposed of.

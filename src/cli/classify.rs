@@ -9,13 +9,13 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::Args;
 use serde_json::json;
-use whylens::classifier::{Class, Classification, Heatmap, HeatmapQuery, Query, Reason};
 use whylens::decode::{self, Limits};
 use whylens::heatmap::Method;
 use whylens::manifest::Activation;
 use whylens::model::Options;
 use whylens::overlay::{Colormap, Style};
 use whylens::rank::{self, Prediction};
+use whylens::result::{Class, Classification, Heatmap, HeatmapQuery, Query, Reason};
 use whylens::{Classifier, Error};
 
 use super::read::{self, Identity};

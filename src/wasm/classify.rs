@@ -10,13 +10,13 @@ use web_sys::AbortSignal;
 use web_time::Instant;
 
 use super::{Loaded, loaded, milliseconds, parse, plain, set, thrown};
-use crate::classifier::{Class, Heatmap, HeatmapQuery, Photo, Query, Run, Size};
 use crate::decode::{self, Image, Limits};
 use crate::error::{Error, Result};
 use crate::fetch;
 use crate::heatmap::Method;
 use crate::overlay::{Colormap, Style};
 use crate::preprocess::{self, Region, Tensor};
+use crate::result::{Class, Heatmap, HeatmapQuery, Photo, Query, Run, Size};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -7,10 +7,10 @@ use include_dir::{Dir, include_dir};
 use serde::Deserialize;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
-use whylens::classifier::{Class, HeatmapQuery, Query};
 use whylens::decode::{self, Limits};
 use whylens::model::Options;
 use whylens::preprocess::{self, Region};
+use whylens::result::{Class, HeatmapQuery, Query};
 use whylens::{Classifier, Error, Manifest};
 
 use super::{golden, npy};

@@ -7,6 +7,7 @@ mod flow;
 mod gradient;
 mod grid;
 mod layers;
+mod limits;
 mod links;
 mod lower;
 mod onnx;

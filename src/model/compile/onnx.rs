@@ -7,7 +7,7 @@ use tract_onnx::tract_core::ops::konst::Const;
 use tract_onnx::tract_hir::infer::{Factoid, InferenceModelExt};
 
 use super::quantised::{self, composite};
-use super::{bounds, corrected, proto};
+use super::{bounds, corrected, limits, proto};
 use crate::error::{Error, Result};
 use crate::manifest::{Activation, Manifest};
 
@@ -29,7 +29,7 @@ pub fn parse(onnx: &[u8], manifest: &Manifest, layers: &[String]) -> Result<Pars
     let output = output(graph, manifest)?;
     let (scores, activation) = proto::scores(graph, &output);
     proto::prune(graph, &scores)?;
-    proto::check_operators(graph)?;
+    limits::check_operators(graph)?;
     proto::widen(graph);
     let numbers = composite::expand(graph)?;
     let axes = proto::axes(graph);

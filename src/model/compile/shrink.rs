@@ -13,7 +13,7 @@ use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_hir::infer::Factoid;
 
 use super::quantised::composite;
-use super::{bounds, layers, onnx, plan_text, proto};
+use super::{bounds, layers, limits, onnx, plan_text, proto};
 use crate::error::{Error, Result};
 use crate::manifest::{Manifest, Precision};
 use crate::model::error::contained;
@@ -72,7 +72,7 @@ pub fn outline(onnx: &[u8]) -> Result<Outline> {
     for node in &graph.node {
         *operators.entry(node.op_type.clone()).or_default() += 1;
     }
-    let unsupported = proto::unsupported(&graph).into_iter();
+    let unsupported = limits::unsupported(&graph).into_iter();
     let standard = model.opset_import.iter().find(|o| o.domain.is_empty());
     let parameters = composite::parameters(&graph);
     Ok(Outline {
@@ -84,7 +84,7 @@ pub fn outline(onnx: &[u8]) -> Result<Outline> {
         outputs: graph.output.iter().map(|o| o.name.clone()).collect(),
         operators,
         unsupported: unsupported
-            .map(|node| (node.op_type.clone(), proto::label(node).to_string()))
+            .map(|node| (node.op_type.clone(), limits::label(node).to_string()))
             .collect(),
         parameters: usize::try_from(parameters).unwrap_or(usize::MAX),
         quantised: composite::is_quantised(&graph),
@@ -166,7 +166,7 @@ pub fn shrink(onnx: &[u8], manifest: &Manifest, precision: Precision) -> Result<
     let graph = model.graph.get_or_insert_default();
     let output = onnx::output(graph, manifest)?;
     proto::prune(graph, &output)?;
-    proto::check_operators(graph)?;
+    limits::check_operators(graph)?;
     proto::widen(graph);
     for tensor in &mut graph.initializer {
         proto::widen_tensor(tensor);

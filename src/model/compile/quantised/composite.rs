@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto};
 
-use super::super::proto;
+use super::super::limits;
 use super::packed;
 use crate::error::{Error, Result};
 
@@ -85,7 +85,7 @@ pub fn parameters(graph: &GraphProto) -> u64 {
     }
     let others = graph.initializer.iter();
     let others = others.filter(|t| t.dims.len() > 1 && !held.contains(&t.name));
-    let elements = others.filter_map(|t| proto::elements(&t.dims));
+    let elements = others.filter_map(|t| limits::elements(&t.dims));
     elements.fold(count, |sum, elements| sum.saturating_add(elements as u64))
 }
 
@@ -229,7 +229,7 @@ impl Apart<'_> {
                 {
                     return Err(Error::UnsupportedOperator(format!(
                         "operator QLinearSoftmax at `{}` is of an opset before 13, whose axis cannot be run here",
-                        proto::label(&node)
+                        limits::label(&node)
                     )));
                 }
                 node.attribute.retain(|a| a.name != "opset");
@@ -241,7 +241,7 @@ impl Apart<'_> {
                     return Err(Error::UnsupportedOperator(format!(
                         "operator {} at `{}` keeps its channels last, which cannot be run here",
                         node.op_type,
-                        proto::label(&node)
+                        limits::label(&node)
                     )));
                 }
                 node.attribute.retain(|a| a.name != "channels_last");
@@ -384,7 +384,7 @@ impl Apart<'_> {
         self.unpacked += weights.inputs * weights.outputs;
         let bytes = self.graph.initializer.iter().map(|t| t.raw_data.len());
         if self.unpacked > bytes.sum::<usize>().saturating_mul(4) {
-            let name = proto::label(node);
+            let name = limits::label(node);
             return Err(Error::UnsupportedModel(format!(
                 "the weights of `{name}` are read more often than once"
             )));

@@ -3,7 +3,8 @@
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{NodeProto, TensorProto};
 
-use super::super::proto::{self, halves};
+use super::super::limits;
+use super::super::proto::halves;
 use crate::error::{Error, Result};
 use crate::model::run::MOST_ELEMENTS;
 
@@ -17,7 +18,7 @@ pub fn unpack(tensor: &mut TensorProto) {
     let ints = tensor.int32_data.iter().map(|&int| int as u8);
     let bytes = tensor.raw_data.iter().copied().chain(ints);
     let nibbles = bytes.flat_map(|byte| [byte & 15, byte >> 4]);
-    let elements = proto::elements(&tensor.dims).unwrap_or(0);
+    let elements = limits::elements(&tensor.dims).unwrap_or(0);
     tensor.raw_data = nibbles
         .take(elements)
         .map(|nibble| match signed && nibble > 7 {
@@ -58,7 +59,7 @@ impl Weights {
     /// [`Error::UnsupportedModel`] for what is missing or of a size that does not fit.
     pub fn of(node: &NodeProto, given: &[String], held: &[TensorProto]) -> Result<Weights> {
         let wrong = |text: &str| {
-            let name = proto::label(node);
+            let name = limits::label(node);
             Error::UnsupportedModel(format!("the weights of `{name}` cannot be read: {text}"))
         };
         let attribute = |name: &str| node.attribute.iter().find(|a| a.name == name).map(|a| a.i);

@@ -1,21 +1,26 @@
 //! any ONNX classifier → the files of a model folder, checked.
 
+mod compare;
+mod inspect;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+pub use compare::Difference;
+pub use inspect::{Inspection, inspect};
+
+use compare::{are_shares, compare, made_up_image, span};
+use inspect::manifest;
 
 use crate::digest::sha256;
 use crate::error::{Error, Result};
 use crate::estimate;
 use crate::heatmap::Method;
-use crate::manifest::{
-    Activation, Channels, Crop, FORMAT, Filter, Heatmap, Input, Layout, Manifest, Output,
-    Precision, Resize, ResizeMode, Weights,
-};
+use crate::manifest::{Activation, Channels, Layout, Manifest, Precision, Resize, Weights};
 use crate::model::compile::shrink::{self, Outline};
-use crate::model::{Candidate, Candidates, Layer, Model, Options as Load, PLAN};
-use crate::preprocess::Tensor;
-use crate::rank::{self, Reading};
+use crate::model::{Candidates, Model, Options as Load, PLAN};
+use crate::rank::Reading;
 use crate::sniff;
 
 /// What cannot be read from the graph. What is absent is guessed, and said so.
@@ -97,18 +102,6 @@ pub struct Report {
     pub difference: Difference,
     /// What FP16 would have made of it, where it was tried and not kept.
     pub refused: Option<Difference>,
-}
-
-/// Two files of one model, on a made-up image.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Difference {
-    /// The largest difference of a score.
-    pub score: f32,
-    /// The largest difference of a probability.
-    pub probability: f32,
-    /// Whether the first class is the same.
-    pub same_first: bool,
 }
 
 /// What the graph does not tell and nobody said.
@@ -399,259 +392,6 @@ pub fn need(outline: &Outline, bytes: usize) -> u64 {
     let single = (outline.parameters as u64).saturating_mul(4);
     let decoded = (bytes as u64).saturating_mul(2);
     decoded.saturating_add(single.saturating_mul(3))
-}
-
-/// What a graph is as a classifier.
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Inspection {
-    /// The manifest that the graph suggests; the weights are still to be filled in.
-    pub manifest: Manifest,
-    /// What of it is guessed.
-    pub guesses: Vec<Guess>,
-    /// Number of classes.
-    pub classes: usize,
-    /// The softmax or sigmoid at the end of the graph, which is stepped over.
-    pub activation: Option<Activation>,
-    /// The layers that heatmaps can be taken at, the latest of each size, the latest first.
-    pub layers: Vec<Candidate>,
-    /// Whether they see everything that the scores are made of.
-    pub whole: bool,
-    /// The one that is taken when none is named.
-    pub layer: Option<Layer>,
-    /// Why there are no gradients: code and message.
-    pub no_gradients: Option<(&'static str, String)>,
-    /// How heatmaps can be made.
-    pub methods: Vec<Method>,
-}
-
-/// Prepares a graph and tells what it is.
-///
-/// # Errors
-/// Those of [`pack`], labels and FP16 aside.
-pub fn inspect(onnx: &[u8], options: &Options) -> Result<Inspection> {
-    let mut guesses = Vec::new();
-    let mut manifest = manifest(&shrink::outline(onnx)?, options, &mut guesses)?;
-    let load = Load {
-        heatmap: true,
-        ..Load::default()
-    };
-    let model = Model::load(onnx, &manifest, &load)?;
-    if options.activation.is_none() {
-        guesses.push(Guess::Activation);
-    }
-    settle(onnx, &model, &mut manifest, &mut guesses)?;
-    let gradients = model.explainable();
-    let layer = model.layers().first().cloned();
-    let Candidates { list, whole } = shrink::layers(onnx, &manifest)?;
-    Ok(Inspection {
-        guesses,
-        classes: model.classes(),
-        activation: model.activation(),
-        layers: list,
-        whole,
-        methods: Method::usable(gradients.is_ok(), layer.is_some()),
-        layer,
-        no_gradients: gradients.err().map(|e| (e.code(), e.to_string())),
-        manifest,
-    })
-}
-
-/// `model.json` as far as the graph and the options tell; the weights are still to be filled in.
-fn manifest(outline: &Outline, options: &Options, guesses: &mut Vec<Guess>) -> Result<Manifest> {
-    let [(name, shape)] = outline.inputs.as_slice() else {
-        let names: Vec<&String> = outline.inputs.iter().map(|(name, _)| name).collect();
-        return Err(Error::UnsupportedModel(format!(
-            "the graph has the inputs {names:?}, expected one, the image"
-        )));
-    };
-    let &[_, a, b, c] = shape.as_slice() else {
-        return Err(Error::UnsupportedModel(format!(
-            "the input `{name}` has the shape {shape:?}, expected a batch of images"
-        )));
-    };
-    let is_colours = |length| matches!(length, Some(1 | 3));
-    let layout = options.layout.unwrap_or_else(|| {
-        if is_colours(c) && !is_colours(a) {
-            Layout::Nhwc
-        } else {
-            Layout::Nchw
-        }
-    });
-    let (colours, height, width) = match layout {
-        Layout::Nchw => (a, b, c),
-        Layout::Nhwc => (c, a, b),
-    };
-    let channels = match (options.channels, colours) {
-        (Some(channels), _) => channels,
-        (None, Some(1)) => Channels::Grey,
-        (None, Some(3)) => Channels::Rgb,
-        (None, None) => {
-            guesses.push(Guess::Channels);
-            Channels::Rgb
-        }
-        (None, Some(other)) => {
-            return Err(Error::UnsupportedModel(format!(
-                "the input `{name}` has {other} channels, expected 1 or 3"
-            )));
-        }
-    };
-    if options.channels.is_none() && channels == Channels::Rgb {
-        guesses.push(Guess::Colours);
-    }
-    let open = options.size.unwrap_or((224, 224));
-    if width.or(height).is_none() && options.size.is_none() {
-        guesses.push(Guess::Size);
-    }
-    let side = |length: Option<usize>, open: u32| {
-        length.map_or(open, |length| u32::try_from(length).unwrap_or(u32::MAX))
-    };
-    let (width, height) = (side(width, open.0), side(height, open.1));
-    let resize = options.resize.clone().unwrap_or_else(|| {
-        let short = width.min(height);
-        guesses.push(Guess::Resize);
-        Resize {
-            mode: ResizeMode::ShorterSide,
-            // 256 for 224, 342 for 299, as torchvision has it.
-            size: Some(u32::try_from((u64::from(short) * 8 + 3) / 7).unwrap_or(u32::MAX)),
-            filter: Filter::Bilinear,
-        }
-    });
-    let crop = match resize.mode {
-        ResizeMode::Exact => Crop::None,
-        _ => Crop::Center,
-    };
-    if options.scale.is_none() && options.mean.is_none() && options.std.is_none() {
-        guesses.push(Guess::Pixels);
-    }
-    let count = channels.count();
-    let imagenet = |values: [f64; 3]| match (options.scale, layout, count) {
-        // Keras: -1..1. PyTorch: mean and spread of ImageNet.
-        (None, Layout::Nchw, 3) => values.to_vec(),
-        _ => vec![0.5; count],
-    };
-    let spread = |given: &Option<Vec<f64>>, default: Vec<f64>| match given {
-        None => Ok(default),
-        Some(one) if one.len() == 1 => Ok(vec![one[0]; count]),
-        Some(all) if all.len() == count => Ok(all.clone()),
-        Some(all) => Err(Error::BadOption(format!(
-            "`mean` and `std` have one value or {count}, not {}",
-            all.len()
-        ))),
-    };
-    let given = options.scale.is_some() || options.mean.is_some() || options.std.is_some();
-    let neutral = |value, default| if given { vec![value; count] } else { default };
-    let mean = spread(&options.mean, neutral(0.0, imagenet([0.485, 0.456, 0.406])))?;
-    let std = spread(&options.std, neutral(1.0, imagenet([0.229, 0.224, 0.225])))?;
-    let output = match (&options.output, outline.outputs.as_slice()) {
-        (Some(name), names) if names.contains(name) => name.clone(),
-        (None, [only]) => only.clone(),
-        (_, names) => {
-            return Err(Error::BadOption(format!(
-                "name the output with the scores (--output); the graph has {names:?}"
-            )));
-        }
-    };
-    let manifest = Manifest {
-        format: FORMAT,
-        name: options.name.clone(),
-        version: options.version.clone().unwrap_or_else(|| "1".into()),
-        license: options.license.clone().unwrap_or_else(|| "unknown".into()),
-        source: options
-            .source
-            .clone()
-            .unwrap_or_else(|| outline.producer.clone()),
-        disclaimer: options.disclaimer.clone(),
-        weights: Weights {
-            file: "model.onnx".into(),
-            bytes: 0,
-            sha256: "0".repeat(64),
-            precision: Precision::Fp32,
-            parameters: None,
-            plan: None,
-            parts: Vec::new(),
-        },
-        input: Input {
-            name: name.clone(),
-            layout,
-            channels,
-            width,
-            height,
-            resize,
-            crop,
-            scale: options.scale.unwrap_or(1.0 / 255.0),
-            mean,
-            std,
-        },
-        output: Output {
-            name: output,
-            activation: options.activation.unwrap_or(Activation::Softmax),
-            applied: None,
-        },
-        heatmap: Heatmap {
-            layer: options.layer.clone(),
-            layers: Vec::new(),
-        },
-        labels: [("en".to_string(), "labels.txt".to_string())].into(),
-    };
-    // Checks sizes and numbers as a reader of the folder will.
-    let json = serde_json::to_vec(&manifest).map_err(|e| Error::BadManifest(e.to_string()))?;
-    Manifest::parse(&json)?;
-    Ok(manifest)
-}
-
-/// An input that is like a photo: soft blobs of colour in the range that the network expects.
-fn made_up_image(input: &Input) -> Tensor {
-    let shape = input.shape().to_vec();
-    let count = input.channels.count();
-    let plane = (input.width * input.height) as usize;
-    let value = |index: usize| {
-        let (channel, place) = match input.layout {
-            Layout::Nchw => (index / plane, index % plane),
-            Layout::Nhwc => (index % count, index / count),
-        };
-        let x = (place % input.width as usize) as f64 / f64::from(input.width);
-        let y = (place / input.width as usize) as f64 / f64::from(input.height);
-        let wave =
-            (x * 7.0 + channel as f64).sin() + (y * 11.0 - x * 5.0).cos() + (x * y * 40.0).sin();
-        let pixel = (wave / 6.0 + 0.5) * 255.0;
-        ((pixel * input.scale - input.mean[channel]) / input.std[channel]) as f32
-    };
-    let values = (0..count * plane).map(value).collect();
-    Tensor { shape, values }
-}
-
-/// Whether scores are the shares of several classes in one.
-fn are_shares(scores: &[f32]) -> bool {
-    let sum: f32 = scores.iter().sum();
-    scores.len() > 1 && scores.iter().all(|&score| score >= 0.0) && (sum - 1.0).abs() < 1e-3
-}
-
-/// How far scores lie apart; 1 for a single one.
-fn span(scores: &[f32]) -> f32 {
-    let low = scores.iter().copied().fold(f32::INFINITY, f32::min);
-    let high = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    match scores.len() {
-        1 => 1.0,
-        _ => (high - low).max(f32::MIN_POSITIVE),
-    }
-}
-
-fn compare(before: &[f32], after: &[f32], activation: Activation) -> Difference {
-    let largest = |a: &[f32], b: &[f32]| {
-        let pairs = a.iter().zip(b).map(|(a, b)| (a - b).abs());
-        pairs.fold(0.0, f32::max)
-    };
-    let first = |scores: &[f32]| (0..scores.len()).max_by(|&a, &b| scores[a].total_cmp(&scores[b]));
-    let (p, q) = (
-        rank::probabilities(before, activation),
-        rank::probabilities(after, activation),
-    );
-    Difference {
-        score: largest(before, after),
-        probability: largest(&p, &q),
-        same_first: first(before) == first(after),
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,216 @@
+//! ONNX file → what it is, and the manifest that its graph suggests.
+
+use serde::Serialize;
+
+use super::{Guess, Options, settle};
+use crate::error::{Error, Result};
+use crate::heatmap::Method;
+use crate::manifest::{
+    Activation, Channels, Crop, FORMAT, Filter, Heatmap, Input, Layout, Manifest, Output,
+    Precision, Resize, ResizeMode, Weights,
+};
+use crate::model::compile::shrink::{self, Outline};
+use crate::model::{Candidate, Candidates, Layer, Model, Options as Load};
+
+/// What a graph is as a classifier.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Inspection {
+    /// The manifest that the graph suggests; the weights are still to be filled in.
+    pub manifest: Manifest,
+    /// What of it is guessed.
+    pub guesses: Vec<Guess>,
+    /// Number of classes.
+    pub classes: usize,
+    /// The softmax or sigmoid at the end of the graph, which is stepped over.
+    pub activation: Option<Activation>,
+    /// The layers that heatmaps can be taken at, the latest of each size, the latest first.
+    pub layers: Vec<Candidate>,
+    /// Whether they see everything that the scores are made of.
+    pub whole: bool,
+    /// The one that is taken when none is named.
+    pub layer: Option<Layer>,
+    /// Why there are no gradients: code and message.
+    pub no_gradients: Option<(&'static str, String)>,
+    /// How heatmaps can be made.
+    pub methods: Vec<Method>,
+}
+
+/// Prepares a graph and tells what it is.
+///
+/// # Errors
+/// Those of [`pack`], labels and FP16 aside.
+pub fn inspect(onnx: &[u8], options: &Options) -> Result<Inspection> {
+    let mut guesses = Vec::new();
+    let mut manifest = manifest(&shrink::outline(onnx)?, options, &mut guesses)?;
+    let load = Load {
+        heatmap: true,
+        ..Load::default()
+    };
+    let model = Model::load(onnx, &manifest, &load)?;
+    if options.activation.is_none() {
+        guesses.push(Guess::Activation);
+    }
+    settle(onnx, &model, &mut manifest, &mut guesses)?;
+    let gradients = model.explainable();
+    let layer = model.layers().first().cloned();
+    let Candidates { list, whole } = shrink::layers(onnx, &manifest)?;
+    Ok(Inspection {
+        guesses,
+        classes: model.classes(),
+        activation: model.activation(),
+        layers: list,
+        whole,
+        methods: Method::usable(gradients.is_ok(), layer.is_some()),
+        layer,
+        no_gradients: gradients.err().map(|e| (e.code(), e.to_string())),
+        manifest,
+    })
+}
+
+/// `model.json` as far as the graph and the options tell; the weights are still to be filled in.
+pub(super) fn manifest(
+    outline: &Outline,
+    options: &Options,
+    guesses: &mut Vec<Guess>,
+) -> Result<Manifest> {
+    let [(name, shape)] = outline.inputs.as_slice() else {
+        let names: Vec<&String> = outline.inputs.iter().map(|(name, _)| name).collect();
+        return Err(Error::UnsupportedModel(format!(
+            "the graph has the inputs {names:?}, expected one, the image"
+        )));
+    };
+    let &[_, a, b, c] = shape.as_slice() else {
+        return Err(Error::UnsupportedModel(format!(
+            "the input `{name}` has the shape {shape:?}, expected a batch of images"
+        )));
+    };
+    let is_colours = |length| matches!(length, Some(1 | 3));
+    let layout = options.layout.unwrap_or_else(|| {
+        if is_colours(c) && !is_colours(a) {
+            Layout::Nhwc
+        } else {
+            Layout::Nchw
+        }
+    });
+    let (colours, height, width) = match layout {
+        Layout::Nchw => (a, b, c),
+        Layout::Nhwc => (c, a, b),
+    };
+    let channels = match (options.channels, colours) {
+        (Some(channels), _) => channels,
+        (None, Some(1)) => Channels::Grey,
+        (None, Some(3)) => Channels::Rgb,
+        (None, None) => {
+            guesses.push(Guess::Channels);
+            Channels::Rgb
+        }
+        (None, Some(other)) => {
+            return Err(Error::UnsupportedModel(format!(
+                "the input `{name}` has {other} channels, expected 1 or 3"
+            )));
+        }
+    };
+    if options.channels.is_none() && channels == Channels::Rgb {
+        guesses.push(Guess::Colours);
+    }
+    let open = options.size.unwrap_or((224, 224));
+    if width.or(height).is_none() && options.size.is_none() {
+        guesses.push(Guess::Size);
+    }
+    let side = |length: Option<usize>, open: u32| {
+        length.map_or(open, |length| u32::try_from(length).unwrap_or(u32::MAX))
+    };
+    let (width, height) = (side(width, open.0), side(height, open.1));
+    let resize = options.resize.clone().unwrap_or_else(|| {
+        let short = width.min(height);
+        guesses.push(Guess::Resize);
+        Resize {
+            mode: ResizeMode::ShorterSide,
+            // 256 for 224, 342 for 299, as torchvision has it.
+            size: Some(u32::try_from((u64::from(short) * 8 + 3) / 7).unwrap_or(u32::MAX)),
+            filter: Filter::Bilinear,
+        }
+    });
+    let crop = match resize.mode {
+        ResizeMode::Exact => Crop::None,
+        _ => Crop::Center,
+    };
+    if options.scale.is_none() && options.mean.is_none() && options.std.is_none() {
+        guesses.push(Guess::Pixels);
+    }
+    let count = channels.count();
+    let imagenet = |values: [f64; 3]| match (options.scale, layout, count) {
+        // Keras: -1..1. PyTorch: mean and spread of ImageNet.
+        (None, Layout::Nchw, 3) => values.to_vec(),
+        _ => vec![0.5; count],
+    };
+    let spread = |given: &Option<Vec<f64>>, default: Vec<f64>| match given {
+        None => Ok(default),
+        Some(one) if one.len() == 1 => Ok(vec![one[0]; count]),
+        Some(all) if all.len() == count => Ok(all.clone()),
+        Some(all) => Err(Error::BadOption(format!(
+            "`mean` and `std` have one value or {count}, not {}",
+            all.len()
+        ))),
+    };
+    let given = options.scale.is_some() || options.mean.is_some() || options.std.is_some();
+    let neutral = |value, default| if given { vec![value; count] } else { default };
+    let mean = spread(&options.mean, neutral(0.0, imagenet([0.485, 0.456, 0.406])))?;
+    let std = spread(&options.std, neutral(1.0, imagenet([0.229, 0.224, 0.225])))?;
+    let output = match (&options.output, outline.outputs.as_slice()) {
+        (Some(name), names) if names.contains(name) => name.clone(),
+        (None, [only]) => only.clone(),
+        (_, names) => {
+            return Err(Error::BadOption(format!(
+                "name the output with the scores (--output); the graph has {names:?}"
+            )));
+        }
+    };
+    let manifest = Manifest {
+        format: FORMAT,
+        name: options.name.clone(),
+        version: options.version.clone().unwrap_or_else(|| "1".into()),
+        license: options.license.clone().unwrap_or_else(|| "unknown".into()),
+        source: options
+            .source
+            .clone()
+            .unwrap_or_else(|| outline.producer.clone()),
+        disclaimer: options.disclaimer.clone(),
+        weights: Weights {
+            file: "model.onnx".into(),
+            bytes: 0,
+            sha256: "0".repeat(64),
+            precision: Precision::Fp32,
+            parameters: None,
+            plan: None,
+            parts: Vec::new(),
+        },
+        input: Input {
+            name: name.clone(),
+            layout,
+            channels,
+            width,
+            height,
+            resize,
+            crop,
+            scale: options.scale.unwrap_or(1.0 / 255.0),
+            mean,
+            std,
+        },
+        output: Output {
+            name: output,
+            activation: options.activation.unwrap_or(Activation::Softmax),
+            applied: None,
+        },
+        heatmap: Heatmap {
+            layer: options.layer.clone(),
+            layers: Vec::new(),
+        },
+        labels: [("en".to_string(), "labels.txt".to_string())].into(),
+    };
+    // Checks sizes and numbers as a reader of the folder will.
+    let json = serde_json::to_vec(&manifest).map_err(|e| Error::BadManifest(e.to_string()))?;
+    Manifest::parse(&json)?;
+    Ok(manifest)
+}
