@@ -376,21 +376,6 @@ pub fn memory_use() -> Vec<f64> {
     .to_vec()
 }
 
-/// Ends this instance in the way asked for; for tests of recovery.
-#[wasm_bindgen]
-pub fn provoke(fault: &str) {
-    match fault {
-        "panic" => panic!("a panic was asked for"),
-        "out-of-memory" => {
-            let mut hoard = Vec::new();
-            loop {
-                hoard.push(vec![0u8; 256 << 20]);
-            }
-        }
-        _ => core::arch::wasm32::unreachable(),
-    }
-}
-
 fn wasm_memory() -> usize {
     core::arch::wasm32::memory_size(0) * 65536
 }

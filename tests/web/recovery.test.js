@@ -5,11 +5,12 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { BUILDS, COMPILE } from '../../www/library/features.js';
+import { PANIC, listenIn, serveEndings } from './ending.js';
 import { classifier, folder, hoarding } from './onnx.js';
 import { SMALL, Stage, attempt, health, look } from './page.js';
 import { TOP } from './server.js';
 
-/** @typedef {import('../../www/library/protocol.js').Fault} Fault */
+/** @typedef {import('./ending.js').Fault} Fault */
 
 const stage = new Stage();
 const { server } = stage;
@@ -21,7 +22,13 @@ const table = [];
 /** The library in the page. @type {import('./page.js').Library} */
 const whylens = /** @type {any} */ (undefined);
 
-before(() => stage.start());
+before(async () => {
+  await stage.start();
+  await serveEndings(server);
+});
+
+/** A page whose workers can be ended. */
+const opened = () => stage.page({ before: listenIn });
 after(async () => {
   console.log(
     ['| fault | what the user sees | requests afterwards | next call works |', '|---|---|---|---|', ...table].join(
@@ -36,10 +43,7 @@ after(async () => {
  * @param {import('playwright-core').Page} page
  * @param {Fault | undefined} fault
  */
-const provoke = (page, fault) =>
-  page.evaluate((fault) => {
-    /** @type {any} */ (globalThis)[Symbol.for('whylens')].provoke = () => fault;
-  }, fault);
+const provoke = (page, fault) => page.evaluate((fault) => /** @type {any} */ (globalThis).provoke(fault), fault);
 
 /**
  * Bytes of the worker's memory as the page was told last, whatever is loaded.
@@ -50,13 +54,13 @@ const wasm = (page) =>
   page.evaluate(() => /** @type {any} */ (globalThis)[Symbol.for('whylens')].connection.memory.wasm);
 
 for (const [fault, code, says] of /** @type {[Fault, string, RegExp][]} */ ([
-  ['panic', 'worker-crashed', /^the worker ended: a panic was asked for; try again/],
+  ['panic', 'worker-crashed', /^the worker ended: capacity overflow; try again/],
   ['unreachable', 'worker-crashed', /unreachable/],
   ['out-of-memory', 'out-of-memory', /no more memory.*smaller photo or model/],
   ['close', 'worker-crashed', /the browser ended the worker/],
 ])) {
   test(`${fault}: what was under way is rejected, the next call works without a download`, options, async () => {
-    const page = await stage.page();
+    const page = await opened();
     assert.equal(await look(page), 'ok');
     server.forget();
     await provoke(page, fault);
@@ -97,7 +101,7 @@ test(
   'a worker that does not stop what was given up is replaced, and one whose calls wait their turn is not',
   options,
   async () => {
-    const page = await stage.page();
+    const page = await opened();
     await page.evaluate(() => Object.assign(/** @type {any} */ (globalThis)[Symbol.for('whylens')], { toStop: 700 }));
     assert.equal(await look(page), 'ok');
     server.forget();
@@ -155,13 +159,12 @@ test(
 );
 
 test('a photo that ends the worker ends none of those that wait behind it', options, async () => {
-  const page = await stage.page();
+  const page = await opened();
   await attempt(page);
   server.forget();
   const outcomes = await page.evaluate(async (model) => {
     const classifier = await whylens.load(model);
-    let asked = 0;
-    /** @type {any} */ (globalThis)[Symbol.for('whylens')].provoke = () => ((asked += 1) === 2 ? 'panic' : undefined);
+    /** @type {any} */ (globalThis).provoke('panic', 31);
     const photos = [30, 31, 32, 33].map((width) => classifier.classify(new ImageData(width, 30)));
     return Promise.all(
       photos.map((photo) =>
@@ -179,7 +182,7 @@ test('a photo that ends the worker ends none of those that wait behind it', opti
 });
 
 test('three crashes in a row on the same photo stop, and another photo still works', options, async () => {
-  const page = await stage.page();
+  const page = await opened();
   await attempt(page);
   await provoke(page, 'panic');
   const messages = await page.evaluate(async (model) => {
@@ -192,7 +195,7 @@ test('three crashes in a row on the same photo stop, and another photo still wor
     }
     return messages;
   }, SMALL);
-  assert.equal(messages.filter((message) => /a panic was asked for/.test(message)).length, 3, messages.join('\n'));
+  assert.equal(messages.filter((message) => /capacity overflow/.test(message)).length, 3, messages.join('\n'));
   assert.equal(messages.filter((message) => /3 times in a row and is not tried again/.test(message)).length, 2);
   await provoke(page, undefined);
   assert.equal(await look(page), 'ok');
@@ -201,11 +204,11 @@ test('three crashes in a row on the same photo stop, and another photo still wor
 });
 
 for (const [when, trap] of /** @type {const} */ ([
-  ['at once', "provoke('unreachable');"],
+  ['at once', `${PANIC};`],
   // The trap comes out of the module's own queue, not of the call.
   [
     'in the middle',
-    "const tell = progress; progress = (...news) => (tell(...news), news[0] === 'prepare' && setTimeout(() => provoke('unreachable')));",
+    `const tell = progress; progress = (...news) => (tell(...news), news[0] === 'prepare' && setTimeout(() => ${PANIC}));`,
   ],
 ])) {
   test(
@@ -220,7 +223,7 @@ for (const [when, trap] of /** @type {const} */ ([
         server.behave(`/www/pkg/${build}/whylens.js`, { body });
       }
       server.put('/models/fragile/', folder());
-      const page = await stage.page();
+      const page = await opened();
       assert.equal(await look(page), 'ok');
       const outcomes = [];
       for (let turn = 0; turn < 5; turn += 1) outcomes.push(await attempt(page, '/models/fragile/'));
@@ -230,7 +233,7 @@ for (const [when, trap] of /** @type {const} */ ([
         JSON.stringify(outcomes),
       );
       assert.equal(
-        outcomes.filter(({ message }) => /unreachable/.test(message ?? '')).length,
+        outcomes.filter(({ message }) => /capacity overflow/.test(message ?? '')).length,
         3,
         JSON.stringify(outcomes),
       );
@@ -252,7 +255,7 @@ for (const [when, trap] of /** @type {const} */ ([
 
 test('a worker that dies takes all models with it, and each comes back from the cache', options, async () => {
   server.put('/models/second/', folder({ name: 'Second' }));
-  const page = await stage.page();
+  const page = await opened();
   assert.deepEqual([await look(page), await look(page, '/models/second/')], ['ok', 'ok']);
   await page.evaluate(async () => {
     const classifier = await whylens.load('/models/second/');
@@ -277,7 +280,7 @@ test('a worker that dies takes all models with it, and each comes back from the 
 });
 
 test('without a cache, the next call after a crash downloads once more', options, async () => {
-  const page = await stage.page();
+  const page = await opened();
   await attempt(page, SMALL, { cache: false });
   assert.equal(await look(page), 'ok');
   server.forget();
@@ -290,7 +293,7 @@ test('without a cache, the next call after a crash downloads once more', options
 });
 
 test('a model over the limit is refused before it is downloaded, with the numbers', options, async () => {
-  const page = await stage.page();
+  const page = await opened();
   server.forget();
   const outcome = await attempt(page, REAL, { memoryLimit: 30e6 });
   assert.equal(outcome.code, 'over-memory-limit');
@@ -301,7 +304,7 @@ test('a model over the limit is refused before it is downloaded, with the number
 });
 
 test('past 80 % of the limit, health warns', options, async () => {
-  const page = await stage.page();
+  const page = await opened();
   const { memory } = await attempt(page).then(() => health(page));
   await page.evaluate(async (model) => (await whylens.load(model)).dispose(), SMALL);
   await attempt(page, SMALL, { memoryLimit: (memory?.wasm ?? 0) * 1.15 });
@@ -312,7 +315,7 @@ test('past 80 % of the limit, health warns', options, async () => {
 });
 
 test('the estimate covers the peak of the default model, and heatmap: false saves memory', options, async () => {
-  const page = await stage.page();
+  const page = await opened();
   /** @type {number[]} bytes of WebAssembly memory */
   const used = [];
   for (const heatmap of [true, false]) {
@@ -330,7 +333,7 @@ test('the estimate covers the peak of the default model, and heatmap: false save
 });
 
 test('dispose of the last model ends the worker', options, async () => {
-  const page = await stage.page();
+  const page = await opened();
   await attempt(page);
   assert.equal(page.workers().length, 1);
   const gone = page.workers()[0]?.waitForEvent('close');
@@ -345,7 +348,7 @@ test(
   'a worker that a huge photo made large is replaced in idle time, and heatmaps of its photos are still made',
   options,
   async () => {
-    const page = await stage.page();
+    const page = await opened();
     await attempt(page);
     const before = await health(page);
     server.forget();
@@ -380,7 +383,7 @@ const large = (change) => folder({ onnx: classifier({ bright: true, wide: 400_00
 
 test('a model that fails gives its memory back before another is loaded', options, async () => {
   server.put('/models/failing/', { ...large(), 'labels.txt': Buffer.from('one') });
-  const page = await stage.page();
+  const page = await opened();
   assert.equal((await attempt(page, '/models/failing/')).code, 'bad-manifest');
   const grown = await wasm(page);
   const outcome = await attempt(page, REAL, { memoryLimit: grown });
@@ -393,7 +396,7 @@ test('a model that fails gives its memory back before another is loaded', option
 });
 
 test('a worker whose last load failed is let go of in idle time, with no model left', options, async () => {
-  const page = await stage.page();
+  const page = await opened();
   await page.evaluate(
     () => void Object.assign(/** @type {any} */ (globalThis)[Symbol.for('whylens')], { idleTime: 100 }),
   );
@@ -408,7 +411,7 @@ test(
   options,
   async () => {
     server.put('/models/large/', large());
-    const page = await stage.page();
+    const page = await opened();
     await page.evaluate(
       () => void Object.assign(/** @type {any} */ (globalThis)[Symbol.for('whylens')], { idleTime: 100 }),
     );
@@ -439,7 +442,7 @@ test(
 test('a plan that takes too much is refused, and the default model is loaded after it', options, async () => {
   const { onnx, manifest } = hoarding();
   server.put('/models/hoard/', folder({ onnx, name: 'Hoard', change: (given) => manifest(given) }));
-  const page = await stage.page();
+  const page = await opened();
   const outcome = await attempt(page, '/models/hoard/');
   assert.equal(outcome.code, 'over-memory-limit', outcome.message);
   assert.match(outcome.message ?? '', /needs \d{4} MB/);
@@ -452,7 +455,7 @@ test('a plan that takes too much is refused, and the default model is loaded aft
 
 test('a layer that was not prepared is prepared from the cache', options, async () => {
   server.put('/models/layers/', folder());
-  const page = await stage.page();
+  const page = await opened();
   const seen = await page.evaluate(async (model) => {
     const classifier = await whylens.load(model);
     const result = await classifier.classify(new ImageData(32, 32));

@@ -285,14 +285,12 @@ export class Classifier {
       const { photo: message, transfer: transferred } = await packed;
       const connection = await this.#worker(signal);
       if (!named && !this.model?.methods.length) query.heatmap = null;
-      const provoke = registry.provoke?.(input);
       const call = /** @type {const} */ ({
         type: 'classify',
         url: this.#url,
         result: id,
         photo: message,
         options: query,
-        provoke,
       });
       return connection.call(call, { transfer: transferred, signal, input, onProgress });
     };

@@ -322,12 +322,11 @@
 /** @typedef {Blob | ArrayBuffer | ImageBitmap | Pixels} WirePhoto */
 /** @typedef {{ rgba: Uint8ClampedArray<ArrayBuffer>, width: number, height: number }} Picture opaque, row-major */
 /** @typedef {Omit<Result, 'id' | 'view'> & { input?: Input, view?: Picture }} WireResult */
-/** @typedef {'panic' | 'unreachable' | 'out-of-memory' | 'close' | 'hang'} Fault for tests of recovery */
 
 /**
  * Page → worker. Each but `cancel` is answered exactly once, unless the worker dies.
  * @typedef {{ type: 'load', url: string, options: WireLoadOptions }
- * | { type: 'classify', url: string, result: string, photo: WirePhoto, options: WireClassifyOptions, provoke?: Fault
+ * | { type: 'classify', url: string, result: string, photo: WirePhoto, options: WireClassifyOptions
  * }
  *   | { type: 'heatmap', url: string, result: string, input: Input, options: WireHeatmapOptions }
  *   | { type: 'render', heatmap: WireMap, options: WireRenderOptions }
@@ -378,7 +377,6 @@
  * @property {(url: string) => void} dispose
  * @property {() => boolean} tune chooses kernels by measuring them
  * @property {() => Float64Array} memoryUse
- * @property {(fault: Fault) => void} provoke
  */
 
 export {};

@@ -24,7 +24,6 @@ const MOST_CRASHES = 3;
  * @property {number} atRest bytes of the worker's memory after the last load
  * @property {number} toStop ms that the worker has to hear that a call was given up
  * @property {number} idleTime ms without a call before a worker that has grown is replaced
- * @property {((input: string) => import('./protocol.js').Fault | undefined) | undefined} provoke for tests
  */
 
 /** @typedef {{ classifier: Classifier, lazy: Promise<Classifier>, eager: Promise<Classifier> | null }} Entry */
@@ -44,7 +43,6 @@ export const registry = shared() ?? {
   atRest: 0,
   toStop: 10_000,
   idleTime: 3000,
-  provoke: undefined,
 };
 // Where another script keeps that name to itself, this copy has a worker of its own.
 Reflect.defineProperty(globalThis, KEY, { value: registry, configurable: true, writable: true });

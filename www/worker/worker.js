@@ -180,14 +180,8 @@ function tuneSoon(module) {
  * @param {import('../library/protocol.js').Steps} progress
  * @param {AbortSignal} signal
  */
-async function classify({ url, result, photo, options, provoke }, progress, signal) {
-  if (provoke === 'close') {
-    scope.close();
-    await new Promise(() => {});
-  }
-  if (provoke === 'hang') for (;;);
+async function classify({ url, result, photo, options }, progress, signal) {
   const module = await modules.explaining(url, options.heatmap?.layers ?? []);
-  if (provoke) module.provoke(provoke);
   const start = performance.now();
   /** @param {ImageBitmap} bitmap */
   const fromBitmap = (bitmap) => {
