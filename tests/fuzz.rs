@@ -4,7 +4,7 @@
 //!
 //! Runs for a few seconds; `WHYLENS_FUZZ=600 cargo test --release --test fuzz` for ten minutes a kind, from
 //! another seed with `WHYLENS_SEED=7`. A file that fails is left in `target/tmp`; once it is mended it
-//! belongs into `tests/fuzz/KIND/`, whose files are tried first every time.
+//! belongs in `tests/fuzz/KIND/`, whose files are tried first every time.
 #![cfg(not(target_arch = "wasm32"))]
 
 use std::collections::BTreeMap;

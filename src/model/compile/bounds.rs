@@ -86,7 +86,7 @@ pub fn analyse(graph: &mut InferenceModel, axes: &HashMap<String, i64>) -> Resul
             let sum = computed.values().fold(0usize, |a, &b| a.saturating_add(b));
             if sum > most {
                 return Err(Error::UnsupportedModel(format!(
-                    "node `{}` is the last straw: the graph computes constants of {sum} numbers, at most {most} are allowed",
+                    "with node `{}` the graph computes constants of {sum} numbers, at most {most} are allowed",
                     graph.node(id).name
                 )));
             }
