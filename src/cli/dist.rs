@@ -525,7 +525,7 @@ fn brotli(bytes: &[u8], how: Compress) -> Vec<u8> {
     let mut writer = brotli::CompressorWriter::new(&mut out, 1 << 16, quality, 24);
     let written = writer.write_all(bytes);
     drop(writer);
-    // A file that would not be smaller has no compressed twin.
+    // On an error the file as it is: no smaller, so that it is not kept.
     if written.is_err() {
         bytes.to_vec()
     } else {
