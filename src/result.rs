@@ -77,7 +77,7 @@ impl Default for Query {
 pub struct HeatmapQuery {
     /// The class explained; none: the most probable one.
     pub class: Option<Class>,
-    /// How the heatmap is made; none: by the first of [`Classifier::methods`] that works.
+    /// How the heatmap is made; none: by the first of [`Classifier::methods`](crate::Classifier::methods) that works.
     pub method: Option<Method>,
     /// ONNX tensors explained, averaged where there are several; empty: those that the model was
     /// loaded with.
@@ -126,7 +126,7 @@ pub struct Classification {
 /// Why something could not be had.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Reason {
-    /// The code of the [`Error`].
+    /// The code of the [`Error`](crate::Error).
     pub code: &'static str,
     /// Its text.
     pub message: String,
@@ -186,7 +186,7 @@ pub struct Timing {
 pub struct ModelName {
     pub name: String,
     pub version: String,
-    /// What the probabilities are; see [`Reading::kind`].
+    /// What the probabilities are; see [`Reading::kind`](crate::rank::Reading::kind).
     pub activation: Activation,
 }
 

@@ -39,7 +39,7 @@ pub struct Inspection {
 /// Prepares a graph and tells what it is.
 ///
 /// # Errors
-/// Those of [`pack`], labels and FP16 aside.
+/// Those of [`pack`](super::pack()), labels and FP16 aside.
 pub fn inspect(onnx: &[u8], options: &Options) -> Result<Inspection> {
     let mut guesses = Vec::new();
     let mut manifest = manifest(&shrink::outline(onnx)?, options, &mut guesses)?;
