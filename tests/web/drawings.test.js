@@ -81,6 +81,30 @@ for (const [name, text, code] of /** @type {[string, string, string][]} */ ([
     drawing(`<style>rect { --p: url(#p9) }</style>${PATTERNS}<rect style="fill: var(--p)" width="300" height="200"/>`),
     'image-format',
   ],
+  [
+    'nested patterns in place of a variable',
+    drawing(`${PATTERNS}<rect fill="var(--none, url(#p9))" width="300" height="200"/>`),
+    'image-format',
+  ],
+  [
+    'variables that grow with each other',
+    drawing(
+      `<style>* { --v0: red; ${nested((at) => `--v${at}: ${`var(--v${at - 1}) `.repeat(8)};`)} }</style>${'<g/>'.repeat(900)}`,
+    ),
+    'image-format',
+  ],
+  [
+    'nested uses, and a line without end that counts for nothing',
+    drawing(all('<use href="#a9"/><rect width="1e999" stroke-dasharray="0"/>')),
+    'image-too-large',
+  ],
+  [
+    'nested uses, and a marker without end at no point',
+    drawing(
+      all('<use href="#a9"/><marker id="m"><feGaussianBlur stdDeviation="1e999"/></marker><g marker-mid="url(#m)"/>'),
+    ),
+    'image-too-large',
+  ],
   ['nested masks', drawing(`${MASKS}<rect width="300" height="200" mask="url(#m9)"/>`), 'image-too-large'],
   [
     'a marker at every point',
@@ -114,6 +138,27 @@ for (const [name, text, code] of /** @type {[string, string, string][]} */ ([
   [
     'short dashes by a style sheet',
     drawing(`<style>path { stroke-dasharray: .0004px }</style>${'<path d="M0 0L300 200" stroke="red"/>'.repeat(20)}`),
+    'image-too-large',
+  ],
+  [
+    'dashes that a path makes short',
+    drawing(
+      '<path d="M0 0L300 200" stroke="red" stroke-width="9" stroke-linecap="round" stroke-dasharray="5" pathLength="1e6"/>'.repeat(
+        500,
+      ),
+    ),
+    'image-too-large',
+  ],
+  [
+    'dashes in letters that are very small',
+    drawing(
+      `<g font-size="0.0001">${'<path d="M0 0L300 200" stroke="red" stroke-width="9" stroke-linecap="round" stroke-dasharray="30em"/>'.repeat(100)}</g>`,
+    ),
+    'image-too-large',
+  ],
+  [
+    'a clip by a path that crosses itself very often',
+    drawing(`<rect width="300" height="200" style="clip-path: path('${across(100_000)}')"/>`),
     'image-too-large',
   ],
   ['a path that crosses itself very often', drawing(`<path d="${across(200_000)}"/>`), 'image-too-large'],
@@ -231,6 +276,38 @@ for (const [name, text, same = text] of /** @type {[string, string, string?][]} 
       '<?xml version="1.0" encoding="iso-8859-1"?><!-- ä --><!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "http://www.w3.org/Graphics/SVG/1.1/DTD/svg11.dtd" [ <!ENTITY n "http://ns.adobe.com/x/"> <!ENTITY c "teal"> ]>',
     ),
     drawing('<rect width="150" height="200" fill="teal"/>'),
+  ],
+  [
+    'variables, and formulas in words that are not drawn',
+    drawing(
+      '<style>:root { --c: red }</style><g fill="var(--c)" data-latex="\\sin(x)" aria-label="if(x)" id="a (\\1)"><rect width="150" height="200"/><rect x="200" width="50" height="200" fill="var(--none, #00f)"/></g>',
+    ),
+  ],
+  [
+    'thousands of style rules, as of traced pictures',
+    drawing(
+      `<style>${Array.from({ length: 2000 }, (_, at) => `.c${at} { fill: rgb(${at % 256}, 0, 99) }`).join('')}</style>${Array.from({ length: 6000 }, (_, at) => `<rect class="c${at % 2000}" x="${at % 300}" y="${at % 200}" width="9" height="9"/>`).join('')}`,
+    ),
+  ],
+  [
+    'a dashed line far from where numbers begin',
+    drawing(
+      `<g transform="translate(-20000 -20000)"><path d="M20000 20100${Array.from({ length: 300 }, (_, at) => `L${20000 + at} ${20100 + (at % 2)}`).join('')}" fill="none" stroke="red" stroke-width="9" stroke-dasharray="20 10"/></g>`,
+    ),
+  ],
+  [
+    'lines of one width at every scale, which are drawn without their dashes',
+    drawing(
+      '<g transform="scale(100000)"><path d="M0 0L.003 .002" stroke="red" stroke-width="9" vector-effect="non-scaling-stroke" stroke-dasharray="9"/></g>',
+    ),
+    drawing('<path d="M0 0L300 200" stroke="red" stroke-width="9"/>'),
+  ],
+  [
+    'a picture by what it is, whatever it is called',
+    drawing(
+      '<image width="150" height="200" preserveAspectRatio="none" href="data:img/png;charset=utf-8;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"/>',
+    ),
+    drawing('<rect width="150" height="200" fill="#f00"/>'),
   ],
   [
     'what is drawn in place of a web page',

@@ -17,7 +17,7 @@ const MOST_LETTERS = 32e6;
 const DEEPEST = 256;
 
 /** Tries of a style rule on an element. */
-const MOST_MATCHES = 1e7;
+const MOST_MATCHES = 3e7;
 
 /** Longest side that is drawn first, and ms that the next size, four times as large, may take. */
 const FIRST = 64,
@@ -227,12 +227,17 @@ function clean(root, maxPixels) {
         element.removeAttribute(name);
         continue;
       }
-      if (/\\[^]*\(|\([^]*\\|(?:var|attr|if|src|image-set|--[\w-]*)\(/i.test(value))
+      if (isDrawn(name) && (/\\[^]*\(|\([^]*\\|(?:src|image-set)\(/i.test(value) || isComputed(name, value)))
         throw unusual(`has an attribute \`${name}\` that is computed`);
       if (/url\(/i.test(value)) element.setAttribute(name, cleanValue(value, named));
       own.push([name, value]);
       // More of them cannot be told apart in eight bits.
       if (name === 'numOctaves' && !(Number(value) <= 8)) element.setAttribute(name, '8');
+    }
+    // A transform makes such a line longer and leaves its dashes as they are: it is drawn without.
+    if (own.some(([name, value]) => name === 'vector-effect' && value !== 'none')) {
+      const style = element.getAttribute('style');
+      element.setAttribute('style', `${style ? `${style}; ` : ''}stroke-dasharray: none !important`);
     }
   }
   if (pixels > maxPixels)
@@ -241,7 +246,12 @@ function clean(root, maxPixels) {
       `the pictures in the drawing have ${pixels} pixels, at most ${maxPixels / 1e6} megapixels are read; make them smaller first, or raise \`maxPixels\``,
     );
   const parts = count(root, declared, named);
-  if (parts > MOST_PARTS) throw tooMuch(`${Math.round(parts)} parts, what it refers to counted each time`, MOST_PARTS);
+  // Not a number is too much, too.
+  if (!(parts <= MOST_PARTS))
+    throw tooMuch(
+      `${Number.isFinite(parts) ? Math.round(parts) : 'countless'} parts, what it refers to counted each time`,
+      MOST_PARTS,
+    );
   if (parts * rules.length > MOST_MATCHES)
     throw tooMuch(`${rules.length} style rules for ${Math.round(parts)} parts`, MOST_MATCHES);
 }
@@ -305,8 +315,7 @@ function matching(root, selector) {
 function declarationsOf(style) {
   return Array.from(style, (name) => {
     const value = style.getPropertyValue(name);
-    if (name.startsWith('--') || /\b(?:var|attr|if)\(|--[\w-]*\(/i.test(value))
-      throw unusual(`has a style \`${name}\` that is computed`);
+    if (isComputed(name, value)) throw unusual(`has a style \`${name}\` that is computed`);
     return [name, value, style.getPropertyPriority(name) ? ' !important' : ''];
   });
 }
@@ -322,6 +331,30 @@ function styleOf(text) {
       )
     : [];
 }
+
+/** What variables may be in: colours and faces, which cost the same whatever they are. */
+const PAINT =
+  /^(?:--.*|color|fill|stroke|(?:stop|flood|lighting|background)-color|(?:(?:fill|stroke|stop|flood)-)?opacity|font-family)$/;
+
+/**
+ * Whether it cannot be told what a property is without computing it.
+ * @param {string} name
+ * @param {string} value
+ */
+function isComputed(name, value) {
+  if (/\b(?:attr|if)\(|--[\w-]*\(/i.test(value)) return true;
+  const refers = /\bvar\(/i.test(value);
+  if (!name.startsWith('--') && !refers) return false;
+  // One of another may grow with each.
+  if (!PAINT.test(name) || (name.startsWith('--') && refers)) return true;
+  return value.length > LETTERS || /[\\"']|url|src|image|element/i.test(value);
+}
+
+/**
+ * Whether an attribute may change what is drawn; others hold the words of whoever made the drawing, formulas too.
+ * @param {string} name
+ */
+const isDrawn = (name) => !/^(?:(?:aria|data)-.*|class|id|lang|role|tabindex|title)$/.test(name);
 
 const URLS = /url\(\s*(?:"([^"]*)"|'([^']*)'|([^"')]*))\s*\)/gi;
 
@@ -365,11 +398,12 @@ function idOf(reference, named) {
 function cleanReference(element, href, named) {
   const id = idOf(href, named);
   if (id !== null) return [`#${encodeURIComponent(id)}`, 0];
-  if (!['image', 'feImage'].includes(element.localName) || !/^\s*data:/i.test(href)) return ['', 0];
-  const [, base64] = /^\s*data:image\/(?:png|jpe?g|gif|webp);base64,([\s\S]*)$/i.exec(href) ?? [];
-  if (base64 === undefined) throw unusual('holds a picture that is no PNG, JPEG, GIF or WebP');
-  const [width, height] = sizeOf(base64.replace(/\s|%0[AD]/gi, '')) ?? [];
-  if (!width || !height) throw unusual('holds a damaged picture');
+  if (!['image', 'feImage'].includes(element.localName) || !/^\s*data:[^,]*,\s*\S/i.test(href)) return ['', 0];
+  // Browsers go by what the bytes are, but for drawings.
+  const [, type = '', base64 = ''] = /^\s*data:([^,]*);base64,([^]*)$/i.exec(href) ?? [];
+  const plain = base64.replace(/\s|%0[AD]/gi, '');
+  const [width, height] = (!/svg|xml/i.test(type) && sizeOf(plain)) || [];
+  if (!width || !height) throw unusual('holds a picture that is damaged, or no PNG, JPEG, GIF or WebP');
   return [href, width * height];
 }
 
@@ -409,7 +443,11 @@ function sizeOf(base64) {
 
 /**
  * What an element costs with all that it holds and refers to.
- * @typedef {{ parts: number, points: number, length: number, depth: number }} Cost
+ * @typedef {object} Cost
+ * @property {number} parts
+ * @property {number} points
+ * @property {number} length of lines, in units
+ * @property {number} depth
  */
 
 /**
@@ -421,6 +459,13 @@ function sizeOf(base64) {
 function count(root, declared, named) {
   /** @type {Map<Element, Cost | null>} null: it is being counted, and browsers do not follow circles */
   const known = new Map();
+  const all = [...declared.values()].flat();
+  const isDashed = all.some(([name, value]) => name === 'stroke-dasharray' && numbersOf(value).length);
+  /** What a length in units that are not the drawing's own may be of. */
+  const largest = all
+    .filter(([name]) => /^(?:viewBox|width|height)$/.test(name))
+    .flatMap(([, value]) => numbersOf(value))
+    .reduce((most, number) => Math.max(most, number), 100);
 
   /** @param {string} reference */
   const targets = (reference) => {
@@ -451,12 +496,12 @@ function count(root, declared, named) {
         sum.parts += FILTER + REACH * sumOf(numbersOf(value));
       if (name === 'radius' || name === 'stdDeviation') sum.parts += REACH * sumOf(numbersOf(value));
       if (name === 'order') sum.parts += sumOf(numbersOf(value)) ** 2;
-      if (!GEOMETRY.has(name)) continue;
+      if (isDashed && name === 'pathLength') sum.length += sumOf(numbersOf(value));
+      if (!GEOMETRY.has(name) && !/(?:path|polygon|shape)\(/i.test(value)) continue;
       const numbers = numbersOf(value);
       sum.points += numbers.length;
       sum.parts += (numbers.length / CROSSINGS) ** 2;
-      // A curve is no longer than the way along its points. Lengths in units: none is longer than a hundred.
-      sum.length += 4 * sumOf(numbers) * (name !== 'd' && /%|[a-z]{2}|q/i.test(value) ? 100 : 1);
+      if (isDashed) sum.length += lengthOf(name, value, largest);
     }
     if (element.localName !== 'style')
       for (const node of element.childNodes) if (node instanceof Text) letters += node.length;
@@ -487,18 +532,44 @@ function count(root, declared, named) {
   return cost(root, 0).parts;
 }
 
+const NUMBERS = /[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?/gi;
+
 /** @param {string} text */
 function numbersOf(text) {
-  return (text.match(/[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?/gi) ?? []).map(Number);
+  return (text.match(NUMBERS) ?? []).map(Number);
 }
 
 /** @param {number[]} numbers */
 const sumOf = (numbers) => numbers.reduce((total, number) => total + Math.abs(number), 0);
 
+/**
+ * At least the length of a line.
+ * @param {string} name
+ * @param {string} value
+ * @param {number} largest
+ */
+function lengthOf(name, value, largest) {
+  if (name === 'd' || name === 'points') {
+    const path = document.createElementNS(SVG, 'path');
+    path.setAttribute('d', name === 'd' ? value.replace(/^\s*path\(\s*["']|["']\s*\)\s*$/g, '') : `M${value}z`);
+    try {
+      const length = path.getTotalLength();
+      return length >= 0 ? length : Infinity;
+    } catch {
+      // Firefox has no length of a path without a point.
+      return 0;
+    }
+  }
+  // Letters are of any size.
+  const unit = /\d(?:em|r?ex|r?ch|r?ic|r?cap|rem|r?lh)|\(/i.test(value) ? Infinity : 100;
+  return 4 * sumOf(numbersOf(value)) * (/%|v[a-z]+/i.test(value) ? largest : /[a-z]{2}|q|\(/i.test(value) ? unit : 1);
+}
+
 /** The least length of a pattern of dashes. @param {string} text */
 function dashOf(text) {
-  if (text.includes('(')) return Number.MIN_VALUE;
-  return sumOf(numbersOf(text)) / (text.includes('%') ? 1000 : 1) || Infinity;
+  // In other units it may be of any length.
+  if (/[a-z(%]/i.test(text.replace(NUMBERS, '').replace(/px|pt|pc|mm|cm|in|q/gi, ''))) return Number.MIN_VALUE;
+  return sumOf(numbersOf(text)) || Infinity;
 }
 
 /**
