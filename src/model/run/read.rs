@@ -182,11 +182,12 @@ fn weights<'a>(record: &Weights, file: &File<'a>) -> TractResult<(Arrangement, V
     Ok((arrangement, values))
 }
 
+/// Number of values; none of a shape that no sound plan has. No tensor is empty: the operators divide by
+/// lengths.
 fn volume(shape: &[usize]) -> Option<usize> {
-    let volume = shape.iter().try_fold(1usize, |p, &n| p.checked_mul(n));
-    // Of a tensor without values, no axis is longer either.
-    let sound = shape.len() <= MOST_AXES && shape.iter().all(|&n| n <= MOST_ELEMENTS);
-    volume.filter(|&volume| volume <= MOST_ELEMENTS && sound)
+    let volume = shape.iter().try_fold(1usize, |p, &n| p.checked_mul(n))?;
+    let sound = shape.len() <= MOST_AXES && (1..=MOST_ELEMENTS).contains(&volume);
+    sound.then_some(volume)
 }
 
 impl<'a> Sketch<'a> {
