@@ -446,6 +446,11 @@ fn plans() -> Vec<Case> {
         "weights": { "tensor": "w", "groups": 8, "inputs": 1, "taps": 1, "strides": [0, 0, 0], "scale": [], "bias": vec![0; 8] },
         "window": { "input": [3, 8], "output": [1, 8], "kernel": [1, 1], "stride": [1, 1], "dilation": [1, 1], "before": [before, before] },
         "activation": { "clamp": [null, null] }, "output": [1, 1, 8, 8] } }, [1]]);
+    let many = |step: Value| {
+        let first = vec![json!([{ "sum": [2, 3] }, [1]]), json!([{ "fill": [1, 3, 2048, 2048] }, [2]])];
+        [first, (3..93).map(|at| json!([step, [at]])).collect()].concat()
+    };
+    let none = |kind: &str| vec![json!([{ "slice": [3, 2, 2] }, [1]]), json!([{ kind: [3] }, [2]])];
     let one = || json!([{ "constant": { "shape": [1, 1, 1, 1], "values": [1.0] } }, []]);
     let square = |side: usize| vec![json!([{ "fill": [1, 3, 8, 8] }, [1]]), json!([{ "sum": [1, 2, 3] }, [2]]), json!([{ "remove-axis": 3 }, [3]]),
         json!([{ "remove-axis": 2 }, [4]]), json!([{ "fill": [side, side] }, [5]])];
@@ -475,7 +480,12 @@ fn plans() -> Vec<Case> {
         ("a plan, a pooling of many zones", planned(scored(vec![pool([9000, 9000])]), spread(vec![])), "-"),
         ("a plan, a filter over padding without end", planned(scored(vec![filter(16384)]), spread(vec![])), "-"),
         ("a plan, 1,300 billion operations", planned(scored(squared(4000, 40)), spread(vec![])), "-"),
-        
+        ("a plan, softmaxes across large maps", planned(scored(many(json!({ "softmax": [1] }))), spread(vec![])), "-"),
+        ("a plan, softmaxes over an axis told twice", planned(scored(many(json!({ "softmax": [3, 3] }))), spread(vec![])), "-"),
+        ("a plan, maxima of one value each", planned(scored(many(json!({ "max": [0] }))), spread(vec![])), "-"),
+        ("a plan, a sum of nothing", planned(scored(none("sum")), spread(vec![])), "-"),
+        ("a plan, a sum of nothing in the gradient", planned(scored(vec![]), spread(vec![json!([{ "fill": [1, 3, 1, 0] }, [2]]), json!([{ "sum": [3] }, [3]])])), "-"),
+        ("a plan, a mean of nothing", planned(scored(none("mean-of-squares")), spread(vec![])), "-"),
         ("a plan, truth values computed with", planned(scored(vec![json!([{ "binary": "GT" }, [1, 1]]), abs(2)]), spread(vec![])), "-"),
         ("a plan, a step without its inputs", planned(scored(vec![json!([{ "binary": "Add" }, [1]])]), spread(vec![])), "-"),
     ]
