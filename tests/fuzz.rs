@@ -178,7 +178,8 @@ fn fuzz(
     let (mut slowest, mut largest) = (Duration::ZERO, 0);
     let mut failures = Vec::new();
     let mut try_one = |file: Vec<u8>, label: &str| {
-        let before = memory::live();
+        let panics = || PANICS.lock().unwrap().values().sum::<u64>();
+        let (before, panicked) = (memory::live(), panics());
         memory::forget_peak();
         let start = Instant::now();
         *under_way.lock().unwrap() = Some((start, file.clone()));
@@ -186,7 +187,9 @@ fn fuzz(
         *under_way.lock().unwrap() = None;
         let (took, used) = (start.elapsed(), memory::peak().saturating_sub(before));
         (slowest, largest) = (slowest.max(took), largest.max(used));
-        let panicked = outcome.is_err();
+        // In a page, one that the library contains ends the worker; no plan that was checked may lead there.
+        let contained = kind == "plan" && panics() > panicked;
+        let panicked = outcome.is_err() || contained;
         if panicked || took > LONGEST || used > MOST_MEMORY {
             let kept = kept.with_extension(failures.len().to_string());
             fs::write(&kept, &file).unwrap();
@@ -962,7 +965,7 @@ impl Steps {
                 let flat = vec![volume];
                 self.push(json!({ "reshape": [0, shape, flat] }), &[at], flat);
             }
-            15 if volume < 1 << 18 => {
+            15 if volume < 1 << 16 => {
                 let pads: Vec<[usize; 2]> = shape
                     .iter()
                     .map(|_| [random.below(4), random.below(4)])
@@ -978,11 +981,11 @@ impl Steps {
                     padded,
                 );
             }
-            16 if shape[axis] == 1 && volume < 1 << 16 => {
+            16 if shape[axis] == 1 && volume < 1 << 12 => {
                 let filled = with(1 + random.below(60));
                 self.push(json!({ "fill": filled }), &[at], filled);
             }
-            17 if volume < 1 << 19 => {
+            17 if volume < 1 << 15 => {
                 let count = 1 + random.below(4);
                 let joined = with(shape[axis] * count);
                 self.push(json!({ "concat": axis }), &vec![at; count], joined);
@@ -1009,7 +1012,7 @@ impl Steps {
                 let &[.., rows, summed] = &shape[..] else {
                     return;
                 };
-                if rows > 600 || summed > 5000 || volume > 1 << 17 {
+                if rows > 200 || summed > 1000 || volume > 1 << 15 {
                     return;
                 }
                 // Of the other with the rows as columns.
@@ -1110,7 +1113,7 @@ fn random_plan(random: &mut Random) -> Value {
     let mut forward = Steps::default();
     forward.push(json!({ "source": image }), &[], image.to_vec());
     // Some begin with a large map.
-    let side = *random.one(&[8, 20, 60, 200]);
+    let side = *random.one(&[8, 12, 30, 100]);
     let pad = side - 8;
     let padded = vec![1, 3, side, side];
     forward.push(
@@ -1195,7 +1198,8 @@ fn plans_of_random_steps_do_no_harm() {
             });
         *file = model.encode_to_vec();
     };
-    let memory = 512_000_000;
+    // The largest tensors are of 1 MB, so that the slowest plan is far from the limit on a busy machine.
+    let memory = 32_000_000;
     let tightness = Mutex::new((0u64, 0u64));
     let attempt = |file: &[u8]| {
         let options = Options {
