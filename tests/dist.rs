@@ -510,6 +510,39 @@ fn a_link_to_the_site_stays_a_link() {
     }
 }
 
+/// In a name space of its own, where nobody else sees the mount. Not every system lets one be made.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_is_mounted_within_the_site_stays_there_and_is_not_emptied() {
+    let folder = workplace("mounted");
+    dist(&folder, &[]);
+    fs::create_dir(folder.join("theirs")).unwrap();
+    fs::create_dir(folder.join("site/uploads")).unwrap();
+    let again = command(&folder, &["--closed"]);
+    let mut apart = Command::new("unshare");
+    apart
+        .args(["--user", "--map-root-user", "--mount", "sh", "-c"])
+        .arg(
+            r#"mount --bind "$0/theirs" "$0/site/uploads" || exit 9
+               "$@" >&2 && touch "$0/theirs/late" && "$@" >&2 && ls "$0/site/uploads""#,
+        )
+        .arg(&folder)
+        .arg(again.get_program())
+        .args(again.get_args())
+        .current_dir(env!("CARGO_MANIFEST_DIR"));
+    let output = match apart.output() {
+        Ok(output) if output.status.success() || !errors(&output).contains("unshare:") => output,
+        _ => return eprintln!("no name space can be made here"),
+    };
+    if output.status.code() == Some(9) {
+        return eprintln!("nothing can be mounted here");
+    }
+    assert!(output.status.success(), "{}", errors(&output));
+    assert_eq!(output.stdout, b"late\n");
+    assert!(folder.join("theirs/late").is_file());
+    assert_tidy(&folder);
+}
+
 #[cfg(unix)]
 #[test]
 fn what_links_lead_to_elsewhere_is_published_only_when_told_so() {

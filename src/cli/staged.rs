@@ -5,7 +5,9 @@
 //! its place whole, in the order in which they were written here; what is to go goes before the last.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions, TryLockError};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
@@ -14,6 +16,9 @@ use anyhow::{Context, Result, bail, ensure};
 
 /// In the name of whatever is only there while a folder is written.
 const OURS: &str = "whylens-";
+
+/// Bytes of a name, beyond which it is cut: file systems take 255, with what is added.
+const LONGEST: usize = 200;
 
 /// A file that tells a folder that was left by a run that was killed from anybody else's.
 const MARK: &str = "left-by-whylens.txt";
@@ -40,7 +45,7 @@ impl Staged {
             bail!("{} is no folder to write; name one in it", target.display());
         };
         end_cleanly();
-        let prefix = format!(".{}.{OURS}", name.to_string_lossy());
+        let prefix = hidden(name);
         let inner = format!(".{OURS}");
         let mut locks = Vec::from_iter(Lock::take(&parent.join(format!("{prefix}lock"))));
         if !locks.is_empty() {
@@ -258,8 +263,8 @@ pub fn file(path: &Path, bytes: &[u8]) -> Result<()> {
     {
         return fs::write(path, bytes).with_context(cannot);
     }
-    let name = target.file_name().with_context(cannot)?.to_string_lossy();
-    let fresh = target.with_file_name(format!(".{name}.{OURS}{}", std::process::id()));
+    let name = hidden(target.file_name().with_context(cannot)?);
+    let fresh = target.with_file_name(format!("{name}{}", std::process::id()));
     let written = || -> io::Result<()> {
         drop(fs::remove_file(&fresh));
         let mut options = OpenOptions::new();
@@ -316,6 +321,21 @@ fn resolve(target: &Path) -> Result<PathBuf> {
     };
     fs::create_dir_all(parent)?;
     Ok(parent.canonicalize()?.join(name))
+}
+
+/// How the names begin of what is only there while a file or folder of this name is written.
+fn hidden(name: &OsStr) -> String {
+    let name = name.to_string_lossy();
+    if name.len() <= LONGEST {
+        return format!(".{name}.{OURS}");
+    }
+    let mut hash = DefaultHasher::new();
+    name.hash(&mut hash);
+    let mut end = LONGEST;
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!(".{}~{:016x}.{OURS}", &name[..end], hash.finish())
 }
 
 /// A path that stays in its folder.
@@ -406,6 +426,22 @@ fn device(path: &Path) -> Option<u64> {
     }
 }
 
+/// Whether a folder is mounted where it is, of the same file system too, as by `mount --bind`: moved away with the
+/// folder around it, it would be emptied.
+fn is_mounted(path: &Path) -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+        statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty())
+            .is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = path;
+        false
+    }
+}
+
 /// Brings everything of `old` into `new` but what is removed or written there already. Gives whether the
 /// folder holds anything of somebody else's.
 fn carry(old: &Path, new: &Path, removed: &BTreeSet<PathBuf>, inner: &Path) -> io::Result<bool> {
@@ -416,7 +452,7 @@ fn carry(old: &Path, new: &Path, removed: &BTreeSet<PathBuf>, inner: &Path) -> i
         empty = false;
         let path = inner.join(entry.file_name());
         if entry.file_type()?.is_dir() {
-            if device(&entry.path()) != device(old) {
+            if device(&entry.path()) != device(old) || is_mounted(&entry.path()) {
                 return Err(io::ErrorKind::CrossesDevices.into());
             }
             kept |= carry(old, new, removed, &path)?;
@@ -796,6 +832,26 @@ mod tests {
             (text("a"), text("b"), text("late")),
             ("2".into(), "3".into(), "3".into())
         );
+    }
+
+    #[test]
+    fn names_may_be_as_long_as_the_file_system_takes() {
+        let place = workplace("long", &[]);
+        for letter in ["n", "猫"] {
+            let name = letter.repeat(255 / letter.len());
+            let target = place.join(&name);
+            for text in ["1", "2"] {
+                let mut staged = Staged::begin(&target).unwrap();
+                staged.write("a", text.as_bytes()).unwrap();
+                staged.commit().unwrap();
+                assert_eq!(fs::read_to_string(target.join("a")).unwrap(), text);
+            }
+            file(&target.join(&name), b"1").unwrap();
+            assert_eq!(names(&target), ["a", &name]);
+            let begins = |name: &str| hidden(OsStr::new(name));
+            assert_ne!(begins(&name), begins(&format!("{}x", &name[..252])));
+        }
+        assert_eq!(names(&place).len(), 2);
     }
 
     #[test]
