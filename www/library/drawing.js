@@ -39,6 +39,7 @@ const SVG = 'http://www.w3.org/2000/svg';
 /** In its place while a drawing is looked at: styles in it would be reported to the page's policy. */
 const INERT = 'urn:whylens:svg';
 const XLINK = 'http://www.w3.org/1999/xlink';
+const XHTML = 'http://www.w3.org/1999/xhtml';
 
 /** Of an animation, the first frame counts; scripts do not run in pictures. */
 const LEFT_OUT = 'script, animate, animateColor, animateMotion, animateTransform, discard, mpath, set';
@@ -75,7 +76,11 @@ const UNUSUAL = 'save it as a PNG file';
  */
 export async function draw(file, maxPixels) {
   if (file.size > MOST_LETTERS) throw tooMuch(`${file.size} bytes`, MOST_LETTERS);
-  const root = await parse(withoutEntities(await text(file)).replaceAll(SVG, INERT));
+  const root = await parse(
+    withoutEntities(await text(file))
+      .replaceAll(SVG, INERT)
+      .replaceAll(XHTML, `${INERT}:page`),
+  );
   if (!root) return null;
   clean(root, maxPixels);
   const url = URL.createObjectURL(
