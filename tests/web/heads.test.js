@@ -55,10 +55,12 @@ test('a model that is loaded without heatmaps says why there is none', options, 
     const classifier = await whylens.load(model, { heatmap: false });
     const { predictions, heatmap, noHeatmap } = await classifier.classify(new ImageData(40, 30), { heatmap: true });
     const plain = await classifier.classify(new ImageData(40, 30));
-    return { predictions: predictions.length, heatmap, noHeatmap, plain: plain.noHeatmap };
+    const asked = await classifier.heatmap(plain).catch(({ code }) => code);
+    return { predictions: predictions.length, heatmap, noHeatmap, plain: plain.noHeatmap, asked };
   }, SMALL);
   assert.deepEqual([seen.predictions, seen.heatmap, seen.plain], [5, undefined, undefined]);
   assert.match(seen.noHeatmap?.message ?? '', /loaded without heatmaps/);
+  assert.equal(seen.asked, 'bad-option');
 });
 
 test('results and models tell what their probabilities are, older folders too', options, async () => {

@@ -319,6 +319,7 @@ export class Classifier {
     const { id } = read(result, ['id']);
     if (typeof id !== 'string') throw badOption('heatmap(result, options): the first is no result of classify()');
     const { query, signal, onProgress } = heatmapOptions(options);
+    if (!this.#switches.heatmap) throw badOption('the model was loaded without heatmaps; load it with `heatmap: true`');
     await this.load({ signal });
     return registry.queue.run(async () => {
       const connection = await this.#worker(signal);
