@@ -848,3 +848,24 @@ fn end_at_every_call(place: &str, signal: &str) {
         },
     );
 }
+
+#[test]
+fn a_site_within_the_page_is_refused() {
+    let folder = workplace("within");
+    let page = folder.join("page");
+    let output = Command::new(env!("CARGO_BIN_EXE_whylens"))
+        .args(["dist", "--compress", "none", MODEL, "--page"])
+        .arg(&page)
+        .arg("--out")
+        .arg(page.join("www/new/site"))
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    let told = errors(&output);
+    assert!(
+        told.contains("bad-option") && told.contains("hold itself"),
+        "{told}"
+    );
+    assert!(!page.join("www/new").exists());
+}

@@ -94,6 +94,7 @@ const SMALLEST_COMPRESSED: usize = 1024;
 /// Writes the site.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let links = arguments.follow_links;
+    check_place(arguments)?;
     let mut page = page(arguments.page.as_deref(), links)?;
     let index = page
         .remove("index.html")
@@ -139,6 +140,24 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     write(&site, &arguments.out, arguments.force)?;
     report(&site, &arguments.out);
     Ok(ExitCode::SUCCESS)
+}
+
+/// A site among the files of the page would hold itself, once more each time.
+fn check_place(arguments: &Arguments) -> Result<()> {
+    let page = arguments.page.as_deref().unwrap_or(Path::new("."));
+    let out = std::path::absolute(&arguments.out)?;
+    let there = out
+        .ancestors()
+        .find_map(|folder| folder.canonicalize().ok());
+    match (page.join("www").canonicalize(), there) {
+        (Ok(www), Some(there)) if there.starts_with(&www) => Err(Error::BadOption(format!(
+            "{} is in the page's own folder {}, so that the site would hold itself; name a folder outside of it",
+            arguments.out.display(),
+            www.display()
+        ))
+        .into()),
+        _ => Ok(()),
+    }
 }
 
 /// The files of the page: `index.html` and `www/…`.
