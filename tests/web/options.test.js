@@ -51,6 +51,7 @@ const OPTIONS = /** @type {const} */ ({
     retries: [],
     retryDelay: ['a number'],
     stallTimeout: ['a number'],
+    keepBytes: ['a huge number', 'a number'],
   },
   classify: {
     topK: ['a huge number'],
@@ -65,7 +66,7 @@ const OPTIONS = /** @type {const} */ ({
     signal: [],
   },
   heatmap: { classIndex: [], label: [], method: [], layer: [], onProgress: ['a function'], signal: [] },
-  render: { width: [], height: [], colormap: [], opacity: [], image: [], signal: [] },
+  render: { width: [], height: [], colormap: [], opacity: [], signal: [] },
   decode: { longest: ['a huge number', 'a number'], maxPixels: ['a huge number', 'a number'], signal: [] },
   ready: { onProgress: ['a function'], signal: [] },
   inspectModel: {
@@ -90,6 +91,7 @@ const GIVEN = [
   'classify(X)',
   'classify(photo, X)',
   'heatmap(X)',
+  'heatmap(result, X)',
   'render(X)',
   'render({ ...map, values: X })',
   'render({ ...map, region: X })',
@@ -114,11 +116,11 @@ const prepare = (page) =>
   page.evaluate(async (model) => {
     const classifier = await whylens.load(model);
     const photo = new ImageData(40, 30);
-    const { heatmap } = await classifier.classify(photo);
+    const result = await classifier.classify(photo);
     const canvas = Object.assign(document.createElement('canvas'), { width: 9, height: 9 });
     const file = await new Promise((resolve) => canvas.toBlob(resolve));
     const onnx = await (await fetch(`${model}model.onnx`)).arrayBuffer();
-    Object.assign(globalThis, { classifier, photo, map: heatmap, file, onnx, model });
+    Object.assign(globalThis, { classifier, photo, result, map: result.heatmap, file, onnx, model });
   }, SMALL);
 
 /**
@@ -129,7 +131,7 @@ const prepare = (page) =>
 const run = (page, code) =>
   page.evaluate(async (code) => {
     /** @type {any} */
-    const { classifier, photo, map, file, onnx, model } = /** @type {any} */ (globalThis);
+    const { classifier, photo, result, map, file, onnx, model } = /** @type {any} */ (globalThis);
     const bare = {
       load: whylens.load,
       health: whylens.health,
@@ -139,7 +141,7 @@ const run = (page, code) =>
     const bound = Object.fromEntries(
       ['classify', 'heatmap', 'render', 'decode'].map((name) => [name, classifier[name].bind(classifier)]),
     );
-    const names = { ...bare, ...bound, classifier, photo, map, file, onnx, model };
+    const names = { ...bare, ...bound, classifier, photo, result, map, file, onnx, model };
     try {
       await new Function(...Object.keys(names), `return (async () => ${code})()`)(...Object.values(names));
       return 'ok';
@@ -153,7 +155,7 @@ const run = (page, code) =>
 const CALLS = {
   load: (options) => `load('/models/other/?' + Math.random(), ${options})`,
   classify: (options) => `classify(photo, ${options})`,
-  heatmap: (options) => `heatmap(${options})`,
+  heatmap: (options) => `heatmap(result, ${options})`,
   render: (options) => `render(map, ${options})`,
   decode: (options) => `decode(file, ${options})`,
   ready: (options) => `classifier.load(${options})`,
@@ -173,7 +175,7 @@ for (const [call, names] of Object.entries(OPTIONS)) {
         const said = await run(page, make(`{ ${name}: ${code} }`));
         assert.match(said, /^bad-option: /, `${name}: ${kind}`);
         // What is inside of an object is named in its place.
-        const inside = ['heatmap', 'image'].includes(name) ? 'the options|width|cannot be read|' : '';
+        const inside = name === 'heatmap' ? 'the options|cannot be read|' : '';
         if (!['text', 'a list', 'an object'].includes(kind))
           assert.match(said, new RegExp(`${inside}\\b${name}\\b|cannot be sent`), `${name}: ${kind}`);
       }
@@ -200,7 +202,7 @@ test('what is given in place of photos, heatmaps, models and options', options, 
       const isAddress = /^(load|health)\(X\)/.test(call) && ['text', 'a list', 'an object'].includes(kind);
       const isLabels = /"text"/.test(code) && call.includes('onnx, X');
       const isOptions =
-        /, X\)$|heatmap\(X\)|health\(X\)|load\(X\)|"", X/.test(call) &&
+        /, X\)$|health\(X\)|load\(X\)|"", X/.test(call) &&
         [
           'undefined',
           'a list',
@@ -259,8 +261,8 @@ test('buffers that were given away, pictures that are closed and sizes that noth
     ['classify(new ArrayBuffer(0))', /^image-format: the file is empty/],
     ['render(map, { width: 1e6, height: 1e6 })', /^bad-option: width and height/],
     ['render(map, { colormap: "pink" })', /^bad-option: .*colormap|^bad-option: .*pink/],
-    ['heatmap({ method: "magic" })', /^bad-option: .*magic/],
-    ['heatmap({ classIndex: 1e6 })', /^bad-option: /],
+    ['heatmap(result, { method: "magic" })', /^bad-option: .*magic/],
+    ['heatmap(result, { classIndex: 1e6 })', /^bad-option: /],
     ['load("/models/other/?a", { stallTimeout: 2 ** 31 })', /^bad-option: stallTimeout is 2147483648/],
     ['load("/models/other/?b", { retryDelay: 2 ** 31 })', /^bad-option: retryDelay is 2147483648/],
     ['load("/models/other/?c", { retries: 2 ** 32 })', /^bad-option: retries is 4294967296/],
