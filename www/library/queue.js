@@ -19,7 +19,8 @@ export class Queue {
   run(work, signal) {
     const before = this.#last;
     const mine = until(before, signal).then(work);
-    this.#last = Promise.all([before, mine.catch(() => {})]);
+    // Of what was done nothing is kept.
+    this.#last = Promise.allSettled([before, mine]).then(() => {});
     return mine;
   }
 }
