@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
-use sha2::{Digest, Sha256};
+use whylens::digest::sha256;
 
 const MODEL: &str = "models/efficientnet-lite0";
 
@@ -121,13 +121,6 @@ fn read(folder: &Path, name: &str, files: &mut BTreeMap<String, Vec<u8>>) {
 
 fn text<'a>(files: &'a BTreeMap<String, Vec<u8>>, path: &str) -> &'a str {
     std::str::from_utf8(&files[path]).unwrap()
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|b| format!("{b:02x}"))
-        .collect()
 }
 
 #[test]

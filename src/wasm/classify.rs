@@ -83,7 +83,6 @@ struct Input {
 /// Classifies an encoded photo and calls its result `id`. Where heatmaps can be made, the object given holds
 /// `input`: the photo as the network saw it, for [`heatmap`]. `progress(done, total)` is that of a slow heatmap.
 #[wasm_bindgen]
-#[allow(clippy::too_many_arguments)] // one crossing from JavaScript
 pub async fn classify(
     url: String,
     id: String,

@@ -1,5 +1,7 @@
 // files of the reader → what describes their model; the packed model → a folder at blob addresses, kept if wished
 
+import { sha256 } from '../library/digest.js';
+
 /** @typedef {import('../library/protocol.js').Inspection} Inspection */
 /** @typedef {import('../library/protocol.js').Manifest} Manifest */
 /** @typedef {import('../library/protocol.js').PackOptions} PackOptions */
@@ -179,10 +181,7 @@ export async function keep({ onnx, manifest, labels, report }) {
 }
 
 /** @param {string} text */
-async function digest(text) {
-  const bytes = new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text)));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
-}
+const digest = (text) => sha256(new TextEncoder().encode(text));
 
 /** The model that was kept, if there is one. @returns {Promise<OwnModel | null>} */
 export async function kept() {

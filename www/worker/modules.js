@@ -3,6 +3,7 @@
 // In a worker there are two modules at most: the first runs models that have a plan; the whole one, fetched
 // only when it comes to that, also runs those that have none, and packs.
 
+import { sha256 as digestOf } from '../library/digest.js';
 import { COMPILE, build as best, features } from '../library/features.js';
 import * as files from './files.js';
 import { PATIENCE, patiently } from '../library/patience.js';
@@ -333,8 +334,7 @@ const answer = (bytes) => new Response(bytes, { headers: { 'content-type': 'appl
  */
 async function sound(file, sha256) {
   const bytes = await file.arrayBuffer();
-  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
-  return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('') === sha256 ? bytes : null;
+  return (await digestOf(bytes)) === sha256 ? bytes : null;
 }
 
 /**

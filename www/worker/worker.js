@@ -265,29 +265,16 @@ async function handle(request) {
   const { id, type } = request;
   const controller = new AbortController();
   open.set(id, controller);
-  const { signal } = controller;
+  if (type === 'classify' || type === 'heatmap') busy = id;
   try {
-    if (type === 'classify' || type === 'heatmap') busy = id;
-    await answer(request, signal);
-  } finally {
-    open.delete(id);
-  }
-}
-
-/**
- * @param {Request} request
- * @param {AbortSignal} signal
- */
-async function answer(request, signal) {
-  const { id } = request;
-  try {
-    const { result, transfer } = await run(request, signal);
+    const { result, transfer } = await run(request, controller.signal);
     if (!dead) post({ id, result, memory: modules.memory() }, transfer);
   } catch (error) {
     const known = wire(error);
     if (!known) crash(error, id);
     else if (!dead) post({ id, error: known, memory: modules.memory() });
   }
+  open.delete(id);
   if (busy === id) busy = null;
   if (loading === id) loading = null;
 }

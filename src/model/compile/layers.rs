@@ -12,6 +12,7 @@ use tract_onnx::tract_core::ops::nn::resize::{NearestUpsample, Resize};
 
 use super::flow::Flow;
 use super::grid::{Grids, MOST_PREFIX, Map};
+use super::links::shape;
 use super::quantised::Quantise;
 use crate::error::{Error, Result};
 use crate::manifest::Layout;
@@ -58,11 +59,6 @@ pub fn place(graph: &TypedModel, outlet: OutletId, name: String, input: Layout) 
         width,
     };
     Ok(Place { layer, shape, axes })
-}
-
-fn shape(graph: &TypedModel, outlet: OutletId) -> Option<Vec<usize>> {
-    let fact = graph.outlet_fact(outlet).ok()?;
-    fact.shape.as_concrete().map(<[usize]>::to_vec)
 }
 
 /// A tensor that the image could not be followed to, read by its shape alone.
