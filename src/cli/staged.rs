@@ -69,16 +69,14 @@ impl Staged {
             }
             None => make(parent, &prefix).with_context(cannot)?,
         };
-        let staged = Staged {
+        Ok(Staged {
             target,
             place,
             in_place,
             written: Vec::new(),
             removed: BTreeSet::new(),
             locks,
-        };
-        fs::create_dir(staged.fresh()).with_context(cannot)?;
-        Ok(staged)
+        })
     }
 
     /// The folder as it is now, which may not be there yet: a real path.
@@ -359,8 +357,10 @@ fn make(folder: &Path, prefix: &str) -> io::Result<PathBuf> {
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     let mut leftovers = under_way();
     builder.create(&place)?;
+    fs::write(place.join(MARK), NOTE)
+        .and_then(|()| fs::create_dir(place.join("new")))
+        .inspect_err(|_| drop(fs::remove_dir_all(&place)))?;
     leftovers.push(place.clone());
-    fs::write(place.join(MARK), NOTE).inspect_err(|_| drop(fs::remove_dir_all(&place)))?;
     Ok(place)
 }
 
@@ -569,20 +569,22 @@ impl Lock {
         }
         let mut told = false;
         loop {
+            let mut leftovers = under_way();
             let file = options.open(path).ok()?;
             match file.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
+                    drop(leftovers);
                     if !told {
                         let folder = path.parent().unwrap_or(path).display();
                         eprintln!("whylens: waits for another whylens that writes into {folder}");
                         told = true;
                     }
                     file.lock().ok()?;
+                    leftovers = under_way();
                 }
                 Err(TryLockError::Error(_)) => return None,
             }
-            let mut leftovers = under_way();
             // The one before removed it with its lock.
             if is_at(&file, path) {
                 leftovers.push(path.to_path_buf());
