@@ -32,6 +32,11 @@ async function worker(change) {
 const REFUSED = "new DOMException('The operation is insecure.', 'SecurityError')";
 const FULL = "new DOMException('No room.', 'QuotaExceededError')";
 
+const isModuleKept = async () => {
+  const keys = await (await caches.open('whylens')).keys();
+  return keys.some(({ url }) => url.includes('.wasm'));
+};
+
 /**
  * @param {string} name
  * @param {string} change made to the worker before it starts
@@ -50,6 +55,7 @@ function without(name, change, { note, cached, found = cached, module = found })
     else assert.deepEqual(notes, []);
     assert.equal(cache?.cached, cached);
     const context = page.context();
+    if (module) await page.waitForFunction(isModuleKept);
     await page.close();
     const again = await stage.page({ context });
     assert.equal(await look(again), 'ok');

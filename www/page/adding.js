@@ -1,6 +1,6 @@
 // files of the reader → their model in use: looked into, described in a form, checked and packed
 import { inspectModel, packModel } from '../whylens.js';
-import { describe, labelFiles, labelled, likely, partsOf } from './ownmodel.js';
+import { describe, keep, labelFiles, labelled, likely, partsOf } from './ownmodel.js';
 import { PageError } from './trouble.js';
 
 /** @typedef {import('./ownmodel.js').Answers} Answers */
@@ -114,6 +114,7 @@ export function addition({ onChange, memoryLimit, onTrouble, onModel }) {
     });
     const { manifest, weights, report } = packed;
     const own = { onnx: new Blob([weights]), manifest, labels, report };
+    if (keeping) await keep(own).catch((error) => onTrouble(error, manifest.name));
     tell({ stage: 'report', own });
     await onModel(own, keeping);
   }

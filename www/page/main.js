@@ -6,7 +6,7 @@ import { layersOf } from './explain.js';
 import { languages, otherThan, wordsFor } from './language.js';
 import { numbers as numbersFor } from './numbers.js';
 import { actions } from './actions.js';
-import { addressOf, folder, forgetKept, keep, kept } from './ownmodel.js';
+import { addressOf, folder, forgetKept, kept } from './ownmodel.js';
 import { copyPicture, pictureOf } from './picture.js';
 import { describe } from './describe.js';
 import { openSession } from './session.js';
@@ -100,7 +100,6 @@ const adding = addition({
   memoryLimit: () => settings.memoryLimit ?? undefined,
   onTrouble: (error, about) => trouble(error, about, null),
   async onModel(model, keeping) {
-    if (keeping) await keep(model).catch((error) => trouble(error, model.manifest.name, null));
     const before = state.own;
     change({ own: own(model), kept: state.kept || keeping });
     await useModel(state.own?.url ?? '');
