@@ -163,8 +163,21 @@ pub struct Resize {
     /// For `shorter-side`: length of the shorter side in pixels. Absent: the input's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u32>,
-    /// Resampling filter, antialiased, as Pillow defines it.
+    /// Resampling filter.
     pub filter: Filter,
+    /// Whether `bilinear` and `bicubic` take in all pixels, as Pillow does, or only the two or four that are nearest on
+    /// either axis, as tensors of torch and TensorFlow and OpenCV's images are resized. Absent: all.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub antialias: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
+fn is_yes(value: &bool) -> bool {
+    *value
 }
 
 /// What of the image keeps its shape.
@@ -179,7 +192,7 @@ pub enum ResizeMode {
     Fit,
 }
 
-/// Resampling filters, by Pillow's names.
+/// Resampling filters: Pillow's, by its names, and `area`, which is OpenCV's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs)] // the names are the definition
@@ -189,6 +202,18 @@ pub enum Filter {
     Bilinear,
     Bicubic,
     Lanczos,
+    Area,
+}
+
+impl Resize {
+    /// Whether values are made that lie between those of pixels.
+    pub fn is_sampled(&self) -> bool {
+        match self.filter {
+            Filter::Area => true,
+            Filter::Bilinear | Filter::Bicubic => !self.antialias,
+            _ => false,
+        }
+    }
 }
 
 /// What is cut out of the resized image.

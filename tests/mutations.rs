@@ -115,6 +115,7 @@ fn input(mode: ResizeMode, filter: Filter) -> Input {
             mode,
             size: Some(20),
             filter,
+            antialias: true,
         },
         crop: Crop::Center,
         scale: 1.0 / 255.0,

@@ -68,8 +68,11 @@ pub struct Reading {
     #[arg(long, value_name = "MODE[:SIZE]")]
     resize: Option<String>,
     /// Resampling filter [default: bilinear]
-    #[arg(long, value_name = "nearest|box|bilinear|bicubic|lanczos", value_parser = word::<Filter>)]
+    #[arg(long, value_name = "nearest|box|bilinear|bicubic|lanczos|area", value_parser = word::<Filter>)]
     filter: Option<Filter>,
+    /// Only the nearest pixels, as torch's tensors, TensorFlow and OpenCV take them; all without it, as Pillow
+    #[arg(long)]
+    no_antialias: bool,
     /// Factor applied to pixels (0 to 255) first [default: 1/255]
     #[arg(long, value_name = "FACTOR", value_parser = number)]
     scale: Option<f64>,
@@ -152,11 +155,21 @@ impl Reading {
                     ))
                     .into());
                 };
-                Some(Resize { mode, size, filter })
+                Some(Resize {
+                    mode,
+                    size,
+                    filter,
+                    antialias: !self.no_antialias,
+                })
             }
         };
-        if resize.is_none() && self.filter.is_some() {
-            return Err(Error::BadOption("--filter needs --resize beside it".into()).into());
+        if resize.is_none() && (self.filter.is_some() || self.no_antialias) {
+            let option = if self.no_antialias {
+                "--no-antialias"
+            } else {
+                "--filter"
+            };
+            return Err(Error::BadOption(format!("{option} needs --resize beside it")).into());
         }
         Ok(Options {
             layout: self.layout,

@@ -130,6 +130,7 @@ pub(super) fn manifest(
             // 256 for 224, 342 for 299, as torchvision has it.
             size: Some(u32::try_from((u64::from(short) * 8 + 3) / 7).unwrap_or(u32::MAX)),
             filter: Filter::Bilinear,
+            antialias: true,
         }
     });
     let crop = match resize.mode {

@@ -66,7 +66,7 @@ type Kernel = fn(f64) -> f64;
 /// A filter's shape and how far it reaches; none for `nearest`.
 fn kernel(filter: Filter) -> Option<(Kernel, f64)> {
     match filter {
-        Filter::Nearest => None,
+        Filter::Nearest | Filter::Area => None,
         Filter::Box => Some((|x| f64::from(x > -0.5 && x <= 0.5), 0.5)),
         Filter::Bilinear => Some((|x| (1.0 - x.abs()).max(0.0), 1.0)),
         Filter::Bicubic => Some((bicubic, 2.0)),

@@ -14,6 +14,7 @@ use whylens::decode::{Limits, decode, from_rgba};
 use whylens::manifest::{Channels, Crop, Filter, Input, Layout, Resize, ResizeMode};
 use whylens::preprocess::preprocess;
 
+use super::npy::floats;
 use super::{GOLDEN, golden};
 
 const MEAN: [f64; 3] = [0.485, 0.456, 0.406];
@@ -53,6 +54,7 @@ impl Case {
                 mode: self.mode,
                 size: self.size,
                 filter: self.filter,
+                antialias: true,
             },
             crop: Crop::Center,
             scale: 1.0 / 255.0,
@@ -204,6 +206,67 @@ fn center_of_white(file: &[u8], input: &Input) -> (f64, f64) {
     )
 }
 
+#[derive(Deserialize)]
+struct Sampled {
+    file: String,
+    filter: Filter,
+    width: u32,
+    height: u32,
+}
+
+#[test]
+fn values_without_antialiasing_are_those_of_torch_and_opencv() {
+    let cases: Vec<Sampled> = serde_json::from_slice(golden("sampled/cases.json")).unwrap();
+    let mut expected = floats(golden("sampled/expected.npy")).into_iter();
+    for Sampled {
+        file,
+        filter,
+        width,
+        height,
+    } in cases
+    {
+        let image = decode(bytes(&file), &Limits::default()).unwrap();
+        let mut input = Input {
+            name: "input".into(),
+            layout: Layout::Nhwc,
+            channels: Channels::Rgb,
+            width,
+            height,
+            resize: Resize {
+                mode: ResizeMode::Exact,
+                size: None,
+                filter,
+                antialias: false,
+            },
+            crop: Crop::None,
+            scale: 1.0,
+            mean: vec![0.0; 3],
+            std: vec![1.0; 3],
+        };
+        let (tensor, _) = preprocess(&image, &input).unwrap();
+        let expected: Vec<f32> = expected.by_ref().take(tensor.values.len()).collect();
+        let apart = |values: &[f32], wanted: &[f32]| {
+            let apart = values.iter().zip(wanted).map(|(a, b)| (a - b).abs());
+            apart.fold(0.0, f32::max)
+        };
+        let name = format!("{file} {filter:?} {width}×{height}");
+        let levels = apart(&tensor.values, &expected);
+        assert!(levels < 1e-3, "{name}: {levels} of 255");
+
+        let grey: Vec<f32> = expected
+            .chunks_exact(3)
+            .map(|rgb| 0.299 * rgb[0] + 0.587 * rgb[1] + 0.114 * rgb[2])
+            .map(|grey| (grey / 255.0 - 0.5) / 0.25)
+            .collect();
+        (input.channels, input.scale) = (Channels::Grey, 1.0 / 255.0);
+        (input.mean, input.std) = (vec![0.5], vec![0.25]);
+        let (tensor, _) = preprocess(&image, &input).unwrap();
+        let off = apart(&tensor.values, &grey);
+        assert!(off < 1e-4, "{name}, grey: {off}");
+    }
+    assert_eq!(expected.count(), 0);
+}
+
 #[test]
 fn the_region_is_where_the_tensor_was_taken() {
     for size in [(300, 200), (200, 300), (251, 251), (640, 97)] {
@@ -224,6 +287,7 @@ fn the_region_is_where_the_tensor_was_taken() {
                         mode,
                         size: Some(80),
                         filter: Filter::Bilinear,
+                        antialias: true,
                     },
                     crop: Crop::Center,
                     scale: 1.0 / 255.0,

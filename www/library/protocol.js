@@ -198,7 +198,8 @@
  * @property {'rgb' | 'bgr' | 'grey'} [channels]
  * @property {[number, number]} [size] width and height, where the graph leaves them open
  * @property {{ mode: 'shorter-side' | 'exact' | 'fit', size?: number, filter: 'nearest' | 'box' | 'bilinear' |
- *   'bicubic' | 'lanczos' }} [resize]
+ *   'bicubic' | 'lanczos' | 'area', antialias?: boolean }} [resize] `antialias: false`: as tensors of torch and
+ *   TensorFlow and OpenCV's images are resized
  * @property {number} [scale]
  * @property {number[]} [mean] one value, or one a channel in the tensor's order
  * @property {number[]} [std]
