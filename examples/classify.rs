@@ -6,9 +6,7 @@ use std::error::Error;
 use std::fs;
 use std::path::Path;
 
-use whylens::decode::Limits;
-use whylens::model::Options;
-use whylens::{Classifier, HeatmapQuery, Manifest, Query};
+use whylens::{Classifier, HeatmapQuery, Limits, Manifest, Options, Query};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);

@@ -426,10 +426,11 @@ impl Classifier {
         Ok(())
     }
 
-    /// Draws a heatmap, to be laid over its photo; see [`overlay::overlay`].
+    /// Draws a heatmap as RGBA pixels (straight alpha, sRGB, row-major), to be laid over the whole upright
+    /// photo. Outside of the heatmap's region they are clear.
     ///
     /// # Errors
-    /// Those of [`overlay::overlay`].
+    /// [`Error::BadOption`] for a size or an opacity that cannot be drawn.
     pub fn render(heatmap: &Heatmap, style: &Style) -> Result<Vec<u8>> {
         let Heatmap {
             width,

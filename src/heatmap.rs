@@ -89,7 +89,7 @@ pub struct Map {
 /// looked at by [`Method::EigenCam`].
 ///
 /// # Errors
-/// [`Error::BadOption`] for [`Method::Occlusion`], which is no matter of a layer: see [`Occlusion`].
+/// [`Error::BadOption`] for [`Method::Occlusion`], which takes no layer.
 pub fn heatmap(method: Method, features: &FeatureMap, gradients: &FeatureMap) -> Result<Map> {
     let (a, g) = (features, gradients);
     let values = match method {

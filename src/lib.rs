@@ -5,7 +5,7 @@
 //! bytes → image → tensor → scores + features → predictions + heatmap → pixels
 //!
 //! ```no_run
-//! use whylens::{Classifier, Manifest, Query, decode::Limits, model::Options};
+//! use whylens::{Classifier, Limits, Manifest, Options, Query};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let (manifest, _) = Manifest::parse(&std::fs::read("model/model.json")?)?;
@@ -23,7 +23,7 @@
 //! # Features
 //! - `tool`, by default: the command-line tool, about 41 MB natively.
 //! - `compile`, by default: models without a plan, and packing. Without it, which is for small WebAssembly
-//!   modules, [`Model::load`](model::Model::load) refuses them with [`Error::Unplanned`].
+//!   modules, [`Model::load`] refuses them with [`Error::Unplanned`].
 //! - `embed`: puts the page, with its WebAssembly module, into the tool, so that `whylens dist` works
 //!   anywhere. Costs about 15 MB of the executable and needs `www/pkg`, which `make build` makes. The
 //!   library stays the same.
@@ -32,31 +32,94 @@
 #![warn(missing_docs)]
 #![deny(unsafe_code)]
 
-pub mod classifier;
-pub mod decode;
-pub mod digest;
-pub mod error;
-pub mod estimate;
-pub mod heatmap;
+// What goes wrong, by stable codes.
+mod error;
+
+// `model.json` → what a model needs to be used.
 pub mod manifest;
+
+// Manifest → the memory that a model needs.
+mod estimate;
+
+// Bytes → what is wrong with them, before they are parsed.
+mod sniff;
+
+// Bytes → SHA-256.
+mod digest;
+
+// Address → verified bytes.
 #[cfg(target_arch = "wasm32")]
-pub mod memory;
-pub mod model;
-pub mod overlay;
+mod fetch;
+
+// Many callers → one load.
+#[cfg(any(target_arch = "wasm32", test))]
+mod preload;
+
+// Bytes → image.
+mod decode;
+
+// Image → tensor.
+mod preprocess;
+
+// ONNX → model; tensor → scores, features, gradients.
+mod model;
+
+// Scores → predictions.
+mod rank;
+
+// Features and gradients → heatmap.
+mod heatmap;
+
+// Heatmap → pixels.
+mod overlay;
+
+// What a classifier is asked for, and what it gives.
+mod result;
+
+// The stages in order.
+mod classifier;
+
+// A classifier as it is published → a model folder.
 #[cfg(feature = "compile")]
 pub mod pack;
-pub mod preload;
-pub mod preprocess;
-pub mod rank;
-pub mod result;
-pub mod sniff;
 
+// Allocations → bytes in use.
 #[cfg(target_arch = "wasm32")]
-pub mod fetch;
-#[cfg(target_arch = "wasm32")]
-pub mod wasm;
+mod memory;
 
-pub use classifier::Classifier;
+// What JavaScript calls.
+#[cfg(target_arch = "wasm32")]
+mod wasm;
+
+pub use classifier::{Classifier, Explaining};
+pub use decode::{Image, Limits, decode, from_rgba};
 pub use error::{Error, Result};
+pub use heatmap::Method;
 pub use manifest::Manifest;
-pub use result::{Class, Classification, HeatmapQuery, Query};
+pub use model::{Candidate, Candidates, FeatureMap, Forward, Layer, Model, Options};
+pub use overlay::{Colormap, Style};
+pub use preprocess::{Region, Tensor, preprocess};
+pub use rank::{Prediction, Reading};
+pub use result::{
+    Class, Classification, Heatmap, HeatmapQuery, ModelName, Photo, Query, Reason, Run, Size,
+    Timing,
+};
+
+/// What the tool and the tests need beyond the public API: they are crates of their own. Not stable.
+#[doc(hidden)]
+pub mod internal {
+    pub use crate::digest::{hex, sha256};
+    pub use crate::heatmap::heatmap;
+    pub use crate::model::PLAN;
+    #[cfg(feature = "compile")]
+    pub use crate::model::compile::shrink;
+    pub mod estimate {
+        pub use crate::estimate::{check, check_run, estimate};
+    }
+    pub mod rank {
+        pub use crate::rank::check;
+    }
+    pub mod sniff {
+        pub use crate::sniff::onnx;
+    }
+}

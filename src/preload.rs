@@ -98,6 +98,7 @@ impl<T: 'static> Preload<T> {
     }
 
     /// Whether a load is under way.
+    #[cfg(test)]
     pub fn is_loading(&self) -> bool {
         matches!(&*self.inner.state.borrow(), State::Loading(load, _) if load.upgrade().is_some())
     }
@@ -111,6 +112,7 @@ impl<T: 'static> Preload<T> {
     }
 
     /// How many loads were started.
+    #[cfg(test)]
     pub fn loads(&self) -> u32 {
         self.inner.loads.get()
     }

@@ -45,7 +45,7 @@ pub struct Prediction {
     pub score: f32,
 }
 
-/// Checks what predictions are asked for, as the caller gave it; for [`rank`].
+/// Checks what predictions are asked for, as the caller gave it.
 ///
 /// # Errors
 /// [`Error::BadOption`].

@@ -5,11 +5,9 @@ use std::fs;
 use std::path::Path;
 use std::sync::Mutex;
 
+use whylens::internal::shrink;
 use whylens::manifest::{Channels, Layout};
-use whylens::model::compile::shrink;
-use whylens::model::{Model, Options};
-use whylens::preprocess::Tensor;
-use whylens::{Manifest, Result};
+use whylens::{Manifest, Model, Options, Result, Tensor};
 
 #[path = "../src/memory.rs"]
 #[allow(dead_code)] // the library uses more of it

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
-use whylens::digest::sha256;
+use whylens::internal::sha256;
 
 const MODEL: &str = "models/efficientnet-lite0";
 

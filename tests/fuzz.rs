@@ -17,10 +17,8 @@ use std::time::{Duration, Instant};
 use prost::Message;
 use serde_json::{Value, json};
 use tract_onnx::pb::{AttributeProto, ModelProto, NodeProto, TensorProto};
-use whylens::model::compile::shrink;
-use whylens::model::{Model, Options};
-use whylens::preprocess::Tensor;
-use whylens::{Classifier, Error, Manifest, estimate, sniff};
+use whylens::internal::{estimate, shrink, sniff};
+use whylens::{Classifier, Error, Manifest, Model, Options, Tensor};
 
 #[path = "../src/memory.rs"]
 #[allow(dead_code)] // the library uses more of it
@@ -511,7 +509,7 @@ fn odd_folders_do_no_harm() {
             _ => usual as u64,
         };
         let mut json = serde_json::to_value(&tiny).unwrap();
-        let digest: String = whylens::digest::sha256(&onnx);
+        let digest: String = whylens::internal::sha256(&onnx);
         let (weights, labels) = (name(choices, "model.onnx"), name(choices, "labels.txt"));
         json["weights"]["file"] = weights.as_str().into();
         json["weights"]["bytes"] = number(choices, onnx.len()).into();
@@ -1140,7 +1138,7 @@ fn random_plan(random: &mut Random) -> Value {
     let gradient = backward.end(&image, random);
     let outputs = [vec![scores, layer], kept].concat();
     json!({
-        "version": whylens::model::PLAN, "input": image, "layout": "nchw", "output": "logits", "scores": [1, 3],
+        "version": whylens::internal::PLAN, "input": image, "layout": "nchw", "output": "logits", "scores": [1, 3],
         "activation": null,
         "places": [{ "layer": { "name": "x", "channels": 3, "height": 8, "width": 8 }, "shape": image,
                      "axes": "channels-first" }],

@@ -15,9 +15,8 @@ use tract_onnx::pb::{
     TensorProto, TensorShapeProto, TypeProto, ValueInfoProto, attribute_proto::AttributeType,
     type_proto,
 };
-use whylens::model::{Model, Options};
-use whylens::preprocess::Tensor;
-use whylens::{Classifier, Manifest, estimate, sniff};
+use whylens::internal::{estimate, sniff};
+use whylens::{Classifier, Manifest, Model, Options, Tensor};
 
 #[path = "../src/memory.rs"]
 #[allow(dead_code)] // the library uses more of it
@@ -369,7 +368,7 @@ fn planned(forward: Vec<Value>, backward: Vec<Value>) -> Vec<u8> {
     };
     let last = forward.len();
     let plan = json!({
-        "version": whylens::model::PLAN, "input": [1, 3, 8, 8], "layout": "nchw", "output": "logits",
+        "version": whylens::internal::PLAN, "input": [1, 3, 8, 8], "layout": "nchw", "output": "logits",
         "scores": [1, 3], "activation": null,
         "places": [{ "layer": { "name": "x", "channels": 3, "height": 8, "width": 8 },
                      "shape": [1, 3, 8, 8], "axes": "channels-first" }],

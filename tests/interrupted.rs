@@ -151,7 +151,7 @@ fn pack_of_a_folder_leaves_the_folder_as_it_was_or_writes_it_whole() {
     );
     let json = fs::read(made.join("model.json")).unwrap();
     let mut json: serde_json::Value = serde_json::from_slice(&json).unwrap();
-    let digest: String = whylens::digest::sha256(&given);
+    let digest: String = whylens::internal::sha256(&given);
     json["weights"] = serde_json::json!({
         "file": "model.onnx", "bytes": given.len(), "sha256": digest, "precision": "fp32"
     });

@@ -10,9 +10,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use whylens::decode::{Limits, decode};
 use whylens::manifest::{Channels, Crop, Filter, Input, Layout, Resize, ResizeMode};
-use whylens::preprocess::preprocess;
+use whylens::{Limits, decode, preprocess};
 
 #[path = "../src/memory.rs"]
 #[allow(dead_code)] // the library uses more of it

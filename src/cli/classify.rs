@@ -9,14 +9,12 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::Args;
 use serde_json::json;
-use whylens::decode::{self, Limits};
-use whylens::heatmap::Method;
+use whylens::internal::rank;
 use whylens::manifest::Activation;
-use whylens::model::Options;
-use whylens::overlay::{Colormap, Style};
-use whylens::rank::{self, Prediction};
-use whylens::result::{Class, Classification, Heatmap, HeatmapQuery, Query, Reason};
-use whylens::{Classifier, Error};
+use whylens::{
+    Class, Classification, Classifier, Colormap, Error, Heatmap, HeatmapQuery, Limits, Method,
+    Options, Prediction, Query, Reason, Style, decode,
+};
 
 use super::read::{self, Identity};
 use super::{folder, npy, staged, terminal};
@@ -286,7 +284,7 @@ fn answer(
 
 /// The photo with its heatmap over it, as PNG.
 fn draw(photo: &[u8], limits: &Limits, heatmap: &Heatmap) -> Result<Vec<u8>> {
-    let image = decode::decode(photo, limits)?;
+    let image = decode(photo, limits)?;
     let style = Style {
         width: image.columns,
         height: image.rows,

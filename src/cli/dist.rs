@@ -18,10 +18,9 @@ use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use whylens::digest::{hex, sha256};
+use whylens::internal::{hex, sha256};
 use whylens::manifest::{MOST_TEXT, Weights};
-use whylens::model::Options;
-use whylens::{Error, Manifest};
+use whylens::{Error, Manifest, Options};
 
 use super::staged::Staged;
 use super::{folder, inside, policy, read};

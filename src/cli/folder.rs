@@ -3,10 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use whylens::digest::sha256;
+use whylens::internal::sha256;
 use whylens::manifest::MOST_TEXT;
-use whylens::model::Options;
-use whylens::{Classifier, Error, Manifest};
+use whylens::{Classifier, Error, Manifest, Options};
 
 use super::read;
 

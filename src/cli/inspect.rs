@@ -5,10 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use whylens::heatmap::Method;
-use whylens::model::compile::shrink;
-use whylens::model::{Candidate, Layer};
-use whylens::{estimate, pack};
+use whylens::internal::{estimate, shrink};
+use whylens::{Candidate, Layer, Method, pack};
 
 use super::folder;
 use super::pack::{PARTIAL, Reading, whole};

@@ -3,8 +3,7 @@
 use std::io::Read;
 
 use npyz::WriterBuilder;
-use whylens::Error;
-use whylens::preprocess::Tensor;
+use whylens::{Error, Tensor};
 
 /// Most bytes of a header.
 const LONGEST_HEADER: u32 = 1 << 16;

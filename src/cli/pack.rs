@@ -8,8 +8,8 @@ use clap::Args;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use whylens::Error;
+use whylens::internal::shrink;
 use whylens::manifest::{Activation, Channels, Filter, Layout, MOST_TEXT, Precision, Resize};
-use whylens::model::compile::shrink;
 use whylens::pack::{self, Options, Packed};
 
 use super::staged::Staged;

@@ -5,8 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use serde_json::Value;
-use whylens::digest::sha256;
-use whylens::model::PLAN;
+use whylens::internal::{PLAN, sha256};
 use whylens::{Error, pack};
 
 use super::folder;

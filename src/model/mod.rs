@@ -15,7 +15,7 @@ use error::{contained, failed};
 use layer::Place;
 pub use layer::{Candidate, Candidates, FeatureMap, Layer};
 use run::ops::floats;
-use run::{File, Inputs, Plan, Run, Sketch, kernel};
+use run::{File, Inputs, Plan, Run, Sketch};
 
 /// Version of the plans that are made and understood here.
 pub const PLAN: u32 = run::VERSION;
@@ -302,9 +302,10 @@ impl Model {
 
 /// Chooses the kernels that suit this machine by measuring them, in a few milliseconds; says whether
 /// tiles for many vector registers are the faster ones. Until then, those for few are used.
+#[cfg(target_arch = "wasm32")]
 pub fn tune() -> bool {
     let start = web_time::Instant::now();
-    kernel::tune(8, || start.elapsed().as_secs_f64())
+    run::kernel::tune(8, || start.elapsed().as_secs_f64())
 }
 
 /// Bytes that are in use at once, at the most, from one photo to the next with its heatmap.

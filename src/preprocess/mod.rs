@@ -5,7 +5,6 @@ mod resample;
 mod sample;
 mod weights;
 
-use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use serde::Serialize;
@@ -14,7 +13,7 @@ use self::resample::{Side, resample};
 use self::sample::sample;
 use crate::decode::Image;
 use crate::error::{Error, Result};
-use crate::manifest::{Channels, Crop, Filter, Input, Layout, ResizeMode};
+use crate::manifest::{Channels, Crop, Input, Layout, ResizeMode};
 
 /// Numbers with a shape, row-major (the last axis varies fastest).
 #[derive(Debug, Clone, PartialEq)]
@@ -86,7 +85,8 @@ pub fn preprocess(image: &Image, input: &Input) -> Result<(Tensor, Region)> {
 }
 
 /// A picture of the image whose longer side has `longest` pixels at the most: RGB values, width, height.
-pub fn shrink(image: &Image, longest: u32) -> (Cow<'_, [u8]>, u32, u32) {
+#[cfg(target_arch = "wasm32")]
+pub fn shrink(image: &Image, longest: u32) -> (std::borrow::Cow<'_, [u8]>, u32, u32) {
     let (columns, rows) = (image.columns, image.rows);
     let scale = (f64::from(longest) / f64::from(columns.max(rows))).min(1.0);
     let side = |from: u32| {
@@ -98,7 +98,7 @@ pub fn shrink(image: &Image, longest: u32) -> (Cow<'_, [u8]>, u32, u32) {
         }
     };
     let (across, down) = (side(columns), side(rows));
-    let rgb = resample(&image.rgb, &across, &down, Filter::Box);
+    let rgb = resample(&image.rgb, &across, &down, crate::manifest::Filter::Box);
     (rgb, across.to as u32, down.to as u32)
 }
 

@@ -4,12 +4,8 @@
 use serde::Deserialize;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
-use whylens::heatmap::Method;
 use whylens::manifest::Activation;
-use whylens::model::Options;
-use whylens::pack;
-use whylens::preprocess::Tensor;
-use whylens::{Classifier, HeatmapQuery, Manifest, Query};
+use whylens::{Classifier, HeatmapQuery, Manifest, Method, Options, Query, Tensor, pack};
 
 use super::models::max_difference;
 use super::{golden, npy};

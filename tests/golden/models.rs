@@ -6,11 +6,9 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
-use whylens::Manifest;
-use whylens::heatmap::{self, Method};
+use whylens::internal::heatmap;
 use whylens::manifest::Activation;
-use whylens::model::{FeatureMap, Model, Options};
-use whylens::preprocess::Tensor;
+use whylens::{FeatureMap, Manifest, Method, Model, Options, Tensor};
 
 use super::{golden, npy};
 
@@ -269,7 +267,7 @@ fn heatmaps_are_those_of_pytorch_grad_cam() {
                     continue;
                 }
                 let method = serde_json::from_value::<Method>(name.as_str().into()).unwrap();
-                let map = heatmap::heatmap(method, &forward.features[0], &gradients[0]).unwrap();
+                let map = heatmap(method, &forward.features[0], &gradients[0]).unwrap();
                 let mut golden = take(values, slice).to_vec();
                 if method == Method::EigenCam {
                     // The sign of a principal component is arbitrary: hold ours to the one that fits.

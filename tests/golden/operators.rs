@@ -6,11 +6,9 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
-use whylens::Manifest;
+use whylens::internal::shrink;
 use whylens::manifest::Precision;
-use whylens::model::compile::shrink;
-use whylens::model::{Model, Options};
-use whylens::preprocess::Tensor;
+use whylens::{Manifest, Model, Options, Tensor};
 
 use super::golden;
 

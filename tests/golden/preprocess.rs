@@ -10,9 +10,8 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
-use whylens::decode::{Limits, decode, from_rgba};
 use whylens::manifest::{Channels, Crop, Filter, Input, Layout, Resize, ResizeMode};
-use whylens::preprocess::preprocess;
+use whylens::{Limits, decode, from_rgba, preprocess};
 
 use super::npy::floats;
 use super::{GOLDEN, golden};

@@ -7,11 +7,10 @@ use include_dir::{Dir, include_dir};
 use serde::Deserialize;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
-use whylens::decode::{self, Limits};
-use whylens::model::Options;
-use whylens::preprocess::{self, Region};
-use whylens::result::{Class, HeatmapQuery, Query};
-use whylens::{Classifier, Error, Manifest};
+use whylens::{
+    Class, Classifier, Error, HeatmapQuery, Limits, Manifest, Options, Query, Region, Tensor,
+    decode, preprocess,
+};
 
 use super::{golden, npy};
 
@@ -134,12 +133,12 @@ fn correlation(a: &[f32], b: &[f32]) -> f64 {
 fn input_tensors_are_those_of_pillow_and_torchvision() {
     let manifest = manifest();
     for sample in samples() {
-        let image = decode::decode(sample.photo(), &Limits::default()).unwrap();
+        let image = decode(sample.photo(), &Limits::default()).unwrap();
         assert_eq!(
             (image.width, image.height),
             (sample.image.width, sample.image.height)
         );
-        let (tensor, region) = preprocess::preprocess(&image, &manifest.input).unwrap();
+        let (tensor, region) = preprocess(&image, &manifest.input).unwrap();
         assert_eq!(tensor.shape, [1, 3, 224, 224]);
         let pixels = npy::bytes(golden(&sample.pixels));
         let plane = 224 * 224;
@@ -172,7 +171,7 @@ fn logits_are_those_of_onnx_runtime_on_the_same_tensor() {
         let plane = 224 * 224;
         let values = (0..3 * plane)
             .map(|i| (f32::from(pixels[i % plane * 3 + i / plane]) / 255.0 - 0.5) / 0.5);
-        let tensor = preprocess::Tensor {
+        let tensor = Tensor {
             shape: vec![1, 3, 224, 224],
             values: values.collect(),
         };

@@ -219,6 +219,7 @@ static TALL: AtomicBool = AtomicBool::new(false);
 
 /// Measures both tiles on a product that fits a first-level cache and keeps the faster one: for each,
 /// the best of `rounds` as `now`, in any unit, tells.
+#[cfg(any(target_arch = "wasm32", test))]
 pub fn tune(rounds: usize, now: impl Fn() -> f64) -> bool {
     const SIDE: usize = 48;
     let gemm = Gemm::new(SIDE, &[0.0; SIDE], |_, row| row.fill(0.5));

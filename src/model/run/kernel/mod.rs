@@ -15,7 +15,9 @@ mod pool;
 mod winograd;
 
 pub use depthwise::Depthwise;
-pub use gemm::{Gemm, Output, Patches, tune};
+#[cfg(any(target_arch = "wasm32", test))]
+pub use gemm::tune;
+pub use gemm::{Gemm, Output, Patches};
 pub use half::widen;
 pub use pool::{max_pool, pad};
 pub use winograd::Winograd;
