@@ -3,14 +3,15 @@
 //! Definitions are those of pytorch-grad-cam (<https://github.com/jacobgil/pytorch-grad-cam>); each
 //! method cites its paper.
 
+mod occlusion;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::occlusion::Occlusion;
 use crate::error::{Error, Result};
-use crate::manifest::Layout;
 use crate::model::FeatureMap;
-use crate::preprocess::Tensor;
 
 /// How a heatmap is made from the activations A (C×H×W) of a layer and the gradient G of a score
 /// with respect to them. What is negative in the end becomes 0.
@@ -257,109 +258,6 @@ pub fn average(maps: &[Map]) -> Map {
     positive(width, height, sum)
 }
 
-/// Rows and columns of an occlusion map.
-pub const OCCLUSION_GRID: usize = 7;
-
-/// How much the score of a class falls when a window of the input is set to 0, which is the mean
-/// colour after the usual normalisation. The window is two cells of the 7×7 grid wide and moves by
-/// one; each cell gets the mean of the windows that cover it.
-///
-/// It is made step by step, each a run of the network, so that a caller can do something else between
-/// two of them, or stop.
-#[derive(Debug, Clone)]
-pub struct Occlusion {
-    input: Tensor,
-    layout: Layout,
-    /// Channels, height and width of the input.
-    size: [usize; 3],
-    /// The score with nothing hidden.
-    whole: f32,
-    rows: usize,
-    columns: usize,
-    falls: Vec<f32>,
-    covered: Vec<f32>,
-    done: usize,
-}
-
-impl Occlusion {
-    /// Begins; `whole` is the score of the input as it is.
-    ///
-    /// # Errors
-    /// [`Error::BadOption`] when the input is no batch of one image.
-    pub fn new(input: &Tensor, layout: Layout, whole: f32) -> Result<Occlusion> {
-        let size = match (layout, input.shape.as_slice()) {
-            (Layout::Nchw, &[1, c, h, w]) | (Layout::Nhwc, &[1, h, w, c]) => [c, h, w],
-            (_, shape) => {
-                return Err(Error::BadOption(format!(
-                    "the input has the shape {shape:?}, expected a batch of one image"
-                )));
-            }
-        };
-        let (rows, columns) = (OCCLUSION_GRID.min(size[1]), OCCLUSION_GRID.min(size[2]));
-        Ok(Occlusion {
-            input: input.clone(),
-            layout,
-            size,
-            whole,
-            rows,
-            columns,
-            falls: vec![0.0; rows * columns],
-            covered: vec![0.0; rows * columns],
-            done: 0,
-        })
-    }
-
-    /// How many steps are done, and of how many. Windows reach over the edges by one cell, so that
-    /// every cell is covered four times.
-    pub fn progress(&self) -> (usize, usize) {
-        (self.done, (self.rows + 1) * (self.columns + 1))
-    }
-
-    /// Hides the next window; `score` runs the network.
-    ///
-    /// # Errors
-    /// Those of `score`.
-    pub fn step(&mut self, score: impl FnOnce(&Tensor) -> Result<f32>) -> Result<()> {
-        let (row, column) = (
-            self.done / (self.columns + 1),
-            self.done % (self.columns + 1),
-        );
-        let [channels, height, width] = self.size;
-        let cells = |at: usize, of: usize| at.saturating_sub(1)..(at + 1).min(of);
-        let pixels = |cells: std::ops::Range<usize>, of: usize, size: usize| {
-            cells.start * size / of..cells.end * size / of
-        };
-        let mut blank = self.input.clone();
-        for y in pixels(cells(row, self.rows), self.rows, height) {
-            for x in pixels(cells(column, self.columns), self.columns, width) {
-                for c in 0..channels {
-                    let at = match self.layout {
-                        Layout::Nchw => (c * height + y) * width + x,
-                        Layout::Nhwc => (y * width + x) * channels + c,
-                    };
-                    blank.values[at] = 0.0;
-                }
-            }
-        }
-        let fall = self.whole - score(&blank)?;
-        for y in cells(row, self.rows) {
-            for x in cells(column, self.columns) {
-                self.falls[y * self.columns + x] += fall;
-                self.covered[y * self.columns + x] += 1.0;
-            }
-        }
-        self.done += 1;
-        Ok(())
-    }
-
-    /// The map of the windows that were hidden so far.
-    pub fn map(&self) -> Map {
-        let means = self.falls.iter().zip(&self.covered);
-        let means = means.map(|(fall, count)| fall / count.max(1.0));
-        positive(self.columns, self.rows, means.collect())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -411,26 +309,6 @@ mod tests {
         let gradients = map(2, &[1.0, 3.0, -1.0, 0.0]);
         let map = heatmap(Method::GradCam, &features, &gradients).unwrap();
         assert_eq!(map.values, [2.0 - 1.5, 4.0 - 2.0]);
-    }
-
-    #[test]
-    fn occlusion_finds_the_place_that_counts() {
-        let shape = vec![1, 1, 14, 14];
-        let input = Tensor {
-            shape,
-            values: vec![1.0; 196],
-        };
-        let corner = |input: &Tensor| Ok(input.values[13 * 14 + 13]);
-        let mut occlusion = Occlusion::new(&input, Layout::Nchw, 1.0).unwrap();
-        for done in 0..64 {
-            assert_eq!(occlusion.progress(), (done, 64));
-            occlusion.step(corner).unwrap();
-        }
-        assert_eq!(occlusion.progress(), (64, 64));
-        let map = occlusion.map();
-        assert_eq!((map.width, map.height, map.max), (7, 7, 1.0));
-        assert_eq!(map.values[48], 1.0);
-        assert_eq!(map.values[0], 0.0);
     }
 
     #[test]

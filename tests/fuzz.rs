@@ -547,7 +547,7 @@ fn odd_folders_do_no_harm() {
             0 => place.join("model.json"),
             _ => place.clone(),
         };
-        match folder::load(&path, &Options::default()) {
+        match folder::read(&path).and_then(|model| model.classifier(&Options::default())) {
             Ok(classifier) => {
                 assert_eq!(classifier.labels().len(), 3);
                 Ok(())

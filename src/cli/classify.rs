@@ -88,14 +88,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         || !arguments.layer.is_empty();
     let wanted = arguments.json || asked;
     let layers = arguments.layer.clone();
-    let classifier = folder::load(
-        &arguments.model,
-        &Options {
-            heatmap: wanted,
-            layers,
-            ..Options::default()
-        },
-    )?;
+    let classifier = folder::read(&arguments.model)?.classifier(&Options {
+        heatmap: wanted,
+        layers,
+        ..Options::default()
+    })?;
     if let (true, None, Err(error), [method, ..]) = (
         wanted,
         arguments.method,

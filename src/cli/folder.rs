@@ -1,4 +1,4 @@
-//! model folder → classifier.
+//! model folder → its files, checked, and the classifier that they make.
 
 use std::path::{Path, PathBuf};
 
@@ -9,9 +9,27 @@ use whylens::{Classifier, Error, Manifest, Options};
 
 use super::read;
 
-/// Reads a model folder (or its `model.json`), checks the weights against the manifest and prepares
-/// the model. Warnings go to standard error.
-pub fn load(path: &Path, options: &Options) -> Result<Classifier> {
+/// What a model folder holds, checked against its `model.json`.
+pub struct Model {
+    manifest: Manifest,
+    labels: Vec<u8>,
+    pub onnx: Vec<u8>,
+}
+
+impl Model {
+    /// Loads the model. Warnings go to standard error.
+    pub fn classifier(&self, options: &Options) -> Result<Classifier> {
+        let manifest = self.manifest.clone();
+        let classifier = Classifier::new(manifest, &self.labels, &self.onnx, options)?;
+        for warning in classifier.warnings() {
+            eprintln!("whylens: {warning}");
+        }
+        Ok(classifier)
+    }
+}
+
+/// Reads a model folder, named itself or by its `model.json`. Warnings go to standard error.
+pub fn read(path: &Path) -> Result<Model> {
     let (manifest, warnings, _) = manifest(path)?;
     for warning in warnings {
         eprintln!("whylens: {warning}");
@@ -23,11 +41,11 @@ pub fn load(path: &Path, options: &Options) -> Result<Classifier> {
     let (_, file) = manifest.label_file(languages.as_slice());
     let labels = labels(&folder.join(file))?;
     let onnx = weights(folder, &manifest)?;
-    let classifier = Classifier::new(manifest, &labels, &onnx, options)?;
-    for warning in classifier.warnings() {
-        eprintln!("whylens: {warning}");
-    }
-    Ok(classifier)
+    Ok(Model {
+        manifest,
+        labels,
+        onnx,
+    })
 }
 
 /// The folder that a path names, itself or by its `model.json`.

@@ -5,7 +5,8 @@ use tract_onnx::tract_core::ops::Downsample;
 use tract_onnx::tract_core::ops::einsum::EinSum;
 
 use super::contract::positions;
-use super::{Arrangement, Fused, Lowering, Root, Weights};
+use super::fused::{Fused, Root, Weights};
+use super::{Arrangement, Lowering};
 use crate::model::run::kernel::{Activation, Patches};
 
 impl Lowering<'_> {

@@ -1,0 +1,153 @@
+//! the page → the page of this site: its files, its service worker and its headers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use whylens::internal::sha256;
+
+use super::source::Source;
+use super::{Arguments, Files};
+use crate::policy;
+
+/// The files of the page: `index.html` and `www/…`.
+pub fn read(named: Option<&Path>, links: bool) -> Result<Files> {
+    #[cfg(feature = "embed")]
+    if named.is_none() {
+        return Ok(embedded::page());
+    }
+    let folder = named.unwrap_or(Path::new("."));
+    let source = Source::new(folder, links)?;
+    let mut files = Files::new();
+    let index = source.read("index.html").with_context(|| {
+        format!(
+            "no page in {}; name its folder with --page",
+            folder.display()
+        )
+    })?;
+    files.insert("index.html".into(), index);
+    source.read_all("www", &mut Vec::new(), &mut files)?;
+    Ok(files)
+}
+
+/// The page, with its files at their new place and told of models and service worker.
+pub fn rewrite(index: &str, www: &str, models: &[String], arguments: &Arguments) -> Result<String> {
+    let mut html = index.to_string();
+    for attribute in ["href", "src"] {
+        html = html.replace(
+            &format!("{attribute}=\"www/"),
+            &format!("{attribute}=\"{www}/"),
+        );
+    }
+    let script = "<script type=\"module\"";
+    ensure!(
+        html.matches(script).count() == 1,
+        "index.html must have one {script}…>"
+    );
+    let offline = if arguments.no_offline { "off" } else { "sw.js" };
+    let list = models.join(" ");
+    html = html.replace(
+        script,
+        &format!("{script} data-models=\"{list}\" data-offline=\"{offline}\""),
+    );
+    if arguments.closed {
+        let open = policy::OPEN;
+        ensure!(
+            html.matches(open).count() == 1,
+            "index.html has no Content-Security-Policy with {open}, so --closed cannot close it"
+        );
+        html = html.replace(open, policy::CLOSED);
+    }
+    Ok(html)
+}
+
+/// What other apps are offered needs the service worker, and a closed site takes nothing from them.
+pub fn without_share(page: &mut Files) -> Result<()> {
+    let name = "www/manifest.webmanifest";
+    let Some(bytes) = page.get_mut(name) else {
+        return Ok(());
+    };
+    let mut manifest: Value =
+        serde_json::from_slice(bytes).with_context(|| format!("{name} is no JSON"))?;
+    if let Some(fields) = manifest.as_object_mut() {
+        fields.remove("share_target");
+        fields.remove("file_handlers");
+    }
+    *bytes = serde_json::to_vec_pretty(&manifest)?;
+    Ok(())
+}
+
+/// The service worker with the list of what it keeps, or one that removes itself.
+pub fn service_worker(
+    site: &Files,
+    weights: &BTreeSet<String>,
+    script: &[u8],
+    arguments: &Arguments,
+) -> Result<Vec<u8>> {
+    // The library keeps weights itself, and only those that were used.
+    let files: BTreeMap<&str, String> = site
+        .iter()
+        .filter(|(path, _)| !weights.contains(*path))
+        .map(|(path, bytes)| (path.as_str(), sha256(bytes)))
+        .collect();
+    let version = sha256(&serde_json::to_vec(&files)?)[..policy::HASH].to_string();
+    let site = json!({
+        "version": version,
+        "offline": !arguments.no_offline,
+        "share": !arguments.closed,
+        "files": files,
+        "headers": page_headers(arguments.isolate),
+        "workerPolicy": policy::worker(arguments.closed),
+    });
+    let mut out = format!("self.site = {site};\n").into_bytes();
+    out.extend_from_slice(script);
+    Ok(out)
+}
+
+fn page_headers(isolate: bool) -> BTreeMap<&'static str, &'static str> {
+    let isolation = if isolate { policy::ISOLATION } else { &[] };
+    policy::HEADERS.iter().chain(isolation).copied().collect()
+}
+
+/// Headers in the form that Netlify and Cloudflare Pages read; a plain file elsewhere.
+pub fn headers(www: &str, arguments: &Arguments) -> String {
+    let mut text = String::from("/*\n");
+    for (name, value) in page_headers(arguments.isolate) {
+        text += &format!("  {name}: {value}\n");
+    }
+    let worker = policy::worker(arguments.closed);
+    text += &format!("/{www}/*\n  cache-control: {}\n", policy::FOR_EVER);
+    text += &format!("/{www}/worker/worker.js\n  content-security-policy: {worker}\n");
+    text += &format!("/sw.js\n  cache-control: no-cache\n  content-security-policy: {worker}\n");
+    text
+}
+
+#[cfg(feature = "embed")]
+mod embedded {
+    use include_dir::{Dir, include_dir};
+
+    use super::Files;
+
+    static WWW: Dir = include_dir!("$CARGO_MANIFEST_DIR/www");
+
+    pub fn page() -> Files {
+        let mut files = Files::new();
+        files.insert(
+            "index.html".into(),
+            include_bytes!("../../../index.html").to_vec(),
+        );
+        add(&WWW, &mut files);
+        files
+    }
+
+    fn add(folder: &Dir, files: &mut Files) {
+        for file in folder.files() {
+            let path = file.path().to_string_lossy().replace('\\', "/");
+            files.insert(format!("www/{path}"), file.contents().to_vec());
+        }
+        for inner in folder.dirs() {
+            add(inner, files);
+        }
+    }
+}

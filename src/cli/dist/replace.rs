@@ -1,0 +1,157 @@
+//! site → its folder, in place of an earlier site; what else is in the folder stays.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, BufReader, Read};
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+use serde::Deserialize;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use whylens::Error;
+use whylens::internal::{hex, sha256};
+
+use super::Files;
+use crate::staged::Staged;
+use crate::{policy, read};
+
+/// Puts the site in place of an earlier one, and lets everything else in the folder be.
+pub fn write(site: &Files, out: &Path, force: bool) -> Result<()> {
+    let mut staged = Staged::begin(out)?;
+    let before = staged.before()?;
+    let list = earlier(staged.target());
+    ensure!(
+        before.is_empty() || list.is_some(),
+        "{} holds other files than an earlier site; name an empty folder",
+        out.display()
+    );
+    let list = list.unwrap_or_default();
+    let mut stays = Vec::new();
+    for path in &before {
+        let file = staged.target().join(path);
+        match path.to_str() {
+            Some(name) if is_of(&list, &file, name) => staged.remove(name)?,
+            Some(name) if site.contains_key(name) => ensure!(
+                force || is_plain(&file) && is_same(&file, &site[name]),
+                "{} is not of the earlier site, or was changed since; move it away, or add --force to overwrite it",
+                file.display()
+            ),
+            _ => stays.push(path.display().to_string()),
+        }
+    }
+    let mut order: Vec<_> = site.iter().collect();
+    order.sort_by_key(|(path, _)| rank(path));
+    for (path, bytes) in order {
+        staged.write(path, bytes)?;
+    }
+    staged.commit()?;
+    if !stays.is_empty() {
+        stays.sort();
+        let more = stays.len().saturating_sub(5);
+        stays.truncate(5);
+        if more > 0 {
+            stays.push(format!("{more} more"));
+        }
+        let (out, named) = (out.display(), stays.join(", "));
+        eprintln!(
+            "whylens: {out} keeps what is not of the earlier site, or was changed since: {named}"
+        );
+    }
+    Ok(())
+}
+
+/// What names others comes after them: a browser that asks meanwhile finds all that it is told of.
+fn rank(path: &str) -> usize {
+    let plain = path
+        .strip_suffix(".br")
+        .or(path.strip_suffix(".gz"))
+        .unwrap_or(path);
+    match plain {
+        _ if path == "integrity.json" => 4,
+        "sw.js" => 3,
+        "index.html" => 2,
+        _ if policy::is_named_by_content(plain) => 0,
+        _ => 1,
+    }
+}
+
+/// What `integrity.json` says of a file.
+#[derive(Deserialize)]
+struct Listed {
+    bytes: u64,
+    sha256: String,
+}
+
+#[derive(Deserialize)]
+struct Integrity {
+    made_by: String,
+    files: BTreeMap<String, Listed>,
+}
+
+/// SHA-256 and size of every file.
+pub fn integrity(site: &Files) -> Result<Vec<u8>> {
+    let files: BTreeMap<_, _> = site
+        .iter()
+        .map(|(path, bytes)| {
+            (
+                path,
+                json!({ "bytes": bytes.len(), "sha256": sha256(bytes) }),
+            )
+        })
+        .collect();
+    let made_by = format!("whylens {}", env!("CARGO_PKG_VERSION"));
+    Ok(serde_json::to_vec_pretty(
+        &json!({ "format": 1, "made_by": made_by, "files": files }),
+    )?)
+}
+
+/// The files of the site that is in a folder, with `integrity.json` itself; `None` where there is none.
+fn earlier(folder: &Path) -> Option<BTreeMap<String, Listed>> {
+    let path = folder.join("integrity.json");
+    // More than any site has; a list of another size is not ours.
+    if !is_plain(&path) || path.metadata().ok()?.len() > 16 << 20 {
+        return None;
+    }
+    let bytes = fs::read(&path).ok()?;
+    let Integrity { made_by, mut files } = serde_json::from_slice(&bytes).ok()?;
+    if !made_by.starts_with("whylens ") || !files.contains_key("index.html") {
+        return None;
+    }
+    let (sha256, bytes) = (sha256(&bytes), bytes.len() as u64);
+    files.insert("integrity.json".into(), Listed { bytes, sha256 });
+    Some(files)
+}
+
+/// Whether a file is one of the list, or one of them compressed, byte for byte.
+fn is_of(list: &BTreeMap<String, Listed>, file: &Path, name: &str) -> bool {
+    let matches = |listed: &Listed, read: &mut dyn Read| {
+        let mut digest = Sha256::new();
+        let most = listed.bytes.saturating_add(1);
+        io::copy(&mut read.take(most), &mut digest).is_ok_and(|bytes| bytes == listed.bytes)
+            && hex(&digest.finalize()) == listed.sha256
+    };
+    let open = || fs::File::open(file).map(BufReader::new);
+    let original = |extension| list.get(name.strip_suffix(extension)?);
+    is_plain(file)
+        && (list
+            .get(name)
+            .is_some_and(|listed| open().is_ok_and(|mut file| matches(listed, &mut file)))
+            || original(".br").is_some_and(|listed| {
+                open().is_ok_and(|file| {
+                    matches(listed, &mut brotli::Decompressor::new(file, 1 << 16))
+                })
+            })
+            || original(".gz").is_some_and(|listed| {
+                open().is_ok_and(|file| matches(listed, &mut flate2::read::GzDecoder::new(file)))
+            }))
+}
+
+fn is_same(file: &Path, bytes: &[u8]) -> bool {
+    read::file(file, bytes.len() as u64, Error::BadOption).is_ok_and(|there| there == bytes)
+}
+
+/// A file that is there itself, not by a link.
+fn is_plain(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|found| found.is_file())
+}

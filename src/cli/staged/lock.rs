@@ -1,0 +1,77 @@
+//! path → a lock on it: one whylens at a time writes a folder.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+
+use super::leftovers::under_way;
+
+/// A hidden file that is there, and locked, while a folder is written.
+pub struct Lock {
+    path: PathBuf,
+    // Closing it lets the next one in.
+    _file: File,
+}
+
+impl Lock {
+    /// None: one cannot be had here, such as in a folder that may not be written.
+    pub fn take(path: &Path) -> Option<Lock> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        {
+            use rustix::fs::OFlags;
+            use std::os::unix::fs::OpenOptionsExt;
+            options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
+        }
+        let mut told = false;
+        loop {
+            let mut leftovers = under_way();
+            let file = options.open(path).ok()?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    drop(leftovers);
+                    if !told {
+                        let folder = path.parent().unwrap_or(path).display();
+                        eprintln!("whylens: waits for another whylens that writes into {folder}");
+                        told = true;
+                    }
+                    file.lock().ok()?;
+                    leftovers = under_way();
+                }
+                Err(TryLockError::Error(_)) => return None,
+            }
+            // The one before removed it with its lock.
+            if is_at(&file, path) {
+                leftovers.push(path.to_path_buf());
+                return Some(Lock {
+                    path: path.to_path_buf(),
+                    _file: file,
+                });
+            }
+        }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let mut leftovers = under_way();
+        // Where open files cannot be removed, it stays, which does no harm.
+        drop(fs::remove_file(&self.path));
+        leftovers.retain(|path| *path != self.path);
+    }
+}
+
+fn is_at(file: &File, path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let id = |found: fs::Metadata| (found.dev(), found.ino());
+        file.metadata().ok().map(id) == path.symlink_metadata().ok().map(id)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = file;
+        path.exists()
+    }
+}

@@ -1,0 +1,174 @@
+//! A convolution or product and what follows it → one operator.
+
+use std::sync::Arc;
+
+use tract_onnx::tract_core::internal::*;
+use tract_onnx::tract_core::ops::binary::TypedBinOp;
+use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
+use tract_onnx::tract_core::ops::math::{Add, Max, Min, Mul};
+use tract_onnx::tract_core::ops::nn::HardSwish;
+
+use super::Lowering;
+use crate::model::run::kernel::{Activation, Patches, Window};
+use crate::model::run::ops::{Arrangement, Filter, Product, Values, floats};
+
+/// A convolution or product, and what follows it in the same operator.
+pub(super) struct Fused {
+    pub root: Root,
+    pub weights: Weights,
+    /// The image, and its axis that has to be stored last.
+    pub input: (OutletId, usize),
+    /// The axis of the output that is stored last.
+    pub last: usize,
+    pub residual: Option<OutletId>,
+    pub activation: Activation,
+}
+
+pub(super) enum Root {
+    Product(Patches, Option<(usize, Window)>),
+    Filter(Window),
+}
+
+/// Constant weights, and how they lie in their tensor.
+pub(super) struct Weights {
+    pub tensor: Arc<Tensor>,
+    pub arrangement: Arrangement,
+}
+
+impl Lowering<'_> {
+    /// Takes what follows into the plan, as far as it goes; the node that ends it.
+    pub(super) fn follow(&mut self, id: usize, plan: &mut Fused) -> TractResult<usize> {
+        let mut end = id;
+        loop {
+            let outlet = OutletId::from(end);
+            let [next] = *self.graph.node(end).outputs[0].successors else {
+                return Ok(end);
+            };
+            if self.graph.outputs.contains(&outlet)
+                || self.absorbed.contains(&next.node)
+                || self.fused.contains_key(&next.node)
+                || !self.take(outlet, next.node, plan)?
+            {
+                return Ok(end);
+            }
+            if end != id {
+                self.absorbed.insert(end);
+            }
+            end = next.node;
+        }
+    }
+
+    fn take(&self, outlet: OutletId, next: usize, plan: &mut Fused) -> TractResult<bool> {
+        let node = self.graph.node(next);
+        // Outputs over several axes have no single axis that a bias could lie along.
+        let last = self.shape(outlet)?.map(|shape| shape[plan.last]);
+        if last != Some(plan.weights.arrangement.bias.len()) {
+            return Ok(false);
+        }
+        let linear = plan.activation == Activation::NONE;
+        if let Some(op) = node.op_as::<ElementWiseOp>() {
+            let taken = linear && op.0.is::<HardSwish>();
+            if taken {
+                plan.activation = Activation::HardSwish;
+            }
+            return Ok(taken);
+        }
+        let Some(op) = node.op_as::<TypedBinOp>() else {
+            return Ok(false);
+        };
+        let shape = self.shape(outlet)?;
+        let Some(shape) =
+            shape.filter(|shape| self.shape(next.into()).ok().flatten().as_ref() == Some(shape))
+        else {
+            return Ok(false);
+        };
+        let other = match *node.inputs {
+            [a, b] if a == outlet && b != outlet => b,
+            [a, b] if b == outlet && a != outlet => a,
+            _ => return Ok(false),
+        };
+        if let Some(values) = self.along(other, plan.last, shape[plan.last])? {
+            let weights = &mut plan.weights.arrangement;
+            if op.0.is::<Add>() && linear && plan.residual.is_none() {
+                let summed = weights.bias.iter_mut().zip(values);
+                summed.for_each(|(bias, value)| *bias += value);
+            } else if op.0.is::<Mul>() && linear && plan.residual.is_none() {
+                weights.scale.resize(values.len(), 1.0);
+                for (at, value) in values.into_iter().enumerate() {
+                    weights.scale[at] *= value;
+                    weights.bias[at] *= value;
+                }
+            } else if let Activation::Clamp(low, high) = plan.activation
+                && values.iter().all(|&value| value == values[0])
+                && !values[0].is_nan()
+            {
+                let limit = values[0];
+                plan.activation = if op.0.is::<Max>() {
+                    Activation::Clamp(low.max(limit), high.max(limit))
+                } else if op.0.is::<Min>() {
+                    Activation::Clamp(low.min(limit), high.min(limit))
+                } else {
+                    return Ok(false);
+                };
+            } else {
+                return Ok(false);
+            }
+            return Ok(true);
+        }
+        let taken = op.0.is::<Add>()
+            && linear
+            && plan.residual.is_none()
+            && matches!(plan.root, Root::Product(..))
+            && self.shape(other)?.as_ref() == Some(&shape);
+        if taken {
+            plan.residual = Some(other);
+        }
+        Ok(taken)
+    }
+
+    pub(super) fn emit(&mut self, id: usize, plan: Fused) -> TractResult<()> {
+        let Some(mut output) = self.shape(id.into())? else {
+            bail!("the shape of {} is not known", self.graph.node(id));
+        };
+        let channels = output.remove(plan.last);
+        output.push(channels);
+        let mut inputs = vec![self.stored(plan.input.0, plan.input.1)?];
+        if let Some(residual) = plan.residual {
+            inputs.push(self.stored(residual, plan.last)?);
+        }
+        let name = &*self.graph.node(id).name;
+        let activation = plan.activation;
+        let Weights {
+            tensor,
+            arrangement,
+        } = plan.weights;
+        let values = Values::Single(floats(&tensor)?);
+        let outlet = match plan.root {
+            Root::Product(patches, padding) => {
+                let window = padding.as_ref().map(|(_, window)| window);
+                let op = Product {
+                    weights: arrangement.pack(values, window),
+                    patches,
+                    padding,
+                    activation,
+                    output,
+                };
+                self.lowered.wire_node(name, op, &inputs)?[0]
+            }
+            Root::Filter(window) => {
+                let op = Filter {
+                    filter: arrangement.filter(values),
+                    window,
+                    activation,
+                    output,
+                };
+                self.lowered.wire_node(name, op, &inputs)?[0]
+            }
+        };
+        self.keep(id, 0, outlet, Some(plan.last));
+        if let Some(note) = &mut self.note {
+            note.insert(name.into(), (tensor, arrangement));
+        }
+        Ok(())
+    }
+}
