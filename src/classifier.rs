@@ -11,6 +11,7 @@ pub use self::explain::Explaining;
 use crate::decode::{self, Image, Limits};
 use crate::error::{Error, Result};
 use crate::heatmap::{Map, Method};
+use crate::labels;
 use crate::manifest::{Activation, Manifest};
 use crate::model::{self, Model};
 use crate::overlay::{self, Style};
@@ -47,14 +48,9 @@ impl Classifier {
         onnx: &[u8],
         options: &model::Options,
     ) -> Result<Classifier> {
-        let labels = parse_labels(labels)?;
+        let labels = labels::parse(labels)?;
         let model = Model::load(onnx, &manifest, options)?;
-        if labels.len() != model.classes() {
-            let (actual, expected) = (labels.len(), model.classes());
-            return Err(Error::BadManifest(format!(
-                "there are {actual} labels for {expected} classes"
-            )));
-        }
+        labels::check(labels.len(), model.classes())?;
         Ok(Classifier {
             reading: Reading::of(&manifest.output, model.activation(), model.classes()),
             manifest,
@@ -125,14 +121,14 @@ impl Classifier {
             image: size,
             region,
         };
-        self.answer(photo, timing, query)
+        self.classify_input(photo, timing, query)
     }
 
     /// Classifies an input tensor that was made elsewhere.
     ///
     /// # Errors
     /// Those of [`Model::forward`]; those of [`Classifier::heatmap`] where a
-    /// [certain](HeatmapQuery::is_certain) heatmap is asked for.
+    /// [certain](crate::HeatmapQuery::is_certain) heatmap is asked for.
     pub fn classify_tensor(&self, tensor: &Tensor, query: &Query) -> Result<Classification> {
         let image = Size {
             width: self.manifest.input.width,
@@ -149,7 +145,7 @@ impl Classifier {
             image,
             region,
         };
-        self.answer(photo, Timing::default(), query)
+        self.classify_input(photo, Timing::default(), query)
     }
 
     /// Runs the network on a photo, such as one whose [`Run`] was not kept, or was another classifier's.
@@ -165,7 +161,12 @@ impl Classifier {
         })
     }
 
-    fn answer(&self, photo: Photo, mut timing: Timing, query: &Query) -> Result<Classification> {
+    fn classify_input(
+        &self,
+        photo: Photo,
+        mut timing: Timing,
+        query: &Query,
+    ) -> Result<Classification> {
         rank::check(query.top_k as f64, query.threshold.into())?;
         let start = Instant::now();
         let run = Arc::new(self.run(photo)?);
@@ -306,22 +307,6 @@ impl Classifier {
         }
         warnings
     }
-}
-
-const MOST_LABELS: usize = 1_000_000;
-
-/// One label a line; a byte order mark, carriage returns and blank lines at the end are dropped.
-fn parse_labels(bytes: &[u8]) -> Result<Vec<String>> {
-    let text = std::str::from_utf8(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes))
-        .map_err(|error| Error::BadManifest(format!("the labels are not UTF-8: {error}")))?;
-    let lines = text.trim_end().lines();
-    let count = lines.clone().count();
-    if count > MOST_LABELS {
-        return Err(Error::BadManifest(format!(
-            "there are {count} labels, at most {MOST_LABELS} are allowed"
-        )));
-    }
-    Ok(lines.map(|line| line.trim().to_string()).collect())
 }
 
 fn next_id() -> u64 {

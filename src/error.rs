@@ -7,10 +7,10 @@
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// No answer from the server, or the connection broke.
+    /// No response from the server, or the connection broke.
     #[error("{0}")]
     Network(String),
-    /// The server answered, but not with the file.
+    /// The server responded, but not with the file.
     #[error("{url} answered with status {status}; check that the model folder is there")]
     HttpStatus {
         /// HTTP status code.

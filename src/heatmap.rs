@@ -187,7 +187,7 @@ fn first_component(features: &FeatureMap) -> Vec<f32> {
     };
     let norm = |v: &[f64]| v.iter().map(|v| v * v).sum::<f64>().sqrt();
     let mean = spread(&vec![1.0; features.channels]);
-    // Any start that is not at right angles to the answer will do; the oddest place is far from that.
+    // Any start that is not at right angles to the component will do; the oddest place is far from that.
     let energy = |place: usize| planes().map(|plane| plane[place].powi(2)).sum::<f32>();
     let odd = (0..places).max_by(|&a, &b| energy(a).total_cmp(&energy(b)));
     let mut map = vec![0.0; places];

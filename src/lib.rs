@@ -38,6 +38,9 @@ mod error;
 // `model.json` → what a model needs to be used.
 pub mod manifest;
 
+// Bytes → labels in class order.
+mod labels;
+
 // Manifest → the memory that a model needs.
 mod estimate;
 
@@ -120,6 +123,6 @@ pub mod internal {
         pub use crate::rank::check;
     }
     pub mod sniff {
-        pub use crate::sniff::onnx;
+        pub use crate::sniff::{identity, onnx, truncated};
     }
 }

@@ -124,14 +124,14 @@ mod tests {
     use futures_util::future::{join_all, pending};
     use std::task::{Context, Poll, Waker};
 
-    type Answer = Rc<RefCell<Option<Result<u32>>>>;
+    type Outcome = Rc<RefCell<Option<Result<u32>>>>;
 
-    /// A load that is finished by writing into the answer.
-    fn load(answer: &Answer) -> impl FnOnce() -> LocalBoxFuture<'static, Result<u32>> + use<> {
-        let answer = answer.clone();
+    /// A load that is finished by writing into the outcome.
+    fn load(outcome: &Outcome) -> impl FnOnce() -> LocalBoxFuture<'static, Result<u32>> + use<> {
+        let outcome = outcome.clone();
         move || {
             std::future::poll_fn(move |_| {
-                answer.borrow().clone().map_or(Poll::Pending, Poll::Ready)
+                outcome.borrow().clone().map_or(Poll::Pending, Poll::Ready)
             })
             .boxed_local()
         }
@@ -152,11 +152,11 @@ mod tests {
 
     #[test]
     fn many_callers_share_one_load_and_one_instance() {
-        let (guard, answer) = (Preload::default(), Answer::default());
+        let (guard, outcome) = (Preload::default(), Outcome::default());
         let callers: Vec<_> = (0..20)
-            .map(|_| Box::pin(guard.get_or_load(load(&answer))))
+            .map(|_| Box::pin(guard.get_or_load(load(&outcome))))
             .collect();
-        *answer.borrow_mut() = Some(Ok(7));
+        *outcome.borrow_mut() = Some(Ok(7));
         let values: Vec<_> = done(join_all(callers))
             .into_iter()
             .map(|v| v.unwrap())
@@ -164,7 +164,7 @@ mod tests {
         assert!(values.iter().all(|value| Rc::ptr_eq(value, &values[0])));
         assert_eq!((*values[0], guard.loads()), (7, 1));
         assert!(Rc::ptr_eq(
-            &done(Box::pin(guard.get_or_load(load(&answer)))).unwrap(),
+            &done(Box::pin(guard.get_or_load(load(&outcome)))).unwrap(),
             &values[0]
         ));
         assert_eq!(guard.loads(), 1);
@@ -172,19 +172,19 @@ mod tests {
 
     #[test]
     fn a_failure_reaches_every_waiter_and_clears_the_guard() {
-        let (guard, answer) = (Preload::default(), Answer::default());
+        let (guard, outcome) = (Preload::default(), Outcome::default());
         let mut callers: Vec<_> = (0..3)
-            .map(|_| Box::pin(guard.get_or_load(load(&answer))))
+            .map(|_| Box::pin(guard.get_or_load(load(&outcome))))
             .collect();
         assert!(poll(&mut callers[1]).is_pending());
-        *answer.borrow_mut() = Some(Err(Error::Network("gone".into())));
+        *outcome.borrow_mut() = Some(Err(Error::Network("gone".into())));
         for caller in callers {
             assert_eq!(done(caller).unwrap_err().code(), "network");
         }
         assert!(guard.get().is_none() && !guard.is_loading());
-        *answer.borrow_mut() = Some(Ok(1));
+        *outcome.borrow_mut() = Some(Ok(1));
         assert_eq!(
-            *done(Box::pin(guard.get_or_load(load(&answer)))).unwrap(),
+            *done(Box::pin(guard.get_or_load(load(&outcome)))).unwrap(),
             1
         );
         assert_eq!(guard.loads(), 2);
@@ -192,12 +192,12 @@ mod tests {
 
     #[test]
     fn one_waiter_going_away_does_not_stop_the_others() {
-        let (guard, answer) = (Preload::default(), Answer::default());
-        let mut first = Box::pin(guard.get_or_load(load(&answer)));
-        let second = Box::pin(guard.get_or_load(load(&answer)));
+        let (guard, outcome) = (Preload::default(), Outcome::default());
+        let mut first = Box::pin(guard.get_or_load(load(&outcome)));
+        let second = Box::pin(guard.get_or_load(load(&outcome)));
         assert!(poll(&mut first).is_pending());
         drop(first);
-        *answer.borrow_mut() = Some(Ok(2));
+        *outcome.borrow_mut() = Some(Ok(2));
         assert_eq!(*done(second).unwrap(), 2);
         assert_eq!(guard.loads(), 1);
     }
@@ -219,9 +219,9 @@ mod tests {
         assert!(poll(&mut waiter).is_pending() && !stopped.get());
         drop(waiter);
         assert!(stopped.get() && !guard.is_loading());
-        let answer = Answer::new(RefCell::new(Some(Ok(3))));
+        let outcome = Outcome::new(RefCell::new(Some(Ok(3))));
         assert_eq!(
-            *done(Box::pin(guard.get_or_load(load(&answer)))).unwrap(),
+            *done(Box::pin(guard.get_or_load(load(&outcome)))).unwrap(),
             3
         );
     }
@@ -241,25 +241,25 @@ mod tests {
 
     #[test]
     fn a_load_that_nobody_waited_for_does_not_start() {
-        let (guard, answer) = (Preload::default(), Answer::new(RefCell::new(Some(Ok(4)))));
+        let (guard, outcome) = (Preload::default(), Outcome::new(RefCell::new(Some(Ok(4)))));
         drop(guard.get_or_load(|| async { unreachable!("nobody waits") }));
         assert!(!guard.is_loading());
         assert_eq!(
-            *done(Box::pin(guard.get_or_load(load(&answer)))).unwrap(),
+            *done(Box::pin(guard.get_or_load(load(&outcome)))).unwrap(),
             4
         );
     }
 
     #[test]
     fn a_failure_while_a_late_caller_joins_is_shared_and_cleared() {
-        let (guard, answer) = (Preload::default(), Answer::default());
-        let mut first = Box::pin(guard.get_or_load(load(&answer)));
+        let (guard, outcome) = (Preload::default(), Outcome::default());
+        let mut first = Box::pin(guard.get_or_load(load(&outcome)));
         assert!(poll(&mut first).is_pending());
-        *answer.borrow_mut() = Some(Err(Error::Network("gone".into())));
-        let late = Box::pin(guard.get_or_load(load(&answer)));
+        *outcome.borrow_mut() = Some(Err(Error::Network("gone".into())));
+        let late = Box::pin(guard.get_or_load(load(&outcome)));
         assert_eq!(done(late).unwrap_err().code(), "network");
-        *answer.borrow_mut() = Some(Ok(5));
-        let next = Box::pin(guard.get_or_load(load(&answer)));
+        *outcome.borrow_mut() = Some(Ok(5));
+        let next = Box::pin(guard.get_or_load(load(&outcome)));
         assert_eq!(*done(next).unwrap(), 5);
         assert_eq!(done(first).unwrap_err().code(), "network");
         assert_eq!(guard.get().map(|value| *value), Some(5));
@@ -267,8 +267,8 @@ mod tests {
 
     #[test]
     fn dispose_before_the_first_poll_rejects() {
-        let (guard, answer) = (Preload::default(), Answer::new(RefCell::new(Some(Ok(6)))));
-        let waiter = Box::pin(guard.get_or_load(load(&answer)));
+        let (guard, outcome) = (Preload::default(), Outcome::new(RefCell::new(Some(Ok(6)))));
+        let waiter = Box::pin(guard.get_or_load(load(&outcome)));
         guard.dispose();
         assert_eq!(done(waiter).unwrap_err(), Error::Disposed);
         assert!(guard.get().is_none() && !guard.is_loading());
@@ -314,7 +314,7 @@ mod tests {
 
     #[test]
     fn dispose_during_a_load_rejects_its_waiters_and_lets_a_new_one_start() {
-        let (guard, old, new) = (Preload::default(), Answer::default(), Answer::default());
+        let (guard, old, new) = (Preload::default(), Outcome::default(), Outcome::default());
         let mut first = Box::pin(guard.get_or_load(load(&old)));
         assert!(poll(&mut first).is_pending());
         guard.dispose();
@@ -330,8 +330,8 @@ mod tests {
 
     #[test]
     fn dispose_when_ready_lets_the_value_go() {
-        let (guard, answer) = (Preload::default(), Answer::new(RefCell::new(Some(Ok(1)))));
-        let value = done(Box::pin(guard.get_or_load(load(&answer)))).unwrap();
+        let (guard, outcome) = (Preload::default(), Outcome::new(RefCell::new(Some(Ok(1)))));
+        let value = done(Box::pin(guard.get_or_load(load(&outcome)))).unwrap();
         guard.dispose();
         assert_eq!(Rc::strong_count(&value), 1);
         assert!(guard.get().is_none());

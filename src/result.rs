@@ -1,4 +1,4 @@
-//! What is asked about a photo, and what is answered.
+//! What a classifier is asked for, and what it gives.
 
 use std::fmt;
 use std::sync::Arc;
@@ -100,7 +100,7 @@ pub enum Class {
     Label(String),
 }
 
-/// The answer to a [`Query`].
+/// What a [`Query`] gives.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Classification {
@@ -116,7 +116,7 @@ pub struct Classification {
     pub no_heatmap: Option<Reason>,
     /// How long it took.
     pub timing: Timing,
-    /// What gave the answer.
+    /// The model that classified it.
     pub model: ModelName,
     /// What heatmaps of other classes are made of.
     #[serde(skip)]

@@ -83,7 +83,7 @@ pub fn page(bytes: &[u8], what: &str) -> Result<()> {
     .any(|tag| start.starts_with(tag));
     if page {
         return Err(Error::NotAModel(format!(
-            "{what} is a web page: the server answers with a page where the file should be; check the address and that the file was uploaded"
+            "{what} is a web page: the server sends a page in place of the file; check the address and that the file was uploaded"
         )));
     }
     Ok(())
@@ -103,22 +103,27 @@ fn start(bytes: &[u8]) -> &[u8] {
 pub fn identity(actual: (u64, &str), expected: (u64, &str), what: &str) -> Result<()> {
     let (bytes, wanted) = (actual.0, expected.0);
     if bytes < wanted {
-        return Err(Error::Truncated(format!(
-            "{what} has {bytes} bytes, model.json says {wanted}; upload the file again"
-        )));
+        return Err(truncated(bytes, wanted, what));
     }
     if bytes > wanted {
         return Err(Error::Integrity(format!(
-            "{what} has {bytes} bytes, model.json says {wanted}; the two are not of one version, upload both again"
+            "{what} has {bytes} bytes, model.json says {wanted}; the two are not of one version, copy both again"
         )));
     }
     let (digest, wanted) = (actual.1, expected.1);
     if digest != wanted {
         return Err(Error::Integrity(format!(
-            "{what} has the SHA-256 {digest}, model.json says {wanted}; the two are not of one version, or the file is damaged: upload both again"
+            "{what} has the SHA-256 {digest}, model.json says {wanted}; the two are not of one version, or the file is damaged: copy both again"
         )));
     }
     Ok(())
+}
+
+/// Why a file with fewer bytes than `model.json` says is refused.
+pub fn truncated(bytes: u64, wanted: u64, what: &str) -> Error {
+    Error::Truncated(format!(
+        "{what} has {bytes} bytes, model.json says {wanted}; copy the file again"
+    ))
 }
 
 /// Walks an ONNX file without decoding it.

@@ -71,7 +71,7 @@ struct Info {
 }
 
 #[derive(Serialize)]
-struct Answer<'a> {
+struct Loading<'a> {
     model: &'a Info,
     report: &'a Report,
 }
@@ -145,7 +145,7 @@ fn start() {
     }));
 }
 
-/// Downloads and prepares the model whose `model.json` is at `url`, once however often it is called;
+/// Downloads and loads the model whose `model.json` is at `url`, once however often it is called;
 /// gives `{ model, report }`. `progress(phase, loaded, total)` is that of the call that started the
 /// load. Aborting gives up waiting; the load stops when nobody waits any more. Without the feature
 /// `compile`, models without a plan are refused with the code `unplanned`, before their weights are
@@ -168,7 +168,7 @@ pub async fn load(
         Either::Right(_) => return Err(thrown(Error::Cancelled)),
     };
     let (model, report) = (&loaded.info.borrow(), &loaded.report.borrow());
-    Ok(plain(&Answer { model, report }))
+    Ok(plain(&Loading { model, report }))
 }
 
 async fn aborted(signal: &AbortSignal) {
@@ -238,7 +238,7 @@ async fn read(url: String, mut options: LoadOptions, progress: Function) -> Resu
     tell("prepare", 0, 1);
     // Lets an abort that was asked for meanwhile be heard before this thread is busy.
     fetch::sleep(0.0).await;
-    let preparing = Instant::now();
+    let compiling = Instant::now();
     memory::forget_peak();
     let wanted = Options {
         heatmap: options.heatmap,
@@ -249,7 +249,7 @@ async fn read(url: String, mut options: LoadOptions, progress: Function) -> Resu
     report.parsed = options.earlier.parsed + 1;
     report.optimised = options.earlier.optimised + 1;
     drop(onnx);
-    report.timing.prepare = milliseconds(preparing);
+    report.timing.prepare = milliseconds(compiling);
     let warming = Instant::now();
     if options.warm_up {
         classifier.warm_up()?;
@@ -338,7 +338,7 @@ pub async fn add_layers(url: String, layers: Vec<String>) -> std::result::Result
     report.optimised += 1;
     loaded.info.borrow_mut().layers = classifier.layers().to_vec();
     let (model, report) = (&*loaded.info.borrow(), &*report);
-    Ok(plain(&Answer { model, report }))
+    Ok(plain(&Loading { model, report }))
 }
 
 /// What loading a model did so far; none when it is not loaded.

@@ -21,13 +21,13 @@ impl Drop for Server {
     }
 }
 
-struct Answer {
+struct Response {
     status: u16,
     head: String,
     body: Vec<u8>,
 }
 
-impl Answer {
+impl Response {
     fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| {
             let (found, value) = line.split_once(": ")?;
@@ -88,11 +88,11 @@ impl Server {
         panic!("{signal} did not end it within a minute");
     }
 
-    fn raw(&self, request: &[u8]) -> Answer {
+    fn raw(&self, request: &[u8]) -> Response {
         self.send(request, false)
     }
 
-    fn send(&self, request: &[u8], then_close: bool) -> Answer {
+    fn send(&self, request: &[u8], then_close: bool) -> Response {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         stream
             .set_read_timeout(Some(Duration::from_secs(10)))
@@ -111,14 +111,14 @@ impl Server {
             .split(' ')
             .nth(1)
             .and_then(|status| status.parse().ok());
-        Answer {
+        Response {
             status: status.unwrap_or(0),
             head,
             body,
         }
     }
 
-    fn ask(&self, method: &str, path: &str, headers: &str) -> Answer {
+    fn ask(&self, method: &str, path: &str, headers: &str) -> Response {
         self.raw(
             format!(
                 "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}\r\n"
@@ -127,7 +127,7 @@ impl Server {
         )
     }
 
-    fn get(&self, path: &str) -> Answer {
+    fn get(&self, path: &str) -> Response {
         self.ask("GET", path, "")
     }
 }
@@ -205,10 +205,10 @@ fn files_have_the_types_that_browsers_insist_on() {
         ("/assets/0123456789abcdef/page.css", "text/css"),
         ("/models/m/model.onnx", "application/octet-stream"),
     ] {
-        let answer = server.get(path);
-        assert_eq!(answer.status, 200, "{path}");
-        assert_eq!(answer.header("content-type"), Some(kind), "{path}");
-        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+        let response = server.get(path);
+        assert_eq!(response.status, 200, "{path}");
+        assert_eq!(response.header("content-type"), Some(kind), "{path}");
+        assert_eq!(response.header("x-content-type-options"), Some("nosniff"));
     }
     assert_eq!(
         server.get("/models/m/Gr%C3%B6%C3%9Fe%201.txt").body,
@@ -255,15 +255,15 @@ fn no_file_outside_the_folder_is_served() {
         "/loop",
         "/loop/",
     ] {
-        let answer = server.get(path);
+        let response = server.get(path);
         assert!(
-            matches!(answer.status, 400 | 404),
+            matches!(response.status, 400 | 404),
             "{path}: {}",
-            answer.head
+            response.head
         );
-        assert_eq!(answer.header("location"), None, "{path}");
+        assert_eq!(response.header("location"), None, "{path}");
         assert!(
-            !answer.body.windows(6).any(|six| six == b"secret"),
+            !response.body.windows(6).any(|six| six == b"secret"),
             "{path}"
         );
     }
@@ -287,10 +287,10 @@ fn a_compressed_neighbour_that_is_a_link_to_elsewhere_is_not_served() {
         ("/www/deep/er/plain.html", "gzip"),
     ] {
         for method in ["GET", "HEAD"] {
-            let answer = server.ask(method, path, &format!("accept-encoding: {encoding}\r\n"));
-            assert_eq!(answer.status, 404, "{method} {path} {encoding}");
-            assert_eq!(answer.header("content-encoding"), None);
-            assert!(!answer.body.windows(6).any(|six| six == b"secret"));
+            let response = server.ask(method, path, &format!("accept-encoding: {encoding}\r\n"));
+            assert_eq!(response.status, 404, "{method} {path} {encoding}");
+            assert_eq!(response.header("content-encoding"), None);
+            assert!(!response.body.windows(6).any(|six| six == b"secret"));
         }
     }
 }
@@ -375,7 +375,7 @@ fn the_second_signal_ends_it_at_once() {
     let mut server = Server::start("twice", &[]);
     let mut half = TcpStream::connect(&server.address).unwrap();
     half.write_all(b"GET / HTTP/1.1\r\nhost: localho").unwrap();
-    // Answered, so that the one before has been taken in.
+    // A response, so that the one before has been taken in.
     assert_eq!(server.get("/").status, 200);
     server.signal("INT");
     let mut told = String::new();
@@ -396,8 +396,8 @@ fn a_site_that_is_closed_or_isolated_is_served_so() {
     let server = Server::start("told", &[]);
     let site = site_of(&server.name);
     let policy = || {
-        let answer = server.get("/www/main.js");
-        answer
+        let response = server.get("/www/main.js");
+        response
             .header("content-security-policy")
             .unwrap()
             .to_string()
@@ -462,8 +462,8 @@ fn malformed_requests_are_survived() {
     ];
     for request in requests {
         let shown = String::from_utf8_lossy(&request[..request.len().min(60)]);
-        let answer = server.send(request, true);
-        assert!(answer.status < 500, "{shown:?}: {}", answer.head);
+        let response = server.send(request, true);
+        assert!(response.status < 500, "{shown:?}: {}", response.head);
         assert_eq!(server.get("/").status, 200, "after {shown:?}");
     }
     let idle: Vec<_> = (0..50)
@@ -474,7 +474,7 @@ fn malformed_requests_are_survived() {
 }
 
 #[test]
-fn only_get_and_head_are_answered() {
+fn only_get_and_head_are_responseed() {
     let server = Server::start("methods", &[]);
     for method in ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH", "BREW"] {
         assert_eq!(server.ask(method, "/", "").status, 405, "{method}");
@@ -507,14 +507,14 @@ fn compressed_neighbours_are_used_when_the_browser_takes_them() {
         ("identity", None, "let script;"),
         ("zstd", None, "let script;"),
     ] {
-        let answer = server.ask(
+        let response = server.ask(
             "GET",
             "/www/main.js",
             &format!("accept-encoding: {accept}\r\n"),
         );
-        assert_eq!(answer.header("content-encoding"), encoding, "{accept}");
-        assert_eq!(answer.header("content-type"), Some("text/javascript"));
-        assert_eq!(answer.body, body.as_bytes(), "{accept}");
+        assert_eq!(response.header("content-encoding"), encoding, "{accept}");
+        assert_eq!(response.header("content-type"), Some("text/javascript"));
+        assert_eq!(response.body, body.as_bytes(), "{accept}");
     }
 }
 
@@ -522,8 +522,8 @@ fn compressed_neighbours_are_used_when_the_browser_takes_them() {
 fn only_files_named_by_their_content_are_kept_for_ever() {
     let server = Server::start("cache", &[]);
     let cache = |path| {
-        let answer = server.get(path);
-        answer.header("cache-control").map(str::to_string)
+        let response = server.get(path);
+        response.header("cache-control").map(str::to_string)
     };
     assert_eq!(
         cache("/assets/0123456789abcdef/page.css").as_deref(),

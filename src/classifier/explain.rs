@@ -65,7 +65,7 @@ impl Classifier {
     ///
     /// # Errors
     /// [`Error::BadOption`] for an unknown class or layer, for the run of another classifier, and where the
-    /// model was loaded without heatmaps; those of [`Model::gradients`]. Where no method is asked for and
+    /// model was loaded without heatmaps; those of [`Model::gradients`](crate::Model::gradients). Where no method is asked for and
     /// none works, that of the first.
     pub fn explain(&self, run: &Run, query: &HeatmapQuery) -> Result<Explaining> {
         if run.by != self.id {
@@ -114,7 +114,7 @@ impl Classifier {
     /// it is done. It stays that of its photo whatever is classified in between.
     ///
     /// # Errors
-    /// Those of [`Model::forward`].
+    /// Those of [`Model::forward`](crate::Model::forward).
     pub fn step(&self, explaining: &mut Explaining) -> Result<bool> {
         let class = explaining.class_index;
         if let State::Slow(occlusion) = &mut explaining.state {

@@ -126,7 +126,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     for (path, outputs) in inputs(arguments).zip(outputs) {
         let file = path.display().to_string();
         let done = photo(arguments, path, &limits).and_then(|photo| {
-            let result = answer(&classifier, arguments, path, &photo, &limits, &query)?;
+            let result = classify(&classifier, arguments, path, &photo, &limits, &query)?;
             print(&file, &result, arguments.json)?;
             if let Some(Reason { code, message }) = &result.no_heatmap {
                 failed |= asked;
@@ -257,7 +257,7 @@ fn photo(arguments: &Arguments, path: &Path, limits: &Limits) -> Result<Vec<u8>>
     })
 }
 
-fn answer(
+fn classify(
     classifier: &Classifier,
     arguments: &Arguments,
     path: &Path,

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use whylens::internal::sha256;
+use whylens::internal::{sha256, sniff};
 use whylens::manifest::MOST_TEXT;
 use whylens::{Classifier, Error, Manifest, Options};
 
@@ -102,10 +102,7 @@ pub fn weights(folder: &Path, manifest: &Manifest) -> Result<Vec<u8>> {
         })?;
         let actual = onnx.len() as u64 - before;
         if actual < bytes {
-            return Err(Error::Truncated(format!(
-                "{file} has {actual} bytes, model.json says {bytes}; copy it again"
-            ))
-            .into());
+            return Err(sniff::truncated(actual, bytes, file).into());
         }
         Ok(())
     };
@@ -115,13 +112,11 @@ pub fn weights(folder: &Path, manifest: &Manifest) -> Result<Vec<u8>> {
     if weights.parts.is_empty() {
         add(&weights.file, weights.bytes)?;
     }
-    let digest = sha256(&onnx);
-    if digest != weights.sha256 {
-        return Err(Error::Integrity(format!(
-            "{} has the SHA-256 {digest}, model.json says {}",
-            weights.file, weights.sha256
-        ))
-        .into());
-    }
+    let (actual, expected) = (sha256(&onnx), weights.sha256.as_str());
+    sniff::identity(
+        (onnx.len() as u64, &actual),
+        (weights.bytes, expected),
+        &weights.file,
+    )?;
     Ok(onnx)
 }

@@ -20,7 +20,7 @@ pub struct Arguments {
     reading: Reading,
 }
 
-/// Prints the outline, then what preparing the model finds.
+/// Prints the outline, then what compiling the model finds.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let path = &arguments.model;
     let mut options = arguments.reading.options()?;

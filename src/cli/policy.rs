@@ -6,7 +6,7 @@ pub const HASH: usize = 16;
 /// For files that are named by their content.
 pub const FOR_EVER: &str = "public, max-age=31536000, immutable";
 
-/// For every answer. A page cannot set these itself.
+/// For every response. A page cannot set these itself.
 pub const HEADERS: &[(&str, &str)] = &[
     ("x-content-type-options", "nosniff"),
     ("referrer-policy", "no-referrer"),

@@ -24,7 +24,7 @@ use tower_http::services::fs::{Backend, File};
 
 use super::{inside, policy, signals};
 
-/// How long Ctrl-C waits for answers that are under way.
+/// How long Ctrl-C waits for responses that are under way.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Serve a site on this machine
@@ -68,7 +68,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         site,
         SocketAddr::new(arguments.host, arguments.port),
     ));
-    // Not waiting for a file system that does not answer.
+    // Not waiting for a file system that does not respond.
     runtime.shutdown_background();
     ended
 }
@@ -94,7 +94,7 @@ impl Site {
                 .is_some_and(|headers| policy::is_isolated(&headers))
     }
 
-    /// Read for every answer, since the site may be made anew meanwhile.
+    /// Read for every response, since the site may be made anew meanwhile.
     fn text(&self, name: &str) -> Option<String> {
         let mut bytes = Vec::new();
         let file = inside::open(&self.folder, &self.folder.join(name)).ok()?;
@@ -110,7 +110,7 @@ async fn listen(site: Arc<Site>, address: SocketAddr) -> Result<ExitCode> {
     let app = axum::Router::new()
         .fallback_service(files)
         .layer(middleware::from_fn(move |request, next| {
-            answer(site.clone(), request, next)
+            respond(site.clone(), request, next)
         }));
     let listener = tokio::net::TcpListener::bind(address)
         .await
@@ -214,7 +214,7 @@ impl AsyncSeek for Opened {
     }
 }
 
-async fn answer(site: Arc<Site>, request: Request, next: Next) -> Response {
+async fn respond(site: Arc<Site>, request: Request, next: Next) -> Response {
     let path = request.uri().path().to_string();
     let (closed, isolated) = Inside(site.clone())
         .look(|site| Ok((site.is_closed(), site.is_isolated())))
@@ -252,7 +252,7 @@ async fn answer(site: Arc<Site>, request: Request, next: Next) -> Response {
     response
 }
 
-/// Why a request is not answered with a file: what `ServeDir` lets through but must not be served.
+/// Why a request gets no file: what `ServeDir` lets through but must not be served.
 fn refusal(site: &Site, request: &Request) -> Option<StatusCode> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return Some(StatusCode::METHOD_NOT_ALLOWED);

@@ -127,7 +127,7 @@ pub struct Transfer<'a> {
 pub enum Failure {
     /// Trying again may help.
     Passing(Error),
-    /// The answer ended early, but in good order.
+    /// The response ended early, but in good order.
     Short(Error),
     /// Trying again does not help.
     Final(Error),
@@ -138,7 +138,7 @@ pub enum Failure {
 struct Origin {
     /// What the server calls the version of the file.
     version: Option<String>,
-    /// Whether they are of several answers.
+    /// Whether they come from several responses.
     joined: bool,
 }
 
@@ -152,7 +152,7 @@ impl Drop for Connection {
 }
 
 impl Transfer<'_> {
-    /// Appends the file to `bytes`; says whether it was put together from several answers. Dropping the
+    /// Appends the file to `bytes`; says whether it was put together from several responses. Dropping the
     /// future stops the transfer.
     ///
     /// # Errors
@@ -179,7 +179,7 @@ impl Transfer<'_> {
             if !passing || self.tries.left.get() == 0 {
                 return Err(error);
             }
-            // What a browser keeps of an answer that broke off, it completes by requests of its own.
+            // What a browser keeps of a response that broke off, it completes by requests of its own.
             mode = RequestCache::NoStore;
             sleep(self.patience.retry_delay * f64::from(1 << in_vain.min(10))).await;
             in_vain += 1;
@@ -219,9 +219,9 @@ impl Transfer<'_> {
         let request = Request::new_with_str_and_init(self.url, &init).map_err(unreachable)?;
         (self.request)();
         let scope: WorkerGlobalScope = js_sys::global().unchecked_into();
-        let answer = JsFuture::from(scope.fetch_with_request(&request));
-        let response: Response = match select(answer, sleep(self.patience.stall_timeout)).await {
-            Either::Left((answer, _)) => answer.map_err(unreachable)?.unchecked_into(),
+        let fetched = JsFuture::from(scope.fetch_with_request(&request));
+        let response: Response = match select(fetched, sleep(self.patience.stall_timeout)).await {
+            Either::Left((fetched, _)) => fetched.map_err(unreachable)?.unchecked_into(),
             Either::Right(_) => return Err(self.stalled()),
         };
         match response.status() {
@@ -240,7 +240,7 @@ impl Transfer<'_> {
                     joined: false,
                 };
             }
-            // The file ends where the first answer ended, or the server counts otherwise.
+            // The file ends where the first response ended, or the server counts otherwise.
             416 if had > 0 => {
                 bytes.truncate(start);
                 return Err(Failure::Short(self.short(had)));
@@ -298,7 +298,7 @@ impl Transfer<'_> {
         }
     }
 
-    /// Whether a partial answer goes on where the bytes so far end, in the same version of the file.
+    /// Whether a partial response goes on where the bytes so far end, in the same version of the file.
     fn continues(&self, response: &Response, had: usize, origin: &Origin) -> bool {
         let header = |name| response.headers().get(name).ok().flatten();
         let joins = header("content-range").is_none_or(|range| {
@@ -326,17 +326,14 @@ impl Transfer<'_> {
     }
 
     fn short(&self, actual: usize) -> Error {
-        let (url, expected) = (self.url, self.size.most());
-        Error::Truncated(format!(
-            "{url} has {actual} bytes, model.json says {expected}; upload the file again"
-        ))
+        sniff::truncated(actual as u64, self.size.most(), self.url)
     }
 
     fn long(&self) -> Error {
         let url = self.url;
         match self.size {
             Size::Exactly(expected) => Error::Integrity(format!(
-                "{url} has more than the {expected} bytes that model.json says; the two are not of one version, upload both again"
+                "{url} has more than the {expected} bytes that model.json says; the two are not of one version, copy both again"
             )),
             Size::AtMost(most) => Error::BadManifest(format!(
                 "{url} has more than {most} bytes; it is not a file of a model folder"

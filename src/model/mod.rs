@@ -86,7 +86,7 @@ impl Model {
         Err(Error::Unplanned(None))
     }
 
-    /// A model by the plan in its file, without any preparation; none where there is no plan for this
+    /// A model by the plan in its file, without compiling anything; none where there is no plan for this
     /// manifest and these options, or it is not sound.
     ///
     /// # Errors

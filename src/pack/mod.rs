@@ -17,6 +17,7 @@ use crate::digest::sha256;
 use crate::error::{Error, Result};
 use crate::estimate;
 use crate::heatmap::Method;
+use crate::labels;
 use crate::manifest::{Activation, Channels, Layout, Manifest, Precision, Resize, Weights};
 use crate::model::compile::shrink::{self, Outline};
 use crate::model::{Candidates, Model, Options as Load, PLAN};
@@ -171,7 +172,9 @@ pub fn pack(
     if options.activation.is_none() {
         guesses.push(Guess::Activation);
     }
-    if options.activation == Some(Activation::Softmax) && labels.trim_end().lines().count() == 1 {
+    if options.activation == Some(Activation::Softmax)
+        && labels::parse(labels.as_bytes())?.len() == 1
+    {
         return Err(Error::BadOption(
             "a softmax over one class is 1 for every photo; the activation of one class is sigmoid or none".into(),
         ));
@@ -239,13 +242,7 @@ fn check(
     let bytes_given = onnx.len();
     let original = Model::as_given(&onnx, &manifest)?;
     settle(&onnx, &original, &mut manifest, &mut guesses)?;
-    let labels = labels.trim_end().lines().count();
-    if labels != original.classes() {
-        let expected = original.classes();
-        return Err(Error::BadManifest(format!(
-            "there are {labels} labels for {expected} classes"
-        )));
-    }
+    labels::check(labels::parse(labels.as_bytes())?.len(), original.classes())?;
     let image = made_up_image(&manifest.input);
     let before = original.forward(&image)?;
     drop(original);

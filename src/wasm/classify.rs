@@ -104,7 +104,7 @@ pub async fn classify(
         let image = decode::decode(&photo.to_vec(), &limits)?;
         Ok((image, milliseconds(start)))
     };
-    answer(url, id, options, read, progress, signal).await
+    finish(url, id, options, read, progress, signal).await
 }
 
 /// Classifies pixels: RGBA, straight alpha, sRGB, row-major. `decode` is the time in ms that it took
@@ -128,10 +128,10 @@ pub async fn classify_pixels(
         let image = decode::from_rgba(rgba.to_vec(), width, height, &limits)?;
         Ok((image, decode))
     };
-    answer(url, id, options, read, progress, signal).await
+    finish(url, id, options, read, progress, signal).await
 }
 
-async fn answer(
+async fn finish(
     url: String,
     id: String,
     options: ClassifyOptions,

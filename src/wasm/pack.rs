@@ -29,7 +29,7 @@ struct Found<'a> {
 }
 
 #[derive(Serialize)]
-struct Answer<'a> {
+struct Folder<'a> {
     manifest: &'a Manifest,
     report: &'a Report,
 }
@@ -84,7 +84,7 @@ pub fn pack_model(
         onnx,
         report,
     } = pack().map_err(thrown)?;
-    let object = plain(&Answer {
+    let object = plain(&Folder {
         manifest: &manifest,
         report: &report,
     });

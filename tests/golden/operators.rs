@@ -115,9 +115,9 @@ fn stored_graphs_are_those_of_onnx_runtime() {
 fn plans_are_those_of_onnx_runtime() {
     let planned = std::cell::Cell::new(0);
     every_case(|onnx, manifest| match shrink::with_plan(onnx, manifest) {
-        Ok(prepared) => {
+        Ok(packed) => {
             planned.set(planned.get() + 1);
-            let model = Model::planned(&prepared, manifest, &plain()).unwrap();
+            let model = Model::planned(&packed, manifest, &plain()).unwrap();
             Ok(model.expect("a plan that was made is read"))
         }
         Err(_) => Model::in_a_page(onnx, manifest, &plain()),

@@ -86,7 +86,7 @@ fn manifest() -> Manifest {
     Manifest::parse(file(&MODEL, "model.json")).unwrap().0
 }
 
-/// One model for all tests of this file: preparing it is most of their time.
+/// One model for all tests of this file: loading it is most of their time.
 fn with_classifier<R>(test: impl FnOnce(&Classifier) -> R) -> R {
     static SHARED: Mutex<Option<Classifier>> = Mutex::new(None);
     let mut shared = SHARED

@@ -1,4 +1,4 @@
-//! The kernels alone, for benches/kernels.mjs: each case is prepared once, then run any number
+//! The kernels alone, for benches/kernels.mjs: each case is set up once, then run any number
 //! of times over the same buffers.
 
 #[allow(dead_code, unused_imports, reason = "only the kernels that are measured are used")]
@@ -7,7 +7,7 @@ mod kernel;
 
 use kernel::{Activation, Depthwise, Gemm, Output, Patches, Window, Winograd};
 
-/// A prepared case.
+/// A case that is ready to run.
 pub struct Case {
     run: Box<dyn FnMut()>,
     operations: f64,

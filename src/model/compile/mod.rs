@@ -113,11 +113,11 @@ impl Draft {
             Some(Err(error)) => Some(Err(error)),
             None => None,
         };
-        let follow = |plan: &TypedSimplePlan, whose| {
-            run::work::follow(plan.model(), plan.order_without_consts(), whose)
+        let follow = |graph: &TypedSimplePlan, whose| {
+            run::work::follow(graph.model(), graph.order_without_consts(), whose)
         };
         let first = follow(&forward, Inputs::Given)?;
-        let second = ready(&backward).map(|plan| follow(plan, Inputs::Lent));
+        let second = ready(&backward).map(|graph| follow(graph, Inputs::Lent));
         let work = work(&self.places, forward.model(), first, second.transpose()?);
         Ok(Model {
             forward,

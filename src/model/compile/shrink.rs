@@ -189,7 +189,7 @@ pub fn shrink(onnx: &[u8], manifest: &Manifest, precision: Precision) -> Result<
     Ok(model.encode_to_vec())
 }
 
-/// Adds the plan that lets a page load the model without preparing it anew; in place of an older one.
+/// Adds the plan that lets a page load the model without compiling it; in place of an older one.
 ///
 /// # Errors
 /// Those of [`Model::load`](crate::model::Model::load); [`Error::UnsupportedModel`] naming what cannot be planned: such a

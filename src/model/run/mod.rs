@@ -4,7 +4,7 @@
 //! A plan lists the operators of the forward and the backward graph; weights are named, not repeated.
 //! It is JSON in the file's `metadata_props`, so that the file stays an ordinary ONNX model. A plan of
 //! another version, for other inputs or layers, or with anything unsound in it is not used: the
-//! graph of the file itself is then prepared.
+//! graph of the file itself is then compiled.
 
 pub mod cost;
 mod file;

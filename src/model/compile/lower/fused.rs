@@ -36,8 +36,8 @@ pub(super) struct Weights {
 }
 
 impl Lowering<'_> {
-    /// Takes what follows into the plan, as far as it goes; the node that ends it.
-    pub(super) fn follow(&mut self, id: usize, plan: &mut Fused) -> TractResult<usize> {
+    /// Takes what follows into the operator, as far as it goes; the node that ends it.
+    pub(super) fn follow(&mut self, id: usize, fused: &mut Fused) -> TractResult<usize> {
         let mut end = id;
         loop {
             let outlet = OutletId::from(end);
@@ -47,7 +47,7 @@ impl Lowering<'_> {
             if self.graph.outputs.contains(&outlet)
                 || self.absorbed.contains(&next.node)
                 || self.fused.contains_key(&next.node)
-                || !self.take(outlet, next.node, plan)?
+                || !self.take(outlet, next.node, fused)?
             {
                 return Ok(end);
             }
@@ -58,18 +58,18 @@ impl Lowering<'_> {
         }
     }
 
-    fn take(&self, outlet: OutletId, next: usize, plan: &mut Fused) -> TractResult<bool> {
+    fn take(&self, outlet: OutletId, next: usize, fused: &mut Fused) -> TractResult<bool> {
         let node = self.graph.node(next);
         // Outputs over several axes have no single axis that a bias could lie along.
-        let last = self.shape(outlet)?.map(|shape| shape[plan.last]);
-        if last != Some(plan.weights.arrangement.bias.len()) {
+        let last = self.shape(outlet)?.map(|shape| shape[fused.last]);
+        if last != Some(fused.weights.arrangement.bias.len()) {
             return Ok(false);
         }
-        let linear = plan.activation == Activation::NONE;
+        let linear = fused.activation == Activation::NONE;
         if let Some(op) = node.op_as::<ElementWiseOp>() {
             let taken = linear && op.0.is::<HardSwish>();
             if taken {
-                plan.activation = Activation::HardSwish;
+                fused.activation = Activation::HardSwish;
             }
             return Ok(taken);
         }
@@ -87,23 +87,23 @@ impl Lowering<'_> {
             [a, b] if b == outlet && a != outlet => a,
             _ => return Ok(false),
         };
-        if let Some(values) = self.along(other, plan.last, shape[plan.last])? {
-            let weights = &mut plan.weights.arrangement;
-            if op.0.is::<Add>() && linear && plan.residual.is_none() {
+        if let Some(values) = self.along(other, fused.last, shape[fused.last])? {
+            let weights = &mut fused.weights.arrangement;
+            if op.0.is::<Add>() && linear && fused.residual.is_none() {
                 let summed = weights.bias.iter_mut().zip(values);
                 summed.for_each(|(bias, value)| *bias += value);
-            } else if op.0.is::<Mul>() && linear && plan.residual.is_none() {
+            } else if op.0.is::<Mul>() && linear && fused.residual.is_none() {
                 weights.scale.resize(values.len(), 1.0);
                 for (at, value) in values.into_iter().enumerate() {
                     weights.scale[at] *= value;
                     weights.bias[at] *= value;
                 }
-            } else if let Activation::Clamp(low, high) = plan.activation
+            } else if let Activation::Clamp(low, high) = fused.activation
                 && values.iter().all(|&value| value == values[0])
                 && !values[0].is_nan()
             {
                 let limit = values[0];
-                plan.activation = if op.0.is::<Max>() {
+                fused.activation = if op.0.is::<Max>() {
                     Activation::Clamp(low.max(limit), high.max(limit))
                 } else if op.0.is::<Min>() {
                     Activation::Clamp(low.min(limit), high.min(limit))
@@ -117,33 +117,33 @@ impl Lowering<'_> {
         }
         let taken = op.0.is::<Add>()
             && linear
-            && plan.residual.is_none()
-            && matches!(plan.root, Root::Product(..))
+            && fused.residual.is_none()
+            && matches!(fused.root, Root::Product(..))
             && self.shape(other)?.as_ref() == Some(&shape);
         if taken {
-            plan.residual = Some(other);
+            fused.residual = Some(other);
         }
         Ok(taken)
     }
 
-    pub(super) fn emit(&mut self, id: usize, plan: Fused) -> TractResult<()> {
+    pub(super) fn emit(&mut self, id: usize, fused: Fused) -> TractResult<()> {
         let Some(mut output) = self.shape(id.into())? else {
             bail!("the shape of {} is not known", self.graph.node(id));
         };
-        let channels = output.remove(plan.last);
+        let channels = output.remove(fused.last);
         output.push(channels);
-        let mut inputs = vec![self.stored(plan.input.0, plan.input.1)?];
-        if let Some(residual) = plan.residual {
-            inputs.push(self.stored(residual, plan.last)?);
+        let mut inputs = vec![self.stored(fused.input.0, fused.input.1)?];
+        if let Some(residual) = fused.residual {
+            inputs.push(self.stored(residual, fused.last)?);
         }
         let name = &*self.graph.node(id).name;
-        let activation = plan.activation;
+        let activation = fused.activation;
         let Weights {
             tensor,
             arrangement,
-        } = plan.weights;
+        } = fused.weights;
         let values = Values::Single(floats(&tensor)?);
-        let outlet = match plan.root {
+        let outlet = match fused.root {
             Root::Product(patches, padding) => {
                 let window = padding.as_ref().map(|(_, window)| window);
                 let op = Product {
@@ -165,7 +165,7 @@ impl Lowering<'_> {
                 self.lowered.wire_node(name, op, &inputs)?[0]
             }
         };
-        self.keep(id, 0, outlet, Some(plan.last));
+        self.keep(id, 0, outlet, Some(fused.last));
         if let Some(note) = &mut self.note {
             note.insert(name.into(), (tensor, arrangement));
         }

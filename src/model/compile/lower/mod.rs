@@ -84,18 +84,18 @@ struct Lowering<'a> {
 
 impl Lowering<'_> {
     fn node(&mut self, id: usize) -> TractResult<()> {
-        if let Some(plan) = self.fused.remove(&id) {
-            return self.emit(id, plan);
+        if let Some(fused) = self.fused.remove(&id) {
+            return self.emit(id, fused);
         }
         if self.absorbed.contains(&id) || self.graph.inputs.contains(&id.into()) {
             return Ok(());
         }
-        if let Some(mut plan) = self.root(id)? {
-            let end = self.follow(id, &mut plan)?;
+        if let Some(mut fused) = self.root(id)? {
+            let end = self.follow(id, &mut fused)?;
             if end == id {
-                return self.emit(id, plan);
+                return self.emit(id, fused);
             }
-            self.fused.insert(end, plan);
+            self.fused.insert(end, fused);
             return Ok(());
         }
         if self.channels_last(id)?.is_some()

@@ -22,8 +22,8 @@ fn noise(shape: &[usize]) -> Tensor {
 }
 
 fn run(graph: TypedModel, input: &Tensor) -> TVec<TValue> {
-    let plan = graph.into_optimized().unwrap().into_runnable().unwrap();
-    plan.run(tvec!(input.clone().into_tvalue())).unwrap()
+    let runnable = graph.into_optimized().unwrap().into_runnable().unwrap();
+    runnable.run(tvec!(input.clone().into_tvalue())).unwrap()
 }
 
 #[track_caller]
@@ -116,8 +116,11 @@ fn contractions_of_two_maps_give_the_same() {
         );
         let run = |graph: TypedModel| {
             let values = inputs.map(|letters| noise(&shape(letters)).into_tvalue());
-            let plan = graph.into_runnable().unwrap();
-            plan.run(values.into_iter().collect()).unwrap().remove(0)
+            let runnable = graph.into_runnable().unwrap();
+            runnable
+                .run(values.into_iter().collect())
+                .unwrap()
+                .remove(0)
         };
         let (expected, actual) = (run(graph), run(lowered));
         let close = actual.close_enough(&expected, Approximation::Approximate);
@@ -138,10 +141,10 @@ fn inputs_keep_their_order() {
     let names: Vec<&str> = lowered.inputs.iter().map(name).collect();
     assert_eq!(names, ["first", "second", "unused"]);
     assert_eq!(graph.inputs, [first, second, unused]);
-    let plan = lowered.into_runnable().unwrap();
+    let runnable = lowered.into_runnable().unwrap();
     let inputs = [[1f32, 2.0], [10.0, 30.0], [0.0, 0.0]];
     let inputs = inputs.map(|values| tensor1(&values).into_tvalue());
-    let outputs = plan.run(inputs.into_iter().collect()).unwrap();
+    let outputs = runnable.run(inputs.into_iter().collect()).unwrap();
     assert_eq!(floats(&outputs[0]).unwrap(), [9.0, 28.0]);
 }
 
