@@ -67,7 +67,7 @@ worker.addEventListener('fetch', (event) => {
   }
   if (request.method !== 'GET' || request.headers.has('range')) return;
   const older = HASHED.test(file) && !file.startsWith('models/');
-  if (file in site.files || older) event.respondWith(answer(event, file));
+  if (file in site.files || older) event.respondWith(respond(event, file));
 });
 
 /**
@@ -143,7 +143,7 @@ function withHeaders(file, bytes) {
  * @param {FetchEvent} event
  * @param {string} file
  */
-async function answer(event, file) {
+async function respond(event, file) {
   const own = await caches.open(CACHE);
   const others =
     file in site.files ? [] : (await caches.keys()).filter((name) => name.startsWith(OURS) && name !== CACHE);

@@ -24,9 +24,9 @@ const KEPT = { shown: { topK: 1000, view: SIDES.shown }, others: { topK: 10, vie
  * @param {(error: unknown, about: string | null, retry: (() => void) | null) => void} page.trouble
  * @param {() => void} page.dismiss
  * @param {() => void} page.openModel
- * @param {(photo: Photo) => void} page.onAnswer a result is shown
+ * @param {(photo: Photo) => void} page.onResult a result is shown
  */
-export function actions({ state, change, session, settings, trouble, dismiss, openModel, onAnswer }) {
+export function actions({ state, change, session, settings, trouble, dismiss, openModel, onResult }) {
   const work = batch(
     () =>
       state.loading.phase === 'failed'
@@ -83,7 +83,7 @@ export function actions({ state, change, session, settings, trouble, dismiss, op
     if (photo?.status === 'failed') tellFailure(photo);
     if (!photo?.result) return;
     void explainChosen();
-    onAnswer(photo);
+    onResult(photo);
   }
 
   /** @returns {boolean} */
@@ -121,7 +121,7 @@ export function actions({ state, change, session, settings, trouble, dismiss, op
       if (signal.aborted) return;
       cancelExplaining();
       const { code, message } = /** @type {{code?: string, message?: string}} */ (error);
-      // Nobody asked for this one: the answer stands, and says why.
+      // Nobody asked for this one: the result stands, and says why.
       if (!pinned && !method && !layers.length && code && NO_HEATMAP.includes(code)) {
         shown.result.noHeatmap = { code, message: message ?? String(error) };
         return change({ chosen: [] });

@@ -1,23 +1,20 @@
-// the page: owns all state, tells the views, and is told by them
+// the page: owns all state, updates the views, and acts on what they report
 import { keepForOffline, takeShared } from './offline.js';
 import { addition } from './adding.js';
 import { csv, download, json, named, npy, record } from './download.js';
-import { layersOf } from './explain.js';
 import { languages, otherThan, wordsFor } from './language.js';
 import { numbers as numbersFor } from './numbers.js';
 import { actions } from './actions.js';
 import { addressOf, folder, forgetKept, kept } from './ownmodel.js';
 import { copyPicture, pictureOf } from './picture.js';
-import { describe } from './describe.js';
 import { openSession } from './session.js';
 import { keepSettings, readSettings } from './settings.js';
 import { blank } from './state.js';
 import { fetchPhoto, readClipboard, sorted, watchDropsAndPastes } from './sources.js';
 import { PageError } from './trouble.js';
-import { sureness } from './verdict.js';
+import { controlsData, modelChoices, resultData, stageData } from './viewdata.js';
 import { addressView } from './views/address.js';
 import { alertView } from './views/alert.js';
-import { answerView } from './views/answer.js';
 import { cameraView } from './views/camera.js';
 import { controlsView } from './views/controls.js';
 import { element } from './views/element.js';
@@ -26,6 +23,7 @@ import { intakeView } from './views/intake.js';
 import { modelView } from './views/model.js';
 import { offerView } from './views/offer.js';
 import { ownModelView } from './views/ownmodel.js';
+import { resultView } from './views/result.js';
 import { settingsView } from './views/settings.js';
 import { sheetView } from './views/sheet.js';
 import { stageView } from './views/stage.js';
@@ -69,7 +67,7 @@ const reader = actions({
   trouble,
   dismiss,
   openModel: () => void openModel(),
-  onAnswer: ({ name, result }) => {
+  onResult: ({ name, result }) => {
     const best = result?.predictions[0];
     at('spoken').textContent = [
       name,
@@ -221,88 +219,44 @@ function change(news = {}) {
 let drawing = 0;
 
 function draw() {
-  const { loading, photos, shown, explanations, chosen, threshold } = state;
-  const { result = null } = shown ?? {};
-  const info = session.info;
+  const { photos, shown, explanations } = state;
+  const { info } = session;
+  setDocument();
+  drawFrame();
+  at('photo').hidden = !shown;
+  at('controls').hidden = !explanations.length;
+  at('result').hidden = !shown?.result;
+  at('sheet').hidden = photos.length < 2;
+  if (photos.length > 1) views.sheet.update({ photos, shown });
+  if (!shown) return;
+  views.stage.update(stageData(state, shown, settings, words));
+  if (!shown.result || !info) return;
+  views.result.update(resultData(state, shown.result, info, words, numbers));
+  const heatmap = explanations[0]?.heatmap;
+  if (heatmap) views.controls.update(controlsData(state, heatmap, info, settings));
+}
+
+function setDocument() {
+  const { shown } = state;
   document.documentElement.lang = words.code;
-  document.body.dataset.letGo = words.letGo;
   document.documentElement.dataset.theme = settings.theme ?? 'system';
-  document.body.dataset.state = !shown ? 'empty' : result ? 'result' : 'waiting';
-  views.status.update({ loading, facts: state.facts });
+  document.body.dataset.letGo = words.letGo;
+  document.body.dataset.state = !shown ? 'empty' : shown.result ? 'result' : 'waiting';
+}
+
+/** The views that are there with or without a photo. */
+function drawFrame() {
+  const { info } = session;
   const own = state.own?.url === state.model ? state.own.model : null;
+  views.status.update({ loading: state.loading, facts: state.facts });
   views.tools.update({ name: info?.name ?? own?.manifest.name ?? null });
   views.alert.update(state.trouble);
   views.health.update(state);
   views.settings.update(settings);
-  views.model.update({
-    info,
-    url: state.model,
-    models: [
-      ...MODELS.map((url) => ({ url, name: url.split('/').filter(Boolean).at(-1) ?? url })),
-      ...(state.own ? [state.own] : []),
-    ],
-    kept: state.kept,
-    own,
-  });
+  views.model.update({ info, url: state.model, models: modelChoices(MODELS, state.own), kept: state.kept, own });
   views.ownModel.update(state.adding);
   views.offer.update(state.offers[0] ?? null);
-  views.camera.update({ on: !!shown?.camera, live: state.live });
-  at('photo').hidden = !shown;
-  at('controls').hidden = !explanations.length;
-  at('answer').hidden = !result;
-  at('sheet').hidden = photos.length < 2;
-  if (photos.length > 1) views.sheet.update({ photos, shown });
-  if (!shown) return;
-  const waiting = !result && shown.file && shown.status !== 'failed' && shown.status !== 'cancelled';
-  const busy = waiting
-    ? loading.phase === 'ready'
-      ? words.working
-      : words.waitingForModel
-    : state.explaining
-      ? words.explaining(state.explaining.loaded, state.explaining.total)
-      : null;
-  views.stage.update({
-    url: shown.url,
-    view: shown.view ?? shown.small,
-    video: shown.camera?.video ?? null,
-    name: shown.name,
-    image: result?.image ?? null,
-    region: explanations[0]?.heatmap.region ?? null,
-    panes: explanations.map(({ heatmap, overlay }) => ({ label: heatmap.label, zero: !(heatmap.max > 0), overlay })),
-    opacity: settings.opacity,
-    bare: state.bare,
-    busy,
-    steps: waiting ? null : state.explaining,
-  });
-  if (!result || !info) return;
-  views.answer.update({
-    predictions: result.predictions,
-    labels: info.labels,
-    activation: info.activation,
-    threshold,
-    sure: sureness(result.predictions, info.activation, threshold, info.labels.length),
-    disclaimer: info.disclaimer,
-    chosen,
-    where: describe(explanations, result.image, words, numbers),
-    timing: result.timing,
-    live: !!shown.camera,
-    noHeatmap: !info.methods.length
-      ? words.noHeatmaps
-      : result.noHeatmap && !explanations.length
-        ? words.noHeatmap(result.noHeatmap.message)
-        : null,
-  });
-  const heatmap = explanations[0]?.heatmap;
-  if (!heatmap) return;
-  views.controls.update({
-    opacity: settings.opacity,
-    colormap: settings.colormap,
-    legend: state.legend,
-    methods: info.methods,
-    layers: layersOf(info),
-    method: state.method ?? heatmap.method,
-    chosen: state.layers.length ? state.layers : heatmap.layers,
-  });
+  views.camera.update({ on: !!state.shown?.camera, live: state.live });
 }
 
 /** @param {string} id */
@@ -323,7 +277,7 @@ function speak(language) {
   });
 }
 
-/** Lets the browser answer between two pieces of work, which together might take it longer than 50 ms. */
+/** Lets the browser handle input between two pieces of work that together might take longer than 50 ms. */
 function pause() {
   return new Promise((resolve) => setTimeout(resolve));
 }
@@ -331,9 +285,20 @@ function pause() {
 /** Builds every view in the chosen language. */
 async function mount() {
   await pause();
+  const frame = frameViews();
+  await pause();
+  const results = resultViews();
+  await pause();
+  const dialogs = dialogViews();
+  await pause();
+  const made = { ...frame, ...results, ...dialogs };
+  place(made);
+  return made;
+}
+
+function frameViews() {
   const other = otherThan(words);
-  const dark = () => (settings.theme ? settings.theme === 'dark' : matchMedia('(prefers-color-scheme: dark)').matches);
-  const frame = {
+  return {
     status: statusView({
       words,
       numbers,
@@ -346,7 +311,7 @@ async function mount() {
       onModel: () => views.model.open(),
       onSettings: () => views.settings.open(),
       onLanguage: () => speak(other.code),
-      onTheme: () => choose({ theme: dark() ? 'light' : 'dark' }),
+      onTheme: () => choose({ theme: isDark() ? 'light' : 'dark' }),
     }),
     intake: intakeView({
       words,
@@ -360,8 +325,10 @@ async function mount() {
     alert: alertView({ words, onDismiss: dismiss }),
     health: healthView(),
   };
-  await pause();
-  const results = {
+}
+
+function resultViews() {
+  return {
     stage: stageView({ words, onCancel: reader.cancelExplaining }),
     camera: cameraView({
       words,
@@ -378,10 +345,10 @@ async function mount() {
         void reader.explainChosen();
       },
       onMethod: (method) => void reader.explainChosen({ method }),
-      // Layers that are not in the plan take another module.
+      // Layers that are not in the plan need another module.
       onLayers: (layers) => void reader.explainChosen({ layers }).then(tellFacts),
     }),
-    answer: answerView({
+    result: resultView({
       words,
       numbers,
       onThreshold: (threshold) => change({ threshold }),
@@ -395,26 +362,7 @@ async function mount() {
           pinned: true,
           chosen: [...state.chosen.slice(0, 1), ...(index === null ? [] : [index])],
         }),
-      actions: {
-        onPicture: withShown(async (photo) => download(await drawPicture(), named(photo, 'whylens.png'))),
-        onCopy: () => copyPicture(drawPicture()),
-        onResult: withShown((photo) =>
-          download(
-            json(
-              record(
-                photo,
-                state.explanations.map(({ heatmap }) => heatmap),
-              ),
-            ),
-            named(photo, 'whylens.json'),
-          ),
-        ),
-        onMap: withShown((photo) =>
-          state.explanations.forEach(({ heatmap }) =>
-            download(npy(heatmap), named(photo, `${heatmap.label.replace(/\W+/g, '-')}.npy`)),
-          ),
-        ),
-      },
+      actions: saving(),
     }),
     sheet: sheetView({
       words,
@@ -427,8 +375,10 @@ async function mount() {
       onJson: (photos) => download(json(photos.map((photo) => record(photo))), 'whylens.json'),
     }),
   };
-  await pause();
-  const dialogs = {
+}
+
+function dialogViews() {
+  return {
     address: addressView({ words, onAddress: async (address) => addFiles([await fetchPhoto(address)]) }),
     settings: settingsView({
       words,
@@ -448,7 +398,7 @@ async function mount() {
     }),
     offer: offerView({
       words,
-      onAnswered: (offer) => change({ offers: state.offers.filter((other) => other !== offer) }),
+      onDecided: (offer) => change({ offers: state.offers.filter((other) => other !== offer) }),
     }),
     ownModel: ownModelView({
       words,
@@ -459,34 +409,41 @@ async function mount() {
       onSave: () => state.adding?.own && folder(state.adding.own).forEach(([name, file]) => download(file, name)),
     }),
   };
-  await pause();
-  const made = { ...frame, ...results, ...dialogs };
-  const {
-    address,
-    alert,
-    answer,
-    camera,
-    controls,
-    intake,
-    model,
-    offer,
-    ownModel,
-    settings: choices,
-    sheet,
-    stage,
-    status,
-    tools,
-  } = made;
+}
+
+function isDark() {
+  return settings.theme ? settings.theme === 'dark' : matchMedia('(prefers-color-scheme: dark)').matches;
+}
+
+/** What the buttons beside a result do. @returns {import('./views/actions.js').Actions} */
+function saving() {
+  return {
+    onPicture: withShown(async (photo) => download(await drawPicture(), named(photo, 'whylens.png'))),
+    onCopy: () => copyPicture(drawPicture()),
+    onResult: withShown((photo) => {
+      const heatmaps = state.explanations.map(({ heatmap }) => heatmap);
+      download(json(record(photo, heatmaps)), named(photo, 'whylens.json'));
+    }),
+    onMap: withShown((photo) =>
+      state.explanations.forEach(({ heatmap }) =>
+        download(npy(heatmap), named(photo, `${heatmap.label.replace(/\W+/g, '-')}.npy`)),
+      ),
+    ),
+  };
+}
+
+/** Puts the views into the page's sections. @param {Awaited<ReturnType<typeof mount>>} made */
+function place(made) {
   const places = {
-    status: [status],
-    tools: [tools],
-    intake: [intake],
-    alert: [alert],
-    photo: [stage, camera],
-    controls: [controls],
-    answer: [answer],
-    sheet: [sheet],
-    dialogs: [address, choices, model, ownModel, offer],
+    status: [made.status],
+    tools: [made.tools],
+    intake: [made.intake],
+    alert: [made.alert],
+    photo: [made.stage, made.camera],
+    controls: [made.controls],
+    result: [made.result],
+    sheet: [made.sheet],
+    dialogs: [made.address, made.settings, made.model, made.ownModel, made.offer],
   };
   for (const [id, inside] of Object.entries(places)) at(id).replaceChildren(...inside.map(({ root }) => root));
   const licences = element(
@@ -496,7 +453,6 @@ async function mount() {
   );
   at('footer').replaceChildren(words.footer, ' ', licences, made.health.root);
   for (const skip of document.querySelectorAll('[data-words="skip"]')) skip.textContent = words.skip;
-  return made;
 }
 
 views = await mount();

@@ -34,7 +34,7 @@ export const blank = (model) => ({
   own: null,
   /** The one that is being added. @type {import('./adding.js').Adding | null} */
   adding: null,
-  /** What came by itself and waits for an answer, the first first. @type {import('./views/offer.js').Offer[]} */
+  /** What arrived unasked and waits for the reader to decide, oldest first. @type {import('./views/offer.js').Offer[]} */
   offers: [],
   /** Whether it stays for the next visit. */
   kept: false,

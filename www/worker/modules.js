@@ -212,7 +212,7 @@ async function instantiate(build, patience) {
     .then((found) => found && sound(found, sha256))
     .catch(() => null);
   if (!cached) await cache?.delete(key).catch(() => {});
-  if (cached) await (await glue).default({ module_or_path: answer(cached) }).catch((error) => refuse(error, url));
+  if (cached) await (await glue).default({ module_or_path: responseOf(cached) }).catch((error) => refuse(error, url));
   else {
     /** @param {Blob} file */
     const arrived = (file) => {
@@ -325,7 +325,7 @@ function refuse(error, url) {
 }
 
 /** @param {ArrayBuffer} bytes */
-const answer = (bytes) => new Response(bytes, { headers: { 'content-type': 'application/wasm' } });
+const responseOf = (bytes) => new Response(bytes, { headers: { 'content-type': 'application/wasm' } });
 
 /**
  * The bytes of a file, if they are the right ones.
@@ -348,7 +348,7 @@ async function keep(cache, key, file, sha256) {
   const bytes = await sound(file, sha256);
   if (!bytes) return;
   // Not the Blob: Firefox ends its transfer with the worker, and keeps what came until then.
-  await cache.put(key, answer(bytes));
+  await cache.put(key, responseOf(bytes));
   for (const { url } of await cache.keys()) {
     if (url !== key.href && url.startsWith(`${key.origin}${key.pathname}?whylens-sha256=`)) await cache.delete(url);
   }

@@ -16,7 +16,7 @@ const FEW = 5,
  */
 export function classesView({ words, numbers, onClass, onCompare, onThreshold }) {
   let count = FEW;
-  /** @type {import('./answer.js').AnswerData | null} */
+  /** @type {import('./result.js').ResultData | null} */
   let shown = null;
   const search = element('input', {
     type: 'search',
@@ -56,7 +56,7 @@ export function classesView({ words, numbers, onClass, onCompare, onThreshold })
   let rows = [];
   return {
     root,
-    /** @param {import('./answer.js').AnswerData} data */
+    /** @param {import('./result.js').ResultData} data */
     update(data) {
       shown = data;
       search.placeholder = words.search(data.labels.length);
@@ -149,7 +149,7 @@ export function classesView({ words, numbers, onClass, onCompare, onThreshold })
 
 /**
  * The best, and those whose heatmaps are shown.
- * @param {import('./answer.js').AnswerData} data
+ * @param {import('./result.js').ResultData} data
  * @param {number} count
  */
 function listed({ predictions, chosen, labels }, count) {
@@ -158,7 +158,7 @@ function listed({ predictions, chosen, labels }, count) {
   return [...best, ...others.map((index) => prediction(predictions, labels, index))];
 }
 
-/** @param {import('./answer.js').AnswerData} data @param {string} wanted */
+/** @param {import('./result.js').ResultData} data @param {string} wanted */
 function matches({ predictions, labels }, wanted) {
   const found = predictions.filter((prediction) => prediction.label.toLowerCase().includes(wanted));
   const seen = new Set(predictions.map((prediction) => prediction.index));

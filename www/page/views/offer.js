@@ -12,16 +12,16 @@ import { element } from './element.js';
 /**
  * @param {object} options
  * @param {import('../words/en.js').Words} options.words
- * @param {(offer: Offer) => void} options.onAnswered
+ * @param {(offer: Offer) => void} options.onDecided
  */
-export function offerView({ words, onAnswered }) {
+export function offerView({ words, onDecided }) {
   const said = words.offer;
   const question = element('p');
   const names = element('ul', { className: 'soft' });
-  const take = element('button', { type: 'button', className: 'way primary', onclick: () => answer(true) }, said.take);
+  const take = element('button', { type: 'button', className: 'way primary', onclick: () => decide(true) }, said.take);
   const leave = element(
     'button',
-    { type: 'button', className: 'way', autofocus: true, onclick: () => answer(false) },
+    { type: 'button', className: 'way', autofocus: true, onclick: () => decide(false) },
     said.leave,
   );
   const dialog = dialogView(
@@ -30,7 +30,7 @@ export function offerView({ words, onAnswered }) {
   );
   /** @type {Offer | null} */
   let asked = null;
-  dialog.root.addEventListener('close', () => answer(false));
+  dialog.root.addEventListener('close', () => decide(false));
   return {
     root: dialog.root,
     /** @param {Offer | null} offer */
@@ -45,12 +45,12 @@ export function offerView({ words, onAnswered }) {
   };
 
   /** @param {boolean} wanted */
-  function answer(wanted) {
+  function decide(wanted) {
     const offer = asked;
     if (!offer) return;
     asked = null;
     dialog.close();
-    onAnswered(offer);
+    onDecided(offer);
     if (wanted) offer.take();
   }
 }

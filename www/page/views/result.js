@@ -9,7 +9,7 @@ import { element } from './element.js';
 const FEW = 4;
 
 /**
- * @typedef {object} AnswerData
+ * @typedef {object} ResultData
  * @property {Prediction[]} predictions best first
  * @property {string[]} labels of all classes
  * @property {import('../../library/protocol.js').Activation} activation
@@ -32,7 +32,7 @@ const FEW = 4;
  * @param {(threshold: number) => void} options.onThreshold
  * @param {import('./actions.js').Actions} options.actions
  */
-export function answerView({ words, numbers, onClass, onCompare, onThreshold, actions }) {
+export function resultView({ words, numbers, onClass, onCompare, onThreshold, actions }) {
   const sure = element('p', { className: 'sure' });
   const label = element('h2', { className: 'verdict' });
   const detail = element('p', { className: 'sure-detail' });
@@ -43,7 +43,7 @@ export function answerView({ words, numbers, onClass, onCompare, onThreshold, ac
   const kept = actionsView({ words, actions });
   const root = element(
     'div',
-    { className: 'answer-view' },
+    { className: 'result-view' },
     element('div', { className: 'verdict-block' }, sure, label, detail, disclaimer),
     classes.root,
     where,
@@ -52,7 +52,7 @@ export function answerView({ words, numbers, onClass, onCompare, onThreshold, ac
   );
   return {
     root,
-    /** @param {AnswerData} data */
+    /** @param {ResultData} data */
     update(data) {
       const { predictions, timing } = data;
       const [first, second] = predictions;
@@ -87,7 +87,7 @@ export function answerView({ words, numbers, onClass, onCompare, onThreshold, ac
     },
   };
 
-  /** @param {AnswerData} data @param {Prediction} first @param {Prediction | undefined} second */
+  /** @param {ResultData} data @param {Prediction} first @param {Prediction | undefined} second */
   function sentence(data, first, second) {
     const given = (/** @type {Prediction} */ each) => numbers.given(each, data.activation);
     const p = given(first);
@@ -110,7 +110,7 @@ export function answerView({ words, numbers, onClass, onCompare, onThreshold, ac
   }
 }
 
-/** The best of the classes above the threshold. @param {AnswerData} data */
+/** The best of the classes above the threshold. @param {ResultData} data */
 function above({ predictions, threshold }) {
   return predictions.filter(({ probability }) => probability >= threshold).slice(0, FEW);
 }
