@@ -1,6 +1,5 @@
-// requests → files of one version of the site, also without a network. `whylens dist` writes `self.site`
-// before this line; a page gets all of its files from one version, because every file but a few that
-// stand for themselves has the version in its address.
+// requests → files of one version of the site, with or without a network. `whylens dist` writes `self.site` before
+// this line. A page gets all of its files from one version, because nearly every file has the version in its address.
 
 /**
  * @typedef {{ version: string, offline: boolean, share: boolean, files: Record<string, string>, headers:
@@ -28,7 +27,7 @@ const OURS = `whylens site ${scope.pathname} `;
 const CACHE = OURS + site.version;
 const SHARED = `whylens shared ${scope.pathname}`;
 
-/** A header of files that are kept. */
+/** A header of kept files. */
 const SHA256 = 'x-whylens-sha256';
 
 /** Part of a name that follows the content. */
@@ -71,7 +70,7 @@ worker.addEventListener('fetch', (event) => {
 });
 
 /**
- * All files of this version, each checked; with one that is missing or wrong, no version at all.
+ * Keeps all files of this version, each checked; if one is missing or wrong, none of them.
  */
 async function keepAll() {
   const before = await caches.has(CACHE);
@@ -98,8 +97,8 @@ function address(file) {
 }
 
 /**
- * The right bytes of a file: those that a page or an earlier version has fetched already, where the name
- * follows the content.
+ * The right bytes of a file: those that a page or an earlier version has already fetched, if the name follows
+ * the content.
  * @param {string} file
  */
 async function checked(file) {
@@ -139,7 +138,7 @@ function withHeaders(file, bytes) {
 }
 
 /**
- * A file as it was kept, looked at once more before it is given out: what is damaged is dropped and fetched anew.
+ * A kept file, checked again before it is given out: a damaged one is dropped and fetched anew.
  * @param {FetchEvent} event
  * @param {string} file
  */
@@ -180,10 +179,15 @@ async function sound(cache, file) {
  * @param {unknown} error
  */
 function unreachable({ mode }, error) {
-  // What else is asked for fails as it does without a network, and the page says so.
+  // Other requests fail as they do without a network, and the page says so.
   if (mode !== 'navigate') throw error;
-  const text = `<!doctype html><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Whylens</title>
-    <p>The page as it was kept on this device is damaged, and ${scope.host} cannot be reached. Connect to the network, then open <a href="${scope.href}">${scope.href}</a> again.`;
+  const text = `<!doctype html>
+    <meta charset="utf-8">
+    <meta name="viewport" content="width=device-width">
+    <title>Whylens</title>
+    <p>
+      The copy of this page on this device is damaged, and ${scope.host} cannot be reached.
+      Connect to the network, then open <a href="${scope.href}">${scope.href}</a> again.`;
   return new Response(text, { status: 503, headers: { ...site.headers, 'content-type': TYPES['html'] ?? '' } });
 }
 
@@ -197,7 +201,7 @@ async function keep(cache, file, response) {
   if ((await sha256(bytes)) === site.files[file]) await cache.put(address(file), withHeaders(file, bytes));
 }
 
-/** Pages that are open go on with the version before this one, so it stays until the next. */
+/** Open pages go on with the version before this one, so it stays until the next. */
 async function takeOver() {
   const others = (await caches.keys()).filter((name) => name.startsWith(OURS) && name !== CACHE);
   await Promise.all(others.slice(0, -1).map((name) => caches.delete(name)));
@@ -205,7 +209,7 @@ async function takeOver() {
   await worker.clients.claim();
 }
 
-/** The library cannot know that the modules of earlier versions, at other addresses, are of no use. */
+/** The library cannot know that the modules of earlier versions, at other addresses, are no longer of use. */
 async function forgetModules() {
   const cache = await caches.open('whylens');
   for (const { url } of await cache.keys()) {
@@ -223,8 +227,8 @@ async function leave() {
 }
 
 /**
- * Whether it is known that another site's page sent this form. Not every one is known: browsers tell a service worker
- * no `Sec-Fetch-Site`, and a page may keep its name to itself, as the system's share sheet does, which has none.
+ * Whether another site's page is known to have sent this form. That cannot always be known: a service worker does not
+ * see `Sec-Fetch-Site`, and a page may hide its origin, which makes it look like the system's share sheet.
  * @param {Request} request
  */
 function isForeign({ headers, referrer }) {

@@ -1,4 +1,4 @@
-// <why-lens model="…"> → a place for a photo, with what the model sees in it and why.
+// <why-lens model="…"> → a place for a photo, with what the model sees in it and why
 
 import { WhylensError, load } from './whylens.js';
 
@@ -9,17 +9,21 @@ import { WhylensError, load } from './whylens.js';
 const STYLE = `
   :host { display: block; max-inline-size: 32rem; font: inherit; color: inherit; overflow-wrap: anywhere; }
   :host([hidden]) { display: none; }
-  .stage { display: grid; place-items: center; min-block-size: 8rem; border: 1px dashed currentColor; border-radius: .5rem; overflow: hidden; }
+  .stage { display: grid; place-items: center; min-block-size: 8rem; border: 1px dashed currentColor;
+    border-radius: .5rem; overflow: hidden; }
   .stage.full { border-style: solid; }
   .stage > * { grid-area: 1 / 1; max-inline-size: 100%; }
   .stage img, .stage canvas { display: block; inline-size: 100%; block-size: auto; }
   .stage canvas { pointer-events: none; }
   label { padding: 1.5rem; cursor: pointer; text-align: center; }
-  .full label { place-self: end; padding: .4rem .8rem; margin: .5rem; border-radius: .4rem; background: Canvas; color: CanvasText; z-index: 1; }
+  .full label { place-self: end; padding: .4rem .8rem; margin: .5rem; border-radius: .4rem; z-index: 1;
+    background: Canvas; color: CanvasText; }
   input { position: absolute; opacity: 0; inline-size: 1px; block-size: 1px; }
   label:focus-within { outline: 2px solid; outline-offset: -4px; }
   ol { list-style: none; margin: .5rem 0; padding: 0; }
-  button { display: grid; grid-template-columns: minmax(0, 1fr) auto; gap: .1rem 1rem; inline-size: 100%; padding: .3rem .4rem; border: 0; border-radius: .3rem; background: none; color: inherit; font: inherit; text-align: start; cursor: pointer; }
+  button { display: grid; grid-template-columns: minmax(0, 1fr) auto; gap: .1rem 1rem; inline-size: 100%;
+    padding: .3rem .4rem; border: 0; border-radius: .3rem; background: none; color: inherit; font: inherit;
+    text-align: start; cursor: pointer; }
   button[aria-pressed=true] { outline: 1px solid currentColor; }
   meter { grid-column: 1 / -1; inline-size: 100%; block-size: .5rem; }
   p { margin: .5rem 0; } p:empty { display: none; }
@@ -53,8 +57,8 @@ const number = (/** @type {string | null} */ text, /** @type {number} */ otherwi
 /**
  * Attributes: `model` (address of a model folder, relative to the page), `src` (a photo to begin with),
  * `top-k`, `threshold`, `method`, `layer`, `colormap`, `opacity`, `preload` (`auto`, `eager`, `lazy`),
- * `heatmap` (`off`: none). Text for the reader is given in slots: `choose` (the button), `alt` is the
- * photo's description. Elements with the same model share it, and all elements share one worker.
+ * `heatmap` (`off`: none). Slots hold text for the reader: `choose` (the button) and `alt` (the
+ * photo's description). Elements with the same model share it, and all elements share one worker.
  *
  * Events: `result` and `error`, with the result or the error as `detail`.
  */
@@ -145,7 +149,7 @@ export class WhyLens extends HTMLElement {
   /**
    * Shows a photo and what the model sees in it.
    * @param {Blob} photo
-   * @returns {Promise<Result | null>} none when another photo came in the meantime
+   * @returns {Promise<Result | null>} null if another photo came in the meantime
    */
   async classify(photo) {
     if (!(photo instanceof Blob)) throw new WhylensError('bad-option', 'the photo is no Blob or File');
@@ -163,7 +167,7 @@ export class WhyLens extends HTMLElement {
   async #open(src) {
     try {
       const photo = await fetched(src);
-      // What goes wrong with it is told by then.
+      // Its failure has been reported by then.
       await this.classify(photo).catch(() => {});
     } catch (error) {
       this.#fail(error);
@@ -216,13 +220,13 @@ export class WhyLens extends HTMLElement {
       this.dispatchEvent(new CustomEvent('result', { detail: result }));
     } catch (error) {
       if (job !== this.#job) return;
-      // Many photos were classified since.
+      // Many photos have been classified since.
       if (error instanceof WhylensError && error.code === 'disposed') await this.#look(classIndex);
       else this.#fail(error);
     }
   }
 
-  /** What the attributes say of heatmaps. */
+  /** What the attributes say about heatmaps. */
   get #wanted() {
     return { method: this.getAttribute('method') ?? undefined, layer: this.getAttribute('layer') ?? undefined };
   }
@@ -247,7 +251,7 @@ export class WhyLens extends HTMLElement {
     this.#seen.after(this.#canvas);
   }
 
-  /** Shows what was classified, which some browsers would show otherwise. @param {ImageBitmap} view */
+  /** Shows what was classified, which some browsers would show differently. @param {ImageBitmap} view */
   #develop(view) {
     Object.assign(this.#seen, { width: view.width, height: view.height });
     this.#seen.getContext('2d')?.drawImage(view, 0, 0);
@@ -260,7 +264,7 @@ export class WhyLens extends HTMLElement {
   #show(photo) {
     this.#forget();
     this.#result = null;
-    // A drawing may keep the browser busy for ever: it is shown once it has been looked at.
+    // A drawing may keep the browser busy for ever, so it is shown only after it was checked.
     if (/^image\/svg/i.test(photo.type)) this.#image.removeAttribute('src');
     else this.#image.src = this.#shown = URL.createObjectURL(photo);
     this.#image.alt = this.getAttribute('alt') ?? '';

@@ -1,4 +1,4 @@
-// The library's entry: load() → Classifier.
+// address of a model → Classifier: the library's entry
 
 import { CACHE, CREATE, Classifier } from './library/classifier.js';
 import { WhylensError, badOption, cancelled, isA, shown } from './library/errors.js';
@@ -37,9 +37,9 @@ function manifestUrl(model) {
 }
 
 /**
- * A model's classifier: the same one for everybody on the page. Resolves when the model is ready, or at
- * once where it is loaded on first use. A load that failed is forgotten: the next call tries again. The
- * options of the call that came first hold.
+ * A model's classifier: the same one for all callers on the page. Resolves when the model is ready, or at once
+ * if it is loaded on first use. A failed load is forgotten: the next call tries again. The options of the first
+ * call hold.
  *
  * @param {string | URL} model address of a model folder or its `model.json`, relative to the page
  * @param {LoadOptions} [options]
@@ -101,7 +101,7 @@ export async function health(model, options) {
 }
 
 /**
- * Tells what an ONNX file is: its inputs, classes and layers, and what it does not say of itself.
+ * Tells what an ONNX file is: its inputs, classes and layers, and what it does not say about itself.
  * @param {import('./library/packing.js').ModelFile} model
  * @param {PackingOptions & { options?: Partial<PackOptions> }} [options]
  * @returns {Promise<Inspection>}
@@ -119,10 +119,9 @@ export async function inspectModel(model, options) {
 /**
  * Makes a model folder of an ONNX file, checked, its weights in half precision, as `whylens pack` does.
  * @param {import('./library/packing.js').ModelFile} model
- * @param {string | readonly string[]} labels in class order; text: one a line
- * @param {PackOptions | import('./library/protocol.js').Manifest} description what the graph does not say of itself,
- *   or the
- *   `model.json` that came with the file
+ * @param {string | readonly string[]} labels in class order; text: one per line
+ * @param {PackOptions | import('./library/protocol.js').Manifest} description what the graph does not say about itself, or
+ *   the `model.json` that came with the file
  * @param {PackingOptions} [options]
  * @returns {Promise<PackedModel>}
  */
@@ -173,7 +172,7 @@ function packing(given) {
 }
 
 /**
- * Bytes of memory that a second worker may use beside the first.
+ * Bytes of memory that a second worker may use besides the first.
  * @param {number | undefined} memoryLimit
  */
 function left(memoryLimit) {

@@ -50,7 +50,7 @@ async function look(): Promise<string> {
   const overlay: ImageData = await classifier.render(heatmap, { width: 60, height: 40 });
   return \`\${predictions[0]?.label} \${heatmap.values.length} \${overlay.width}\`;
 }
-Object.assign(globalThis, { answer: look() });
+Object.assign(globalThis, { found: look() });
 `,
   );
   await writeFile(
@@ -77,10 +77,10 @@ async function visit(url) {
 }
 
 const ESPRESSO = /^espresso \d+ 60$/;
-const answer = (/** @type {import('playwright-core').Page} */ page) =>
+const found = (/** @type {import('playwright-core').Page} */ page) =>
   page
-    .waitForFunction(() => 'answer' in globalThis)
-    .then(() => page.evaluate(() => /** @type {any} */ (globalThis).answer));
+    .waitForFunction(() => 'found' in globalThis)
+    .then(() => page.evaluate(() => /** @type {any} */ (globalThis).found));
 
 test('a TypeScript project takes the types', { timeout: 60_000 }, async () => {
   const options = [
@@ -109,7 +109,7 @@ test('a project built with Vite, served below a path', { timeout: 120_000 }, asy
   await run(process.execPath, [bin('vite/bin/vite.js'), 'build', '--logLevel', 'warn'], { cwd: app });
   const host = await new Host(join(app, 'dist'), { prefix: '/some/where/' }).start();
   const { context, page, complaints } = await visit(host.url);
-  assert.match(await answer(page), ESPRESSO);
+  assert.match(await found(page), ESPRESSO);
   assert.deepEqual(complaints, []);
   assert.deepEqual(
     [/worker.*\.js$/, /\.wasm$/, /\.onnx$/].map((name) => host.seen.filter((path) => name.test(path)).length),
@@ -118,7 +118,7 @@ test('a project built with Vite, served below a path', { timeout: 120_000 }, asy
   );
   host.seen = [];
   await page.reload();
-  assert.match(await answer(page), ESPRESSO);
+  assert.match(await found(page), ESPRESSO);
   assert.equal(host.seen.filter((path) => /\.(wasm|onnx)$/.test(path)).length, 0, 'a second visit asks for nothing');
   await context.close();
   await host.stop();
@@ -133,7 +133,7 @@ test('a project in Vite’s development server', { timeout: 120_000 }, async () 
     app,
   );
   const { context, page, complaints } = await visit(server.url);
-  assert.match(await answer(page), ESPRESSO);
+  assert.match(await found(page), ESPRESSO);
   assert.deepEqual(complaints, []);
   await context.close();
   await server.stop();

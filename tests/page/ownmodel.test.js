@@ -47,7 +47,7 @@ test('an ONNX file alone asks for the rest, is packed, used, and there at the ne
   await page.setInputFiles('#chooser', [await file('model.onnx', 'lite.onnx'), await file('labels.txt')]);
   const form = page.getByRole('dialog', { name: 'Your own model' });
   await form.getByText('lite.onnx, 9.4 MB. It takes 224 × 224 and knows 1000 classes.').waitFor({ timeout: 60_000 });
-  await form.getByText('1000 labels, one a class').waitFor();
+  await form.getByText('1000 labels, one per class').waitFor();
   await form.getByLabel('Pixel values').selectOption('half');
   await form.getByLabel('Keep it on this device').check();
   await form.getByRole('button', { name: 'Check and use' }).click();
@@ -63,7 +63,7 @@ test('an ONNX file alone asks for the rest, is packed, used, and there at the ne
 
   await page.reload();
   await page.locator('.model-button').click();
-  await page.getByLabel('Models of this site').selectOption({ label: 'lite' });
+  await page.getByLabel('Models on this site').selectOption({ label: 'lite' });
   await sample(page, 2);
   await verdict(page, /missile/i);
   assert.equal(requests.filter((request) => request.url().endsWith('.onnx')).length, 0, 'nothing is downloaded');
@@ -73,8 +73,8 @@ test('an ONNX file alone asks for the rest, is packed, used, and there at the ne
   );
 
   await page.locator('.model-button').click();
-  await page.getByRole('dialog', { name: 'Model', exact: true }).getByText('the first class is the same').waitFor();
-  await page.getByRole('button', { name: 'Forget the kept model' }).click();
+  await page.getByRole('dialog', { name: 'Model', exact: true }).getByText('the top class is the same').waitFor();
+  await page.getByRole('button', { name: 'Remove the kept model' }).click();
   await page.waitForFunction(() => caches.has('whylens own model').then((has) => !has));
   await context.close();
 });
@@ -106,7 +106,7 @@ test('a kept model that was damaged is said, forgotten, and the page works', asy
     await page.reload();
     if (damaged === 'model.onnx') {
       await page.locator('.model-button').click();
-      await page.getByLabel('Models of this site').selectOption({ label: 'small' });
+      await page.getByLabel('Models on this site').selectOption({ label: 'small' });
       await sample(page, 1);
       await page.getByText('The model that was kept on this device is damaged.').waitFor({ timeout: 60_000 });
     }
@@ -139,7 +139,7 @@ test('a Keras MobileNetV2 exported by tf2onnx, dropped on the page, is packed an
   // Its weights are random and far from FP16's grid.
   assert.match(
     await form.locator('.facts').innerText(),
-    /1 MB in FP32, from 1 MB.*In FP16 a probability would differ by 0\.\d+, so FP32 was kept/s,
+    /1 MB in FP32, from 1 MB.*With FP16, a probability would differ by 0\.\d+, so FP32 was kept/s,
   );
 
   /** @type {string[]} */
@@ -237,7 +237,7 @@ test('what is no model is said, and the model before goes on', async () => {
   await ready(page);
   const real = await readFile(join(FOLDER, 'model.onnx'));
   for (const [name, buffer, said] of /** @type {[string, Buffer, string][]} */ ([
-    ['pointer.onnx', Buffer.from('version https://git-lfs.github.com/spec/v1'), 'This file is no ONNX model.'],
+    ['pointer.onnx', Buffer.from('version https://git-lfs.github.com/spec/v1'), 'This file is not an ONNX model.'],
     ['cut.onnx', real.subarray(0, 5000), 'The file ended too early.'],
     ['odd.onnx', classifier({ operator: 'Nonsense' }), 'This model uses an operation that is not supported.'],
   ])) {

@@ -39,7 +39,7 @@ test('the heatmap’s mass lies on the cat', async () => {
   await context.close();
 });
 
-test('an unsure answer is said to be unsure, a sure one sure', async () => {
+test('an unsure result is said to be unsure, a sure one sure', async () => {
   const { page, context } = await here.visit();
   await sample(page, 3);
   await verdict(page, /helmet/i);
@@ -77,7 +77,7 @@ test('any class is found by its name, with its heatmap or the word that there is
   await page.getByPlaceholder('Search 1000 classes').fill('');
   await page.locator('.class', { hasText: 'goldfish' }).waitFor();
   await page.getByPlaceholder('Search 1000 classes').fill('nosuchclass');
-  await page.getByText('No class of this name').waitFor();
+  await page.getByText('No class with this name').waitFor();
   await context.close();
 });
 
@@ -142,7 +142,7 @@ test('a failed download is said, and tried again without a new visit', async () 
   const weights = '/models/efficientnet-lite0/model.onnx';
   here.server.behave(weights, { status: 404 }, {});
   const { page, context } = await here.visit();
-  await page.getByText('The server did not give the file.').waitFor({ timeout: 60_000 });
+  await page.getByText('The server did not send the file.').waitFor({ timeout: 60_000 });
   await page.setInputFiles('#chooser', photo('coffee.png'));
   assert.match(await verdict(page), /espresso/i);
   here.server.behave(weights);
@@ -221,7 +221,7 @@ test('loaded lazily, the first photo loads the model', async () => {
   await context.close();
 });
 
-test('without heatmaps the answer says so', async () => {
+test('without heatmaps the result says so', async () => {
   const { page, context } = await here.visit({ query: '?heatmap=false' });
   await sample(page, 1);
   await page.getByText('Heatmaps are switched off').waitFor({ timeout: 60_000 });

@@ -98,10 +98,10 @@ test('an address whose server allows it, and one that does not', async () => {
   await page.getByRole('button', { name: 'Link', exact: true }).click();
   const address = page.getByLabel('Address of a picture');
   await address.fill('https://shut.example/coffee.png');
-  await page.getByRole('button', { name: 'Fetch it' }).click();
+  await page.getByRole('button', { name: 'Fetch' }).click();
   await page.getByText('does not give the picture').waitFor();
   await address.fill('https://open.example/coffee.png');
-  await page.getByRole('button', { name: 'Fetch it' }).click();
+  await page.getByRole('button', { name: 'Fetch' }).click();
   assert.match(await verdict(page), /espresso/i);
   await context.close();
 });
@@ -244,8 +244,8 @@ test('what is no picture is said, and the next photo works', async () => {
   );
   const cut = (await photoBytes('coffee.png')).subarray(0, 4000);
   for (const [name, buffer, said] of /** @type {[string, Buffer, string][]} */ ([
-    ['empty.png', Buffer.alloc(0), 'not a picture that can be read'],
-    ['notes.jpg', Buffer.from('only words'), 'not a picture that can be read'],
+    ['empty.png', Buffer.alloc(0), 'cannot be read as a picture'],
+    ['notes.jpg', Buffer.from('only words'), 'cannot be read as a picture'],
     ['cut.png', cut, 'damaged'],
     ['large.png', large, 'too large'],
   ])) {

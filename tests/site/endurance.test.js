@@ -27,7 +27,7 @@ before(async () => {
 after(() => stage.stop());
 
 /** What the page is given before its own scripts: each call of `evaluate` leaves its script in the heap. */
-function prepare() {
+function setUp() {
   const urls = new Set();
   const { createObjectURL, revokeObjectURL } = URL;
   URL.createObjectURL = (object) => {
@@ -58,7 +58,7 @@ function prepare() {
   };
   /**
    * Classifies photos of mixed sizes and kinds, each with a heatmap of another class, and checks each
-   * answer; changes the model in use now and then, and lets go of one.
+   * result; changes the model in use now and then, and lets go of one.
    * @param {number} from
    * @param {number} to
    * @param {string[]} models
@@ -200,7 +200,7 @@ test(
   `${TURNS} classifications leave no memory, listener, worker or object URL behind`,
   { timeout: TURNS * 6000 + 120_000 },
   async () => {
-    const page = await stage.page({ before: prepare });
+    const page = await stage.page({ before: setUp });
     await page.evaluate(
       () => void Object.assign(/** @type {any} */ (globalThis)[Symbol.for('whylens')], { idleTime: 200 }),
     );
@@ -236,7 +236,7 @@ test(
 );
 
 test('the default model and a small one by turns keep within their memory', { timeout: 300_000 }, async () => {
-  const page = await stage.page({ before: prepare });
+  const page = await stage.page({ before: setUp });
   await page.evaluate(
     () => void Object.assign(/** @type {any} */ (globalThis)[Symbol.for('whylens')], { idleTime: 200 }),
   );
@@ -258,9 +258,9 @@ test('the default model and a small one by turns keep within their memory', { ti
   await page.context().close();
 });
 
-test('24 callers at once keep their order and get their own answers', { timeout: 120_000 }, async () => {
-  const page = await stage.page({ before: prepare });
-  const answers = await page.evaluate(async (model) => {
+test('24 callers at once keep their order and get their own results', { timeout: 120_000 }, async () => {
+  const page = await stage.page({ before: setUp });
+  const results = await page.evaluate(async (model) => {
     const classifier = await whylens.load(model);
     /** @type {number[]} */
     const order = [];
@@ -294,12 +294,12 @@ test('24 callers at once keep their order and get their own answers', { timeout:
       distinct: new Set(wanted.map(String)).size,
     };
   }, SMALL);
-  assert.deepEqual(answers, { order: Array.from({ length: 24 }, (_, at) => at), own: true, distinct: 24 });
+  assert.deepEqual(results, { order: Array.from({ length: 24 }, (_, at) => at), own: true, distinct: 24 });
   await page.context().close();
 });
 
 test(
-  'a tab that is hidden, frozen and back answers what was asked before and after',
+  'a tab that is hidden, frozen and back results what was asked before and after',
   { timeout: 120_000, skip: FIREFOX && 'only Chromium freezes a tab when asked' },
   async () => {
     const browser = await devtools();
@@ -334,7 +334,7 @@ test(
 );
 
 test('a page that was left and came back works', { timeout: 120_000 }, async () => {
-  const page = await stage.page({ before: prepare });
+  const page = await stage.page({ before: setUp });
   const look = () =>
     page.evaluate(async (model) => {
       const path = '/www/whylens.js';
@@ -349,7 +349,7 @@ test('a page that was left and came back works', { timeout: 120_000 }, async () 
 });
 
 test('elements that come and go leave no listener, worker or object URL', { timeout: 120_000 }, async () => {
-  const page = await stage.page({ before: prepare });
+  const page = await stage.page({ before: setUp });
   const turn = () =>
     page.evaluate(async ([one, two]) => {
       const path = '/www/why-lens.js';

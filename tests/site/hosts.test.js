@@ -32,7 +32,7 @@ async function works(url) {
   const { page, complaints } = await open(context, url);
   const started = performance.now();
   await espresso(page);
-  console.log(`${url}: ${Math.round(performance.now() - started)} ms to an answer`);
+  console.log(`${url}: ${Math.round(performance.now() - started)} ms to a result`);
   assert.deepEqual(complaints, []);
   await context.close();
 }

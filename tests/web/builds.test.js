@@ -1,4 +1,4 @@
-// The builds of the module: one of them is fetched, and all give the same answer; the whole one too, where
+// The builds of the module: one of them is fetched, and all give the same result; the whole one too, where
 // the plan does not do.
 
 import assert from 'node:assert/strict';
@@ -107,10 +107,10 @@ test('a layer that is not in the plan moves the model to the whole module', { ti
 });
 
 test('all builds that run here give the same classes and nearly the same scores', { timeout: 120_000 }, async (t) => {
-  const answers = [];
+  const results = [];
   for (const { name } of BUILDS) {
     const page = await stage.page();
-    answers.push(
+    results.push(
       await page.evaluate(async ([name, model]) => {
         const { load } = /** @type {{ whylens: typeof import('../../www/whylens.js') }} */ (
           /** @type {any} */ (globalThis)
@@ -129,7 +129,7 @@ test('all builds that run here give the same classes and nearly the same scores'
     );
     await page.context().close();
   }
-  const ran = new Map(answers.map((answer) => [answer.build, answer]));
+  const ran = new Map(results.map((result) => [result.build, result]));
   const [first, ...others] = ran.values();
   assert.ok(first?.scores.length === 1000 && first.values.length === 49);
   if (others.length === 0) return t.skip(`this browser runs ${first.build} only`);

@@ -130,7 +130,7 @@ test('the photos used last are kept for heatmaps, and the others say so', option
   await page.context().close();
 });
 
-test('every kind of photo gives the same answer, and stays with its owner', options, async () => {
+test('every kind of photo gives the same result, and stays with its owner', options, async () => {
   const seen = await page.evaluate(async (model) => {
     const classifier = await whylens.load(model);
     const blob = await (await fetch('/tests/photos/coffee.png')).blob();
@@ -163,12 +163,12 @@ test('every kind of photo gives the same answer, and stays with its owner', opti
       VideoFrame: new VideoFrame(canvas, { timestamp: 0 }),
     };
     /** @type {Record<string, { index: number, off: number }>} */
-    const answers = {};
+    const results = {};
     let exact = 0;
     for (const [name, photo] of Object.entries(photos)) {
       const { predictions } = await classifier.classify(photo, { heatmap: false });
       exact ||= predictions[0]?.score ?? 0;
-      answers[name] = { index: predictions[0]?.index ?? -1, off: Math.abs((predictions[0]?.score ?? 0) - exact) };
+      results[name] = { index: predictions[0]?.index ?? -1, off: Math.abs((predictions[0]?.score ?? 0) - exact) };
     }
     const kept = [buffer.byteLength > 0, bitmap.width > 0];
     await classifier.classify(buffer, { transfer: true });
@@ -177,9 +177,9 @@ test('every kind of photo gives the same answer, and stays with its owner', opti
         classifier.classify(/** @type {any} */ (photo)).catch(({ code }) => code),
       ),
     );
-    return { answers, kept, taken: buffer.byteLength, odd, waiting };
+    return { results, kept, taken: buffer.byteLength, odd, waiting };
   }, REAL);
-  for (const [name, { index, off }] of Object.entries(seen.answers)) {
+  for (const [name, { index, off }] of Object.entries(seen.results)) {
     assert.equal(index, 967, name);
     assert.ok(off < 0.02, `${name} is off by ${off}`);
   }

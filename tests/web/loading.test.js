@@ -410,7 +410,7 @@ test('weights that are cut into parts are one download with one progress', optio
   await page.context().close();
 });
 
-test('several photos at once keep their order and get their own answers', options, async () => {
+test('several photos at once keep their order and get their own results', options, async () => {
   fresh();
   const page = await stage.page();
   const seen = await page.evaluate(async ([model, hasty]) => {
@@ -424,14 +424,14 @@ test('several photos at once keep their order and get their own answers', option
       [50, 50],
       [10, 90],
     ];
-    const answers = sizes.map(([width = 0, height = 0], index) =>
+    const results = sizes.map(([width = 0, height = 0], index) =>
       classifier.classify(new ImageData(width, height), index === 2 ? { signal: controller.signal } : {}).then(
         ({ image }) => order.push(`${image.width}×${image.height}`),
         (error) => order.push(error.code),
       ),
     );
     controller.abort();
-    await Promise.all(answers);
+    await Promise.all(results);
     return order.sort((a, b) => Number(a === 'cancelled') - Number(b === 'cancelled'));
   }, /** @type {const} */ ([SMALL, HASTY]));
   assert.deepEqual(seen, ['30×20', '20×30', '10×90', 'cancelled']);

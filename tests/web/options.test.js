@@ -112,7 +112,7 @@ const GIVEN = [
 ];
 
 /** @param {import('playwright-core').Page} page */
-const prepare = (page) =>
+const setUp = (page) =>
   page.evaluate(async (model) => {
     const classifier = await whylens.load(model);
     const photo = new ImageData(40, 30);
@@ -167,7 +167,7 @@ for (const [call, names] of Object.entries(OPTIONS)) {
   test(`${call}: every option of every kind`, options, async () => {
     stage.server.put('/models/other/', folder());
     const page = await stage.page();
-    await prepare(page);
+    await setUp(page);
     const make = CALLS[/** @type {keyof typeof OPTIONS} */ (call)];
     for (const [name, fine] of Object.entries(names)) {
       for (const [kind, code] of Object.entries(STRANGE)) {
@@ -194,7 +194,7 @@ for (const [call, names] of Object.entries(OPTIONS)) {
 
 test('what is given in place of photos, heatmaps, models and options', options, async () => {
   const page = await stage.page();
-  await prepare(page);
+  await setUp(page);
   for (const call of GIVEN) {
     for (const [kind, code] of Object.entries({ undefined: 'undefined', ...STRANGE })) {
       const said = await run(page, call.replace('X', code));
@@ -228,7 +228,7 @@ test('what is given in place of photos, heatmaps, models and options', options, 
 
 test('buffers that were given away, pictures that are closed and sizes that nothing can have', options, async () => {
   const page = await stage.page();
-  await prepare(page);
+  await setUp(page);
   for (const [code, wanted] of /** @type {[string, RegExp][]} */ ([
     [
       '(() => { const bytes = new ArrayBuffer(9); structuredClone(bytes, { transfer: [bytes] }); return classify(bytes); })()',

@@ -453,7 +453,7 @@ test('a plan that takes too much is refused, and the default model is loaded aft
   await page.context().close();
 });
 
-test('a layer that was not prepared is prepared from the cache', options, async () => {
+test('a layer that is not in the plan is added from the cache', options, async () => {
   server.put('/models/layers/', folder());
   const page = await opened();
   const seen = await page.evaluate(async (model) => {

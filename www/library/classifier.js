@@ -45,15 +45,15 @@ const WARN_SHARE = 0.8;
  */
 function warningsOf(memory, limit) {
   const share = (memory?.wasm ?? 0) / limit;
-  return share > WARN_SHARE ? [`${Math.round(share * 100)} % of the memory limit are used`] : [];
+  return share > WARN_SHARE ? [`${Math.round(share * 100)} % of the memory limit is used`] : [];
 }
 
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let idle;
 
 /**
- * WebAssembly memory never shrinks: a worker that a huge photo made large, or a model that was refused or
- * disposed of, is replaced by a new one, from the cache, as soon as nothing is asked of it for a while.
+ * WebAssembly memory never shrinks: a worker that has grown, through a huge photo or through a model that
+ * was refused or disposed of, is replaced by a new one, from the cache, once it has been idle for a while.
  */
 function renewWhenIdle() {
   clearTimeout(idle);
@@ -84,7 +84,7 @@ async function renew(connection, newcomer) {
   for (const classifier of loaded) await classifier.load();
 }
 
-/** No other result has it, of another visit neither. */
+/** Unique among all results, those of other visits included. */
 function newId() {
   return crypto.getRandomValues(new Uint32Array(4)).join('-');
 }
@@ -115,7 +115,7 @@ export class Classifier {
   #progress = null;
   /** @type {Report | null} */
   #report = null;
-  /** What was done by workers that are gone. */
+  /** What workers did that are gone. */
   #counters = { weightsRequested: 0, parsed: 0, optimised: 0, loads: 0 };
   /** @type {{ code: string, message: string } | null} */
   #lastError = null;
@@ -125,15 +125,15 @@ export class Classifier {
   /** @type {(error: unknown) => void} */
   #setFailed = () => {};
 
-  /** What the model is; none before it is ready for the first time. @type {ModelInfo | null} */
+  /** What the model is; null before it is ready for the first time. @type {ModelInfo | null} */
   model = null;
 
   /** Whether the model is loaded before it is needed, and why. @type {import('./policy.js').Decision} */
   policy;
 
   /**
-   * Resolves when the model is ready for the first time; starts nothing. Rejects when it is disposed of
-   * before.
+   * Resolves when the model is ready for the first time; starts nothing. Rejects if it is disposed of
+   * before that.
    * @type {Promise<void>}
    */
   ready;
@@ -175,7 +175,7 @@ export class Classifier {
   }
 
   /**
-   * Tells of the progress of the load under way, or else of the next one, until it ends.
+   * Reports the progress of the load under way, or else of the next one, until it ends.
    * @param {(progress: Progress) => void} onProgress
    */
   listen(onProgress) {
@@ -185,7 +185,7 @@ export class Classifier {
   }
 
   /**
-   * Makes the model ready; does nothing where it is. Every other method does so by itself.
+   * Makes the model ready, if it is not. Every other method does so by itself.
    * @param {{ signal?: AbortSignal, onProgress?: (progress: Progress) => void }} [options]
    * @returns {Promise<void>}
    */
@@ -257,7 +257,7 @@ export class Classifier {
   }
 
   /**
-   * The worker with the model: a new one where the last does not stop what was given up.
+   * The worker with the model: a new one if the last does not stop what was given up.
    * @param {AbortSignal} [signal]
    */
   async #worker(signal) {
@@ -268,7 +268,7 @@ export class Classifier {
   }
 
   /**
-   * Classifies a photo and, unless it is told otherwise, explains the most probable class.
+   * Classifies a photo and, unless told otherwise, explains the most probable class.
    * @param {Photo} photo
    * @param {ClassifyOptions} [options]
    * @returns {Promise<Result>}
@@ -309,11 +309,11 @@ export class Classifier {
   }
 
   /**
-   * Explains a class of a photo that was classified, whatever was classified since; the network runs again only
-   * where that is another photo. The method `occlusion` needs many runs: it tells how far it is, and can be stopped.
+   * Explains a class of a photo that was classified, whatever was classified since; the network runs again only if
+   * that was another photo. The method `occlusion` needs many runs: it reports its progress and can be stopped.
    * @param {Pick<Result, 'id'>} result that `classify()` gave
    * @param {HeatmapOptions} [options]
-   * @returns {Promise<Heatmap>} rejects with `disposed` where too many photos were classified since, see `keepBytes`
+   * @returns {Promise<Heatmap>} rejects with `disposed` if the photo is no longer kept, see `keepBytes`
    */
   async heatmap(result, options) {
     const { id } = read(result, ['id']);
@@ -337,7 +337,7 @@ export class Classifier {
   }
 
   /**
-   * A photo as this library reads it, upright, for formats that the browser cannot show.
+   * A photo as this library decodes it, upright, for formats that the browser cannot show.
    * @param {Blob | ArrayBuffer} photo
    * @param {{ longest?: number, maxPixels?: number, signal?: AbortSignal }} [options] `longest`: most pixels of a side
    * @returns {Promise<ImageBitmap>}
@@ -355,7 +355,7 @@ export class Classifier {
   }
 
   /**
-   * Draws a heatmap, to be laid over the photo it explains.
+   * Draws a heatmap, to be laid over the photo that it explains.
    * @param {Heatmap} heatmap
    * @param {RenderOptions} [options]
    * @returns {Promise<ImageData>}
@@ -372,7 +372,7 @@ export class Classifier {
   }
 
   /**
-   * How the model is: loaded or not, why, how long it took, what it costs.
+   * The state of the model: whether and why it is loaded, how long that took, and what memory it needs.
    * @param {{ verbose?: boolean }} [options]
    * @returns {Promise<import('./protocol.js').Health>}
    */
@@ -429,7 +429,7 @@ export class Classifier {
     return `the model is loaded on first use: ${this.policy.reason}`;
   }
 
-  /** What was done for this model on this page, by workers that are gone too. */
+  /** What was done for this model on this page, also by workers that are gone. */
   #count() {
     const past = this.#counters;
     const now = this.#report;
@@ -444,7 +444,7 @@ export class Classifier {
   }
 
   /**
-   * Lets go of the model and of its memory. Calls under way and later ones reject with `disposed`.
+   * Releases the model and its memory. Calls under way and later ones reject with `disposed`.
    */
   async dispose() {
     if (this.#disposed) return;

@@ -1,4 +1,4 @@
-// call → the worker's answer.
+// call → the worker's answer
 
 import { WhylensError, cancelled, fromWire } from './errors.js';
 import { scriptUrl } from './trusted.js';
@@ -8,6 +8,8 @@ import { scriptUrl } from './trusted.js';
 /** @typedef {import('./protocol.js').Progress} Progress */
 /** @typedef {{ resolve: (result: any) => void, reject: (error: unknown) => void, input: string | null,
  *   onProgress: ((progress: Progress) => void) | undefined }} Pending */
+
+/** @typedef {{ timer: ReturnType<typeof setTimeout> | undefined, heard: Promise<void>, resolve: () => void }} Unheard */
 
 /**
  * One worker. Every call is answered once; when the worker dies, all calls under way are rejected.
@@ -22,8 +24,7 @@ export class Connection {
   #toStop;
   /** @type {AbortController} */
   #watch = new AbortController();
-  /** @type {Map<number, { timer: ReturnType<typeof setTimeout> | undefined, heard: Promise<void>, resolve: () => void }>} calls
-   *   that were given up, until the worker hears of it */
+  /** Calls that were given up, until the worker hears of it. @type {Map<number, Unheard>} */
   #unheard = new Map();
   /** @type {import('./protocol.js').Memory | null} */
   memory = null;
@@ -104,7 +105,7 @@ export class Connection {
   }
 
   /**
-   * One run of a network hears nothing, and one that takes very long would keep all other calls waiting.
+   * A worker hears nothing during one run of a network, and a very long one would keep all other calls waiting.
    * @param {number} id
    */
   #waitFor(id) {
@@ -181,8 +182,8 @@ export class Connection {
   }
 
   /**
-   * A worker that the browser ends says nothing. But it holds a lock of its name while it lives, so
-   * whoever is given that lock knows that it died.
+   * A worker that the browser ends says nothing. But it holds a lock with its name while it lives, so
+   * whoever gets that lock knows that it died.
    * @param {string} life
    */
   #watchOver(life) {

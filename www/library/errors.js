@@ -1,4 +1,4 @@
-// failure → WhylensError with a stable code.
+// failure → WhylensError with a stable code
 
 /** @typedef {import('./protocol.js').ErrorCode} ErrorCode */
 /** @typedef {import('./protocol.js').WireError} WireError */
@@ -29,7 +29,7 @@ export const WhylensError = found() ?? LibraryError;
 if (WhylensError === LibraryError)
   Reflect.defineProperty(globalThis, KEY, { value: LibraryError, configurable: true, writable: true });
 
-/** That class of another copy; what else may have its name is none. @returns {typeof LibraryError | null} */
+/** That class in another copy; anything else of that name does not count. @returns {typeof LibraryError | null} */
 function found() {
   try {
     const type = /** @type {{ [KEY]?: any }} */ (globalThis)[KEY];
@@ -40,7 +40,7 @@ function found() {
 }
 
 /**
- * `instanceof`, of anything at all: a proxy may throw.
+ * `instanceof` for any value: a proxy may throw.
  * @template Type
  * @param {unknown} value
  * @param {new (...given: any[]) => Type} type
@@ -69,7 +69,7 @@ export function badOption(message) {
 }
 
 /**
- * Any value as it can be said.
+ * Any value, as a message can show it.
  * @param {unknown} value
  */
 export function shown(value) {

@@ -1,4 +1,4 @@
-// browser → what it can do. Every signal may be missing, and then counts as "no" or "not known".
+// browser → what it can do. Any signal may be missing, and then counts as "no" or "not known".
 
 /**
  * @param {() => unknown} signal
@@ -92,11 +92,11 @@ export const BUILDS = /** @type {const} */ ([
   { name: 'simd128', folder: 'run', needs: 'simd' },
 ]);
 
-/** The build that also runs models without a plan, and packs. */
+/** The build that also runs models without a plan and packs. */
 export const COMPILE = /** @type {const} */ ({ name: 'simd128', folder: 'compile', needs: 'simd' });
 
 /**
- * Which build of the module runs here; none: this browser runs none.
+ * The build of the module that runs here; null: this browser runs none.
  * @param {Features} found
  * @param {string | null} [wanted] the name of a build that is taken where it runs
  */

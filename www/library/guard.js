@@ -1,10 +1,10 @@
-// many callers → one piece of work at a time.
+// many callers → one piece of work at a time
 
 import { cancelled } from './errors.js';
 
 /**
- * Shares one run of `work` between all who ask while it is under way. A caller that gives a signal
- * may give up; the work is stopped when every caller has.
+ * Shares one run of `work` between all callers while it is under way. A caller with a signal may give up;
+ * the work stops when every caller has.
  * @template T
  */
 export class Guard {
@@ -19,7 +19,7 @@ export class Guard {
   /**
    * @param {(signal: AbortSignal) => Promise<T>} work
    * @param {AbortSignal} [signal]
-   * @returns {Promise<T>} the same for all who give no signal
+   * @returns {Promise<T>} the same for all callers without a signal
    */
   join(work, signal) {
     if (signal?.aborted) return Promise.reject(cancelled(signal));

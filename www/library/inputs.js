@@ -1,4 +1,4 @@
-// results → their photos as the network saw them, for heatmaps that are asked for later
+// results → their photos as the network saw them, for later heatmaps
 
 /** @typedef {import('./protocol.js').Input} Input */
 
@@ -6,8 +6,8 @@
 const MOST_BYTES = 16e6;
 
 /**
- * The last photos of a model; the one that was used longest ago goes first. Kept on the page's thread, so that
- * they outlive the worker.
+ * The last photos of a model; the least recently used one goes first. Kept on the page's thread, so that they
+ * outlive the worker.
  */
 export class Inputs {
   #most;

@@ -16,7 +16,7 @@ const MOST_PIXELS = 64e6,
 /** Whole numbers that the module takes. */
 const MOST = 2 ** 31 - 1;
 
-/** ms that a timer can wait; with more it does not wait at all. The delay is doubled ten times at the most. */
+/** ms that a timer can wait; with more it does not wait at all. The delay is doubled at most ten times. */
 const LONGEST_WAIT = 2 ** 31 - 1,
   LONGEST_DELAY = 2 ** 20;
 
@@ -52,7 +52,7 @@ const HEATMAP = /** @type {const} */ (['classIndex', 'label', 'method', 'layer',
 const RENDER = /** @type {const} */ (['width', 'height', 'colormap', 'opacity', 'signal']);
 
 /**
- * What a caller gave, each option read once: reading may throw, and give something else the next time.
+ * What a caller gave, each option read once: reading may throw, or give another value the next time.
  * @template {object} Options
  * @template {keyof Options & string} Name
  * @param {Options | undefined} options
@@ -147,8 +147,7 @@ export function heatmapOptions(given) {
  * @param {ClassifyOptions | undefined} given
  * @param {LoadOptions} loaded
  * @returns {{ query: import('./protocol.js').WireClassifyOptions, named: boolean, transfer: boolean } &
- *   Pick<ClassifyOptions, 'signal' | 'onProgress'>}
- *   `named`: the caller said whether a heatmap is wanted
+ *   Pick<ClassifyOptions, 'signal' | 'onProgress'>} `named`: the caller said whether a heatmap is wanted
  */
 export function classifyOptions(given, loaded) {
   const {
@@ -207,7 +206,7 @@ export function renderOptions(given) {
 }
 
 /**
- * Those of a picture to be drawn.
+ * The width and height of a picture to draw.
  * @param {number} width
  * @param {number} height
  */

@@ -1,4 +1,4 @@
-// ONNX file → what it is; its model folder. In a worker of its own, whose memory is given back.
+// ONNX file → what it is, and its model folder; in a worker of its own, whose memory is given back
 
 import { Connection } from './connection.js';
 import { WhylensError, badOption, cancelled, isA, shown } from './errors.js';

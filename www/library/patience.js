@@ -1,4 +1,4 @@
-// an attempt that may fail for now → its result
+// an attempt that may fail → its result, after retries
 
 /**
  * See `load()`.
@@ -6,16 +6,16 @@
  */
 
 /**
- * What came of it, or why it failed; what no further attempt can mend is thrown.
+ * Its result, or why it failed; an error that no retry can mend is thrown.
  * @template T
  * @typedef {{ result: T } | { failure: Error }} Attempt
  */
 
-/** Where nobody says otherwise. @type {Patience} */
+/** Unless the caller says otherwise. @type {Patience} */
 export const PATIENCE = { retries: 3, retryDelay: 500, stallTimeout: 20_000 };
 
 /**
- * Tries again after a failure, `retries` times at the most, each pause twice as long as the one before.
+ * Tries again after a failure, at most `retries` times, each pause twice as long as the one before.
  * @template T
  * @param {Patience} patience
  * @param {() => Promise<Attempt<T>>} attempt

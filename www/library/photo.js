@@ -1,4 +1,4 @@
-// photo → message for the worker.
+// photo → message for the worker
 
 import { checkPixels, draw as drawSvg } from './drawing.js';
 import { WhylensError, badOption, isA, shown as said } from './errors.js';
@@ -8,7 +8,8 @@ import { WhylensError, badOption, isA, shown as said } from './errors.js';
 /** @typedef {{ photo: WirePhoto, transfer: Transferable[] }} Packed */
 
 const EXPECTED =
-  'Blob, File, ArrayBuffer, Uint8Array, ImageBitmap, ImageData, HTMLImageElement, HTMLCanvasElement, HTMLVideoElement, OffscreenCanvas or VideoFrame';
+  'Blob, File, ArrayBuffer, Uint8Array, ImageBitmap, ImageData, HTMLImageElement, HTMLCanvasElement, ' +
+  'HTMLVideoElement, OffscreenCanvas or VideoFrame';
 
 /** Pixels as they are in the file: no colour management, upright by EXIF. @type {ImageBitmapOptions} */
 export const AS_STORED = { colorSpaceConversion: 'none', premultiplyAlpha: 'none', imageOrientation: 'from-image' };
@@ -62,7 +63,7 @@ export function isDetached(buffer) {
 }
 
 /**
- * Takes what the photo shows at the time of the call: a later change of it changes nothing.
+ * Takes what the photo shows at the time of the call; later changes to it have no effect.
  * @param {Photo} photo
  * @param {boolean} transfer whether a buffer may be taken from the caller
  * @param {number} maxPixels
@@ -112,7 +113,7 @@ export async function pack(photo, transfer, maxPixels) {
 const PROLOGUE = 1024;
 
 /**
- * A file that is an SVG drawing of a size, by its first bytes, at that size; only a page can draw it.
+ * An SVG file, recognised by its first bytes, drawn at its size; only a page can draw it.
  * @param {Blob} file
  * @param {number} maxPixels
  * @returns {Promise<HTMLCanvasElement | null>}
@@ -157,11 +158,11 @@ async function draw(source) {
   return { photo: pixels, transfer: [pixels.rgba.buffer] };
 }
 
-/** Levels of 255 by which a pixel that is read may differ from the one that was drawn. */
+/** Levels (of 255) by which a pixel that is read may differ from the one that was drawn. */
 const MOST_NOISE = 8;
 
 /**
- * Whether canvases give what was drawn: protection against fingerprinting may give noise.
+ * Whether canvases give back what was drawn: protection against fingerprinting may add noise.
  * @type {boolean | undefined}
  */
 let truthful;
@@ -197,7 +198,8 @@ export function readPixels(bitmap, canvas) {
     truthful ??= isTruthful(context);
     if (!truthful) {
       const advice =
-        'this browser gives noise in place of the pixels of pictures (fingerprinting protection); give the file itself, as JPEG, PNG or WebP, or allow this site to read canvases';
+        'this browser gives noise in place of the pixels of pictures (fingerprinting protection); ' +
+        'give the file itself, as JPEG, PNG or WebP, or allow this site to read canvases';
       throw new WhylensError('bad-option', advice);
     }
     context.drawImage(bitmap, 0, 0);
@@ -220,7 +222,7 @@ const names = new WeakMap();
 let named = 0;
 
 /**
- * Tells whether two photos are the same input, without reading them whole.
+ * Tells whether two photos are the same input without reading all of them.
  * @param {Photo} photo
  * @returns {string}
  */

@@ -1,4 +1,4 @@
-// page, connection and device → load now or on first use.
+// page, connection and device → load now or on first use
 
 import { badOption, shown } from './errors.js';
 
@@ -7,10 +7,10 @@ import { badOption, shown } from './errors.js';
 /** @typedef {{ preload: Preload, heatmap: boolean, memoryLimit: number, build: Build }} Switches */
 /** @typedef {{ eager: boolean, reason: string }} Decision */
 
-/** Bytes of WebAssembly memory that models may use when nobody says otherwise. */
+/** Bytes of WebAssembly memory that models may use by default. */
 export const MEMORY_LIMIT = 512e6;
 
-/** Gigabytes of a device below which nothing is loaded before it is needed. */
+/** With fewer gigabytes of device memory, nothing is loaded before it is needed. */
 const LEAST_DEVICE_MEMORY = 2;
 
 /** @type {readonly Build[]} */
@@ -34,8 +34,8 @@ const ATTRIBUTES = {
 };
 
 /**
- * The switches in force: those of `load()` come before those in the page's address (`?preload=lazy`),
- * and these before those on a script tag (`data-preload="lazy"`).
+ * The switches in force: `load()` comes before the page's address (`?preload=lazy`), and that before a script
+ * tag (`data-preload="lazy"`).
  * @param {Partial<Switches>} options
  * @param {{ query: string, attribute: (name: string) => string | null }} page
  * @param {(message: string) => void} warn is told of values that mean nothing
@@ -110,15 +110,16 @@ function signal(read) {
 }
 
 /**
+ * @typedef {Navigator & { connection?: { saveData?: boolean, effectiveType?: string }, deviceMemory?: number }} Device
+ */
+
+/**
  * Reads every signal anew.
  * @returns {Signals}
  */
 export function signals() {
   const page = /** @type {Document & { prerendering?: boolean } | undefined} */ (globalThis.document);
-  const device =
-    /** @type {Navigator & { connection?: { saveData?: boolean, effectiveType?: string }, deviceMemory?: number } | undefined} */ (
-      globalThis.navigator
-    );
+  const device = /** @type {Device | undefined} */ (globalThis.navigator);
   return {
     prerendering: signal(() => page?.prerendering),
     hidden: signal(() => page && page.visibilityState === 'hidden'),

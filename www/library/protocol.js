@@ -1,4 +1,4 @@
-// Types of everything that passes between the page, the library and the worker; no code.
+// types of all that passes between the page, the library and the worker; no code
 
 /**
  * @typedef {'network' | 'http-status' | 'not-a-model' | 'truncated' | 'integrity' | 'external-data'
@@ -7,8 +7,8 @@
  *   | 'cancelled' | 'disposed' | 'worker-crashed'} ErrorCode
  */
 
-/** @typedef {Blob | ArrayBuffer | Uint8Array<ArrayBufferLike> | ImageBitmap | ImageData | HTMLImageElement | HTMLCanvasElement
- *   | HTMLVideoElement | OffscreenCanvas | VideoFrame} Photo */
+/** @typedef {Blob | ArrayBuffer | Uint8Array<ArrayBufferLike> | ImageBitmap | ImageData | HTMLImageElement
+ *   | HTMLCanvasElement | HTMLVideoElement | OffscreenCanvas | VideoFrame} Photo */
 
 /** @typedef {{ width: number, height: number }} Size in pixels */
 /** @typedef {{ x: number, y: number, width: number, height: number }} Region in pixels of the upright photo */
@@ -26,21 +26,20 @@
  * @property {string | readonly string[]} [language] of the labels, the browser's when absent
  * @property {number} [maxPixels] of a photo, 64 million when absent
  * @property {number} [maxBytes] of a photo's file, 256 million when absent
- * @property {number} [keepBytes] of the last photos, as the network saw them, that are kept for `heatmap()`: 16
- *   million when
- *   absent, the newest photo in any case; 0: none
+ * @property {number} [keepBytes] of the last photos, as the network saw them, that are kept for `heatmap()`: 16 million
+ *   when absent, the newest photo in any case; 0: none
  * @property {(progress: Progress) => void} [onProgress]
  * @property {AbortSignal} [signal]
  * @property {boolean} [cache] false: nothing is kept in the browser's cache
- * @property {number} [retries] requests for a file, after the first, that bring no more of it than there was before;
- *   3 when absent
+ * @property {number} [retries] requests for a file, after the first, that bring no more of it than there was before; 3
+ *   when absent
  * @property {number} [retryDelay] ms before the first retry, doubled with each in vain; 500 when absent
  * @property {number} [stallTimeout] ms without a byte after which a connection counts as broken; 20,000 when absent
  */
 
 /**
- * Which heatmap is wanted; the most probable class, the first of the model's `methods` that works and its layer when
- * absent.
+ * Which heatmap is wanted; by default the most probable class, the first of the model's `methods` that works, and
+ * the model's layer.
  * @typedef {object} HeatmapOptions
  * @property {number} [classIndex]
  * @property {string} [label]
@@ -53,15 +52,13 @@
 /**
  * What `classify()` takes.
  * @typedef {object} ClassifyOptions
- * @property {number} [topK] most predictions given, 5 when absent
- * @property {number} [threshold] least probability given, 0 when absent
- * @property {boolean | HeatmapOptions} [heatmap] true when absent, unless the model is loaded without; one that
- *   cannot be
- *   made is an error only where its class, method or layer is named
+ * @property {number} [topK] most predictions returned, 5 when absent
+ * @property {number} [threshold] least probability returned, 0 when absent
+ * @property {boolean | HeatmapOptions} [heatmap] true when absent, unless the model is loaded without; a heatmap
+ *   that cannot be made is an error only if its class, method or layer is named
  * @property {boolean} [scores] adds the scores of all classes
- * @property {number} [view] adds a picture of what was classified, with so many pixels a side at the most: browsers
- *   turn some
- *   files otherwise, show other colours or move
+ * @property {number} [view] adds a picture of what was classified, at most this many pixels a side: browsers may
+ *   turn the file differently, change its colours or animate it
  * @property {boolean} [transfer] an `ArrayBuffer` or `Uint8Array` is taken from the caller, not copied
  * @property {number} [maxPixels] of the photo, that of `load()` when absent
  * @property {number} [maxBytes] of the photo's file, that of `load()` when absent
@@ -101,8 +98,8 @@
  * @property {Size} image the upright photo
  */
 
-/** @typedef {'softmax' | 'sigmoid' | 'none'} Activation what the probabilities are: of one class among many, of each class
- *   on its own, or scores that are no probabilities */
+/** @typedef {'softmax' | 'sigmoid' | 'none'} Activation what the probabilities are: of one class among many, of each
+ *   class on its own, or scores that are no probabilities */
 
 /**
  * @typedef {object} Result
@@ -113,7 +110,7 @@
  * @property {{ code: string, message: string }} [noHeatmap] why there is none, where one was asked for
  * @property {Float32Array} [scores] of all classes, before softmax or sigmoid
  * @property {ImageBitmap} [view] the photo as it was classified, upright and over white, to lay heatmaps over;
- *   `close()` lets it go
+ *   `close()` releases it
  * @property {{ decode: number, preprocess: number, inference: number, heatmap: number, total: number }} timing ms
  * @property {{ name: string, version: string, activation: Activation }} model
  */
@@ -137,8 +134,8 @@
  * @property {Layer[]} layers that heatmaps can be made at without compiling the model anew
  * @property {Layer[]} candidates that heatmaps can be taken at, as `model.json` lists them: the latest of each size,
  *   the latest last
- * @property {string[]} methods that heatmaps can be made by, the usual one first; those that need gradients are missing
- *   where there are none
+ * @property {string[]} methods that heatmaps can be made by, the usual one first; without gradients, those that need
+ *   them are missing
  */
 
 /**
@@ -166,12 +163,11 @@
  * @property {{ name: string, version: string, sha256: string, bytes: number } | null} model
  * @property {string | null} build of the module that runs the model now; none: it is not loaded
  * @property {(Memory & { limit: number, share: number | null, estimated: number, needed: number }) | null} memory
- *   bytes;
- *   `share` of the limit that the module's memory takes, `estimated` before the download, `needed` by the loaded model
+ *   bytes; `share` of the limit that the module's memory takes, `estimated` before the download, `needed` by the loaded
+ *   model
  * @property {Report['timing'] | null} timing ms of the last load
  * @property {{ weightsRequested: number, parsed: number, optimised: number, loads: number, crashes: number, renewals:
- *   number }} counters
- *   since the page was opened; `crashes` and `renewals` count workers
+ *   number }} counters since the page was opened; `crashes` and `renewals` count workers
  * @property {string[]} warnings
  * @property {string} [url] of `model.json`
  * @property {import('./policy.js').Decision & { preload: string, signals: import('./policy.js').Signals }} [policy]
@@ -181,12 +177,12 @@
  *   not in it
  * @property {import('./features.js').Features} [features] of the browser
  * @property {{ fromCache: boolean, cached: boolean } | null} [cache]
- * @property {string[]} [notes] what did not work and was done without
+ * @property {string[]} [notes] what did not work and was skipped
  * @property {{ code: string, message: string } | null} [lastError]
  */
 
 /**
- * What an ONNX file does not say of itself, as the options of `whylens pack`. What is absent is read from
+ * What an ONNX file does not say about itself, as the options of `whylens pack`. What is absent is read from
  * the graph or guessed; value in the tensor = (pixel × scale − mean) / std.
  * @typedef {object} PackOptions
  * @property {string} name shown to people
@@ -206,13 +202,13 @@
  * @property {'softmax' | 'sigmoid' | 'none'} [activation]
  * @property {string} [output] with the scores, where there are several
  * @property {string} [layer] ONNX tensor that heatmaps are taken at
- * @property {'fp16' | 'fp32'} [precision] of the weights kept; when absent `fp16` where the result stays the same,
- *   else `fp32`
+ * @property {'fp16' | 'fp32'} [precision] of the weights kept; when absent `fp16` where the result stays the same, else
+ *   `fp32`
  */
 
 /**
- * @typedef {'activation' | 'channels' | 'colours' | 'pixels' | 'resize' | 'single' | 'size'} Guess what the graph
- *   does not tell and nobody said
+ * @typedef {'activation' | 'channels' | 'colours' | 'pixels' | 'resize' | 'single' | 'size'} Guess what neither
+ *   the graph nor the caller says
  */
 /** @typedef {{ name: string, channels: number, height: number, width: number }} Layer */
 
@@ -230,9 +226,8 @@
  * @property {{ name: string, layout: 'nchw' | 'nhwc', channels: 'rgb' | 'bgr' | 'grey', width: number, height: number,
  * resize: NonNullable<PackOptions['resize']>, crop: 'center' | 'none', scale: number, mean: number[], std: number[]
  * }} input
- * @property {{ name: string, activation: 'softmax' | 'sigmoid' | 'none', applied?: 'softmax' | 'sigmoid' }} output
- *   what is
- *   still to be applied to it, and what the graph has applied itself
+ * @property {{ name: string, activation: 'softmax' | 'sigmoid' | 'none', applied?: 'softmax' | 'sigmoid' }} output what
+ *   is still to be applied to it, and what the graph has applied itself
  * @property {{ layer: string | null, layers?: Layer[] }} heatmap
  * @property {Record<string, string>} labels
  */
@@ -249,8 +244,7 @@
  * @property {number} classes
  * @property {'softmax' | 'sigmoid' | null} activation at the end of the graph itself
  * @property {(Layer & { products: number })[]} layers that heatmaps can be taken at, the latest of each size, the
- *   latest
- *   first; `products` counts the matrix products and convolutions that are computed from it
+ *   latest first; `products` counts the matrix products and convolutions that are computed from it
  * @property {boolean} whole whether everything that the scores know of the photo has gone through each of these layers
  * @property {Layer | null} layer the one taken when none is named
  * @property {[ErrorCode, string] | null} noGradients why there are none, so that only methods without them can be used
@@ -271,8 +265,8 @@
  * @property {number} bytesGiven
  * @property {number} bytesKept
  * @property {number} memory bytes needed while the model loads, estimated
- * @property {{ score: number, probability: number, sameFirst: boolean }} difference between the file given and
- *   the one kept, on a made-up image: the largest of a score and of a probability
+ * @property {{ score: number, probability: number, sameFirst: boolean }} difference between the file given and the one
+ *   kept, on a made-up image: the largest of a score and of a probability
  * @property {PackReport['difference'] | null} refused what half precision would have made of it, where it was not kept
  */
 
@@ -353,17 +347,16 @@
 /** @typedef {(done: number, total: number) => void} Steps */
 
 /**
- * The WebAssembly module; see `src/wasm.rs`. Failures are thrown as errors with a `code`; anything else
- * that comes out of it means that it is dead.
+ * The WebAssembly module; see `src/wasm.rs`. Failures are thrown as errors with a `code`; anything
+ * else that it throws means that it is dead.
  * @typedef {object} Module
  * @property {(input: { module_or_path: Response }) => Promise<unknown>} default
  * @property {(url: string, options: WireLoadOptions, progress: (phase: Progress['phase'], loaded: number, total:
- *   number) => void,
- *   signal: AbortSignal) => Promise<{ model: ModelInfo, report: Report }>} load
+ *   number) => void, signal: AbortSignal) => Promise<{ model: ModelInfo, report: Report }>} load
  * @property {(url: string, result: string, photo: Uint8Array, options: WireClassifyOptions, progress: Steps, signal:
  *   AbortSignal) => Promise<WireResult>} classify
- * @property {(url: string, result: string, rgba: Uint8Array, width: number, height: number, decode: number,
- *   options: WireClassifyOptions, progress: Steps, signal: AbortSignal) => Promise<WireResult>} classifyPixels
+ * @property {(url: string, result: string, rgba: Uint8Array, width: number, height: number, decode: number, options:
+ *   WireClassifyOptions, progress: Steps, signal: AbortSignal) => Promise<WireResult>} classifyPixels
  * @property {(url: string, result: string, input: Input, options: WireHeatmapOptions, progress: Steps, signal:
  *   AbortSignal) => Promise<Heatmap>} heatmap
  * @property {(model: Uint8Array, beside: Record<string, Uint8Array>, options: WirePackOptions) => Inspection}

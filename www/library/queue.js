@@ -3,8 +3,8 @@
 import { until } from './errors.js';
 
 /**
- * Photos and heatmaps of all models of a page take turns: the worker does one at a time, and what is not yet
- * sent to it is not lost with it.
+ * Photos and heatmaps of all models of a page take turns: the worker handles one at a time, and what it has not
+ * been sent yet is not lost when it dies.
  */
 export class Queue {
   /** @type {Promise<unknown>} */
@@ -19,7 +19,7 @@ export class Queue {
   run(work, signal) {
     const before = this.#last;
     const mine = until(before, signal).then(work);
-    // Of what was done nothing is kept.
+    // Nothing is kept of what is done.
     this.#last = Promise.allSettled([before, mine]).then(() => {});
     return mine;
   }

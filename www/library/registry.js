@@ -1,4 +1,4 @@
-// What all copies of the library on a page share: the one worker, and the models by their addresses.
+// all copies of the library on a page → the one worker and the models that they share
 
 import { Connection } from './connection.js';
 import { WhylensError } from './errors.js';
@@ -48,7 +48,7 @@ export const registry = shared() ?? {
 Reflect.defineProperty(globalThis, KEY, { value: registry, configurable: true, writable: true });
 
 /**
- * That of another copy; what else may have that name is no registry.
+ * The registry of another copy; anything else of that name is none.
  * @returns {Registry | null}
  */
 function shared() {
@@ -72,7 +72,7 @@ export function script() {
 }
 
 /**
- * The worker, a new one where there is none or the last one died.
+ * The worker: a new one if there is none or the last one died.
  */
 export function connect() {
   if (!registry.connection?.alive) {
@@ -89,7 +89,7 @@ export function connect() {
 }
 
 /**
- * Runs a call that may end the worker, unless this input ended it too often.
+ * Runs a call that may end the worker, unless this input has ended it too often.
  * @template T
  * @param {string} input
  * @param {() => Promise<T>} run

@@ -1,4 +1,4 @@
-// address of one of our own scripts → what Trusted Types let through.
+// address of one of our own scripts → what Trusted Types let through
 
 import { worker } from './address.js';
 
@@ -24,7 +24,7 @@ function create() {
  */
 function own(address) {
   const url = new URL(address);
-  // The worker and the service worker; nothing else is ever started by address.
+  // Only the worker and the service worker are started by address.
   const own = url.pathname === worker().pathname || url.pathname.endsWith('/sw.js');
   if (url.origin !== location.origin || !own) throw new TypeError(`${address} is none of Whylens's scripts`);
   return address;

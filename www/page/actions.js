@@ -1,4 +1,4 @@
-// what the reader does with photos → changes of the state
+// what the reader does with photos → changes to the state
 import { batch } from './batch.js';
 import { openCamera } from './camera.js';
 import { SIDES, forget, live, photo as newPhoto, putAway } from './photos.js';
@@ -9,7 +9,7 @@ import { SIDES, forget, live, photo as newPhoto, putAway } from './photos.js';
 /** @param {unknown} error */
 const codeOf = (error) => String(/** @type {{code?: string} | null} */ (error)?.code);
 
-/** Failures that are of the model, and will be the same again. */
+/** Failures that come from the model and would be the same again. */
 const NO_HEATMAP = ['unsupported-operator', 'unsupported-model', 'bad-option'];
 
 /** What is kept of the shown photo, of the others, and of the camera, whose picture is there already. */
@@ -38,7 +38,7 @@ export function actions({ state, change, session, settings, trouble, dismiss, op
       if (photo === state.shown && photo.status === 'done') show(photo);
       if (photo === state.shown && photo.status === 'failed') {
         tellFailure(photo);
-        // What is no picture is not shown as one.
+        // A file that is no picture is not shown as one.
         if (codeOf(photo.error) === 'image-format' && state.photos.length === 1) {
           forget(photo);
           change({ photos: [], shown: null });
@@ -48,7 +48,7 @@ export function actions({ state, change, session, settings, trouble, dismiss, op
     },
   );
 
-  /** Trying again helps where the photo itself is sound. @param {Photo} photo */
+  /** Retrying helps if the photo itself is sound. @param {Photo} photo */
   function tellFailure(photo) {
     trouble(photo.error, photo.name, codeOf(photo.error).startsWith('image-') ? null : () => again([photo]));
   }
@@ -92,7 +92,7 @@ export function actions({ state, change, session, settings, trouble, dismiss, op
   }
 
   let explaining = new AbortController();
-  /** Draws the heatmaps of the chosen classes; a newer call makes an older one void. @param {Partial<State>} [news] */
+  /** Draws the heatmaps of the chosen classes; a newer call cancels an older one. @param {Partial<State>} [news] */
   async function explainChosen(news = {}) {
     change(news);
     explaining.abort();
@@ -202,7 +202,7 @@ export function actions({ state, change, session, settings, trouble, dismiss, op
     }
   }
 
-  /** Another model: what the one before said is void. */
+  /** For another model: the results of the last one no longer count. */
   function lookAnew() {
     explaining.abort();
     state.photos.forEach((photo) =>

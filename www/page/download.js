@@ -51,7 +51,7 @@ export function json(content) {
   return new Blob([JSON.stringify(content, null, 2), '\n'], { type: 'application/json' });
 }
 
-/** One line a photo. @param {Photo[]} photos */
+/** One line per photo. @param {Photo[]} photos */
 export function csv(photos) {
   const ranks = Array.from({ length: COLUMNS }, (_, at) => at + 1);
   const head = [
@@ -99,7 +99,7 @@ function failure(error) {
   return code ?? message ?? '';
 }
 
-/** What a spreadsheet may take for the beginning of a formula: at the start of a cell, or behind what may end one. */
+/** What a spreadsheet may take for a formula: at the start of a cell, or after what may end one. */
 const FORMULA = /(?:^|[,;|:\t\r\n"'])(?=[\s\p{Cc}\p{Cf}]*[=+\-@﹦﹢﹣﹫＝＋－＠−])|^(?=[\t\r\n])/gu;
 
 /**

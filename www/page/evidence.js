@@ -10,7 +10,7 @@
  */
 
 /**
- * Null where nothing speaks for the class.
+ * Null if nothing speaks for the class.
  * @param {Heatmap} heatmap
  * @param {{width: number, height: number}} image
  * @returns {Evidence | null}

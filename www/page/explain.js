@@ -4,7 +4,7 @@
 /** @typedef {import('../library/protocol.js').Result} Result */
 /** @typedef {{heatmap: Heatmap, overlay: ImageData | null}} Explanation */
 
-/** Longest side of a drawn heatmap: it is smooth, so that the browser may enlarge it. */
+/** Longest side of a drawn heatmap: it is smooth, so the browser may enlarge it. */
 const LONGEST = 720;
 
 /**

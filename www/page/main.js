@@ -37,7 +37,7 @@ const SAMPLES = /** @type {const} */ (['chelsea', 'coffee', 'rocket', 'astronaut
   name,
   url: new URL(`../samples/${name}.jpg`, import.meta.url).href,
 }));
-/** Models that this site holds; `whylens dist` names them on the script tag. */
+/** The models of this site; `whylens dist` names them on the script tag. */
 const MODELS = document.querySelector('script[data-models]')?.getAttribute('data-models')?.split(' ') ?? [
   'models/efficientnet-lite0/',
 ];
@@ -128,7 +128,7 @@ async function addFrom(get, about) {
 }
 
 /**
- * Weights that were kept on this device and are not what they were are no use at any later visit.
+ * Weights that were kept on this device and are damaged are no use on any later visit.
  * @param {unknown} error
  */
 function dropDamaged(error) {
@@ -144,7 +144,7 @@ function dropDamaged(error) {
 }
 
 /**
- * An address at another site: whoever leads here by a link does not choose whose model is believed.
+ * An address on another site: a link must not decide whose model the reader trusts.
  * @param {string | null} address
  */
 function foreign(address) {
@@ -161,7 +161,7 @@ function ask(question, names, take) {
   change({ offers: [...state.offers, { question, names, take }] });
 }
 
-/** Files that came by themselves, by a share or a page that did as if, are not used before the reader says so. */
+/** Shared files, or files from a page that imitates a share, are not used until the reader agrees. */
 async function offerShared() {
   const files = await takeShared();
   const { photos, model } = sorted(files);

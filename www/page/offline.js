@@ -1,11 +1,11 @@
-// a site made by `whylens dist` → one that works without a network.
+// a site made by `whylens dist` → one that works without a network
 
 import { scriptUrl } from '../library/trusted.js';
 
 /** @typedef {'off' | 'unsupported' | 'on' | 'failed'} Offline */
 
 /**
- * Keeps the site for later visits, once nothing more urgent is under way. A script tag says where the
+ * Keeps the site for later visits once nothing more urgent is under way. A script tag says where the
  * service worker is (`data-offline="sw.js"`, written by `whylens dist`); without one, nothing is done.
  * `data-offline="off"`, or `?offline=off` in the page's address, forgets what was kept.
  * @param {Promise<unknown>} ready settles when the model is loaded or cannot be
@@ -60,7 +60,7 @@ async function forget() {
 }
 
 /**
- * The photos that another app, or a page that did not say its name, shared with this one; each is given once.
+ * The photos that another app, or a page that hid its origin, shared with this one; each is given once.
  * @returns {Promise<File[]>}
  */
 export async function takeShared() {

@@ -45,7 +45,7 @@ const checks = {
   opacity: (value) => typeof value === 'number' && value >= 0 && value <= 1,
 };
 
-/** Those that were kept, as far as they mean anything; the others are as they are at first. @returns {Settings} */
+/** The kept settings that are valid; the others have their defaults. @returns {Settings} */
 export function readSettings() {
   /** @type {Record<string, unknown>} */
   let kept = {};
@@ -68,6 +68,6 @@ export function keepSettings(settings) {
   try {
     localStorage.setItem(KEY, JSON.stringify(settings));
   } catch {
-    // Private windows and full disks refuse; the choice then holds for this visit.
+    // Private windows and full disks refuse; the choice then holds for this visit only.
   }
 }

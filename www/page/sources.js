@@ -3,7 +3,7 @@
 import { PageError } from './trouble.js';
 
 /**
- * Photos, and the files of a model where there is an ONNX file among them: its weights may have any name.
+ * Photos, or the files of a model if an ONNX file is among them: its weights may have any name.
  * @param {File[]} files
  */
 export function sorted(files) {

@@ -1,4 +1,4 @@
-// all that the page knows, as it is at first
+// everything that the page knows, in its first state
 import { idle } from './session.js';
 
 /** @typedef {import('./photos.js').Photo} Photo */
@@ -28,18 +28,18 @@ export const blank = (model) => ({
   /** ONNX tensors explained, averaged where there are several; empty: the model's own. @type {string[]} */
   layers: [],
   /**
-   * The reader's own model, in use or at hand.
+   * The reader's own model, whether in use or not.
    * @type {{url: string, name: string, model: import('./ownmodel.js').OwnModel, forget: () => void} | null}
    */
   own: null,
-  /** The one that is being added. @type {import('./adding.js').Adding | null} */
+  /** The reader's model that is being added. @type {import('./adding.js').Adding | null} */
   adding: null,
   /** What arrived unasked and waits for the reader to decide, oldest first. @type {import('./views/offer.js').Offer[]} */
   offers: [],
-  /** Whether it stays for the next visit. */
+  /** Whether the reader's own model is kept for the next visit. */
   kept: false,
   /**
-   * An explanation that takes long enough to be said, with its steps where it has some.
+   * An explanation that takes long enough to show progress, with its steps if it has any.
    * @type {{loaded: number, total: number} | null}
    */
   explaining: null,

@@ -1,7 +1,7 @@
-// model → the WebAssembly module that runs it. The only script that knows pkg/.
+// model → the WebAssembly module that runs it; the only script that knows pkg/
 //
-// In a worker there are two modules at most: the first runs models that have a plan; the whole one, fetched
-// only when it comes to that, also runs those that have none, and packs.
+// A worker has at most two modules. The first runs models that have a plan. The whole one is fetched only when it is
+// needed: it also runs models without a plan, and packs.
 
 import { sha256 as digestOf } from '../library/digest.js';
 import { COMPILE, build as best, features } from '../library/features.js';
@@ -23,7 +23,7 @@ const homes = new Map();
 let failed = 0;
 
 /**
- * The module that this browser runs models with a plan in.
+ * The module in which this browser runs models that have a plan.
  * @param {Patience} [patience]
  */
 export function first(patience = PATIENCE) {
@@ -48,7 +48,7 @@ async function running(chosen, patience) {
 }
 
 /**
- * The build that runs a model now; none where it is not loaded.
+ * The build that runs a model now; null if it is not loaded.
  * @param {string} url
  */
 export function build(url) {
@@ -91,8 +91,8 @@ export async function load(url, options, progress, signal) {
 }
 
 /**
- * The module that a model is in, once heatmaps of these layers can be made there: those that are not in
- * the plan take the whole module, and with it the model moves there.
+ * The module that a model is in, once heatmaps of these layers can be made there. Layers that are not in the plan
+ * need the whole module, so the model moves there.
  * @param {string} url
  * @param {string[]} layers
  */
@@ -140,7 +140,7 @@ export async function dispose(url) {
   module.dispose(url);
 }
 
-/** What all modules take up; none before there is one. */
+/** The memory of all modules; null before there is one. */
 export function memory() {
   if (started.size === 0) return null;
   const sums = { wasm: 0, live: 0, peak: 0 };
@@ -153,7 +153,7 @@ export function memory() {
   return sums;
 }
 
-/** Bytes that could not be had. */
+/** Bytes that the browser refused. */
 export function refused() {
   let bytes = 0;
   for (const module of started.keys()) bytes += module.memoryUse()[3] ?? 0;
@@ -178,7 +178,7 @@ function isUnplanned(error) {
 }
 
 /**
- * A module, instantiated once: its own `init` does not protect itself.
+ * A module, instantiated once: its own `init` does not guard against a second call.
  * @param {Build} build
  * @param {Patience} patience
  */
@@ -206,7 +206,7 @@ async function instantiate(build, patience) {
   const sha256 = await files.sha256(folder);
   const cache = sha256 === null ? null : await globalThis.caches?.open('whylens').catch(() => null);
   const key = new URL(`?whylens-sha256=${sha256}`, url);
-  // So that a second visit asks for nothing.
+  // A second visit then makes no request.
   const cached = await cache
     ?.match(key)
     .then((found) => found && sound(found, sha256))
@@ -234,20 +234,20 @@ async function script(folder) {
   try {
     return { result: await import(failed ? `${url}?try=${failed}` : url.href) };
   } catch (error) {
-    // Browsers remember a script that failed to load: it has to be asked for by another name.
+    // Browsers remember a script that failed to load, so it is requested under another name.
     failed += 1;
     return { failure: coded('network', `${url} cannot be loaded: ${reason(error)}`) };
   }
 }
 
 /**
- * Asks for a module's file once, and instantiates the module while it arrives.
+ * Requests a module's file once, and instantiates the module while it arrives.
  * @param {string} folder
  * @param {URL} url
  * @param {Promise<Module>} glue
  * @param {number} stallTimeout
- * @param {(file: Blob) => void} arrived is told of the whole file while it is still compiled, so that it is kept
- *   before a visitor can be gone
+ * @param {(file: Blob) => void} arrived is told of the whole file while it is still compiled, so that it is kept before
+ *   a visitor can be gone
  * @returns {Promise<import('../library/patience.js').Attempt<Blob>>} the file
  */
 async function download(folder, url, glue, stallTimeout, arrived) {
@@ -347,7 +347,7 @@ async function sound(file, sha256) {
 async function keep(cache, key, file, sha256) {
   const bytes = await sound(file, sha256);
   if (!bytes) return;
-  // Not the Blob: Firefox ends its transfer with the worker, and keeps what came until then.
+  // Not the Blob: when the worker ends, Firefox ends its transfer and keeps the part that has arrived.
   await cache.put(key, responseOf(bytes));
   for (const { url } of await cache.keys()) {
     if (url !== key.href && url.startsWith(`${key.origin}${key.pathname}?whylens-sha256=`)) await cache.delete(url);

@@ -1,4 +1,4 @@
-// message → a WebAssembly module → answer.
+// message → a WebAssembly module → answer
 
 import * as modules from './modules.js';
 import { coded } from './modules.js';
@@ -23,12 +23,12 @@ let busy = null;
 let loading = null;
 let dead = false;
 
-// See `watchOver` in connection.js.
+// Connection#watchOver waits for this lock.
 navigator.locks?.request(scope.name, () => new Promise(() => {})).catch(() => {});
 
 /**
  * @param {unknown} error
- * @returns {WireError | null} none: no failure of ours, so the module is dead
+ * @returns {WireError | null} null: the failure is none of ours, so the module is dead
  */
 function wire(error) {
   const { code, message, cause } = /** @type {{ code?: unknown, message?: string, cause?: unknown }} */ (error ?? {});
@@ -60,7 +60,7 @@ function crash(error, id = busy ?? loading) {
   try {
     refused = modules.refused();
   } catch {
-    // It is dead indeed.
+    // The module is dead, as expected.
   }
   const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
   const panic = scope.whylensPanic?.replace(/^panicked at .*:\n/, '');
@@ -69,7 +69,9 @@ function crash(error, id = busy ?? loading) {
     crashed: exhausted
       ? {
           code: 'out-of-memory',
-          message: `the browser has no more memory for this (${refused} bytes were asked for); try a smaller photo or model`,
+          message:
+            `the browser has no more memory for this (${refused} bytes were asked for); ` +
+            'try a smaller photo or model',
           cause: text,
         }
       : {
@@ -230,9 +232,11 @@ async function readModel({ model, beside, options: { memoryLimit } }) {
   const files = Object.entries(beside);
   const size = files.reduce((sum, [, file]) => sum + file.size, model instanceof Blob ? model.size : model.byteLength);
   if (2 * size > memoryLimit) {
+    const [has, left] = [Math.ceil(size / 1e6), Math.floor(memoryLimit / 1e6)];
     throw coded(
       'over-memory-limit',
-      `the model has ${Math.ceil(size / 1e6)} MB, and ${Math.floor(memoryLimit / 1e6)} MB of memory are left to check it in; raise \`memoryLimit\`, or use \`whylens pack\``,
+      `the model has ${has} MB, and ${left} MB of memory are left to check it in; ` +
+        'raise `memoryLimit`, or use `whylens pack`',
     );
   }
   const bytes = async (/** @type {Blob} */ file) =>

@@ -16,10 +16,10 @@ import { element, icon } from './element.js';
 
 const COLORMAPS = /** @type {const} */ (['inferno', 'viridis', 'magma', 'plasma', 'cividis', 'turbo', 'grey']);
 
-/** The choice of all layers, averaged. */
+/** All layers, averaged. */
 const ALL = '*';
 
-/** How their papers write them. */
+/** As their papers write them. */
 const METHODS = /** @type {Record<string, string>} */ ({
   gradcam: 'Grad-CAM',
   'gradcam++': 'Grad-CAM++',

@@ -21,7 +21,7 @@ export function dialogView({ title, close }, ...content) {
     ),
     ...content,
   );
-  // A click beside the content is a click on the dialog itself.
+  // A click outside the content is a click on the dialog itself.
   root.addEventListener('click', (event) => event.target === root && root.close());
   return {
     root,

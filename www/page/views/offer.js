@@ -1,4 +1,4 @@
-// what came by itself → a question whether it is wanted
+// what arrived unasked → the question whether to use it
 import { dialogView } from './dialog.js';
 import { element } from './element.js';
 

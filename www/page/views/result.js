@@ -1,11 +1,11 @@
-// result → verdict, classes, the heatmap in words, ways to keep it
+// result → verdict, classes, the heatmap in words, ways to save it
 import { actionsView } from './actions.js';
 import { classesView } from './classes.js';
 import { element } from './element.js';
 
 /** @typedef {import('../../library/protocol.js').Prediction} Prediction */
 
-/** Labels of one verdict. */
+/** Most labels of one verdict. */
 const FEW = 4;
 
 /**

@@ -6,8 +6,8 @@ import { element } from './element.js';
 /**
  * @typedef {object} StageData
  * @property {string | null} url of the photo
- * @property {ImageBitmap | null} view what was classified, which is shown as soon as it is there: browsers show some
- *   files otherwise
+ * @property {ImageBitmap | null} view what was classified, shown once it is there: browsers show some files
+ *   differently
  * @property {HTMLVideoElement | null} video shown instead while the camera classifies live
  * @property {string} name
  * @property {{width: number, height: number} | null} image

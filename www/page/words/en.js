@@ -8,7 +8,9 @@ export const words = {
   name: 'English',
   skip: 'Skip to the photo',
   title: 'See what a classifier sees.',
-  lead: 'Add a photo. It is classified on this device, and a heatmap shows which parts of it decided. The photo never leaves this page.',
+  lead:
+    'Add a photo. It is classified on this device, and a heatmap shows which parts of it decided. ' +
+    'The photo never leaves this page.',
   choose: 'Choose photos',
   camera: 'Camera',
   paste: 'Paste',
@@ -38,7 +40,7 @@ export const words = {
   aboutModel: (model) => `Model: ${model}`,
   model: 'Model',
   settings: 'Settings',
-  theme: { light: 'Light', dark: 'Dark', system: 'As the system' },
+  theme: { light: 'Light', dark: 'Dark', system: 'Same as the system' },
   switchTheme: 'Switch between light and dark',
 
   working: 'Looking …',
@@ -69,7 +71,7 @@ export const words = {
   /** @param {number} width @param {number} height @param {number} channels */
   layerSize: (width, height, channels) => `${width} × ${height}, ${channels} channels`,
   allLayers: 'All of these, averaged',
-  noGradients: 'This model cannot be differentiated here, so heatmaps are made by methods that need no gradient.',
+  noGradients: 'This model cannot be differentiated here, so heatmaps use methods that need no gradient.',
 
   sure: {
     high: 'Quite sure',
@@ -98,7 +100,7 @@ export const words = {
   /** @param {number} n */
   search: (n) => `Search ${n} classes`,
   /** @param {number} n */
-  matches: (n) => (n === 0 ? 'No class of this name' : n === 1 ? '1 class' : `${n} classes`),
+  matches: (n) => (n === 0 ? 'No class with this name' : n === 1 ? '1 class' : `${n} classes`),
   moreClasses: 'Show ten',
   fewerClasses: 'Show five',
   showClass: 'Show its heatmap',
@@ -106,7 +108,7 @@ export const words = {
   compareWith: (label) => `Compare with “${label}”`,
   stopComparing: 'Stop comparing',
   threshold: 'Threshold',
-  unlisted: 'below the listed',
+  unlisted: 'below those listed',
 
   where: {
     /** @param {string} label */
@@ -143,7 +145,7 @@ export const words = {
     preprocess: 'resize',
     inference: 'classify',
     heatmap: 'explain',
-    total: 'in all',
+    total: 'total',
   },
   milliseconds: 'ms',
 
@@ -173,28 +175,28 @@ export const words = {
     csv: 'CSV',
     json: 'JSON',
     clear: 'Clear',
-    resume: 'Go on',
+    resume: 'Continue',
     done: '',
     waiting: 'waiting',
     working: 'looking',
     failed: 'failed',
-    cancelled: 'left out',
+    cancelled: 'skipped',
   },
 
   cameraView: { title: 'Camera', take: 'Take photo', live: 'Classify live', stop: 'Stop' },
   addressView: {
     title: 'Photo from an address',
     label: 'Address of a picture',
-    go: 'Fetch it',
+    go: 'Fetch',
     note: 'Your browser fetches the picture from that site; the site must allow it (CORS).',
-    failed: 'That site does not give the picture to other pages, or there is none. Save the picture and drop it here.',
+    failed: 'That site does not let other pages read the picture, or there is none. Save the picture and drop it here.',
   },
 
   settingsView: {
     language: 'Language',
-    browser: 'As the browser',
+    browser: 'Same as the browser',
     theme: 'Appearance',
-    given: 'As this page sets it',
+    given: 'As set by this page',
     preload: 'Load the model',
     preloadNote: 'Before the first photo, or with it',
     preloads: { auto: 'When it makes sense', eager: 'At once', lazy: 'With the first photo' },
@@ -205,14 +207,14 @@ export const words = {
     memory: 'Memory limit in MB',
     memoryNote: 'A model that needs more is not loaded',
     build: 'Build',
-    buildNote: 'Which instructions of the processor are used',
-    builds: { auto: 'The quickest that runs', simd128: 'SIMD', 'relaxed-simd': 'Relaxed SIMD' },
+    buildNote: 'Which processor instructions are used',
+    builds: { auto: 'The fastest that runs', simd128: 'SIMD', 'relaxed-simd': 'Relaxed SIMD' },
   },
 
   modelView: {
     name: 'Name',
     size: 'Size',
-    input: 'Sees',
+    input: 'Input',
     classes: 'Classes',
     license: 'Licence',
     source: 'Source',
@@ -220,24 +222,25 @@ export const words = {
     address: 'Address',
     other: 'Address of another model folder',
     use: 'Use it',
-    models: 'Models of this site',
+    models: 'Models on this site',
     own: 'Your own model',
     ownNote:
-      'An ONNX classifier, with labels.txt or model.json if you have them. Drop the files anywhere on the page, or choose them. They stay on this device.',
+      'An ONNX classifier, with labels.txt or model.json if you have them. ' +
+      'Drop the files anywhere on the page, or choose them. They stay on this device.',
     ownChoose: 'Choose files',
-    forget: 'Forget the kept model',
+    forget: 'Remove the kept model',
   },
   offer: {
-    title: 'Is this wanted?',
+    title: 'Use this?',
     take: 'Yes, use it',
     leave: 'No',
     /** @param {number} n */
     photos: (n) =>
-      `${n === 1 ? 'A photo was' : `${n} photos were`} shared with this page. Look at ${n === 1 ? 'it' : 'them'}?`,
-    model: 'A model was shared with this page. Use it in place of the one in use?',
+      `${n === 1 ? 'A photo was' : `${n} photos were`} shared with this page. Classify ${n === 1 ? 'it' : 'them'}?`,
+    model: 'A model was shared with this page. Use it instead of the current one?',
     /** @param {string} host */
     elsewhere: (host) =>
-      `The link that led here names a model of another site, ${host}. Whoever made it decides what it says. Use it?`,
+      `This link names a model on another site, ${host}. Whoever made the model decides what it says. Use it?`,
   },
   ownModel: {
     title: 'Your own model',
@@ -248,13 +251,13 @@ export const words = {
       `${file}, ${size}. It takes ${input} and knows ${classes === 1 ? '1 class' : `${classes} classes`}.`,
     /** @param {string} activation */
     endsIn: (activation) => `It ends in its own ${activation}.`,
-    noGradients: 'It cannot be differentiated here: heatmaps come from methods that need no gradient.',
-    partial: 'Its ways from the photo to the scores never join in one map: heatmaps do not show all that it sees.',
-    rest: 'The file does not say the rest: how the model was trained.',
+    noGradients: 'It cannot be differentiated here, so heatmaps use methods that need no gradient.',
+    partial: 'Its paths from the photo to the scores never meet in one map, so heatmaps do not show all that it sees.',
+    rest: 'The file does not say how the model was trained. Please fill that in.',
     /** @param {string} file */
     reading: (file) => `Reading ${file}`,
     checking: 'Checking the model',
-    checkingStep: ['Running it as it is', 'Storing it in half the size', 'Comparing the two'],
+    checkingStep: ['Running the original', 'Storing it at half the size', 'Comparing the two'],
     /** @param {string} name */
     ready: (name) => `“${name}” is checked, packed and in use.`,
     done: 'Go on',
@@ -267,7 +270,7 @@ export const words = {
       half: '−1 to 1 (mean 0.5, deviation 0.5)',
       unit: '0 to 1',
       keras: '−1 to 1 (Keras)',
-      caffe: 'Caffe: BGR less the mean',
+      caffe: 'Caffe: BGR minus the mean',
       raw: '0 to 255 (the graph scales them)',
     },
     resize: 'Size',
@@ -275,18 +278,18 @@ export const words = {
     size: 'Width and height in pixels',
     activation: 'Output',
     activations: {
-      softmax: 'One class a photo (softmax)',
-      sigmoid: 'Several classes a photo (sigmoid)',
-      none: 'As it is',
+      softmax: 'One class per photo (softmax)',
+      sigmoid: 'Several classes per photo (sigmoid)',
+      none: 'Unchanged',
     },
     labels: 'Labels',
-    labelsHint: 'One a line; empty: numbered',
+    labelsHint: 'One per line; leave empty to number them',
     /** @param {number} n @param {number} classes */
     labelsCount: (n, classes) =>
       n === classes
         ? n === 1
           ? '1 label for 1 class'
-          : `${n} labels, one a class`
+          : `${n} labels, one per class`
         : `${n} ${n === 1 ? 'label' : 'labels'} for ${classes} ${classes === 1 ? 'class' : 'classes'}`,
     more: 'More',
     side: 'Shorter side before the crop, in pixels',
@@ -295,7 +298,7 @@ export const words = {
     layer: 'Heatmaps at',
     lastLayer: 'The last map',
     precision: 'Weights',
-    precisions: { '': 'FP16 where nothing changes', fp16: 'FP16: half the size', fp32: 'FP32: as they are' },
+    precisions: { '': 'FP16 if results stay the same', fp16: 'FP16: half the size', fp32: 'FP32: unchanged' },
     disclaimer: 'Note beside every result',
     keep: 'Keep it on this device for the next visit',
   },
@@ -312,20 +315,21 @@ export const words = {
     weightsText: (kept, precision, given) => `${kept} in ${precision}, from ${given}`,
     /** @param {string} difference @param {boolean} same */
     agreementText: (difference, same) =>
-      `Probabilities differ by ${difference} at most from the file that was given; the first class is ${same ? 'the same' : 'ANOTHER'}.`,
+      `Probabilities differ from the original file by at most ${difference}; ` +
+      `the top class is ${same ? 'the same' : 'DIFFERENT'}.`,
     /** @param {string} difference */
-    refusedText: (difference) => `In FP16 a probability would differ by ${difference}, so FP32 was kept.`,
+    refusedText: (difference) => `With FP16, a probability would differ by ${difference}, so FP32 was kept.`,
     /** @param {string} bytes */
     memoryText: (bytes) => `about ${bytes} while it loads`,
     /** @param {boolean} planned @returns {string} */
-    startText: (planned) => (planned ? 'prepared: nothing is left to do at load' : 'prepared anew at every load'),
+    startText: (planned) => (planned ? 'compiled: nothing is left to do at load' : 'compiled at every load'),
     guesses: {
-      activation: 'One class a photo (softmax).',
-      single: 'The one score by itself (sigmoid).',
+      activation: 'One class per photo (softmax).',
+      single: 'A single score on its own (sigmoid).',
       channels: 'Three colours.',
       colours: 'Colours in the order red, green, blue.',
-      pixels: 'Pixel values as ImageNet’s networks want them.',
-      resize: 'The middle of the photo is cut out.',
+      pixels: 'Pixel values as ImageNet networks expect them.',
+      resize: 'The photo is cropped to its middle.',
       size: '224 × 224 pixels.',
     },
   },
@@ -337,15 +341,15 @@ export const words = {
     /** @type {Record<string, [string, string]>} */
     known: {
       network: ['The connection failed.', 'Check that you are online, then try again.'],
-      'http-status': ['The server did not give the file.', 'Check the address of the model, or try again later.'],
+      'http-status': ['The server did not send the file.', 'Check the address of the model, or try again later.'],
       'not-a-model': [
-        'This file is no ONNX model.',
-        'Check what the server sends: a web page or a Git LFS pointer may stand in its place.',
+        'This file is not an ONNX model.',
+        'Check what the server sends: it may be a web page or a Git LFS pointer.',
       ],
-      truncated: ['The file ended too early.', 'Try again: the next download starts afresh.'],
+      truncated: ['The file ended too early.', 'Try again: the next download starts from the beginning.'],
       integrity: [
-        'The model is not the one that its description names.',
-        'Try again; if it stays so, the model folder was changed in part only.',
+        'The model does not match its description.',
+        'Try again. If that does not help, only part of the model folder was replaced.',
       ],
       'external-data': [
         'This model keeps its weights in another file.',
@@ -353,48 +357,42 @@ export const words = {
       ],
       'unsupported-operator': [
         'This model uses an operation that is not supported.',
-        'Look at the details, and export the model with simpler operations.',
+        'See the details, and export the model with simpler operations.',
       ],
       'unsupported-model': [
         'This model cannot be used here.',
-        'A classifier with one image as input is needed. The details say what is different.',
+        'It has to be a classifier with one image as input. The details say what is different.',
       ],
-      'bad-manifest': [
-        'The description of the model (model.json) is not right.',
-        'The details name the field to correct.',
-      ],
+      'bad-manifest': ['The description of the model (model.json) is wrong.', 'The details name the field to correct.'],
       'over-memory-limit': [
         'The model needs more memory than is allowed.',
         'Raise the memory limit in the settings, or switch heatmaps off.',
       ],
       'out-of-memory': ['The device ran out of memory.', 'Close other tabs, or use a smaller photo, then try again.'],
-      'image-format': ['This is not a picture that can be read.', 'Use a JPEG, PNG, WebP, GIF or BMP file.'],
+      'image-format': ['This file cannot be read as a picture.', 'Use a JPEG, PNG, WebP, GIF or BMP file.'],
       'image-corrupt': ['The picture is damaged.', 'It may have been cut short on its way here. Try another copy.'],
       'image-too-large': [
         'The picture is too large.',
         'Make it smaller first: 64 megapixels can be read. Save a drawing (SVG) as PNG.',
       ],
       'bad-option': ['That cannot be done with this photo.', 'The details say why.'],
-      cancelled: ['Stopped.', 'Try again when you like.'],
-      disposed: ['The model was put away.', 'Load it again.'],
-      'worker-crashed': [
-        'The classifier stopped unexpectedly.',
-        'Try again: it starts afresh, without another download.',
-      ],
+      cancelled: ['Stopped.', 'Try again at any time.'],
+      disposed: ['The model was released.', 'Load it again.'],
+      'worker-crashed': ['The classifier stopped unexpectedly.', 'Try again: it restarts without another download.'],
     },
     /** @type {Record<string, [string, string]>} */
     page: {
       'no-classifier': [
         'This model cannot be used here.',
-        'An ONNX classifier with one picture as input and one list of scores as output is needed.',
+        'It has to be an ONNX classifier that takes one picture and gives one list of scores.',
       ],
       'kept-damaged': [
         'The model that was kept on this device is damaged.',
-        'It was forgotten: add its files again, or choose another model.',
+        'It was removed: add its files again, or choose another model.',
       ],
       'no-labels': [
         'The names of the classes are missing.',
-        'Add labels.txt, one label a line, and choose both files together.',
+        'Add labels.txt, one label per line, and choose both files together.',
       ],
       'bad-model-json': ['This model.json cannot be read.', 'The details say where it goes wrong.'],
       'no-camera': ['No camera can be used here.', 'Allow it in the browser’s address bar, or choose a photo instead.'],
@@ -402,7 +400,7 @@ export const words = {
       'nothing-to-paste': ['There is no picture on the clipboard.', 'Copy one and paste again.'],
     },
     /** @type {[string, string]} */
-    unknown: ['Something went wrong.', 'Try again. If it stays so, the details help to find out why.'],
+    unknown: ['Something went wrong.', 'Try again. If it happens again, the details help to find the cause.'],
     details: 'Details',
     dismiss: 'Dismiss',
   },

@@ -6,7 +6,9 @@ export const words = {
   name: 'Tiếng Việt',
   skip: 'Đi tới ảnh',
   title: 'Xem mô hình nhìn thấy gì.',
-  lead: 'Thêm một tấm ảnh. Ảnh được phân loại ngay trên thiết bị này, và bản đồ nhiệt cho thấy phần nào của ảnh đã quyết định. Ảnh không rời khỏi trang này.',
+  lead:
+    'Thêm một tấm ảnh. Ảnh được phân loại ngay trên thiết bị này, và bản đồ nhiệt cho thấy phần nào của ảnh ' +
+    'đã quyết định. Ảnh không rời khỏi trang này.',
   choose: 'Chọn ảnh',
   camera: 'Máy ảnh',
   paste: 'Dán',
@@ -194,7 +196,8 @@ export const words = {
     models: 'Các mô hình của trang này',
     own: 'Mô hình của bạn',
     ownNote:
-      'Một mô hình phân loại ONNX, kèm labels.txt hoặc model.json nếu có. Thả các tệp vào trang, hoặc chọn chúng. Chúng ở lại trên thiết bị này.',
+      'Một mô hình phân loại ONNX, kèm labels.txt hoặc model.json nếu có. ' +
+      'Thả các tệp vào trang, hoặc chọn chúng. Chúng ở lại trên thiết bị này.',
     ownChoose: 'Chọn tệp',
     forget: 'Xóa mô hình đã giữ',
   },
@@ -205,7 +208,8 @@ export const words = {
     photos: (n) => `Có ${n} ảnh được chia sẻ với trang này. Xem ảnh?`,
     model: 'Có một mô hình được chia sẻ với trang này. Dùng thay cho mô hình đang dùng?',
     elsewhere: (host) =>
-      `Liên kết dẫn đến đây nêu một mô hình của trang khác, ${host}. Ai làm ra nó thì quyết định nó nói gì. Dùng mô hình đó?`,
+      `Liên kết dẫn đến đây nêu một mô hình của trang khác, ${host}. ` +
+      'Ai làm ra nó thì quyết định nó nói gì. Dùng mô hình đó?',
   },
   ownModel: {
     title: 'Mô hình của bạn',
@@ -215,7 +219,8 @@ export const words = {
     endsIn: (activation) => `Đồ thị đã kết thúc bằng ${activation}.`,
     noGradients: 'Không lấy đạo hàm được ở đây: bản đồ nhiệt dùng các phương pháp không cần đạo hàm.',
     partial:
-      'Các nhánh từ ảnh đến điểm số không gặp nhau ở một bản đồ nào: bản đồ nhiệt không cho thấy hết những gì mô hình thấy.',
+      'Các nhánh từ ảnh đến điểm số không gặp nhau ở một bản đồ nào: ' +
+      'bản đồ nhiệt không cho thấy hết những gì mô hình thấy.',
     rest: 'Tệp không nói phần còn lại: mô hình đã được huấn luyện thế nào.',
     reading: (file) => `Đang đọc ${file}`,
     checking: 'Đang kiểm tra mô hình',
@@ -268,7 +273,7 @@ export const words = {
     refusedText: (difference) => `Với FP16 một xác suất sẽ lệch ${difference}, nên giữ FP32.`,
     memoryText: (bytes) => `khoảng ${bytes} khi tải`,
     startText: (planned) =>
-      planned ? 'đã chuẩn bị sẵn: khi tải không còn gì phải làm' : 'mỗi lần tải đều phải chuẩn bị lại',
+      planned ? 'đã biên dịch sẵn: khi tải không còn gì phải làm' : 'mỗi lần tải đều phải biên dịch lại',
     guesses: {
       activation: 'Một lớp mỗi ảnh (softmax).',
       single: 'Điểm số duy nhất được xét riêng (sigmoid).',
