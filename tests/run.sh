@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Every check: three lanes at once (one waits for downloads, one compiles for wasm32, one natively), then the
-# browsers, which need what all of them made. A lane's output is printed whole when it ends; the first check that
-# fails, or takes longer than its limit, ends the run. How long each took stands at the end.
+# browsers, which need the results of all three. A lane's output is printed when it ends; the first check that fails,
+# or takes longer than its limit, ends the run. The end lists how long each took.
 #
-# `bash tests/run.sh LANE` runs one alone: scripts, wasm, native, chromium, firefox, or soak, which is no part of it all.
+# `bash tests/run.sh LANE` runs one lane: scripts, wasm, native, chromium, firefox, or soak, which is not in a full run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-# Lanes are not to wait for each other's turn in a make that called this.
+# Lanes must not wait for job slots of a make that called this.
 unset MAKEFLAGS MFLAGS
 
 # --- the lanes -------------------------------------------------------------------------------------------------
@@ -26,10 +26,10 @@ scripts() {
   check 15m "browsers" make --silent chromium firefox
 }
 
-# The golden values, with the kernels that visitors have; of the dependencies that the modules are linked of.
+# The golden values with the kernels that visitors have, from the same dependencies as the modules.
 on_wasm=(--profile wasm --target wasm32-unknown-unknown --no-default-features --features compile --test golden)
 export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=wasm-bindgen-test-runner
-# Once compiled, for node and for Chromium.
+# For node and for Chromium.
 export WASM_BINDGEN_TEST_TIMEOUT=600
 
 wasm() {
@@ -57,13 +57,13 @@ native() {
   check 10m "the tool" make target/release/whylens www/licenses.txt
 }
 
-# A file that takes longer than ten minutes is ended, whatever holds it up.
+# A file is ended after ten minutes, whatever holds it up.
 node_tests() { (cd tests && node --test --test-force-exit --test-timeout="${FILE_LIMIT:-600000}" "$@"); }
 
 # Files in which time or memory is measured: one at a time.
 measured=(page/{quiet,slow}.test.js site/endurance.test.js web/{faults,loading,recovery,tabs}.test.js)
-# What rests on a browser's own workers, streams, caches, locks, decoders, inputs and layout; what only our code
-# decides is seen in Chromium.
+# What depends on a browser's own workers, streams, caches, locks, decoders, inputs and layout. What only our code
+# decides is tested in Chromium alone.
 engines=(web/{builds,drawings,faults,library,loading,options,photos,recovery,tabs,without}.test.js page/{faces,waysin}.test.js site/endurance.test.js)
 
 chromium() {
@@ -78,7 +78,7 @@ chromium() {
 firefox() {
   export FIREFOX=${FIREFOX:-$(command -v firefox-esr || true)}
   if [ -n "$FIREFOX" ]; then
-    # Firefox tells nothing of its memory, so that more turns would find no more.
+    # Firefox does not report its memory, so more turns would find no more.
     BROWSER=firefox WHYLENS_ENDURE=20 check 20m "Firefox" node_tests --test-concurrency=1 "${engines[@]}"
   else
     echo "skipped: no Firefox here; install Debian's package firefox-esr, or set FIREFOX to its path"
@@ -95,18 +95,18 @@ soak() {
 # --- how they are run ------------------------------------------------------------------------------------------
 
 logs=target/checks
-# Lines that are seen at once, from inside a lane too.
+# For lines that are shown at once, even from inside a lane.
 console=${console:-1}
 running=
 
 minutes() { printf '%dm %02ds' $(($1 / 60)) $(($1 % 60)); }
 
-# Runs a check, which may take this long: check LIMIT NAME COMMAND…
+# Runs a check with a time limit: check LIMIT NAME COMMAND…
 check() {
   local limit=$1 name=$2 began=$SECONDS code=0 took
   shift 2
   printf '\n\033[1m== %s\033[0m\n' "$name"
-  # A process group of its own, so that all that a check started ends with it.
+  # A process group of its own, so that everything that a check started ends with it.
   if [ "$(type -t "$1")" = function ]; then set -- bash "$0" "$@"; fi
   timeout --kill-after=20 "$limit" "$@" </dev/null &
   running=$!
