@@ -80,7 +80,7 @@ export function classesView({ words, numbers, onClass, onCompare, onThreshold })
     more.hidden = !!matching || shown.predictions.length <= FEW;
     more.textContent = count === FEW ? words.moreClasses : words.fewerClasses;
     const best = Math.max(...shown.predictions.map((p) => Math.abs(p.score)), 1e-9);
-    while (rows.length < visible.length) rows.push(row());
+    while (rows.length < visible.length) rows.push(classRow(words, onClass, onCompare));
     rows.length = visible.length;
     list.replaceChildren(...rows.map((each) => each.root));
     visible.forEach((prediction, at) => {
@@ -94,57 +94,64 @@ export function classesView({ words, numbers, onClass, onCompare, onThreshold })
     if (Number.isNaN(prediction.probability)) return words.unlisted;
     return numbers.given(prediction, activation);
   }
+}
 
-  /** @typedef {ReturnType<typeof row>} Row */
-  function row() {
-    let index = 0;
-    const label = element('span', { className: 'class-label' });
-    const percent = element('span', { className: 'class-value' });
-    const bar = element('span', { className: 'class-bar' }, element('span'));
-    const show = element(
-      'button',
-      { type: 'button', className: 'class', title: words.showClass, onclick: () => onClass(index) },
-      label,
-      ' ',
-      percent,
-      bar,
-    );
-    const compare = element(
-      'button',
-      {
-        type: 'button',
-        className: 'versus',
-        onclick: () => onCompare(compare.getAttribute('aria-pressed') === 'true' ? null : index),
-      },
-      icon('versus'),
-    );
-    const root = element('li', {}, show, compare);
-    return {
-      root,
-      /**
-       * @param {Prediction} prediction
-       * @param {number} part
-       * @param {string} text
-       * @param {number[]} chosen
-       * @param {boolean} others
-       */
-      update(prediction, part, text, chosen, others) {
-        index = prediction.index;
-        const [a, b] = chosen;
-        label.textContent = prediction.label;
-        percent.textContent = text;
-        bar.style.setProperty('--part', `${(part || 0) * 100}%`);
-        root.dataset.shown = index === a ? 'first' : index === b ? 'second' : '';
-        show.setAttribute('aria-pressed', String(index === a));
-        const title = index === b ? words.stopComparing : words.compareWith(prediction.label);
-        compare.title = title;
-        compare.setAttribute('aria-label', title);
-        compare.setAttribute('aria-pressed', String(index === b));
-        compare.hidden = !others;
-        compare.disabled = index === a || a === undefined;
-      },
-    };
-  }
+/** @typedef {ReturnType<typeof classRow>} Row */
+
+/**
+ * One class: its bar, and a button to compare it.
+ * @param {import('../words/en.js').Words} words
+ * @param {(classIndex: number) => void} onClass
+ * @param {(classIndex: number | null) => void} onCompare
+ */
+function classRow(words, onClass, onCompare) {
+  let index = 0;
+  const label = element('span', { className: 'class-label' });
+  const percent = element('span', { className: 'class-value' });
+  const bar = element('span', { className: 'class-bar' }, element('span'));
+  const show = element(
+    'button',
+    { type: 'button', className: 'class', title: words.showClass, onclick: () => onClass(index) },
+    label,
+    ' ',
+    percent,
+    bar,
+  );
+  const compare = element(
+    'button',
+    {
+      type: 'button',
+      className: 'versus',
+      onclick: () => onCompare(compare.getAttribute('aria-pressed') === 'true' ? null : index),
+    },
+    icon('versus'),
+  );
+  const root = element('li', {}, show, compare);
+  return {
+    root,
+    /**
+     * @param {Prediction} prediction
+     * @param {number} part
+     * @param {string} text
+     * @param {number[]} chosen
+     * @param {boolean} others
+     */
+    update(prediction, part, text, chosen, others) {
+      index = prediction.index;
+      const [a, b] = chosen;
+      label.textContent = prediction.label;
+      percent.textContent = text;
+      bar.style.setProperty('--part', `${(part || 0) * 100}%`);
+      root.dataset.shown = index === a ? 'first' : index === b ? 'second' : '';
+      show.setAttribute('aria-pressed', String(index === a));
+      const title = index === b ? words.stopComparing : words.compareWith(prediction.label);
+      compare.title = title;
+      compare.setAttribute('aria-label', title);
+      compare.setAttribute('aria-pressed', String(index === b));
+      compare.hidden = !others;
+      compare.disabled = index === a || a === undefined;
+    },
+  };
 }
 
 /**

@@ -3,7 +3,9 @@ import { dialogView } from './dialog.js';
 import { element } from './element.js';
 
 /** @typedef {import('../../library/protocol.js').ModelInfo} ModelInfo */
+/** @typedef {import('../ownmodel.js').OwnModel} OwnModel */
 /** @typedef {{url: string, name: string}} Choice */
+/** @typedef {{info: ModelInfo | null, url: string, models: Choice[], kept: boolean, own: OwnModel | null}} ModelData */
 
 /**
  * @param {object} options
@@ -57,10 +59,7 @@ export function modelView({ words, numbers, onModel, onFiles, onForget }) {
   );
   return {
     ...dialog,
-    /**
-     * @param {{info: ModelInfo | null, url: string, models: Choice[], kept: boolean, own:
-     *   import('../ownmodel.js').OwnModel | null}} data
-     */
+    /** @param {ModelData} data */
     update({ info, url, models: choices, kept, own }) {
       modelsField.hidden = choices.length < 2;
       forget.hidden = !kept;
@@ -70,29 +69,7 @@ export function modelView({ words, numbers, onModel, onFiles, onForget }) {
       )
         models.replaceChildren(...choices.map((choice) => new Option(choice.name, choice.url)));
       models.value = url;
-      const known = info ?? (own && ofManifest(own));
-      const rows = known
-        ? /** @type {[string, string][]} */ ([
-            [said.name, `${known.name} ${known.version}`],
-            [said.size, `${numbers.bytes(known.bytes)} · ${known.precision.toUpperCase()}`],
-            [said.input, `${known.width} × ${known.height}`],
-            [said.classes, String(info?.labels.length ?? own?.report.classes)],
-            [said.license, known.license],
-            [said.source, known.source],
-            ...(own
-              ? [
-                  [
-                    words.packed.agreement,
-                    words.packed.agreementText(
-                      numbers.small(own.report.difference.probability),
-                      own.report.difference.sameFirst,
-                    ),
-                  ],
-                ]
-              : []),
-            ...(known.disclaimer ? [[said.disclaimer, known.disclaimer]] : []),
-          ])
-        : /** @type {[string, string][]} */ ([[said.address, url]]);
+      const rows = factsOf(info, own, url);
       if (facts.dataset.of === JSON.stringify(rows)) return;
       facts.dataset.of = JSON.stringify(rows);
       facts.replaceChildren(
@@ -100,6 +77,27 @@ export function modelView({ words, numbers, onModel, onFiles, onForget }) {
       );
     },
   };
+
+  /** @param {ModelInfo | null} info @param {OwnModel | null} own @param {string} url @returns {[string, string][]} */
+  function factsOf(info, own, url) {
+    const known = info ?? (own && ofManifest(own));
+    if (!known) return [[said.address, url]];
+    /** @type {[string, string][]} */
+    const rows = [
+      [said.name, `${known.name} ${known.version}`],
+      [said.size, `${numbers.bytes(known.bytes)} · ${known.precision.toUpperCase()}`],
+      [said.input, `${known.width} × ${known.height}`],
+      [said.classes, String(info?.labels.length ?? own?.report.classes)],
+      [said.license, known.license],
+      [said.source, known.source],
+    ];
+    if (own) {
+      const { probability, sameFirst } = own.report.difference;
+      rows.push([words.packed.agreement, words.packed.agreementText(numbers.small(probability), sameFirst)]);
+    }
+    if (known.disclaimer) rows.push([said.disclaimer, known.disclaimer]);
+    return rows;
+  }
 
   /** @param {string} url */
   function use(url) {
@@ -121,7 +119,7 @@ export function modelView({ words, numbers, onModel, onFiles, onForget }) {
   }
 }
 
-/** What is known of a model before it is loaded. @param {import('../ownmodel.js').OwnModel} own */
+/** What is known of a model before it is loaded. @param {OwnModel} own */
 function ofManifest({ manifest }) {
   const { name, version, license, source, disclaimer, weights, input } = manifest;
   return {
