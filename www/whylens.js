@@ -120,8 +120,8 @@ export async function inspectModel(model, options) {
  * Makes a model folder of an ONNX file, checked, its weights in half precision, as `whylens pack` does.
  * @param {import('./library/packing.js').ModelFile} model
  * @param {string | readonly string[]} labels in class order; text: one per line
- * @param {PackOptions | import('./library/protocol.js').Manifest} description what the graph does not say about itself, or
- *   the `model.json` that came with the file
+ * @param {PackOptions | import('./library/protocol.js').Manifest} description what the graph does not say about
+ *   itself, or the `model.json` that came with the file
  * @param {PackingOptions} [options]
  * @returns {Promise<PackedModel>}
  */

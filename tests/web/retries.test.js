@@ -136,12 +136,12 @@ for (const file of ['model.onnx', 'model.onnx.1', 'model.json', 'labels.txt']) {
   });
 }
 
-test('bytes that nothing checks are not put together from answers of no version', options, async () => {
+test('bytes that nothing checks are not put together from responses without a version', options, async () => {
   const { code, ranges } = await load('labels.txt', (size) => [{ cut: half(size) }, {}]);
   assert.deepEqual([code, ranges], [undefined, [undefined, undefined]]);
 });
 
-test('every answer that brings a good part of the file is worth another request', options, async () => {
+test('every response that brings a good part of the file is worth another request', options, async () => {
   const { code, ranges, message } = await load('model.onnx', () => [{ cut: 1e5 }], { retries: 1 });
   assert.equal(code, undefined, message);
   assert.equal(ranges.length, Math.ceil(onnx.length / 1e5));

@@ -9,7 +9,8 @@ import { scriptUrl } from './trusted.js';
 /** @typedef {{ resolve: (result: any) => void, reject: (error: unknown) => void, input: string | null,
  *   onProgress: ((progress: Progress) => void) | undefined }} Pending */
 
-/** @typedef {{ timer: ReturnType<typeof setTimeout> | undefined, heard: Promise<void>, resolve: () => void }} Unheard */
+/** @typedef {{ timer: ReturnType<typeof setTimeout> | undefined, heard: Promise<void>,
+ *   resolve: () => void }} Unheard */
 
 /**
  * One worker. Every call is answered once; when the worker dies, all calls under way are rejected.

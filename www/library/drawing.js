@@ -1,5 +1,5 @@
-// SVG drawing → its pixels. A drawing is a program: the work that it gives the browser is counted first, because nothing
-// can stop the browser once it draws on the page's thread. What is drawn is the cleaned copy that was counted.
+// SVG drawing → its pixels. A drawing is a program: the work that it gives the browser is counted first, because
+// nothing can stop the browser once it draws on the page's thread. What is drawn is the cleaned copy that was counted.
 
 import { clean } from './drawing/clean.js';
 import { MOST_LETTERS, UNUSUAL, tooMuch } from './drawing/limits.js';

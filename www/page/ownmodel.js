@@ -1,4 +1,4 @@
-// files of the reader → what describes their model; the packed model → a folder at blob addresses, kept if wished
+// files of the reader → what describes their model; the packed model → a folder at blob addresses, kept if the reader wants
 
 import { sha256 } from '../library/digest.js';
 
@@ -17,7 +17,7 @@ import { sha256 } from '../library/digest.js';
 /** @typedef {{onnx: File, manifest: File | null, labels: File[], beside: Record<string, File>}} Parts */
 /** @typedef {keyof typeof PIXELS} Pixels */
 /**
- * What an ONNX file does not say of itself.
+ * What an ONNX file does not say about itself.
  * @typedef {object} Answers
  * @property {string} name
  * @property {Pixels} pixels
@@ -48,11 +48,11 @@ const PIXELS = /** @type {const} */ ({
 
 const CACHE = 'whylens own model';
 
-/** A header of what is kept; the weights are checked when they are loaded, against what it holds. */
+/** A header of what is kept; the weights are checked against it when they are loaded. */
 const SHA256 = 'x-whylens-sha256';
 
 /**
- * The parts of a model among files: the ONNX file, and what came with it.
+ * The parts of a model among files: the ONNX file and what came with it.
  * @param {File[]} files
  * @returns {Parts | null}
  */
@@ -121,7 +121,7 @@ export const labelled = (given, classes) =>
   given.trim() || Array.from({ length: classes }, (_, at) => `class ${at}`).join('\n');
 
 /**
- * The file of each language, by the names in `model.json`; where there is but one file, it is that.
+ * The file of each language, by the names in `model.json`; if there is only one file, that one.
  * @param {Manifest} manifest
  * @param {File[]} files
  */
@@ -134,7 +134,7 @@ export function labelFiles({ labels }, files) {
 }
 
 /**
- * The address of its `model.json`, good for this visit, and how to let go of it.
+ * The address of its `model.json`, valid for this visit, and how to release it.
  * @param {OwnModel} model
  */
 export function addressOf({ onnx, manifest, labels }) {

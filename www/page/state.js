@@ -34,7 +34,10 @@ export const blank = (model) => ({
   own: null,
   /** The reader's model that is being added. @type {import('./adding.js').Adding | null} */
   adding: null,
-  /** What arrived unasked and waits for the reader to decide, oldest first. @type {import('./views/offer.js').Offer[]} */
+  /**
+   * What arrived unasked and waits for the reader to decide, oldest first.
+   * @type {import('./views/offer.js').Offer[]}
+   */
   offers: [],
   /** Whether the reader's own model is kept for the next visit. */
   kept: false,

@@ -171,7 +171,7 @@ export function ownModelView({ words, numbers, onAnswers, onBack, onClose, onSav
     name.value = likely.name;
     pixels.value = likely.pixels;
     resize.value = likely.resize;
-    // Over one class, a softmax would be 1 for every photo.
+    // With one class, a softmax would be 1 for every photo.
     for (const option of activation.options) option.disabled = option.value === 'softmax' && seen.classes === 1;
     activation.value = likely.activation ?? 'softmax';
     filter.value = likely.filter;
