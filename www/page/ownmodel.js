@@ -1,4 +1,4 @@
-// files of the reader → what describes their model; the packed model → a folder at blob addresses, kept if the reader wants
+// files of the reader → what describes their model; the packed model → a folder at blob addresses, kept if wanted
 
 import { sha256 } from '../library/digest.js';
 
