@@ -54,7 +54,7 @@ test('an ONNX file alone asks for the rest, is packed, used, and there at the ne
   await form.getByText('“lite” is checked, packed and in use.').waitFor({ timeout: 60_000 });
   assert.match(
     await form.locator('.facts').innerText(),
-    /9\.\d MB in FP16, from 9\.4 MB.*first class is the same.*Grad-CAM.*Occlusion/s,
+    /9\.\d MB in FP16, from 9\.4 MB.*top class is the same.*Grad-CAM.*Occlusion/s,
   );
   await form.getByRole('button', { name: 'Go on' }).click();
   await sample(page, 1);

@@ -99,7 +99,7 @@ test('an address whose server allows it, and one that does not', async () => {
   const address = page.getByLabel('Address of a picture');
   await address.fill('https://shut.example/coffee.png');
   await page.getByRole('button', { name: 'Fetch' }).click();
-  await page.getByText('does not give the picture').waitFor();
+  await page.getByText('does not let other pages read the picture').waitFor();
   await address.fill('https://open.example/coffee.png');
   await page.getByRole('button', { name: 'Fetch' }).click();
   assert.match(await verdict(page), /espresso/i);
@@ -203,7 +203,7 @@ test('a link names a model of another site: nothing is asked of that site before
   const other = await new Server({ 'access-control-allow-origin': '*' }).start();
   other.put('/evil/', modelFiles({ name: 'Evil' }));
   const { page, context } = await here.visit({ query: `?model=${encodeURIComponent(`${other.url}/evil/`)}` });
-  await page.getByText(`a model of another site, ${new URL(other.url).host}`).waitFor();
+  await page.getByText(`a model on another site, ${new URL(other.url).host}`).waitFor();
   await ready(page);
   assert.match(await page.locator('#tools').innerText(), /EfficientNet/);
   assert.deepEqual(other.seen, []);
