@@ -104,12 +104,12 @@ test('a batch can be stopped and taken up again', async () => {
   );
   await page.locator('.tile[data-status="done"]').first().waitFor({ timeout: 60_000 });
   await page.locator('.sheet').getByRole('button', { name: 'Cancel' }).click();
-  await page.getByRole('button', { name: 'Go on' }).waitFor();
+  await page.getByRole('button', { name: 'Continue' }).waitFor();
   const left = await page.locator('.tile[data-status="cancelled"]').count();
   assert.ok(left > 0);
   await page.waitForTimeout(500);
   assert.equal(await page.locator('.tile:is([data-status="cancelled"], [data-status="working"])').count(), left);
-  await page.getByRole('button', { name: 'Go on' }).click();
+  await page.getByRole('button', { name: 'Continue' }).click();
   await page.waitForFunction(() => document.querySelectorAll('.tile[data-status="done"]').length === 30, undefined, {
     timeout: 60_000,
   });
