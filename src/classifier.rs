@@ -2,6 +2,7 @@
 
 mod explain;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -37,19 +38,19 @@ pub struct Classifier {
 
 impl Classifier {
     /// Makes a classifier of the three files of a model folder: manifest, labels (one a line, in
-    /// class order, UTF-8), ONNX.
+    /// class order, UTF-8), ONNX. A file that is handed over is let go of as it is read.
     ///
     /// # Errors
     /// Those of [`Model::load`], and [`Error::BadManifest`] when there are more or fewer labels than
     /// classes.
-    pub fn new(
+    pub fn new<'a>(
         manifest: Manifest,
         labels: &[u8],
-        onnx: &[u8],
+        onnx: impl Into<Cow<'a, [u8]>>,
         options: &model::Options,
     ) -> Result<Classifier> {
         let labels = labels::parse(labels)?;
-        let model = Model::load(onnx, &manifest, options)?;
+        let model = Model::of(onnx.into(), &manifest, options)?;
         labels::check(labels.len(), model.classes())?;
         Ok(Classifier {
             reading: Reading::of(&manifest.output, model.activation(), model.classes()),

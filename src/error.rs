@@ -39,9 +39,17 @@ pub enum Error {
     /// `model.json` is missing a field or holds a wrong value.
     #[error("{0}")]
     BadManifest(String),
-    /// The model needs more memory than it is allowed to use.
+    /// The model needs more memory than there can be.
     #[error("{0}")]
     OverMemoryLimit(String),
+    /// The model needs more memory than it is allowed to use.
+    #[error("{message}")]
+    NeedsMemory {
+        /// What it needs, what there is, and what to do.
+        message: String,
+        /// The limit in bytes with which it is expected to be taken.
+        limit: u64,
+    },
     /// Memory could not be had.
     #[error("{0}")]
     OutOfMemory(String),
@@ -88,7 +96,7 @@ impl Error {
             Error::UnsupportedOperator(_) => "unsupported-operator",
             Error::UnsupportedModel(_) => "unsupported-model",
             Error::BadManifest(_) => "bad-manifest",
-            Error::OverMemoryLimit(_) => "over-memory-limit",
+            Error::OverMemoryLimit(_) | Error::NeedsMemory { .. } => "over-memory-limit",
             Error::OutOfMemory(_) => "out-of-memory",
             Error::ImageFormat(_) => "image-format",
             Error::ImageCorrupt(_) => "image-corrupt",

@@ -11,8 +11,8 @@ const WIDTH: u64 = 24;
 /// What a model is expected to need, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Estimate {
-    /// The file, its parsed form unless there is a plan, and the FP32 weights, which are there together
-    /// for a moment.
+    /// The FP32 weights, and what is there with them for a moment: without a plan, the file and its parsed
+    /// form.
     pub weights: u64,
     /// Intermediate values of a run.
     pub work: u64,
@@ -38,9 +38,10 @@ pub fn estimate(manifest: &Manifest, heatmap: bool) -> Estimate {
     };
     let told = manifest.weights.parameters.unwrap_or(0);
     let single = single.max(told.saturating_mul(4));
-    let parsed = match manifest.weights.plan {
-        Some(_) => 0,
-        None => file,
+    // By a plan, the file is let go of as it is read, and a matrix may be there a second time for the moment.
+    let meanwhile = match manifest.weights.plan {
+        Some(_) => single / 8,
+        None => file.saturating_mul(2),
     };
     let input: u64 = manifest
         .input
@@ -50,7 +51,7 @@ pub fn estimate(manifest: &Manifest, heatmap: bool) -> Estimate {
         .product();
     let work = input * 4 * WIDTH;
     Estimate {
-        weights: file.saturating_add(parsed).saturating_add(single),
+        weights: single.saturating_add(meanwhile),
         work,
         heatmap: if heatmap { work } else { 0 },
     }
@@ -59,45 +60,83 @@ pub fn estimate(manifest: &Manifest, heatmap: bool) -> Estimate {
 /// Refuses a model that needs more than is left of `limit` when `used` bytes are used already.
 ///
 /// # Errors
-/// [`Error::OverMemoryLimit`] with the numbers.
+/// [`Error::NeedsMemory`] with the numbers.
 pub fn check(manifest: &Manifest, heatmap: bool, used: u64, limit: f64) -> Result<u64> {
     let needed = estimate(manifest, heatmap).total();
-    if used.saturating_add(needed) as f64 <= limit {
+    let fits = |needed: u64| used.saturating_add(needed) as f64 <= limit;
+    if fits(needed) {
         return Ok(needed);
     }
-    let megabytes = |bytes: f64| (bytes / 1e6).ceil();
-    let (name, bytes) = (&manifest.name, megabytes(manifest.weights.bytes as f64));
-    let (needed, used, limit) = (
-        megabytes(needed as f64),
-        megabytes(used as f64),
-        (limit / 1e6).floor(),
-    );
-    let advice = if heatmap {
-        ", or load it with `heatmap: false`"
-    } else {
-        ""
+    let advice = match heatmap && fits(estimate(manifest, false).total()) {
+        true => ", or load it with `heatmap: false`",
+        false => "",
     };
-    Err(Error::OverMemoryLimit(format!(
-        "{name} ({bytes} MB of weights) needs about {needed} MB of memory, {used} MB are used already, and the limit is {limit} MB; nothing was downloaded. Raise `memoryLimit`{advice}"
-    )))
+    let what = format!(
+        "{} ({} MB of weights) needs about",
+        manifest.name,
+        megabytes(manifest.weights.bytes)
+    );
+    Err(over(&what, needed, used, limit, advice))
 }
 
 /// Refuses to run a graph whose values take more than is left of `limit`, which a file may ask for that
 /// is not what its manifest says.
 ///
 /// # Errors
-/// [`Error::OverMemoryLimit`] with the numbers.
+/// [`Error::NeedsMemory`] with the numbers.
 pub fn check_run(name: &str, work: u64, used: u64, limit: f64) -> Result<()> {
     if used.saturating_add(work) as f64 <= limit {
         return Ok(());
     }
-    let megabytes = |bytes: f64| (bytes / 1e6).ceil();
-    Err(Error::OverMemoryLimit(format!(
-        "a run of {name} needs {} MB of memory, {} MB are used already, and the limit is {} MB. Raise `memoryLimit`",
-        megabytes(work as f64),
-        megabytes(used as f64),
+    Err(over(&format!("{name} needs"), work, used, limit, ""))
+}
+
+/// What pages take of their memory limit before a model is loaded: the modules, and what they keep.
+const PAGE: u64 = 32_000_000;
+
+/// The limits by default, smallest first, of `www/library/policy.js`, and whose they are.
+const DEFAULTS: [(u64, &str); 3] = [
+    (512_000_000, "phones and devices of 2 GB"),
+    (1_000_000_000, "Firefox, Safari and devices of 4 GB"),
+    (2_000_000_000, "every other device"),
+];
+
+/// Where a page would refuse to load a model as it comes, or with this limit; none: nowhere.
+pub fn warning(manifest: &Manifest, limit: Option<u64>) -> Option<String> {
+    let needed = estimate(manifest, true).total().saturating_add(PAGE);
+    let refused = DEFAULTS.into_iter().rfind(|(most, _)| needed > *most);
+    let whose = match (limit, refused) {
+        (Some(limit), _) if needed <= limit => return None,
+        (Some(limit), _) => format!("the limit is {} MB", limit / 1_000_000),
+        (None, Some((most, whose))) => {
+            format!(
+                "{whose} refuse more than {} MB by default",
+                most / 1_000_000
+            )
+        }
+        (None, None) => return None,
+    };
+    let needed = megabytes(needed);
+    Some(format!(
+        "{} needs about {needed} MB in a page, and {whose}; `whylens dist --memory-limit {needed}MB` raises the limit",
+        manifest.name
+    ))
+}
+
+fn over(what: &str, needed: u64, used: u64, limit: f64, advice: &str) -> Error {
+    let all = megabytes(used.saturating_add(needed));
+    let message = format!(
+        "{what} {} MB of memory, {} MB are used already, and the limit is {} MB. Raise `memoryLimit` to {all}e6{advice}",
+        megabytes(needed),
+        megabytes(used),
         (limit / 1e6).floor()
-    )))
+    );
+    let limit = (all * 1e6) as u64;
+    Error::NeedsMemory { message, limit }
+}
+
+fn megabytes(bytes: u64) -> f64 {
+    (bytes as f64 / 1e6).ceil()
 }
 
 #[cfg(test)]
@@ -119,11 +158,47 @@ mod tests {
 
     #[test]
     fn a_model_over_the_limit_is_refused_with_the_numbers() {
-        let error = check(&manifest(200_000_000), true, 10_000_000, 512e6).unwrap_err();
+        let over = manifest(300_000_000);
+        let error = check(&over, true, 10_000_000, 512e6).unwrap_err();
         assert_eq!(error.code(), "over-memory-limit");
-        for number in ["200 MB", "10 MB", "512 MB", "heatmap: false"] {
+        for number in ["300 MB", "10 MB", "512 MB", "`memoryLimit` to 7"] {
             assert!(error.to_string().contains(number), "{error}");
         }
+        let Error::NeedsMemory { limit, message } = error else {
+            panic!("{error}")
+        };
+        check(&over, true, 10_000_000, limit as f64).expect(&message);
+    }
+
+    #[test]
+    fn heatmaps_are_given_up_only_where_that_helps() {
+        let model = manifest(9_000_000);
+        let with = estimate(&model, true).total() as f64;
+        let advised = |limit: f64| {
+            let error = check(&model, true, 0, limit).unwrap_err().to_string();
+            error.contains("heatmap: false")
+        };
+        assert!(advised(with - 1.0));
+        assert!(!advised(estimate(&model, false).total() as f64 - 1.0));
+    }
+
+    #[test]
+    fn whoever_makes_a_page_is_told_where_it_would_refuse() {
+        let told = |bytes, limit| warning(&manifest(bytes), limit).unwrap_or_default();
+        assert_eq!(told(51_000_000, None), "");
+        let vit = told(250_000_000, None);
+        assert!(vit.contains("phones") && vit.contains("512 MB"), "{vit}");
+        assert!(told(500_000_000, None).contains("Firefox"));
+        assert!(told(1_000_000_000, None).contains("every other device"));
+        assert!(told(250_000_000, Some(512_000_000)).contains("the limit is 512 MB"));
+        assert_eq!(told(250_000_000, Some(700_000_000)), "");
+        // What it says helps.
+        let limit = vit
+            .split("--memory-limit ")
+            .nth(1)
+            .and_then(|rest| rest.split("MB").next());
+        let limit: u64 = limit.unwrap().parse().unwrap();
+        assert_eq!(told(250_000_000, Some(limit * 1_000_000)), "");
     }
 
     #[test]
@@ -144,7 +219,7 @@ mod tests {
         let mut unplanned = manifest(9_000_000);
         unplanned.weights.plan = None;
         let of = |manifest| estimate(manifest, true).total();
-        assert_eq!(of(&unplanned) - of(&manifest(9_000_000)), 9_000_000);
+        assert_eq!(of(&unplanned) - of(&manifest(9_000_000)), 15_750_000);
     }
 
     #[test]
@@ -152,7 +227,7 @@ mod tests {
         let mut quantised = manifest(9_000_000);
         quantised.weights.parameters = Some(18_000_000);
         let of = |manifest| estimate(manifest, true).weights;
-        assert_eq!(of(&quantised) - of(&manifest(9_000_000)), 54_000_000);
+        assert_eq!(of(&quantised) - of(&manifest(9_000_000)), 60_750_000);
     }
 
     #[test]

@@ -245,10 +245,9 @@ async fn read(url: String, mut options: LoadOptions, progress: Function) -> Resu
         memory: Some((limit - options.memory_elsewhere).max(0.0) as u64),
         ..Options::default()
     };
-    let mut classifier = Classifier::new(manifest, &labels, &onnx, &wanted)?;
+    let mut classifier = Classifier::new(manifest, &labels, onnx, &wanted)?;
     report.parsed = options.earlier.parsed + 1;
     report.optimised = options.earlier.optimised + 1;
-    drop(onnx);
     report.timing.prepare = milliseconds(compiling);
     let warming = Instant::now();
     if options.warm_up {
@@ -409,6 +408,8 @@ fn thrown(error: Error) -> JsValue {
     set(&object, "code", &error.code().into());
     if let Error::Unplanned(Some(manifest)) = error {
         set(&object, "manifest", &manifest.into());
+    } else if let Error::NeedsMemory { limit, .. } = error {
+        set(&object, "limit", &(limit as f64).into());
     }
     object.into()
 }

@@ -181,3 +181,49 @@ fn weights_take_what_was_counted() {
             .expect("a plan");
     }
 }
+
+/// Bytes in use, at the most, from before there is a file until its model is ready, and of its weights in FP32.
+fn loading(manifest: &Manifest, planned: &[u8], memory: Option<u64>) -> Result<(u64, u64, u64)> {
+    let heatmap = true;
+    let options = Options {
+        heatmap,
+        memory,
+        ..Options::default()
+    };
+    let before = memory::live();
+    let file = planned.to_vec();
+    memory::forget_peak();
+    let model = Model::planned(file, manifest, &options)?.expect("a plan");
+    let single = planned.len() as u64 * 2;
+    Ok(((memory::peak() - before) as u64, single, model.work()))
+}
+
+#[test]
+fn a_file_is_let_go_of_as_it_is_read() {
+    let _alone = ALONE
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    let folder = root().join("models/efficientnet-lite0");
+    let more = std::env::var_os("WHYLENS_FOLDER");
+    for folder in more.iter().map(Path::new).chain([&*folder]) {
+        let json = fs::read(folder.join("model.json")).unwrap();
+        let (manifest, _) = Manifest::parse(&json).unwrap();
+        let onnx = fs::read(folder.join("model.onnx")).unwrap();
+        let (taken, single, work) = loading(&manifest, &onnx, None).unwrap();
+        let share = |bytes| bytes as f64 / single as f64;
+        println!(
+            "{}: {taken} to load, {:.2} of the FP32 weights ({single}), {work} to run",
+            manifest.name,
+            share(taken)
+        );
+        // File and weights at once would be 1.5 of them, and work that is not begun yet.
+        assert!(
+            taken <= single * 115 / 100 + work,
+            "{taken} of {single}, {work}"
+        );
+        let enough = loading(&manifest, &onnx, Some(taken + work));
+        enough.expect("room for what it takes");
+        let error = loading(&manifest, &onnx, Some(taken - AROUND)).unwrap_err();
+        assert_eq!(error.code(), "over-memory-limit");
+    }
+}

@@ -7,6 +7,7 @@ mod error;
 mod layer;
 mod run;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use tract_onnx::prelude::*;
@@ -15,7 +16,7 @@ use error::{contained, failed};
 use layer::Place;
 pub use layer::{Candidate, Candidates, FeatureMap, Layer};
 use run::ops::floats;
-use run::{File, Inputs, Plan, Run, Sketch};
+use run::{File, Inputs, Needed, Plan, Run};
 
 /// Version of the plans that are made and understood here.
 pub const PLAN: u32 = run::VERSION;
@@ -74,14 +75,19 @@ impl Model {
     /// options name it,
     /// [`Error::Unplanned`] without the feature `compile`.
     pub fn load(onnx: &[u8], manifest: &Manifest, options: &Options) -> Result<Model> {
+        Model::of(onnx.into(), manifest, options)
+    }
+
+    /// As [`Model::load`]; a file that is handed over is let go of as it is read.
+    pub(crate) fn of(mut onnx: Cow<[u8]>, manifest: &Manifest, options: &Options) -> Result<Model> {
         // Natively, tract has kernels for wider vectors than those that a plan is made for.
         if (cfg!(target_arch = "wasm32") || !cfg!(feature = "compile"))
-            && let Some(model) = Model::planned(onnx, manifest, options)?
+            && let Some(model) = Model::by_plan(&mut onnx, manifest, options)?
         {
             return Ok(model);
         }
         #[cfg(feature = "compile")]
-        return Model::compiled(onnx, manifest, options);
+        return Model::compiled(&onnx, manifest, options);
         #[cfg(not(feature = "compile"))]
         Err(Error::Unplanned(None))
     }
@@ -91,7 +97,19 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::OverMemoryLimit`] for one that needs more than `options.memory`, before any of it is taken.
-    pub fn planned(onnx: &[u8], manifest: &Manifest, options: &Options) -> Result<Option<Model>> {
+    pub fn planned<'a>(
+        onnx: impl Into<Cow<'a, [u8]>>,
+        manifest: &Manifest,
+        options: &Options,
+    ) -> Result<Option<Model>> {
+        Model::by_plan(&mut onnx.into(), manifest, options)
+    }
+
+    fn by_plan(
+        onnx: &mut Cow<[u8]>,
+        manifest: &Manifest,
+        options: &Options,
+    ) -> Result<Option<Model>> {
         let file = File::read(onnx);
         let Some(plan) = Plan::find(&file) else {
             return Ok(None);
@@ -132,20 +150,17 @@ impl Model {
             Err(_) => return Ok(None),
         };
         let work = work(&places, &halves.forward.graph, first, second);
-        let [kept, moment] = halves.weights();
-        check_memory(manifest, options, kept.saturating_add(work.max(moment)))?;
-        let Ok(forward) = halves.forward.read() else {
-            return Ok(None);
+        let ours = match onnx {
+            Cow::Owned(bytes) => bytes.len(),
+            Cow::Borrowed(_) => 0,
         };
-        let backward = match halves.backward.map(Sketch::read) {
-            Some(Err(_)) => return Ok(None),
-            Some(Ok(backward)) => Some(Ok(backward)),
-            None => None,
-        };
+        let Needed { kept, most } = halves.needed(ours);
+        check_memory(manifest, options, kept.saturating_add(work).max(most), ours)?;
+        let (forward, backward) = halves.read(onnx).map_err(failed)?;
         Ok(Some(Model {
             work,
             forward,
-            backward,
+            backward: backward.map(Ok),
             scores: plan.scores,
             layers: places.iter().map(|place| place.layer.clone()).collect(),
             places,
@@ -327,12 +342,12 @@ fn work(places: &[Place], forward: &TypedModel, first: Run, second: Option<Run>)
     sum(&[kept, most.max(sum(&[all, all, all]))])
 }
 
-/// Refuses a model that would take more than it may.
-fn check_memory(manifest: &Manifest, options: &Options, needed: u64) -> Result<()> {
+/// Refuses a model that would take more than it may; so many bytes of what is needed are in use already.
+fn check_memory(manifest: &Manifest, options: &Options, needed: u64, ours: usize) -> Result<()> {
     #[cfg(target_arch = "wasm32")]
-    let used = crate::memory::live() as u64;
+    let used = crate::memory::live().saturating_sub(ours) as u64;
     #[cfg(not(target_arch = "wasm32"))]
-    let used = 0;
+    let (used, _) = (0, ours);
     match options.memory {
         Some(memory) => estimate::check_run(&manifest.name, needed, used, memory as f64),
         None => Ok(()),

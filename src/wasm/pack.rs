@@ -122,8 +122,11 @@ fn spare(needed: u64, limit: f64) -> Result<()> {
     if needed as f64 <= limit {
         return Ok(());
     }
-    let (needed, limit) = (needed as f64 / 1e6, limit / 1e6);
-    Err(Error::OverMemoryLimit(format!(
-        "to check and pack this model about {needed:.0} MB of memory are needed, and {limit:.0} MB are left of the limit; raise `memoryLimit`, or use `whylens pack`"
-    )))
+    let (megabytes, left) = (needed as f64 / 1e6, limit / 1e6);
+    Err(Error::NeedsMemory {
+        message: format!(
+            "to check and pack this model about {megabytes:.0} MB of memory are needed, and {left:.0} MB are left of the limit; raise `memoryLimit`, or use `whylens pack`"
+        ),
+        limit: needed,
+    })
 }

@@ -174,7 +174,7 @@ impl Model {
             false => Kernels::Tract,
         };
         let model = contained(|| Draft::new(onnx, manifest, options)?.ready(kernels))?;
-        check_memory(manifest, options, model.work)?;
+        check_memory(manifest, options, model.work, 0)?;
         Ok(model)
     }
 

@@ -5,6 +5,7 @@
 //! StringStringEntryProto.key 1, .value 2.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use prost::DecodeError;
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
@@ -14,10 +15,51 @@ use super::ops::Values;
 
 /// What a plan needs of an ONNX file.
 pub struct File<'a> {
+    /// All of it.
+    pub onnx: &'a [u8],
     /// Initialisers that hold FP32 or FP16 as bytes.
     pub tensors: HashMap<&'a str, Values<'a>>,
     /// `metadata_props`.
     pub notes: HashMap<&'a str, &'a str>,
+}
+
+/// Where the values of a tensor lie in a file: these bytes, as FP16 or as FP32.
+#[derive(Debug, Clone)]
+pub struct Span {
+    half: bool,
+    pub bytes: Range<usize>,
+}
+
+impl Span {
+    /// Those of values that are a part of this file.
+    pub fn of(values: Values, onnx: &[u8]) -> Option<Span> {
+        let (half, bytes) = match values {
+            Values::HalfBytes(bytes) => (true, bytes),
+            Values::SingleBytes(bytes) => (false, bytes),
+            #[cfg(feature = "compile")]
+            Values::Single(_) => return None,
+        };
+        let start = (bytes.as_ptr() as usize).checked_sub(onnx.as_ptr() as usize)?;
+        let bytes = start..start + bytes.len();
+        Some(Span { half, bytes })
+    }
+
+    /// Number of values.
+    pub fn len(&self) -> usize {
+        self.bytes.len() / if self.half { 2 } else { 4 }
+    }
+
+    /// The values.
+    ///
+    /// # Panics
+    /// When the file does not reach that far any more.
+    pub fn values<'a>(&self, onnx: &'a [u8]) -> Values<'a> {
+        let bytes = &onnx[self.bytes.clone()];
+        match self.half {
+            true => Values::HalfBytes(bytes),
+            false => Values::SingleBytes(bytes),
+        }
+    }
 }
 
 enum Field<'a> {
@@ -30,6 +72,7 @@ impl<'a> File<'a> {
     /// Reads a file; what is damaged counts as not there.
     pub fn read(onnx: &'a [u8]) -> File<'a> {
         let mut file = File {
+            onnx,
             tensors: HashMap::new(),
             notes: HashMap::new(),
         };

@@ -15,6 +15,10 @@ pub mod record;
 pub mod step;
 pub mod work;
 
+use std::borrow::Cow;
+use std::cmp::Reverse;
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use tract_onnx::tract_core::internal::*;
 
@@ -24,6 +28,7 @@ use crate::manifest::{Activation, Layout};
 pub use cost::{bytes, product};
 pub use file::File;
 pub use read::Sketch;
+use read::Unread;
 use step::Step;
 pub use work::{Inputs, Run};
 
@@ -93,7 +98,7 @@ impl Plan {
     ///
     /// # Errors
     /// For a plan that does not fit the file, or whose graphs do not fit each other.
-    pub fn sketch<'a>(&self, file: &File<'a>, heatmap: bool) -> TractResult<Halves<'a>> {
+    pub fn sketch(&self, file: &File, heatmap: bool) -> TractResult<Halves> {
         let outputs = match heatmap {
             true => &self.forward.outputs[..],
             false => self.forward.outputs.get(..1).unwrap_or_default(),
@@ -109,8 +114,7 @@ impl Plan {
         let made = shapes(&forward.graph, &forward.graph.outputs)?;
         ensure!(made[0][..] == self.scores[..], "other scores");
         if !heatmap {
-            let backward = None;
-            return Ok(Halves { forward, backward });
+            return Ok(Halves::new(forward, None));
         }
         let listing = self.backward.as_ref().context("there is no gradient")?;
         ensure!(listing.outputs.len() == maps, "gradients are missing");
@@ -121,8 +125,7 @@ impl Plan {
             handed.iter().eq(scores.chain(&made[1 + maps..])),
             "the gradient is of another graph"
         );
-        let backward = Some(backward);
-        Ok(Halves { forward, backward })
+        Ok(Halves::new(forward, Some(backward)))
     }
 }
 
@@ -135,21 +138,75 @@ fn shapes(graph: &TypedModel, outlets: &[OutletId]) -> TractResult<Vec<TVec<usiz
 }
 
 /// The graphs of a plan, their weights still in the file.
-pub struct Halves<'a> {
+pub struct Halves {
     /// Image → scores, then the layers, then what the gradient needs.
-    pub forward: Sketch<'a>,
+    pub forward: Sketch,
     /// The gradients.
-    pub backward: Option<Sketch<'a>>,
+    pub backward: Option<Sketch>,
+    /// What is to be read, and whether for the gradients; what ends last in the file first.
+    unread: Vec<(bool, Unread)>,
 }
 
-impl Halves<'_> {
-    /// Bytes of the weights, packed, and those that it takes meanwhile.
-    pub fn weights(&self) -> [u64; 2] {
-        let halves = [Some(&self.forward), self.backward.as_ref()];
-        let halves = halves.into_iter().flatten();
-        halves.fold([0, 0], |[kept, moment], half| {
-            let sum = u64::saturating_add;
-            [sum(kept, half.kept), sum(moment, half.moment)]
-        })
+/// Bytes that weights take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Needed {
+    /// For good.
+    pub kept: u64,
+    /// At the most, while they are read, with what is left of the file.
+    pub most: u64,
+}
+
+/// The graphs of a plan, ready to be run.
+type Ready = (Arc<TypedSimplePlan>, Option<Arc<TypedSimplePlan>>);
+
+impl Halves {
+    fn new(mut forward: Sketch, mut backward: Option<Sketch>) -> Halves {
+        let first = std::mem::take(&mut forward.unread).into_iter();
+        let second = backward
+            .as_mut()
+            .map(|half| std::mem::take(&mut half.unread));
+        let second = second.into_iter().flatten().map(|unread| (true, unread));
+        let mut unread: Vec<_> = first.map(|unread| (false, unread)).chain(second).collect();
+        unread.sort_by_key(|(_, unread)| Reverse(unread.end));
+        Halves {
+            forward,
+            backward,
+            unread,
+        }
+    }
+
+    /// What the weights take, of a file of so many bytes that is let go of as it is read.
+    pub fn needed(&self, file: usize) -> Needed {
+        let sum = u64::saturating_add;
+        let unread = || self.unread.iter().map(|(_, unread)| unread);
+        let mut kept = unread().fold(0, |all, unread| sum(all, unread.told));
+        let mut most = sum(kept, file as u64);
+        for unread in unread() {
+            let [packed, moment] = unread.bytes;
+            kept = sum(kept, packed);
+            let left = unread.end.min(file) as u64;
+            most = most.max(sum(sum(left, kept), moment));
+            kept -= unread.told;
+        }
+        Needed { kept, most }
+    }
+
+    /// Reads the weights, from the end of the file on; of a file that is ours, what was read is let go of.
+    ///
+    /// # Errors
+    /// Those of [`Sketch::ready`].
+    pub fn read(mut self, onnx: &mut Cow<[u8]>) -> TractResult<Ready> {
+        for (second, unread) in self.unread {
+            if let Cow::Owned(bytes) = onnx {
+                bytes.truncate(unread.end);
+                bytes.shrink_to_fit();
+            }
+            match &mut self.backward {
+                Some(backward) if second => backward.read(unread, onnx)?,
+                _ => self.forward.read(unread, onnx)?,
+            }
+        }
+        let backward = self.backward.map(Sketch::ready).transpose()?;
+        Ok((self.forward.ready()?, backward))
     }
 }

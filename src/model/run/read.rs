@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::konst::Const;
 
+use super::file::Span;
 use super::kernel::{Depthwise, Window};
 use super::ops::{Arrangement, Filter, Packed, Product, Values};
 use super::record::{self, Numbers, Weights};
@@ -14,44 +15,59 @@ use super::{File, Listing};
 use super::{MOST_AXES, MOST_EDGES, MOST_ELEMENTS};
 
 /// A graph whose weights are still in the file.
-pub struct Sketch<'a> {
+pub struct Sketch {
     /// All of it but the weights.
     pub graph: TypedModel,
-    unread: Vec<(usize, Unread<'a>)>,
-    /// Bytes of the weights, packed.
-    pub kept: u64,
-    /// Bytes that it takes to pack them.
-    pub moment: u64,
+    /// What is to be read.
+    pub unread: Vec<Unread>,
     order: Vec<usize>,
 }
 
 /// What a node needs of the file.
-enum Unread<'a> {
-    Constant(TVec<usize>, Given<'a>),
-    Product(Arrangement, Values<'a>, Option<Window>),
-    Filter(Arrangement, Values<'a>),
+pub struct Unread {
+    node: usize,
+    /// Where in the file it ends; 0: it stands in the plan.
+    pub end: usize,
+    /// Bytes that it takes for good, and those that it takes meanwhile.
+    pub bytes: [u64; 2],
+    /// Bytes of what the plan says of it, from the beginning.
+    pub told: u64,
+    source: Source,
+}
+
+enum Source {
+    Constant(TVec<usize>, Given),
+    Product(Arrangement, Span, Option<Window>),
+    Filter(Arrangement, Span),
 }
 
 /// Values of a plan, or of a tensor of the file.
-enum Given<'a> {
+enum Given {
     These(Vec<f32>),
-    Of(Values<'a>),
+    Of(Span),
 }
 
-impl Given<'_> {
+impl Given {
     fn len(&self) -> usize {
         match self {
             Given::These(values) => values.len(),
-            Given::Of(values) => values.len(),
+            Given::Of(span) => span.len(),
         }
     }
 
-    fn read(self) -> Vec<f32> {
+    fn end(&self) -> usize {
+        match self {
+            Given::These(_) => 0,
+            Given::Of(span) => span.bytes.end,
+        }
+    }
+
+    fn read(self, onnx: &[u8]) -> Vec<f32> {
         match self {
             Given::These(values) => values,
-            Given::Of(values) => {
-                let mut all = vec![0.0; values.len()];
-                values.read(0, &mut all);
+            Given::Of(span) => {
+                let mut all = vec![0.0; span.len()];
+                span.values(onnx).read(0, &mut all);
                 all
             }
         }
@@ -63,12 +79,10 @@ impl Listing {
     ///
     /// # Errors
     /// For a listing that is not sound.
-    pub fn sketch<'a>(&self, file: &File<'a>, outputs: &[usize]) -> TractResult<Sketch<'a>> {
+    pub fn sketch(&self, file: &File, outputs: &[usize]) -> TractResult<Sketch> {
         let mut sketch = Sketch {
             graph: TypedModel::default(),
             unread: Vec::new(),
-            kept: 0,
-            moment: 0,
             order: Vec::new(),
         };
         let mut outlets: Vec<OutletId> = Vec::new();
@@ -139,10 +153,10 @@ fn computes(step: &Step) -> bool {
     )
 }
 
-fn given<'a>(record: &Numbers, file: &File<'a>) -> TractResult<Given<'a>> {
+fn given(record: &Numbers, file: &File) -> TractResult<Given> {
     Ok(match record {
         Numbers::These(values) => Given::These(values.clone()),
-        Numbers::Of(name) => Given::Of(tensor(name, file)?),
+        Numbers::Of(name) => Given::Of(span(tensor(name, file)?, file)?),
     })
 }
 
@@ -151,7 +165,11 @@ fn tensor<'a>(name: &str, file: &File<'a>) -> TractResult<Values<'a>> {
     values.with_context(|| format!("there is no tensor `{name}`"))
 }
 
-fn weights<'a>(record: &Weights, file: &File<'a>) -> TractResult<(Arrangement, Values<'a>)> {
+fn span(values: Values, file: &File) -> TractResult<Span> {
+    Span::of(values, file.onnx).context("a tensor that is not in the file")
+}
+
+fn weights(record: &Weights, file: &File) -> TractResult<(Arrangement, Span)> {
     let values = tensor(&record.tensor, file)?;
     let values = values
         .skip(record.start)
@@ -161,8 +179,8 @@ fn weights<'a>(record: &Weights, file: &File<'a>) -> TractResult<(Arrangement, V
         inputs: record.inputs,
         taps: record.taps,
         strides: record.strides,
-        scale: given(&record.scale, file)?.read(),
-        bias: given(&record.bias, file)?.read(),
+        scale: given(&record.scale, file)?.read(file.onnx),
+        bias: given(&record.bias, file)?.read(file.onnx),
     };
     let (sums, scale) = (arrangement.bias.len(), arrangement.scale.len());
     ensure!(
@@ -179,7 +197,12 @@ fn weights<'a>(record: &Weights, file: &File<'a>) -> TractResult<(Arrangement, V
         reach.is_some_and(|reach| reach <= values.len()),
         "weights reach outside their tensor"
     );
-    Ok((arrangement, values))
+    Ok((arrangement, span(values, file)?))
+}
+
+/// Bytes of the lists of an arrangement.
+fn numbers(arrangement: &Arrangement) -> u64 {
+    4 * (arrangement.scale.len() + arrangement.bias.len()) as u64
 }
 
 /// Number of values; none of a shape that no sound plan has. No tensor is empty: the operators divide by
@@ -190,7 +213,7 @@ fn volume(shape: &[usize]) -> Option<usize> {
     sound.then_some(volume)
 }
 
-impl<'a> Sketch<'a> {
+impl Sketch {
     /// What a run takes.
     ///
     /// # Errors
@@ -199,28 +222,34 @@ impl<'a> Sketch<'a> {
         work::follow(&self.graph, &self.order, whose)
     }
 
-    /// Reads the weights.
+    /// Reads what a node needs.
     ///
     /// # Errors
-    /// When the graph would be run in another order than the one that was followed.
-    pub fn read(mut self) -> TractResult<Arc<TypedSimplePlan>> {
-        for (node, unread) in self.unread {
-            let node = self.graph.node_mut(node);
-            match unread {
-                Unread::Constant(shape, values) => {
-                    let tensor = Tensor::from_shape(&shape, &values.read())?;
-                    node.op = Box::new(Const::new(tensor.into_arc_tensor())?);
-                }
-                Unread::Product(arrangement, values, window) => {
-                    let op = node.op_as_mut::<Product>().context("no product")?;
-                    op.weights = arrangement.pack(values, window.as_ref());
-                }
-                Unread::Filter(arrangement, values) => {
-                    let op = node.op_as_mut::<Filter>().context("no filter")?;
-                    op.filter = arrangement.filter(values);
-                }
+    /// When the node is not what it was read for.
+    pub fn read(&mut self, unread: Unread, onnx: &[u8]) -> TractResult<()> {
+        let node = self.graph.node_mut(unread.node);
+        match unread.source {
+            Source::Constant(shape, values) => {
+                let tensor = Tensor::from_shape(&shape, &values.read(onnx))?;
+                node.op = Box::new(Const::new(tensor.into_arc_tensor())?);
+            }
+            Source::Product(arrangement, span, window) => {
+                let op = node.op_as_mut::<Product>().context("no product")?;
+                op.weights = arrangement.pack(span.values(onnx), window.as_ref());
+            }
+            Source::Filter(arrangement, span) => {
+                let op = node.op_as_mut::<Filter>().context("no filter")?;
+                op.filter = arrangement.filter(span.values(onnx));
             }
         }
+        Ok(())
+    }
+
+    /// The graph, once everything is read.
+    ///
+    /// # Errors
+    /// When it would be run in another order than the one that was followed.
+    pub fn ready(self) -> TractResult<Arc<TypedSimplePlan>> {
         let runnable = work::runnable(self.graph)?;
         let model = runnable.model();
         let order = self.order.into_iter();
@@ -232,19 +261,12 @@ impl<'a> Sketch<'a> {
         Ok(runnable)
     }
 
-    fn count(&mut self, [kept, moment]: [u64; 2], arrangement: &Arrangement) {
-        self.kept = self.kept.saturating_add(kept);
-        let numbers = arrangement.scale.len() + arrangement.bias.len();
-        // Those of all are there from the beginning.
-        self.moment = self.moment.max(moment).saturating_add(4 * numbers as u64);
-    }
-
     fn add(
         &mut self,
         at: usize,
         step: &Step,
         inputs: &[OutletId],
-        file: &File<'a>,
+        file: &File,
     ) -> TractResult<OutletId> {
         let name = at.to_string();
         let facts: TVec<TypedFact> = inputs
@@ -271,7 +293,7 @@ impl<'a> Sketch<'a> {
             ensure!(fits, "{} inputs that do not fit", volumes.len());
             Ok(())
         };
-        let mut unread = None;
+        let at = self.graph.nodes().len();
         let op: Box<dyn TypedOp> = match step {
             Step::Source(shape) => {
                 ensure!(volume(shape).is_some(), "a source of absurd size");
@@ -285,13 +307,16 @@ impl<'a> Sketch<'a> {
                     values.len()
                 );
                 let bytes = 4 * values.len() as u64;
-                self.kept = self.kept.saturating_add(bytes);
-                self.moment = self.moment.max(bytes);
                 let fact = f32::fact(shape);
                 let empty = Const::new(Tensor::zero::<f32>(&[0])?.into_arc_tensor())?;
                 let node = self.graph.add_node(name, empty, tvec!(fact))?;
-                let shape = shape[..].into();
-                self.unread.push((node, Unread::Constant(shape, values)));
+                self.unread.push(Unread {
+                    node,
+                    end: values.end(),
+                    bytes: [bytes; 2],
+                    told: 0,
+                    source: Source::Constant(shape[..].into(), values),
+                });
                 return Ok(node.into());
             }
             Step::Product {
@@ -302,16 +327,19 @@ impl<'a> Sketch<'a> {
                 output,
             } => {
                 sound(output, true)?;
-                let (arrangement, values) = weights(record, file)?;
+                let (arrangement, span) = weights(record, file)?;
                 let (patches, padding) =
                     record::product(&arrangement, (patches, padding), output, volumes[0])?;
                 let window = padding.as_ref().map(|(_, window)| *window);
-                self.count(
-                    arrangement.bytes(values.len(), window.as_ref()),
-                    &arrangement,
-                );
+                let bytes = arrangement.bytes(span.len(), window.as_ref());
                 let winograd = arrangement.suits(window.as_ref());
-                unread = Some(Unread::Product(arrangement, values, window));
+                self.unread.push(Unread {
+                    node: at,
+                    end: span.bytes.end,
+                    bytes,
+                    told: numbers(&arrangement),
+                    source: Source::Product(arrangement, span, window),
+                });
                 Box::new(Product {
                     weights: Packed::Unread { winograd },
                     patches,
@@ -327,11 +355,16 @@ impl<'a> Sketch<'a> {
                 output,
             } => {
                 sound(output, false)?;
-                let (arrangement, values) = weights(record, file)?;
+                let (arrangement, span) = weights(record, file)?;
                 let window = record::filter(&arrangement, window, output, volumes[0])?;
                 let kept = Depthwise::bytes(arrangement.taps, arrangement.bias.len());
-                self.count([kept, 4 * values.len() as u64], &arrangement);
-                unread = Some(Unread::Filter(arrangement, values));
+                self.unread.push(Unread {
+                    node: at,
+                    end: span.bytes.end,
+                    bytes: [kept, 4 * span.len() as u64],
+                    told: numbers(&arrangement),
+                    source: Source::Filter(arrangement, span),
+                });
                 Box::new(Filter {
                     filter: Arc::new(Depthwise::new(0, &[], |_, _| 0.0)),
                     window,
@@ -365,7 +398,6 @@ impl<'a> Sketch<'a> {
         for (slot, &input) in inputs.iter().enumerate() {
             self.graph.add_edge(input, InletId::new(node, slot))?;
         }
-        self.unread.extend(unread.map(|unread| (node, unread)));
         Ok(node.into())
     }
 }
