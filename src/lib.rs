@@ -117,7 +117,7 @@ pub mod internal {
     #[cfg(feature = "compile")]
     pub use crate::model::compile::shrink;
     pub mod estimate {
-        pub use crate::estimate::{check, check_run, estimate};
+        pub use crate::estimate::{check, check_run, estimate, warning};
     }
     pub mod rank {
         pub use crate::rank::check;

@@ -257,6 +257,39 @@ fn offline_and_isolation_are_the_owners_choice() {
 }
 
 #[test]
+fn a_limit_of_memory_is_written_and_what_pages_would_refuse_is_said() {
+    let folder = workplace("memory");
+    let model = small_model(&folder);
+    let warned = |options: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_whylens"))
+            .args(["dist", "--compress", "none", "--out"])
+            .arg(folder.join("site"))
+            .arg(&model)
+            .args(options)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", errors(&output));
+        errors(&output)
+    };
+    let index = || fs::read_to_string(folder.join("site/index.html")).unwrap();
+    assert_eq!(warned(&[]), "");
+    assert!(!index().contains("data-memory-limit"));
+    let json = fs::read_to_string(model.join("model.json")).unwrap();
+    let mut json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    json["weights"]["parameters"] = 200_000_000.into();
+    fs::write(model.join("model.json"), json.to_string()).unwrap();
+    let told = warned(&[]);
+    assert!(
+        told.contains("phones") && told.contains("--memory-limit 9"),
+        "{told}"
+    );
+    assert_eq!(warned(&["--memory-limit", "1200MB"]), "");
+    assert!(index().contains("<script type=\"module\" data-models=\"models/small/\" data-offline=\"sw.js\" data-memory-limit=\"1200000000\" src="));
+    assert!(warned(&["--memory-limit", "600MB"]).contains("the limit is 600 MB"));
+}
+
+#[test]
 fn a_folder_of_other_files_is_left_alone() {
     let folder = workplace("other");
     fs::create_dir(folder.join("site")).unwrap();

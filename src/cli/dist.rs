@@ -52,6 +52,10 @@ pub struct Arguments {
     /// Let the page talk to its own site only: no photos and no models by address
     #[arg(long)]
     closed: bool,
+    /// Memory that a model may take in the page [default: 512 MB on phones, elsewhere a quarter of the device's memory
+    /// up to 2 GB, or 1 GB where the browser does not tell it]
+    #[arg(long, value_name = "SIZE", value_parser = memory)]
+    memory_limit: Option<u64>,
     /// Isolate the page from other origins by its service worker, as threads in WebAssembly need it
     #[arg(long)]
     isolate: bool,
@@ -164,25 +168,42 @@ fn report(site: &Files, out: &Path) {
 }
 
 /// `24MB`, `500kB`, `16MiB` or plain bytes.
-fn size(text: &str) -> Result<u64> {
+fn bytes(text: &str) -> Result<u64> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = match text[digits.len()..].to_ascii_lowercase().as_str() {
         "" | "b" => 1,
         "kb" => 1000,
         "mb" => 1_000_000,
+        "gb" => 1_000_000_000,
         "kib" => 1 << 10,
         "mib" => 1 << 20,
-        unit => bail!("the unit {unit} is not known; use kB, MB, KiB or MiB"),
+        "gib" => 1 << 30,
+        unit => bail!("the unit {unit} is not known; use kB, MB, GB, KiB, MiB or GiB"),
     };
     let number: u64 = digits
         .trim()
         .parse()
         .with_context(|| format!("`{text}` is no size such as 24MB"))?;
-    let bytes = number.checked_mul(unit).context("the size is too large")?;
+    number.checked_mul(unit).context("the size is too large")
+}
+
+/// A size of parts.
+fn size(text: &str) -> Result<u64> {
+    let bytes = bytes(text)?;
     // Parts so small would need thousands of requests.
     ensure!(
         bytes == 0 || bytes >= 1000,
         "parts must have at least 1000 bytes"
+    );
+    Ok(bytes)
+}
+
+/// A limit of memory: that of a page without any model is more than the least.
+fn memory(text: &str) -> Result<u64> {
+    let bytes = bytes(text)?;
+    ensure!(
+        (64_000_000..=1 << 32).contains(&bytes),
+        "WebAssembly has from 64MB to 4GiB of memory for a model"
     );
     Ok(bytes)
 }
@@ -198,6 +219,10 @@ mod tests {
         assert_eq!(size("0").unwrap(), 0);
         for text in ["", "MB", "24XB", "10", "-1MB", "99999999999999999999"] {
             assert!(size(text).is_err(), "{text}");
+        }
+        assert_eq!(memory("2GB").unwrap(), 2_000_000_000);
+        for text in ["0", "1MB", "8GB"] {
+            assert!(memory(text).is_err(), "{text}");
         }
     }
 

@@ -250,9 +250,33 @@ test('what is no model is said, and the model before goes on', async () => {
   await context.close();
 });
 
-test('a model over the memory limit is refused before it is read', async () => {
+test('a model over the memory limit is refused before it is read, and used anyway by one click', async () => {
   const { page, context } = await here.visit({ query: '?preload=lazy&memory-limit=16000000' });
-  await page.setInputFiles('#chooser', [await file('model.onnx', 'lite.onnx')]);
+  await page.setInputFiles('#chooser', [await file('model.onnx', 'lite.onnx'), await file('labels.txt')]);
   await page.locator('.alert-view', { hasText: 'needs more memory than is allowed' }).waitFor({ timeout: 60_000 });
+  const anyway = page.getByRole('button', { name: /^Needs \d+ MB: use it anyway$/ });
+  const form = page.getByRole('dialog', { name: 'Your own model' });
+  const check = form.getByRole('button', { name: 'Check and use' });
+  // What it needs is known better once its file is read.
+  await anyway.click();
+  await anyway.or(check).first().waitFor({ timeout: 60_000 });
+  if (await anyway.isVisible()) await anyway.click();
+  await form.getByLabel('Pixel values').selectOption('half', { timeout: 60_000 });
+  await check.click();
+  await form.getByText('“lite” is checked, packed and in use.').waitFor({ timeout: 60_000 });
+  await form.getByRole('button', { name: 'Go on' }).click();
+  await sample(page, 1);
+  await verdict(page, /espresso/i);
+  await context.close();
+});
+
+test('a model of the site over the memory limit is used anyway by one click', async () => {
+  const { page, context, requests } = await here.visit({ query: '?memory-limit=30000000' });
+  await page.locator('.alert-view', { hasText: 'needs more memory than is allowed' }).waitFor({ timeout: 60_000 });
+  assert.equal(requests.filter((request) => request.url().endsWith('.onnx')).length, 0);
+  await sample(page, 1);
+  await page.getByRole('button', { name: /^Needs \d+ MB: use it anyway$/ }).click();
+  await verdict(page, /espresso/i);
+  assert.ok(await page.locator('.alert-view').isHidden());
   await context.close();
 });

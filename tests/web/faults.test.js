@@ -262,7 +262,7 @@ fault('labels that are too few', {
 fault('a model far over the limit', {
   files: folder({ change: (manifest) => (manifest.weights.bytes = 4e9) }),
   code: 'over-memory-limit',
-  says: /4000 MB of weights.*limit is 512 MB/,
+  says: /4000 MB of weights.*limit is \d+ MB. Raise `memoryLimit` to \d+e6/,
   requests: 0,
 });
 

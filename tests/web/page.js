@@ -8,7 +8,7 @@ import { folder } from './onnx.js';
 /** @typedef {import('playwright-core').Page} Page */
 /** @typedef {import('../../www/library/protocol.js').LoadOptions} LoadOptions */
 /**
- * @typedef {{ ok: boolean, code?: string, message?: string, ms: number, progress:
+ * @typedef {{ ok: boolean, code?: string, message?: string, limit?: number, ms: number, progress:
  *   import('../../www/library/protocol.js').Progress[] }} Outcome
  */
 
@@ -83,8 +83,8 @@ export function attempt(page, model = SMALL, options = {}) {
         await load(model, { onProgress: (news) => progress.push(news), ...options });
         return { ok: true, ms: performance.now() - start, progress };
       } catch (error) {
-        const { code, message } = /** @type {{ code: string, message: string }} */ (error);
-        return { ok: false, code, message, ms: performance.now() - start, progress };
+        const { code, message, limit } = /** @type {{ code: string, message: string, limit?: number }} */ (error);
+        return { ok: false, code, message, limit, ms: performance.now() - start, progress };
       }
     },
     /** @type {[string, LoadOptions]} */ ([model, { ...HASTY, ...options }]),

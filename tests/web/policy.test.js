@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { checkSwitches, decide, switches } from '../../www/library/policy.js';
+import { checkSwitches, decide, limitOf, switches } from '../../www/library/policy.js';
 import { FIREFOX } from './browser.js';
 import { MODULE, SMALL, Stage, health, look } from './page.js';
 
@@ -15,6 +15,7 @@ const UNKNOWN = {
   saveData: undefined,
   effectiveType: undefined,
   deviceMemory: undefined,
+  phone: undefined,
 };
 
 describe('decide', () => {
@@ -52,6 +53,20 @@ describe('decide', () => {
   }
 });
 
+describe('the memory limit', () => {
+  for (const [name, found, limit] of /** @type {[string, Partial<Signals>, number][]} */ ([
+    ['a device of unknown memory', {}, 1e9],
+    ['a device of 2 GB', { deviceMemory: 2 }, 512e6],
+    ['a device of 4 GB', { deviceMemory: 4 }, 1e9],
+    ['a device of 32 GB', { deviceMemory: 32 }, 2e9],
+    ['a device of 0.5 GB', { deviceMemory: 0.5 }, 512e6],
+    ['a phone', { phone: true }, 512e6],
+    ['a phone of 8 GB', { phone: true, deviceMemory: 8 }, 512e6],
+  ])) {
+    test(`of ${name} is ${limit / 1e6} MB`, () => assert.equal(limitOf({ ...UNKNOWN, ...found }), limit));
+  }
+});
+
 describe('switches', () => {
   /**
    * @param {Partial<import('../../www/library/policy.js').Switches>} options
@@ -64,7 +79,7 @@ describe('switches', () => {
     const page = { query, attribute: (/** @type {string} */ name) => attributes[name] ?? null };
     return { ...switches(options, page, (warning) => warnings.push(warning)), warnings };
   };
-  const plain = { preload: 'auto', heatmap: true, memoryLimit: 512e6, build: 'auto', warnings: [] };
+  const plain = { preload: 'auto', heatmap: true, memoryLimit: 1e9, build: 'auto', warnings: [] };
 
   test('have their defaults', () => assert.deepEqual(read({}), plain));
   test('are read from script tags', () => {
@@ -99,7 +114,7 @@ describe('switches', () => {
   });
   test('that mean nothing are ignored with a warning, and the next place is asked', () => {
     const found = read({}, '?preload=soon&memory-limit=-1', { 'data-preload': 'lazy' });
-    assert.deepEqual([found.preload, found.memoryLimit, found.warnings.length], ['lazy', 512e6, 2]);
+    assert.deepEqual([found.preload, found.memoryLimit, found.warnings.length], ['lazy', 1e9, 2]);
   });
   test('that load() is given are checked', () => {
     for (const wrong of [

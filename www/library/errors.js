@@ -14,6 +14,8 @@ class LibraryError extends Error {
     this.name = 'WhylensError';
     /** @readonly */
     this.code = code;
+    /** Of `over-memory-limit`: bytes of `memoryLimit` that are expected to be enough, where that helps. @type {number | undefined} */
+    this.limit = undefined;
   }
 }
 
@@ -57,8 +59,8 @@ export function isA(value, type) {
 /**
  * @param {WireError} error
  */
-export function fromWire({ code, message, cause }) {
-  return new WhylensError(code, message, cause);
+export function fromWire({ code, message, cause, limit }) {
+  return Object.assign(new WhylensError(code, message, cause), { limit });
 }
 
 /**

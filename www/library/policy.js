@@ -7,8 +7,14 @@ import { badOption, shown } from './errors.js';
 /** @typedef {{ preload: Preload, heatmap: boolean, memoryLimit: number, build: Build }} Switches */
 /** @typedef {{ eager: boolean, reason: string }} Decision */
 
-/** Bytes of WebAssembly memory that models may use by default. */
-export const MEMORY_LIMIT = 512e6;
+/** Bytes of memory that models may use on a phone, and on any device at the least, when nobody says otherwise. */
+const LEAST_LIMIT = 512e6;
+
+/** The same where the browser does not say how much memory the device has. */
+const USUAL_LIMIT = 1e9;
+
+/** The same on any device at the most. */
+const MOST_LIMIT = 2e9;
 
 /** With fewer gigabytes of device memory, nothing is loaded before it is needed. */
 const LEAST_DEVICE_MEMORY = 2;
@@ -62,9 +68,19 @@ export function switches(options, page, warn) {
   return {
     preload: find('preload') ?? 'auto',
     heatmap: find('heatmap') ?? true,
-    memoryLimit: find('memoryLimit') ?? MEMORY_LIMIT,
+    memoryLimit: find('memoryLimit') ?? limitOf(signals()),
     build: find('build') ?? 'auto',
   };
+}
+
+/**
+ * Bytes of memory that models may use when nobody says otherwise: a quarter of what a device has.
+ * @param {Signals} found
+ */
+export function limitOf({ phone, deviceMemory }) {
+  if (phone) return LEAST_LIMIT;
+  if (deviceMemory === undefined) return USUAL_LIMIT;
+  return Math.min(Math.max(deviceMemory * 250e6, LEAST_LIMIT), MOST_LIMIT);
 }
 
 /**
@@ -94,6 +110,7 @@ export function checkSwitches({ preload, heatmap, memoryLimit, build }) {
  * @property {boolean | undefined} saveData
  * @property {string | undefined} effectiveType of the connection
  * @property {number | undefined} deviceMemory in gigabytes
+ * @property {boolean | undefined} phone
  */
 
 /**
@@ -110,7 +127,8 @@ function signal(read) {
 }
 
 /**
- * @typedef {Navigator & { connection?: { saveData?: boolean, effectiveType?: string }, deviceMemory?: number }} Device
+ * @typedef {Navigator & { connection?: { saveData?: boolean, effectiveType?: string }, deviceMemory?: number,
+ *   userAgentData?: { mobile?: boolean } }} Device
  */
 
 /**
@@ -126,6 +144,7 @@ export function signals() {
     saveData: signal(() => device?.connection?.saveData),
     effectiveType: signal(() => device?.connection?.effectiveType),
     deviceMemory: signal(() => device?.deviceMemory),
+    phone: signal(() => device?.userAgentData?.mobile ?? /\bMobi/.test(device?.userAgent ?? '')),
   };
 }
 

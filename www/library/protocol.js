@@ -20,7 +20,8 @@
  * @typedef {object} LoadOptions
  * @property {'auto' | 'eager' | 'lazy'} [preload] whether the model is loaded now or on first use
  * @property {boolean} [heatmap] false: no heatmaps, less memory
- * @property {number} [memoryLimit] bytes of WebAssembly memory; a model that needs more is refused
+ * @property {number} [memoryLimit] bytes of WebAssembly memory; a model that needs more is refused. By default 512 MB on
+ *   phones, elsewhere a quarter of the device's memory from 512 MB to 2 GB, or 1 GB where the browser does not tell it
  * @property {import('./policy.js').Build} [build] of the module, the best that runs here when absent; a page has one
  *   worker, so the first load's choice holds
  * @property {string | readonly string[]} [language] of the labels, the browser's when absent
@@ -287,7 +288,7 @@
  * @typedef {{ values: Float32Array<ArrayBuffer>, shape: number[], image: Size, region: Region }} Input a photo as the
  *   network saw it: `values` row-major
  */
-/** @typedef {{ code: ErrorCode, message: string, cause?: string }} WireError */
+/** @typedef {{ code: ErrorCode, message: string, cause?: string, limit?: number }} WireError */
 
 /**
  * What the worker is told about a load.

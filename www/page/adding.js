@@ -21,7 +21,8 @@ import { PageError } from './trouble.js';
  * @param {object} page
  * @param {(adding: Adding | null) => void} page.onChange
  * @param {() => number | undefined} page.memoryLimit
- * @param {(error: unknown, about: string | null) => void} page.onTrouble
+ * @param {(error: unknown, about: string | null, again: (() => void) | null) => void} page.onTrouble `again` where
+ *   more memory helps
  * @param {(own: OwnModel, keeping: boolean) => Promise<void>} page.onModel it is ready to be used
  */
 export function addition({ onChange, memoryLimit, onTrouble, onModel }) {
@@ -59,7 +60,8 @@ export function addition({ onChange, memoryLimit, onTrouble, onModel }) {
     } catch (error) {
       if (signal.aborted) return;
       close();
-      onTrouble(error, parts?.onnx.name ?? null);
+      const { limit } = /** @type {{limit?: number}} */ (error ?? {});
+      onTrouble(error, parts?.onnx.name ?? null, limit ? () => void start(files) : null);
     }
   }
 
@@ -114,7 +116,7 @@ export function addition({ onChange, memoryLimit, onTrouble, onModel }) {
     });
     const { manifest, weights, report } = packed;
     const own = { onnx: new Blob([weights]), manifest, labels, report };
-    if (keeping) await keep(own).catch((error) => onTrouble(error, manifest.name));
+    if (keeping) await keep(own).catch((error) => onTrouble(error, manifest.name, null));
     tell({ stage: 'report', own });
     await onModel(own, keeping);
   }

@@ -55,7 +55,8 @@ let views;
 
 const session = openSession((loading) => {
   change({ loading });
-  if (loading.phase === 'failed' && !dropDamaged(loading.error)) trouble(loading.error, null, openModel);
+  if (loading.phase === 'failed' && !dropDamaged(loading.error))
+    trouble(loading.error, null, anyway(loading.error, openModel));
   if (loading.phase === 'ready') void tellFacts();
 });
 
@@ -78,7 +79,26 @@ const reader = actions({
 
 function openModel() {
   dismiss();
-  return session.open(state.model, settings).then(reader.work);
+  return session.open(state.model, { ...settings, memoryLimit: memoryLimit() }).then(reader.work);
+}
+
+/** Bytes that a model may take, because the reader said so of one that needs them. @type {number | null} */
+let allowed = null;
+
+const memoryLimit = () => allowed ?? settings.memoryLimit;
+
+/**
+ * Trying again is, of a model that needs more memory than it may take, to use it anyway.
+ * @param {unknown} error
+ * @param {() => void} again
+ */
+function anyway(error, again) {
+  const { limit } = /** @type {{limit?: number}} */ (error ?? {});
+  return () => {
+    // What it needs is known better once its file is there.
+    if (limit) allowed = Math.max(allowed ?? 0, limit * 1.25);
+    again();
+  };
 }
 
 /** @param {string} model */
@@ -95,8 +115,8 @@ function own(model) {
 
 const adding = addition({
   onChange: (adding) => change({ adding }),
-  memoryLimit: () => settings.memoryLimit ?? undefined,
-  onTrouble: (error, about) => trouble(error, about, null),
+  memoryLimit: () => memoryLimit() ?? undefined,
+  onTrouble: (error, about, again) => trouble(error, about, again && anyway(error, again)),
   async onModel(model, keeping) {
     const before = state.own;
     change({ own: own(model), kept: state.kept || keeping });
@@ -322,7 +342,7 @@ function frameViews() {
       onPaste: () => void addFrom(readClipboard, null),
       onSample: ({ url, name }) => void addFrom(async () => [await fetchPhoto(url)], words.sampleNames[name]),
     }),
-    alert: alertView({ words, onDismiss: dismiss }),
+    alert: alertView({ words, numbers, onDismiss: dismiss }),
     health: healthView(),
   };
 }
@@ -384,6 +404,7 @@ function dialogViews() {
       words,
       languages,
       onReload: (choice) => {
+        allowed = null;
         choose(choice);
         void openModel();
       },

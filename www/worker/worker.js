@@ -31,12 +31,14 @@ navigator.locks?.request(scope.name, () => new Promise(() => {})).catch(() => {}
  * @returns {WireError | null} null: the failure is none of ours, so the module is dead
  */
 function wire(error) {
-  const { code, message, cause } = /** @type {{ code?: unknown, message?: string, cause?: unknown }} */ (error ?? {});
+  const { code, message, cause, limit } =
+    /** @type {{ code?: unknown, message?: string, cause?: unknown, limit?: number }} */ (error ?? {});
   if (typeof code !== 'string' || error instanceof DOMException) return null;
   return {
     code: /** @type {ErrorCode} */ (code),
     message: String(message),
     ...(cause ? { cause: String(cause) } : {}),
+    ...(limit ? { limit } : {}),
   };
 }
 
@@ -233,11 +235,12 @@ async function readModel({ model, beside, options: { memoryLimit } }) {
   const size = files.reduce((sum, [, file]) => sum + file.size, model instanceof Blob ? model.size : model.byteLength);
   if (2 * size > memoryLimit) {
     const [has, left] = [Math.ceil(size / 1e6), Math.floor(memoryLimit / 1e6)];
-    throw coded(
+    const refused = coded(
       'over-memory-limit',
       `the model has ${has} MB, and ${left} MB of memory are left to check it in; ` +
         'raise `memoryLimit`, or use `whylens pack`',
     );
+    throw Object.assign(refused, { limit: 5 * size });
   }
   const bytes = async (/** @type {Blob} */ file) =>
     new Uint8Array(

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use whylens::internal::sha256;
+use whylens::internal::{estimate, sha256};
 use whylens::manifest::Weights;
 use whylens::{Manifest, Options};
 
@@ -39,6 +39,9 @@ pub fn add(
     }
     let model = folder::read(folder).with_context(named)?;
     model.classifier(&Options::default()).with_context(named)?;
+    if let Some(warning) = estimate::warning(&manifest, arguments.memory_limit) {
+        eprintln!("whylens: {warning}");
+    }
     let mut json: Value = serde_json::from_slice(&json)?;
     let target = address(&source.folder)?;
     ensure!(

@@ -47,9 +47,12 @@ pub fn rewrite(index: &str, www: &str, models: &[String], arguments: &Arguments)
     );
     let offline = if arguments.no_offline { "off" } else { "sw.js" };
     let list = models.join(" ");
+    let limit = arguments.memory_limit;
+    let limit = limit.map(|limit| format!(" data-memory-limit=\"{limit}\""));
+    let limit = limit.unwrap_or_default();
     html = html.replace(
         script,
-        &format!("{script} data-models=\"{list}\" data-offline=\"{offline}\""),
+        &format!("{script} data-models=\"{list}\" data-offline=\"{offline}\"{limit}"),
     );
     if arguments.closed {
         let open = policy::OPEN;

@@ -4,9 +4,10 @@ import { element, icon } from './element.js';
 /**
  * @param {object} options
  * @param {import('../words/en.js').Words} options.words
+ * @param {ReturnType<typeof import('../numbers.js').numbers>} options.numbers
  * @param {() => void} options.onDismiss
  */
-export function alertView({ words, onDismiss }) {
+export function alertView({ words, numbers, onDismiss }) {
   const root = element('div', { className: 'alert-view', hidden: true });
   /** @type {unknown} */
   let shown;
@@ -18,7 +19,7 @@ export function alertView({ words, onDismiss }) {
       shown = error;
       root.hidden = !error;
       if (!error) return root.replaceChildren();
-      const { code, message } = /** @type {{code?: string, message?: string}} */ (error);
+      const { code, message, limit } = /** @type {{code?: string, message?: string, limit?: number}} */ (error);
       const { known, page, unknown } = words.errors;
       const [what, next] = known[code ?? ''] ?? page[code ?? ''] ?? unknown;
       root.replaceChildren(
@@ -32,7 +33,12 @@ export function alertView({ words, onDismiss }) {
         element(
           'div',
           { className: 'alert-actions' },
-          retry && element('button', { type: 'button', className: 'action', onclick: retry }, words.retry),
+          retry &&
+            element(
+              'button',
+              { type: 'button', className: 'action', onclick: retry },
+              limit ? words.useAnyway(numbers.bytes(limit)) : words.retry,
+            ),
           element(
             'button',
             {

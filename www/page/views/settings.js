@@ -32,7 +32,7 @@ export function settingsView({ words, languages, onChoice, onReload }) {
     max: '4096',
     step: '1',
     inputMode: 'numeric',
-    placeholder: '512',
+    placeholder: said.given,
     onchange: () =>
       memory.checkValidity() && onReload({ memoryLimit: memory.value ? memory.valueAsNumber * 1e6 : null }),
   });

@@ -34,6 +34,8 @@ export const words = {
   },
   cancel: 'Cancel',
   retry: 'Try again',
+  /** @param {string} bytes */
+  useAnyway: (bytes) => `Needs ${bytes}: use it anyway`,
   load: 'Load now',
   close: 'Close',
   /** @param {string} model */
@@ -366,7 +368,7 @@ export const words = {
       'bad-manifest': ['The description of the model (model.json) is wrong.', 'The details name the field to correct.'],
       'over-memory-limit': [
         'The model needs more memory than is allowed.',
-        'Raise the memory limit in the settings, or switch heatmaps off.',
+        'Close what else needs memory and use it anyway, or raise the limit in the settings.',
       ],
       'out-of-memory': ['The device ran out of memory.', 'Close other tabs, or use a smaller photo, then try again.'],
       'image-format': ['This file cannot be read as a picture.', 'Use a JPEG, PNG, WebP, GIF or BMP file.'],

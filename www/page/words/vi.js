@@ -29,6 +29,7 @@ export const words = {
   },
   cancel: 'Hủy',
   retry: 'Thử lại',
+  useAnyway: (bytes) => `Cần ${bytes}: vẫn dùng`,
   load: 'Tải ngay',
   close: 'Đóng',
   aboutModel: (model) => `Mô hình: ${model}`,
@@ -316,7 +317,7 @@ export const words = {
       'bad-manifest': ['Bản mô tả mô hình (model.json) không đúng.', 'Phần chi tiết nêu trường cần sửa.'],
       'over-memory-limit': [
         'Mô hình cần nhiều bộ nhớ hơn mức cho phép.',
-        'Hãy tăng giới hạn bộ nhớ trong cài đặt, hoặc tắt bản đồ nhiệt.',
+        'Hãy đóng những gì khác đang dùng bộ nhớ rồi vẫn dùng, hoặc tăng giới hạn trong cài đặt.',
       ],
       'out-of-memory': ['Thiết bị đã hết bộ nhớ.', 'Hãy đóng bớt thẻ hoặc dùng ảnh nhỏ hơn, rồi thử lại.'],
       'image-format': ['Không đọc được tệp này như một tấm ảnh.', 'Hãy dùng tệp JPEG, PNG, WebP, GIF hoặc BMP.'],
