@@ -1,6 +1,6 @@
 //! ONNX → ONNX as it is kept in a model folder: one file, folded, weights in half precision.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use prost::Message;
 use serde::Serialize;
@@ -155,6 +155,17 @@ pub fn merge(
     Ok(merged.then(|| model.encode_to_vec()))
 }
 
+/// The files that a model keeps weights in, as it names them.
+///
+/// # Errors
+/// [`Error::NotAModel`], [`Error::Truncated`].
+pub fn outside(onnx: &[u8]) -> Result<BTreeSet<String>> {
+    let graph = proto::decode(onnx)?.graph.unwrap_or_default();
+    let entries = graph.initializer.iter().flat_map(|t| &t.external_data);
+    let named = entries.filter(|entry| entry.key == "location");
+    Ok(named.map(|entry| entry.value.clone()).collect())
+}
+
 /// Folds what is constant, drops what the output does not need, fixes the input's shape, and stores
 /// matrices and kernels in the wanted precision, FP16 with a cast to FP32 behind. Arithmetic becomes
 /// FP32.
@@ -195,15 +206,24 @@ pub fn shrink(onnx: &[u8], manifest: &Manifest, precision: Precision) -> Result<
 /// Those of [`Model::load`](crate::model::Model::load); [`Error::UnsupportedModel`] naming what cannot be planned: such a
 /// model is compiled at every load.
 pub fn with_plan(onnx: &[u8], manifest: &Manifest) -> Result<Vec<u8>> {
-    let mut model = proto::read(onnx)?;
-    model.metadata_props.retain(|note| note.key != run::KEY);
-    let onnx = model.encode_to_vec();
-    let value = contained(|| plan_text(&onnx, manifest))?;
+    let mut planned = match run::File::read(onnx).notes.contains_key(run::KEY) {
+        false => onnx.to_vec(),
+        true => {
+            let mut model = proto::read(onnx)?;
+            model.metadata_props.retain(|note| note.key != run::KEY);
+            model.encode_to_vec()
+        }
+    };
+    let value = contained(|| plan_text(&planned, manifest))?;
     let key = run::KEY.into();
-    model
-        .metadata_props
-        .push(StringStringEntryProto { key, value });
-    Ok(model.encode_to_vec())
+    // Messages that follow each other are one.
+    let note = ModelProto {
+        metadata_props: vec![StringStringEntryProto { key, value }],
+        ..Default::default()
+    };
+    planned.reserve_exact(note.encoded_len());
+    note.encode_raw(&mut planned);
+    Ok(planned)
 }
 
 /// Whether the output holds the logarithms of probabilities.

@@ -1,6 +1,7 @@
 //! lowered graphs → a plan.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::konst::Const;
@@ -9,7 +10,7 @@ use tract_onnx::tract_core::ops::source::TypedSource;
 use super::lower::Constants;
 use crate::manifest::{Activation, Layout};
 use crate::model::layer::Place;
-use crate::model::run::ops::{Arrangement, Filter, Product};
+use crate::model::run::ops::{Arrangement, Filter, Product, Values};
 use crate::model::run::record::{Numbers, Weights};
 use crate::model::run::step::Step;
 use crate::model::run::{File, Listing, MOST_STEPS, MOST_WRITTEN, Plan, VERSION};
@@ -47,39 +48,64 @@ pub fn plan(
     })
 }
 
-/// Finds the tensors of a file by their values.
+/// Finds the tensors of a file by their values, which are read from it each time: all of them at once would take as
+/// much memory as the model.
 pub struct Writer<'a> {
-    names: HashMap<Vec<u32>, &'a str>,
+    /// By name: a plan is the same each time.
+    tensors: Vec<(&'a str, Values<'a>)>,
+    /// Places in `tensors`, by the hash of the values.
+    alike: HashMap<u64, Vec<usize>>,
 }
 
-fn bits(values: &[f32]) -> Vec<u32> {
-    values.iter().map(|value| value.to_bits()).collect()
+/// Values that are looked at at a time.
+const CHUNK: usize = 4096;
+
+/// Gives all values of a tensor, some at a time, until `each` has seen enough.
+fn read(tensor: &Values, mut each: impl FnMut(usize, &[f32]) -> bool) -> bool {
+    let mut chunk = [0.0; CHUNK];
+    (0..tensor.len()).step_by(CHUNK).all(|at| {
+        let chunk = &mut chunk[..CHUNK.min(tensor.len() - at)];
+        tensor.read(at, chunk);
+        each(at, chunk)
+    })
+}
+
+fn same(a: &[f32], b: &[f32]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits())
+}
+
+fn hash(values: &[f32], hasher: &mut DefaultHasher) {
+    values.iter().for_each(|value| value.to_bits().hash(hasher));
 }
 
 impl<'a> Writer<'a> {
     pub fn new(file: &File<'a>) -> Writer<'a> {
-        let mut sorted: Vec<_> = file.tensors.iter().collect();
-        sorted.sort_by_key(|(name, _)| **name);
-        let named = sorted.into_iter().rev().map(|(name, values)| {
-            let mut all = vec![0.0; values.len()];
-            values.read(0, &mut all);
-            (bits(&all), *name)
-        });
-        Writer {
-            names: named.collect(),
+        let named = file.tensors.iter();
+        let mut tensors: Vec<_> = named.map(|(name, values)| (*name, *values)).collect();
+        tensors.sort_by_key(|(name, _)| *name);
+        let mut alike: HashMap<u64, Vec<usize>> = HashMap::new();
+        for (at, (_, tensor)) in tensors.iter().enumerate() {
+            let mut hasher = DefaultHasher::new();
+            read(tensor, |_, chunk| {
+                hash(chunk, &mut hasher);
+                true
+            });
+            alike.entry(hasher.finish()).or_default().push(at);
         }
+        Writer { tensors, alike }
     }
 
     fn name(&self, values: &[f32]) -> Option<String> {
-        self.names.get(&bits(values)).map(|name| (*name).into())
-    }
-
-    /// Values and names, by name: a plan is the same each time.
-    fn in_order(&self) -> Vec<(&[u32], &str)> {
-        let named = self.names.iter();
-        let mut named: Vec<_> = named.map(|(base, name)| (&base[..], *name)).collect();
-        named.sort_by_key(|&(_, name)| name);
-        named
+        let mut hasher = DefaultHasher::new();
+        hash(values, &mut hasher);
+        let found = self.alike.get(&hasher.finish())?.iter();
+        let mut found = found.map(|&at| &self.tensors[at]);
+        let is_it = |tensor: &Values| {
+            let part = |at: usize, chunk: &[f32]| same(chunk, &values[at..at + chunk.len()]);
+            tensor.len() == values.len() && read(tensor, part)
+        };
+        let (name, _) = found.find(|(_, tensor)| is_it(tensor))?;
+        Some((*name).into())
     }
 
     /// The tensor that these weights are multiples of, with the factor of each output: that of a batch
@@ -95,8 +121,8 @@ impl<'a> Writer<'a> {
             let rows = (0..inputs).map(move |input| start + input * across);
             rows.flat_map(move |row| (0..taps).map(move |tap| row + tap * deep))
         };
-        let factor = |base: &[u32], output: usize| {
-            let base = |at: usize| f32::from_bits(base[at]);
+        let factor = |base: &[f32], output: usize| {
+            let base = |at: usize| base[at];
             let largest =
                 places(output).max_by(|&a, &b| base(a).abs().total_cmp(&base(b).abs()))?;
             let factor = match base(largest) {
@@ -108,10 +134,12 @@ impl<'a> Writer<'a> {
                 .all(|at| (values[at] - base(at) * factor).abs() <= near)
                 .then_some(factor)
         };
-        let named = self.in_order().into_iter();
-        let mut alike = named.filter(|(base, _)| base.len() == values.len());
-        alike.find_map(|(base, name)| {
-            let factors = (0..arrangement.bias.len()).map(|output| factor(base, output));
+        let mut base = vec![0.0; values.len()];
+        let named = self.tensors.iter();
+        let mut alike = named.filter(|(_, tensor)| tensor.len() == values.len());
+        alike.find_map(|(name, tensor)| {
+            tensor.read(0, &mut base);
+            let factors = (0..arrangement.bias.len()).map(|output| factor(&base, output));
             Some((name.to_string(), factors.collect::<Option<Vec<f32>>>()?))
         })
     }
@@ -125,24 +153,30 @@ impl<'a> Writer<'a> {
         if !whole || values.is_empty() || values.len() != outputs * row {
             return None;
         }
-        let values = bits(values);
-        let place = |base: &[u32]| {
-            let whole = base.len() / outputs;
-            if whole <= row || base.len() != whole * outputs {
+        let place = |tensor: &Values| {
+            let whole = tensor.len() / outputs;
+            if whole <= row || tensor.len() != whole * outputs {
                 return None;
             }
+            let mut first = vec![0.0; whole];
+            tensor.read(0, &mut first);
+            let mut part = vec![0.0; row];
             (0..=whole - row)
                 .step_by(arrangement.taps)
+                .filter(|&start| same(&first[start..start + row], &values[..row]))
                 .find_map(|start| {
-                    let rows = values.chunks_exact(row).zip(base.chunks_exact(whole));
-                    let found = rows
-                        .into_iter()
-                        .all(|(part, all)| part == &all[start..start + row]);
+                    let found = values
+                        .chunks_exact(row)
+                        .enumerate()
+                        .all(|(output, values)| {
+                            tensor.read(output * whole + start, &mut part);
+                            same(&part, values)
+                        });
                     found.then_some([start, whole])
                 })
         };
-        let mut named = self.in_order().into_iter();
-        named.find_map(|(base, name)| Some((name.to_string(), place(base)?)))
+        let mut named = self.tensors.iter();
+        named.find_map(|(name, tensor)| Some((name.to_string(), place(tensor)?)))
     }
 
     fn numbers(&self, values: &[f32]) -> TractResult<Numbers> {

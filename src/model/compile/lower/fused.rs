@@ -9,8 +9,8 @@ use tract_onnx::tract_core::ops::math::{Add, Max, Min, Mul};
 use tract_onnx::tract_core::ops::nn::HardSwish;
 
 use super::Lowering;
-use crate::model::run::kernel::{Activation, Patches, Window};
-use crate::model::run::ops::{Arrangement, Filter, Product, Values, floats};
+use crate::model::run::kernel::{Activation, Depthwise, Patches, Window};
+use crate::model::run::ops::{Arrangement, Filter, Packed, Product, Values, floats};
 
 /// A convolution or product, and what follows it in the same operator.
 pub(super) struct Fused {
@@ -147,22 +147,31 @@ impl Lowering<'_> {
             Root::Product(patches, padding) => {
                 let window = padding.as_ref().map(|(_, window)| window);
                 let op = Product {
-                    weights: arrangement.pack(values, window),
+                    // What is only listed is not run.
+                    weights: match self.note {
+                        Some(_) => Packed::Unread {
+                            winograd: arrangement.suits(window),
+                        },
+                        None => arrangement.pack(values, window),
+                    },
                     patches,
                     padding,
                     activation,
                     output,
                 };
-                self.lowered.wire_node(name, op, &inputs)?[0]
+                self.wire(name, op, &inputs)?
             }
             Root::Filter(window) => {
                 let op = Filter {
-                    filter: arrangement.filter(values),
+                    filter: match self.note {
+                        Some(_) => Arc::new(Depthwise::new(0, &[], |_, _| 0.0)),
+                        None => arrangement.filter(values),
+                    },
                     window,
                     activation,
                     output,
                 };
-                self.lowered.wire_node(name, op, &inputs)?[0]
+                self.wire(name, op, &inputs)?
             }
         };
         self.keep(id, 0, outlet, Some(fused.last));
@@ -170,5 +179,19 @@ impl Lowering<'_> {
             note.insert(name.into(), (tensor, arrangement));
         }
         Ok(())
+    }
+
+    fn wire(&mut self, name: &str, op: impl TypedOp, inputs: &[OutletId]) -> TractResult<OutletId> {
+        if self.note.is_none() {
+            return Ok(self.lowered.wire_node(name, op, inputs)?[0]);
+        }
+        // `wire_node` takes nodes for one that differ in nothing but weights that are not packed.
+        let facts = inputs.iter().map(|&input| self.lowered.outlet_fact(input));
+        let facts = op.output_facts(&facts.collect::<TractResult<TVec<_>>>()?)?;
+        let node = self.lowered.add_node(name, op, facts)?;
+        for (slot, &input) in inputs.iter().enumerate() {
+            self.lowered.add_edge(input, InletId::new(node, slot))?;
+        }
+        Ok(node.into())
     }
 }
