@@ -7,7 +7,9 @@ mod terminal;
 
 mod classify;
 mod dist;
+mod download;
 mod folder;
+mod hub;
 mod inside;
 mod inspect;
 mod npy;

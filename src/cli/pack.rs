@@ -8,19 +8,22 @@ use clap::Args;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use whylens::Error;
-use whylens::internal::shrink;
+use whylens::internal::{estimate, shrink};
 use whylens::manifest::{Activation, Channels, Filter, Layout, MOST_TEXT, Precision, Resize};
 use whylens::pack::{self, Options, Packed};
 
 use super::staged::Staged;
-use super::{plan, read};
+use super::{hub, plan, read};
 
 /// Make a model folder of an ONNX classifier, or add what is missing to one made by hand
 #[derive(Args)]
 pub struct Arguments {
     /// The ONNX file, FP32 or FP16; weights in files beside it are brought in. Or a model folder: a plan is added, so
-    /// that pages load it faster
+    /// that pages load it faster. Or hf:ORG/NAME[@REVISION]: a model of the Hugging Face Hub, or of HF_ENDPOINT
     model: PathBuf,
+    /// The ONNX file of a model of the Hub [default: onnx/model.onnx, model.onnx, or the only one]
+    #[arg(long, value_name = "PATH")]
+    file: Option<String>,
     /// One label a line, in class order
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
@@ -206,10 +209,14 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         }
         return plan::run(&arguments.model);
     }
+    let fetched = hub::fetch(&arguments.model, arguments.file.as_deref())?;
+    let model = fetched
+        .as_ref()
+        .map_or(&arguments.model, |model| &model.onnx);
     let (Some(labels_file), Some(out)) = (&arguments.labels, &arguments.out) else {
         return Err(Error::BadOption("--labels FILE and --out DIR are needed".into()).into());
     };
-    let (onnx, mut given) = whole(&arguments.model)?;
+    let (onnx, mut given) = whole(model)?;
     let labels = read::file(labels_file, MOST_TEXT, Error::BadManifest)?;
     let labels = String::from_utf8(labels)
         .map_err(|error| Error::BadManifest(format!("the labels are not UTF-8: {error}")))?;
@@ -217,7 +224,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     if !arguments.force {
         spare(&given, out)?;
     }
-    let stem = arguments.model.file_stem().unwrap_or_default();
+    let named = fetched.as_ref().map_or(model, |model| &model.folder);
+    let stem = named.file_stem().unwrap_or_default();
     let options = Options {
         name: match &arguments.name {
             Some(name) => name.clone(),
@@ -261,6 +269,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         "memory      about {:.0} MB while it loads",
         megabytes(report.memory as f64)
     );
+    if let Some(warning) = estimate::warning(&manifest, None) {
+        println!("memory      {warning}");
+    }
     match (&report.layer, &report.no_gradients) {
         (Some(layer), None) => println!("heatmaps    at `{layer}`"),
         (_, reason) => println!(
