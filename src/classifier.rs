@@ -183,6 +183,7 @@ impl Classifier {
             name: self.manifest.name.clone(),
             version: self.manifest.version.clone(),
             activation: self.reading.kind,
+            unit: self.manifest.output.unit.clone(),
         };
         timing.total = timing.decode + timing.preprocess + timing.inference;
         let mut result = Classification {

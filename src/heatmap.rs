@@ -73,6 +73,27 @@ impl fmt::Display for Method {
     }
 }
 
+/// Which side of a score a heatmap shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sign {
+    /// What raises it.
+    #[default]
+    For,
+    /// What lowers it: the heatmap of its negative.
+    Against,
+}
+
+impl Sign {
+    /// What the score is multiplied by.
+    pub fn factor(self) -> f32 {
+        match self {
+            Sign::For => 1.0,
+            Sign::Against => -1.0,
+        }
+    }
+}
+
 /// A heatmap: how much each place of a layer speaks for a class.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Map {

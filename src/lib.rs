@@ -97,7 +97,7 @@ mod wasm;
 pub use classifier::{Classifier, Explaining};
 pub use decode::{Image, Limits, decode, from_rgba};
 pub use error::{Error, Result};
-pub use heatmap::Method;
+pub use heatmap::{Method, Sign};
 pub use manifest::Manifest;
 pub use model::{Candidate, Candidates, FeatureMap, Forward, Layer, Model, Options};
 pub use overlay::{Colormap, Style};

@@ -237,6 +237,10 @@ pub struct Output {
     /// `none` then. May be absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub applied: Option<Activation>,
+    /// Unit of the numbers that the output holds, such as `years`, where it holds no probabilities. May be
+    /// absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
 }
 
 /// From scores to probabilities.

@@ -153,6 +153,7 @@ mod tests {
                 name: String::new(),
                 activation,
                 applied,
+                unit: None,
             };
             let Reading { apply, kind } = Reading::of(&output, ends, classes);
             (apply, kind)

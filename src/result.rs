@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::heatmap::Method;
+use crate::heatmap::{Method, Sign};
 use crate::manifest::Activation;
 use crate::model::Forward;
 use crate::preprocess::{Region, Tensor};
@@ -77,6 +77,8 @@ impl Default for Query {
 pub struct HeatmapQuery {
     /// The class explained; none: the most probable one.
     pub class: Option<Class>,
+    /// Whether what speaks for the class is shown, or what speaks against it.
+    pub sign: Sign,
     /// How the heatmap is made; none: by the first of [`Classifier::methods`](crate::Classifier::methods) that works.
     pub method: Option<Method>,
     /// ONNX tensors explained, averaged where there are several; empty: those that the model was
@@ -87,7 +89,10 @@ pub struct HeatmapQuery {
 impl HeatmapQuery {
     /// Whether a certain heatmap is asked for, and not just any.
     pub fn is_certain(&self) -> bool {
-        self.class.is_some() || self.method.is_some() || !self.layers.is_empty()
+        self.class.is_some()
+            || self.sign != Sign::For
+            || self.method.is_some()
+            || !self.layers.is_empty()
     }
 }
 
@@ -149,6 +154,8 @@ pub struct Heatmap {
     pub class_index: usize,
     /// Its label.
     pub label: String,
+    /// Whether it shows what speaks for the class, or what speaks against it.
+    pub sign: Sign,
     /// How the map was made.
     pub method: Method,
     /// Where it was made: the names of `layers`, with ` + ` between them, or that of the input.
@@ -188,6 +195,9 @@ pub struct ModelName {
     pub version: String,
     /// What the probabilities are; see [`Reading::kind`](crate::rank::Reading::kind).
     pub activation: Activation,
+    /// Unit of the numbers, where they are no probabilities and it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
 }
 
 impl Classification {

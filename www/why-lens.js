@@ -282,7 +282,7 @@ export class WhyLens extends HTMLElement {
   }
 
   /** @param {Result} result */
-  #tell({ predictions, heatmap, model: { activation } }) {
+  #tell({ predictions, heatmap, model: { activation, unit } }) {
     this.#list.replaceChildren(
       ...predictions.map(({ index, label, probability, score }) => {
         const [row, button, meter] = [
@@ -292,7 +292,7 @@ export class WhyLens extends HTMLElement {
         ];
         const scores = activation === 'none';
         const given = scores
-          ? score.toLocaleString(undefined, { maximumFractionDigits: 2 })
+          ? [score.toLocaleString(undefined, { maximumFractionDigits: 2 }), unit].filter(Boolean).join(' ')
           : probability.toLocaleString(undefined, { style: 'percent', maximumFractionDigits: 1 });
         button.type = 'button';
         button.disabled = !heatmap;

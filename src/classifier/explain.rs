@@ -2,7 +2,7 @@
 
 use super::Classifier;
 use crate::error::{Error, Result};
-use crate::heatmap::{self, Map, Method, Occlusion};
+use crate::heatmap::{self, Map, Method, Occlusion, Sign};
 use crate::model::Forward;
 use crate::preprocess::{Region, Tensor};
 use crate::result::{Class, Heatmap, HeatmapQuery, Run, Size};
@@ -12,6 +12,7 @@ pub struct Explaining {
     class_index: usize,
     region: Region,
     image: Size,
+    sign: Sign,
     method: Method,
     state: State,
 }
@@ -77,20 +78,21 @@ impl Classifier {
         let Run { photo, forward, .. } = run;
         let tensor = &photo.input;
         let class_index = self.class_index(query.class.as_ref(), &forward.scores)?;
+        let sign = query.sign;
         let begin = |method| -> Result<Explaining> {
             let state = if method == Method::Occlusion {
                 let layout = self.manifest.input.layout;
-                let whole = forward.scores[class_index];
+                let whole = forward.scores[class_index] * sign.factor();
                 State::Slow(Box::new(Occlusion::new(tensor, layout, whole)?))
             } else {
-                let (map, layers) =
-                    self.map(method, &query.layers, tensor, forward, class_index)?;
+                let (map, layers) = self.map(method, query, tensor, forward, class_index)?;
                 State::Done { map, layers }
             };
             Ok(Explaining {
                 class_index,
                 region: photo.region,
                 image: photo.image,
+                sign,
                 method,
                 state,
             })
@@ -116,11 +118,11 @@ impl Classifier {
     /// # Errors
     /// Those of [`Model::forward`](crate::Model::forward).
     pub fn step(&self, explaining: &mut Explaining) -> Result<bool> {
-        let class = explaining.class_index;
+        let (class, factor) = (explaining.class_index, explaining.sign.factor());
         if let State::Slow(occlusion) = &mut explaining.state {
             let (done, of) = occlusion.progress();
             if done < of {
-                occlusion.step(|tensor| Ok(self.model.forward(tensor)?.scores[class]))?;
+                occlusion.step(|tensor| Ok(self.model.forward(tensor)?.scores[class] * factor))?;
             }
         }
         let (done, of) = explaining.progress();
@@ -142,6 +144,7 @@ impl Classifier {
         Heatmap {
             class_index: explaining.class_index,
             label: self.labels[explaining.class_index].clone(),
+            sign: explaining.sign,
             method: explaining.method,
             layer: match layers.is_empty() {
                 true => self.manifest.input.name.clone(),
@@ -161,7 +164,7 @@ impl Classifier {
     fn map(
         &self,
         method: Method,
-        wanted: &[String],
+        query: &HeatmapQuery,
         tensor: &Tensor,
         forward: &Forward,
         class_index: usize,
@@ -178,7 +181,7 @@ impl Classifier {
                 ))
             })
         };
-        let mut chosen = wanted.iter().map(place).collect::<Result<Vec<_>>>()?;
+        let mut chosen = query.layers.iter().map(place).collect::<Result<Vec<_>>>()?;
         if chosen.is_empty() {
             let own = match self.own_layers {
                 0 => layers.len(),
@@ -187,10 +190,18 @@ impl Classifier {
             chosen = (0..own).collect();
         }
         let gradients = if method.needs_gradients() {
-            let gradients = self.model.gradients(forward, class_index)?;
+            let mut gradients = self.model.gradients(forward, class_index)?;
             self.model
                 .check_gradient(tensor, forward, class_index, &gradients)?;
+            if query.sign == Sign::Against {
+                let values = gradients.iter_mut().flat_map(|map| &mut map.values);
+                values.for_each(|value| *value = -*value);
+            }
             gradients
+        } else if query.sign == Sign::Against {
+            return Err(Error::BadOption(format!(
+                "{method} is the same for and against a class"
+            )));
         } else {
             forward.features.clone()
         };

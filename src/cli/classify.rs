@@ -13,7 +13,7 @@ use whylens::internal::rank;
 use whylens::manifest::Activation;
 use whylens::{
     Class, Classification, Classifier, Colormap, Error, Heatmap, HeatmapQuery, Limits, Method,
-    Options, Prediction, Query, Reason, Style, decode,
+    Options, Prediction, Query, Reason, Sign, Style, decode,
 };
 
 use super::read::{self, Identity};
@@ -49,6 +49,9 @@ pub struct Arguments {
     /// Class the heatmap explains, by index or label [default: the most probable one]
     #[arg(long, value_name = "INDEX|LABEL")]
     class: Option<String>,
+    /// What the heatmap shows: what raises the score of the class, or what lowers it
+    #[arg(long, value_name = "for|against", default_value = "for", value_parser = sign)]
+    sign: Sign,
     /// How the heatmap is made [default: the first that works: gradcam, eigencam, occlusion]
     #[arg(long, value_name = "METHOD", value_parser = method)]
     method: Option<Method>,
@@ -73,6 +76,10 @@ pub struct Arguments {
     logits: Option<PathBuf>,
 }
 
+fn sign(name: &str) -> Result<Sign> {
+    Ok(serde_json::from_value(json!(name))?)
+}
+
 fn method(name: &str) -> Result<Method> {
     Ok(serde_json::from_value(json!(name))?)
 }
@@ -84,6 +91,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let outputs = outputs(arguments)?;
     let asked = arguments.heatmap.is_some()
         || arguments.class.is_some()
+        || arguments.sign != Sign::For
         || arguments.method.is_some()
         || !arguments.layer.is_empty();
     let wanted = arguments.json || asked;
@@ -110,6 +118,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     });
     let heatmap = HeatmapQuery {
         class,
+        sign: arguments.sign,
         method: arguments.method,
         layers: Vec::new(),
     };
@@ -339,7 +348,10 @@ fn print(file: &str, result: &Classification, json: bool) -> Result<()> {
     } in &result.predictions
     {
         match result.model.activation {
-            Activation::None => println!("{score:9.3}  {label} ({index})"),
+            Activation::None => match &result.model.unit {
+                None => println!("{score:9.3}  {label} ({index})"),
+                Some(unit) => println!("{score:9.3} {unit}  {label} ({index})"),
+            },
             _ => println!("{:7.2} %  {label} ({index})", probability * 100.0),
         }
     }

@@ -13,7 +13,7 @@ use super::{Loaded, loaded, milliseconds, parse, plain, set, thrown};
 use crate::decode::{self, Image, Limits};
 use crate::error::{Error, Result};
 use crate::fetch;
-use crate::heatmap::Method;
+use crate::heatmap::{Method, Sign};
 use crate::overlay::{Colormap, Style};
 use crate::preprocess::{self, Region, Tensor};
 use crate::result::{Class, Heatmap, HeatmapQuery, Photo, Query, Run, Size};
@@ -46,6 +46,8 @@ impl ClassifyOptions {
 struct HeatmapOptions {
     class_index: Option<usize>,
     label: Option<String>,
+    #[serde(default)]
+    sign: Sign,
     method: Option<Method>,
     #[serde(default)]
     layers: Vec<String>,
@@ -56,6 +58,7 @@ impl From<HeatmapOptions> for HeatmapQuery {
         let label = options.label.map(Class::Label);
         HeatmapQuery {
             class: options.class_index.map(Class::Index).or(label),
+            sign: options.sign,
             method: options.method,
             layers: options.layers,
         }

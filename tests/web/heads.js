@@ -10,7 +10,7 @@ const HEADS = join(TOP, 'tests/golden/heads');
 /**
  * The files of a model folder.
  * @param {string} name of the graph
- * @param {{ output?: { activation: string, applied?: string } }} [options] softmax where none is given, as a wrong
+ * @param {{ output?: { activation: string, applied?: string, unit?: string } }} [options] softmax where none is given, as a wrong
  *   guess
  */
 export async function head(name, { output = { activation: 'softmax' } } = {}) {

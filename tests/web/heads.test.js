@@ -50,6 +50,34 @@ for (const [name, method, code] of /** @type {const} */ ([
   });
 }
 
+test('what lowers a score is the heatmap of its negative, a number has its unit', options, async () => {
+  const number = { activation: 'none', unit: 'years' };
+  stage.server.put('/models/number/', await head('one-logit', { output: number }));
+  const seen = await page.evaluate(async (model) => {
+    const classifier = await whylens.load(model);
+    const photo = await (await fetch('/tests/photos/chelsea.png')).blob();
+    const result = await classifier.classify(photo);
+    const wanted = /** @type {const} */ ({ method: 'hirescam' });
+    const raises = await classifier.heatmap(result, wanted);
+    const lowers = await classifier.heatmap(result, { ...wanted, sign: 'against' });
+    const both = [...raises.values].map((value, at) => value * (lowers.values[at] ?? NaN));
+    const codes = [];
+    for (const options of [{ sign: 'both' }, { sign: 'against', method: 'eigencam' }])
+      codes.push(await classifier.heatmap(result, /** @type {any} */ (options)).catch(({ code }) => code));
+    const { model: told, predictions } = result;
+    return { signs: [raises.sign, lowers.sign], maxima: [raises.max, lowers.max], both, codes, told, predictions };
+  }, '/models/number/');
+  assert.deepEqual(seen.signs, ['for', 'against']);
+  assert.ok(Math.max(...seen.maxima) > 0, 'one of them at least');
+  assert.ok(
+    seen.both.every((product) => product === 0),
+    'a place raises a score or lowers it',
+  );
+  assert.deepEqual(seen.codes, ['bad-option', 'bad-option']);
+  assert.deepEqual([seen.told.activation, seen.told.unit, seen.predictions.length], ['none', 'years', 1]);
+  assert.equal(seen.predictions[0]?.probability, seen.predictions[0]?.score);
+});
+
 test('a model that is loaded without heatmaps says why there is none', options, async () => {
   const seen = await page.evaluate(async (model) => {
     const classifier = await whylens.load(model, { heatmap: false });

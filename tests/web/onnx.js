@@ -92,10 +92,17 @@ export const CLASSES = 64;
  * A classifier of 32 × 32 pixels with a layer `features` of 16 × 16 × 16 and about 1.3 MB of weights. With `bright`,
  * every
  * heatmap shows where the photo is bright.
- * @param {{ seed?: number, operator?: string, external?: boolean, bright?: boolean, wide?: number }} [options]
- *   `wide`: 320 bytes of weights each
+ * @param {{ seed?: number, operator?: string, external?: boolean, bright?: boolean, wide?: number, classes?: number }} [options]
+ *   `wide`: with 64 classes, 320 bytes of weights each
  */
-export function classifier({ seed = 1, operator = 'Relu', external = false, bright = false, wide = 4096 } = {}) {
+export function classifier({
+  seed = 1,
+  operator = 'Relu',
+  external = false,
+  bright = false,
+  wide = 4096,
+  classes = CLASSES,
+} = {}) {
   // An even kernel does not shift what it sees.
   const side = bright ? 2 : 3;
   const outside = nested(
@@ -124,10 +131,10 @@ export function classifier({ seed = 1, operator = 'Relu', external = false, brig
     nested(2, 'small'),
     tensor('w1', [16, 3, side, side], bright ? 0 : seed),
     tensor('w2', [16, wide], bright ? 0 : seed + 1),
-    tensor('w3', [wide, CLASSES], bright ? 0 : seed + 2),
+    tensor('w3', [wide, classes], bright ? 0 : seed + 2),
     ...(external ? [outside] : []),
     value(11, 'input', [1, 3, 32, 32]),
-    value(12, 'logits', [1, CLASSES]),
+    value(12, 'logits', [1, classes]),
   );
   return Buffer.concat([number(1, 8), nested(8, nested(1, ''), number(2, 13)), graph]);
 }

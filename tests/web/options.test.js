@@ -65,7 +65,7 @@ const OPTIONS = /** @type {const} */ ({
     onProgress: ['a function'],
     signal: [],
   },
-  heatmap: { classIndex: [], label: [], method: [], layer: [], onProgress: ['a function'], signal: [] },
+  heatmap: { classIndex: [], label: [], sign: [], method: [], layer: [], onProgress: ['a function'], signal: [] },
   render: { width: [], height: [], colormap: [], opacity: [], signal: [] },
   decode: { longest: ['a huge number', 'a number'], maxPixels: ['a huge number', 'a number'], signal: [] },
   ready: { onProgress: ['a function'], signal: [] },

@@ -48,7 +48,7 @@ const CLASSIFY = /** @type {const} */ ([
   'onProgress',
   'signal',
 ]);
-const HEATMAP = /** @type {const} */ (['classIndex', 'label', 'method', 'layer', 'onProgress', 'signal']);
+const HEATMAP = /** @type {const} */ (['classIndex', 'label', 'sign', 'method', 'layer', 'onProgress', 'signal']);
 const RENDER = /** @type {const} */ (['width', 'height', 'colormap', 'opacity', 'signal']);
 
 /**
@@ -134,13 +134,14 @@ function checkLimits({ maxPixels, maxBytes }) {
  * @returns {{ query: import('./protocol.js').WireHeatmapOptions } & Pick<HeatmapOptions, 'signal' | 'onProgress'>}
  */
 export function heatmapOptions(given) {
-  const { classIndex, label, method, layer = [], signal, onProgress } = read(given, HEATMAP);
+  const { classIndex, label, sign, method, layer = [], signal, onProgress } = read(given, HEATMAP);
   check('classIndex', classIndex, (value) => isWhole(0)(value) && value <= MOST, 'a whole number from 0');
   check('label', label, isText, 'text');
+  check('sign', sign, (value) => value === 'for' || value === 'against', '`for` or `against`');
   check('method', method, isText, 'text');
   check('layer', layer, isTexts, 'the name of a tensor, or several');
   checkWaiting({ signal, onProgress });
-  return { query: { classIndex, label, method, layers: [layer].flat() }, signal, onProgress };
+  return { query: { classIndex, label, sign, method, layers: [layer].flat() }, signal, onProgress };
 }
 
 /**

@@ -44,6 +44,7 @@
  * @typedef {object} HeatmapOptions
  * @property {number} [classIndex]
  * @property {string} [label]
+ * @property {'for' | 'against'} [sign] what raises the score of the class, when absent, or what lowers it
  * @property {string} [method]
  * @property {string | readonly string[]} [layer] name of an ONNX tensor; the maps of several are averaged
  * @property {(progress: Progress) => void} [onProgress] is told of a slow method (`occlusion`), phase `heatmap`
@@ -88,6 +89,7 @@
  * @typedef {object} Heatmap
  * @property {number} classIndex
  * @property {string} label
+ * @property {'for' | 'against'} sign whether it shows what raises the score of the class or what lowers it
  * @property {string} method
  * @property {string} layer where it was made: the names of `layers`, with ` + ` between them, or that of the input
  * @property {string[]} layers ONNX tensors that it was made at; empty: at the input
@@ -113,7 +115,8 @@
  * @property {ImageBitmap} [view] the photo as it was classified, upright and over white, to lay heatmaps over;
  *   `close()` releases it
  * @property {{ decode: number, preprocess: number, inference: number, heatmap: number, total: number }} timing ms
- * @property {{ name: string, version: string, activation: Activation }} model
+ * @property {{ name: string, version: string, activation: Activation, unit?: string }} model with the unit of scores that
+ *   are no probabilities, where it is known
  */
 
 /**
@@ -202,14 +205,15 @@
  * @property {number[]} [std]
  * @property {'softmax' | 'sigmoid' | 'none'} [activation]
  * @property {string} [output] with the scores, where there are several
+ * @property {string} [unit] of an output that is a number
  * @property {string} [layer] ONNX tensor that heatmaps are taken at
  * @property {'fp16' | 'fp32'} [precision] of the weights kept; when absent `fp16` where the result stays the same, else
  *   `fp32`
  */
 
 /**
- * @typedef {'activation' | 'channels' | 'colours' | 'pixels' | 'resize' | 'single' | 'size'} Guess what neither
- *   the graph nor the caller says
+ * @typedef {'activation' | 'channels' | 'colours' | 'opacity' | 'output' | 'pixels' | 'resize' | 'single' | 'size'} Guess
+ *   what neither the graph nor the caller says
  */
 /** @typedef {{ name: string, channels: number, height: number, width: number }} Layer */
 
@@ -227,8 +231,8 @@
  * @property {{ name: string, layout: 'nchw' | 'nhwc', channels: 'rgb' | 'bgr' | 'grey', width: number, height: number,
  * resize: NonNullable<PackOptions['resize']>, crop: 'center' | 'none', scale: number, mean: number[], std: number[]
  * }} input
- * @property {{ name: string, activation: 'softmax' | 'sigmoid' | 'none', applied?: 'softmax' | 'sigmoid' }} output what
- *   is still to be applied to it, and what the graph has applied itself
+ * @property {{ name: string, activation: 'softmax' | 'sigmoid' | 'none', applied?: 'softmax' | 'sigmoid',
+ *   unit?: string }} output what is still to be applied to it, and what the graph has applied itself
  * @property {{ layer: string | null, layers?: Layer[] }} heatmap
  * @property {Record<string, string>} labels
  */
@@ -242,7 +246,9 @@
  *   of itself; the length of an axis that it leaves open is null
  * @property {Manifest} manifest that the graph suggests; its weights are not filled in
  * @property {Guess[]} guesses
- * @property {number} classes
+ * @property {{ name: string, classes: number | null }[]} heads the tensors that may hold the scores, the one taken first
+ * @property {string[] | null} labels where the graph holds them
+ * @property {number} classes one that is read by a sigmoid becomes two when it is packed
  * @property {'softmax' | 'sigmoid' | null} activation at the end of the graph itself
  * @property {(Layer & { products: number })[]} layers that heatmaps can be taken at, the latest of each size, the
  *   latest first; `products` counts the matrix products and convolutions that are computed from it
@@ -272,8 +278,8 @@
  */
 
 /**
- * @typedef {{ manifest: Manifest, weights: Uint8Array<ArrayBuffer>, report: PackReport }} PackedModel a model folder
- *   but for its labels
+ * @typedef {{ manifest: Manifest, weights: Uint8Array<ArrayBuffer>, labels: string, report: PackReport }} PackedModel a
+ *   model folder; its labels, one a line, are those given or the graph's, and of a single one both sides
  */
 
 /**
@@ -307,7 +313,7 @@
  * @property {string} [manifest] the text of `model.json`, where it was read already
  */
 
-/** @typedef {{ classIndex?: number, label?: string, method?: string, layers: string[] }} WireHeatmapOptions */
+/** @typedef {{ classIndex?: number, label?: string, sign?: 'for' | 'against', method?: string, layers: string[] }} WireHeatmapOptions */
 /** @typedef {Pick<Heatmap, 'values' | 'max' | 'width' | 'height' | 'region' | 'image'>} WireMap */
 /** @typedef {{ topK: number, threshold: number, heatmap: WireHeatmapOptions | null, scores: boolean, maxPixels: number,
  *   maxBytes: number, view: number | null }} WireClassifyOptions */
