@@ -115,7 +115,7 @@ pub mod internal {
     pub use crate::heatmap::heatmap;
     pub use crate::model::PLAN;
     #[cfg(feature = "compile")]
-    pub use crate::model::compile::shrink;
+    pub use crate::model::compile::{adapt, shrink};
     pub mod estimate {
         pub use crate::estimate::{check, check_run, estimate, warning};
     }

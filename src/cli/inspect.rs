@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use whylens::internal::{estimate, shrink};
+use whylens::internal::{adapt, estimate, shrink};
 use whylens::{Candidate, Layer, Method, pack};
 
 use super::folder;
@@ -52,6 +52,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     for name in &outline.outputs {
         println!("output      `{name}`");
     }
+    let bytes = onnx.len() as u64;
     let operators: Vec<String> = outline
         .operators
         .iter()
@@ -61,7 +62,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     for (operator, node) in &outline.unsupported {
         println!("unsupported {operator} at `{node}`");
     }
-    let found = match pack::inspect(&onnx, &options) {
+    let found = match pack::inspect(onnx, &options) {
         Ok(found) => found,
         Err(error) => {
             println!("usable      no: {}: {error}", error.code());
@@ -69,6 +70,13 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         }
     };
     println!("usable      yes: {} classes", found.classes);
+    match found.heads.as_slice() {
+        [only] => println!("scores      `{}`", only.name),
+        several => println!(
+            "scores      one of {}; name it with --output",
+            adapt::list(several)
+        ),
+    }
     if let Some(activation) = found.activation {
         println!("ends in     {activation:?}, which is stepped over for scores and heatmaps");
     }
@@ -96,7 +104,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         _ => println!("heatmaps    none"),
     }
     let mut manifest = found.manifest;
-    manifest.weights.bytes = onnx.len() as u64;
+    manifest.weights.bytes = bytes;
     for (name, heatmap) in [("with", true), ("without", false)] {
         let bytes = estimate::estimate(&manifest, heatmap).total();
         println!("memory      about {} MB {name} heatmaps", bytes / 1_000_000);

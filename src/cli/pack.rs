@@ -97,6 +97,9 @@ pub struct Reading {
     /// Name of the output with the scores, where there are several
     #[arg(long, value_name = "NAME")]
     output: Option<String>,
+    /// Unit of an output that is a number, such as years
+    #[arg(long, value_name = "TEXT")]
+    unit: Option<String>,
     /// ONNX tensor that heatmaps are taken at [default: the first that `inspect` lists]
     #[arg(long, value_name = "TENSOR")]
     layer: Option<String>,
@@ -184,6 +187,7 @@ impl Reading {
             std: self.std.clone(),
             activation: self.activation,
             output: self.output.clone(),
+            unit: self.unit.clone(),
             layer: self.layer.clone(),
             ..Options::default()
         })
@@ -241,6 +245,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let Packed {
         manifest,
         onnx,
+        labels,
         report,
     } = pack::pack(onnx, &labels, &options, &mut |_| ())?;
     let mut staged = Staged::begin(out)?;
@@ -255,7 +260,10 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     println!("{}: {} classes", manifest.name, report.classes);
     match (manifest.output.activation, manifest.output.applied) {
         (_, Some(applied)) => println!("output      probabilities by the graph's own {applied}"),
-        (Activation::None, None) => println!("output      scores, which are no probabilities"),
+        (Activation::None, None) => println!(
+            "output      {}, no probabilities",
+            manifest.output.unit.as_deref().unwrap_or("scores")
+        ),
         (activation, None) => {
             println!("output      scores; a {activation} makes probabilities of them")
         }

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::given::{Given, read};
 use super::{Guess, Options, settle};
 use crate::error::{Error, Result};
 use crate::heatmap::Method;
@@ -9,6 +10,7 @@ use crate::manifest::{
     Activation, Channels, Crop, FORMAT, Filter, Heatmap, Input, Layout, Manifest, Output,
     Precision, Resize, ResizeMode, Weights,
 };
+use crate::model::compile::outputs::Head;
 use crate::model::compile::shrink::{self, Outline};
 use crate::model::{Candidate, Candidates, Layer, Model, Options as Load};
 
@@ -20,7 +22,11 @@ pub struct Inspection {
     pub manifest: Manifest,
     /// What of it is guessed.
     pub guesses: Vec<Guess>,
-    /// Number of classes.
+    /// The tensors that may hold the scores, the one taken first; a single one is certain.
+    pub heads: Vec<Head>,
+    /// Names of the classes, where the graph holds them.
+    pub labels: Option<Vec<String>>,
+    /// Number of classes; one that is read by a sigmoid becomes two when it is packed.
     pub classes: usize,
     /// The softmax or sigmoid at the end of the graph, which is stepped over.
     pub activation: Option<Activation>,
@@ -40,23 +46,32 @@ pub struct Inspection {
 ///
 /// # Errors
 /// Those of [`pack`](super::pack()), labels and FP16 aside.
-pub fn inspect(onnx: &[u8], options: &Options) -> Result<Inspection> {
-    let mut guesses = Vec::new();
-    let mut manifest = manifest(&shrink::outline(onnx)?, options, &mut guesses)?;
+pub fn inspect(onnx: Vec<u8>, options: &Options) -> Result<Inspection> {
+    let mut given = read(onnx, options, None)?;
     let load = Load {
         heatmap: true,
         ..Load::default()
     };
-    let model = Model::load(onnx, &manifest, &load)?;
+    let model = given.load(|onnx, manifest| Model::load(onnx, manifest, &load))?;
+    let Given {
+        onnx,
+        mut manifest,
+        mut guesses,
+        heads,
+        ..
+    } = given;
     if options.activation.is_none() {
         guesses.push(Guess::Activation);
     }
-    settle(onnx, &model, &mut manifest, &mut guesses)?;
+    settle(&onnx, &model, &mut manifest, &mut guesses)?;
     let gradients = model.explainable();
     let layer = model.layers().first().cloned();
-    let Candidates { list, whole } = shrink::layers(onnx, &manifest)?;
+    let Candidates { list, whole } = shrink::layers(&onnx, &manifest)?;
+    let labels = heads.first().and_then(|head| head.labels.clone());
     Ok(Inspection {
         guesses,
+        heads,
+        labels,
         classes: model.classes(),
         activation: model.activation(),
         layers: list,
@@ -107,21 +122,21 @@ pub(super) fn manifest(
         }
         (None, Some(other)) => {
             return Err(Error::UnsupportedModel(format!(
-                "the input `{name}` has {other} channels, expected 1 or 3"
+                "the input `{name}` has {other} channels, expected 1, 3 or 4"
             )));
         }
     };
     if options.channels.is_none() && channels == Channels::Rgb {
         guesses.push(Guess::Colours);
     }
-    let open = options.size.unwrap_or((224, 224));
-    if width.or(height).is_none() && options.size.is_none() {
+    if (width.is_none() || height.is_none()) && options.size.is_none() {
         guesses.push(Guess::Size);
     }
-    let side = |length: Option<usize>, open: u32| {
-        length.map_or(open, |length| u32::try_from(length).unwrap_or(u32::MAX))
-    };
-    let (width, height) = (side(width, open.0), side(height, open.1));
+    let side = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+    // Where one side is known, the other is taken to be as long.
+    let usual = width.or(height).map_or(224, side);
+    let open = options.size.unwrap_or((usual, usual));
+    let (width, height) = (width.map_or(open.0, side), height.map_or(open.1, side));
     let resize = options.resize.clone().unwrap_or_else(|| {
         let short = width.min(height);
         guesses.push(Guess::Resize);
@@ -203,6 +218,7 @@ pub(super) fn manifest(
             name: output,
             activation: options.activation.unwrap_or(Activation::Softmax),
             applied: None,
+            unit: options.unit.clone(),
         },
         heatmap: Heatmap {
             layer: options.layer.clone(),

@@ -1,6 +1,7 @@
 //! any ONNX classifier → the files of a model folder, checked.
 
 mod compare;
+mod given;
 mod inspect;
 
 use std::fmt;
@@ -11,7 +12,7 @@ pub use compare::Difference;
 pub use inspect::{Inspection, inspect};
 
 use compare::{are_shares, compare, made_up_image, span};
-use inspect::manifest;
+use given::{Given, read};
 
 use crate::digest::sha256;
 use crate::error::{Error, Result};
@@ -20,6 +21,7 @@ use crate::heatmap::Method;
 use crate::labels;
 use crate::manifest::{Activation, Channels, Layout, Manifest, Precision, Resize, Weights};
 use crate::model::compile::shrink::{self, Outline};
+use crate::model::compile::{adapt, outputs};
 use crate::model::{Candidates, Model, Options as Load, PLAN};
 use crate::rank::Reading;
 use crate::sniff;
@@ -48,14 +50,16 @@ pub struct Options {
     pub resize: Option<Resize>,
     /// Factor applied to pixels first.
     pub scale: Option<f64>,
-    /// Subtracted after scaling, one value or one a channel.
+    /// Subtracted after scaling, one value or one a channel; a fourth is that of opacity.
     pub mean: Option<Vec<f64>>,
-    /// Divided by last, one value or one a channel.
+    /// Divided by last, one value or one a channel; a fourth is that of opacity.
     pub std: Option<Vec<f64>>,
     /// What has to be applied to the graph's output.
     pub activation: Option<Activation>,
     /// Name of the output, where there are several.
     pub output: Option<String>,
+    /// Unit of an output that is a number, such as `years`.
+    pub unit: Option<String>,
     /// ONNX tensor that heatmaps are taken at.
     pub layer: Option<String>,
     /// How weights are stored; none: FP16 where the result stays the same, FP32 otherwise.
@@ -69,6 +73,8 @@ pub struct Packed {
     pub manifest: Manifest,
     /// The file that the manifest names as weights.
     pub onnx: Vec<u8>,
+    /// The labels, one a line, in class order: those given, or those of the graph; of a single one, both sides.
+    pub labels: String,
     /// What was found out while checking it.
     pub report: Report,
 }
@@ -113,6 +119,8 @@ pub enum Guess {
     Activation,
     Channels,
     Colours,
+    Opacity,
+    Output,
     Pixels,
     Resize,
     Single,
@@ -125,10 +133,12 @@ impl fmt::Display for Guess {
             Guess::Activation => "the scores are taken for those of a softmax; --activation sigmoid|none for another",
             Guess::Channels => "the graph does not say how many colours it takes; three are taken, --channels grey for one",
             Guess::Colours => "colours are taken in the order red, green, blue; --channels bgr for the other",
+            Guess::Opacity => "the fourth channel is taken for opacity, which is full in photos; a fourth value of --mean and --std for its own",
+            Guess::Output => "several outputs may hold the scores; --output for another one",
             Guess::Pixels => "pixels are scaled as most networks trained on ImageNet want it; --scale, --mean and --std for another way (1, 0, 1 for a graph that takes 0 to 255)",
             Guess::Resize => "the shorter side of a photo becomes 8/7 of the input's (256 for 224), bilinear, and the middle is cut out; --resize and --filter for another way",
-            Guess::Single => "the one score is taken for that of a sigmoid; --activation none for another",
-            Guess::Size => "the graph leaves the size of the image open; 224 × 224 is taken, --size for another",
+            Guess::Single => "the one score is taken for that of a sigmoid, which makes two classes; --activation none for a number",
+            Guess::Size => "the graph leaves the size of the image open; a usual one is taken, --size for another",
         })
     }
 }
@@ -167,19 +177,25 @@ pub fn pack(
     options: &Options,
     tell: &mut dyn FnMut(Stage),
 ) -> Result<Packed> {
-    let mut guesses = Vec::new();
-    let manifest = manifest(&shrink::outline(&onnx)?, options, &mut guesses)?;
-    if options.activation.is_none() {
-        guesses.push(Guess::Activation);
+    let count = labels::parse(labels.as_bytes())?.len();
+    let mut given = read(onnx, options, (count > 0).then_some(count))?;
+    if !outputs::is_certain(&given.heads) {
+        return Err(Error::BadOption(format!(
+            "several outputs of the graph may hold the scores: {}; name one with --output",
+            adapt::list(&given.heads)
+        )));
     }
-    if options.activation == Some(Activation::Softmax)
-        && labels::parse(labels.as_bytes())?.len() == 1
-    {
+    if options.activation.is_none() {
+        given.guesses.push(Guess::Activation);
+    }
+    if options.activation == Some(Activation::Softmax) && count == 1 {
         return Err(Error::BadOption(
             "a softmax over one class is 1 for every photo; the activation of one class is sigmoid or none".into(),
         ));
     }
-    check(onnx, labels, manifest, guesses, options.precision, tell)
+    let own = given.heads[0].labels.take().filter(|_| count == 0);
+    let labels = own.map_or(labels.to_string(), |own| own.join("\n"));
+    check(given, labels, options.precision, tell)
 }
 
 /// Packs the ONNX file of a model folder anew.
@@ -197,7 +213,16 @@ pub fn repack(
     let actual = (onnx.len() as u64, &*sha256(&onnx));
     sniff::identity(actual, expected, &manifest.weights.file)?;
     let precision = manifest.weights.precision;
-    check(onnx, labels, manifest, Vec::new(), Some(precision), tell)
+    let given = Given {
+        onnx,
+        manifest,
+        guesses: Vec::new(),
+        heads: Vec::new(),
+        batch: None,
+        sizes: Vec::new(),
+        splits: false,
+    };
+    check(given, labels.to_string(), Some(precision), tell)
 }
 
 /// What the output holds, by the graph: a guess of it falls away where the graph ends in a softmax or
@@ -231,18 +256,27 @@ fn settle(
 }
 
 fn check(
-    onnx: Vec<u8>,
-    labels: &str,
-    mut manifest: Manifest,
-    mut guesses: Vec<Guess>,
+    mut given: Given,
+    mut labels: String,
     wanted: Option<Precision>,
     tell: &mut dyn FnMut(Stage),
 ) -> Result<Packed> {
     tell(Stage::Run);
-    let bytes_given = onnx.len();
-    let original = Model::as_given(&onnx, &manifest)?;
-    settle(&onnx, &original, &mut manifest, &mut guesses)?;
-    labels::check(labels::parse(labels.as_bytes())?.len(), original.classes())?;
+    let bytes_given = given.onnx.len();
+    let original = given.run()?;
+    let Given {
+        onnx,
+        mut manifest,
+        mut guesses,
+        splits,
+        ..
+    } = given;
+    let mut list = labels::parse(labels.as_bytes())?;
+    if splits && let [one] = &*list {
+        labels = format!("not {one}\n{one}\n");
+        list = labels::parse(labels.as_bytes())?;
+    }
+    labels::check(list.len(), original.classes())?;
     let image = made_up_image(&manifest.input);
     let before = original.forward(&image)?;
     drop(original);
@@ -351,6 +385,7 @@ fn check(
     Ok(Packed {
         manifest,
         onnx: kept,
+        labels,
         report,
     })
 }
@@ -437,7 +472,7 @@ mod tests {
         for (side, size) in [(224, 256), (299, 342), (240, 274), (384, 439)] {
             let mut outline = shrink::outline(&golden("resnet")).unwrap();
             outline.inputs[0].1 = vec![Some(1), Some(3), Some(side), Some(side)];
-            let found = manifest(&outline, &Options::default(), &mut Vec::new()).unwrap();
+            let found = inspect::manifest(&outline, &Options::default(), &mut Vec::new()).unwrap();
             assert_eq!(found.input.resize.size, Some(size));
         }
     }

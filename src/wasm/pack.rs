@@ -31,6 +31,7 @@ struct Found<'a> {
 #[derive(Serialize)]
 struct Folder<'a> {
     manifest: &'a Manifest,
+    labels: &'a str,
     report: &'a Report,
 }
 
@@ -45,7 +46,7 @@ pub fn inspect_model(
     let wanted: Wanted = parse(options).map_err(thrown)?;
     let inspect = || {
         let (onnx, outline) = whole(&onnx, &beside, wanted.memory_limit)?;
-        let inspection = pack::inspect(&onnx, &wanted.options)?;
+        let inspection = pack::inspect(onnx, &wanted.options)?;
         Ok((outline, inspection))
     };
     let (outline, inspection) = inspect().map_err(thrown)?;
@@ -82,10 +83,12 @@ pub fn pack_model(
     let Packed {
         manifest,
         onnx,
+        labels,
         report,
     } = pack().map_err(thrown)?;
     let object = plain(&Folder {
         manifest: &manifest,
+        labels: &labels,
         report: &report,
     });
     set(&object, "weights", &Uint8Array::from(&onnx[..]));

@@ -168,6 +168,8 @@ fn a_packed_model_says_what_its_graph_ends_in() {
             _ if head.name == "log-softmax" => (Activation::Softmax, None),
             // Made of single operators: told by the scores, which are shares of one.
             _ if head.name == "softmax-by-hand" => (Activation::None, Some(Activation::Softmax)),
+            // Of one class, a softmax is read as a sigmoid, and so it is kept.
+            (Some(_), 1) => (Activation::None, Some(Activation::Sigmoid)),
             (Some(ends), _) => (Activation::None, Some(ends)),
             (None, 1) => (Activation::Sigmoid, None),
             (None, _) => (Activation::Softmax, None),

@@ -3,6 +3,7 @@
 
 use include_dir::{Dir, include_dir};
 
+mod exports;
 mod heads;
 mod models;
 mod npy;

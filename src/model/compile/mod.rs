@@ -1,6 +1,8 @@
 //! ONNX → a model that can be run, or its plan.
 
+pub mod adapt;
 mod barrier;
+mod batch;
 mod bounds;
 mod corrected;
 mod flow;
@@ -11,6 +13,7 @@ mod limits;
 mod links;
 mod lower;
 mod onnx;
+pub mod outputs;
 #[cfg(test)]
 mod plan_tests;
 mod proto;
@@ -192,11 +195,19 @@ impl Model {
     /// # Errors
     /// Those of [`Model::load`].
     pub fn as_given(onnx: &[u8], manifest: &Manifest) -> Result<Model> {
+        Model::in_batches(onnx, manifest, 1)
+    }
+
+    /// [`Model::as_given`] for so many photos at once; all their scores count as one photo's.
+    ///
+    /// # Errors
+    /// Those of [`Model::load`].
+    pub fn in_batches(onnx: &[u8], manifest: &Manifest, batch: usize) -> Result<Model> {
         contained(|| {
             let onnx::Parsed {
                 mut graph,
                 activation,
-            } = onnx::parse(onnx, manifest, &[])?;
+            } = onnx::parse_batch(onnx, manifest, &[], batch)?;
             bounds::check_work(&graph)?;
             let scores = shape(&graph, graph.outputs[0])?;
             simplify::keep(&mut graph).map_err(unusable)?;

@@ -21,6 +21,16 @@ pub struct Parsed {
 
 /// Parses ONNX into a graph whose outputs are the scores and then `layers`.
 pub fn parse(onnx: &[u8], manifest: &Manifest, layers: &[String]) -> Result<Parsed> {
+    parse_batch(onnx, manifest, layers, 1)
+}
+
+/// [`parse`] for so many photos at once.
+pub fn parse_batch(
+    onnx: &[u8],
+    manifest: &Manifest,
+    layers: &[String],
+    batch: usize,
+) -> Result<Parsed> {
     let unusable = |error: TractError| {
         Error::UnsupportedModel(format!("the graph cannot be compiled: {error:#}"))
     };
@@ -53,7 +63,8 @@ pub fn parse(onnx: &[u8], manifest: &Manifest, layers: &[String]) -> Result<Pars
             "the graph has the inputs {names:?}, expected one, the image"
         )));
     };
-    let shape = manifest.input.shape();
+    let mut shape = manifest.input.shape();
+    shape[0] = batch;
     let declared = &graph.outlet_fact(input).map_err(unusable)?.shape;
     let fits = declared.dims().zip(&shape).all(|(dim, &wanted)| {
         dim.concretize()
