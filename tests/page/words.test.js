@@ -15,6 +15,7 @@ const image = { width: 100, height: 100 };
 const map = (values, width, region = { x: 0, y: 0, width: 100, height: 100 }) => ({
   classIndex: 0,
   label: 'a',
+  sign: 'for',
   method: 'gradcam',
   layer: 'l',
   layers: ['l'],
@@ -39,8 +40,17 @@ test('the place is one of the photo, not of the part that the model saw', () => 
 
 test('no evidence is none', () => {
   assert.equal(evidence(map([0, 0, 0, 0], 2), image), null);
-  const [said] = describe([{ heatmap: map([0, 0, 0, 0], 2), overlay: null }], image, en, numbers('en'));
+  const none = [{ heatmap: map([0, 0, 0, 0], 2), overlay: null }];
+  const classes = /** @type {import('../../www/page/describe.js').Info} */ ({
+    activation: 'softmax',
+    labels: ['a', 'b'],
+  });
+  const [said] = describe(none, image, classes, en, numbers('en'));
   assert.match(said?.text ?? '', /Nothing in this photo speaks for “a”/);
+  const number = /** @type {import('../../www/page/describe.js').Info} */ ({ activation: 'none', labels: ['a'] });
+  const [unmoved] = describe(none, image, number, en, numbers('en'));
+  assert.equal(unmoved?.title, 'What raises it');
+  assert.match(unmoved?.text ?? '', /moves the number this way/);
 });
 
 test('overlap is 1 for maps that differ in strength only, 0 for maps that never meet', () => {
@@ -52,6 +62,7 @@ test('sureness', () => {
   const at = (/** @type {number[]} */ ...probabilities) =>
     probabilities.map((probability, index) => ({ index, label: '', probability, score: 0 }));
   assert.equal(sureness(at(0.95, 0.02), 'softmax', 0.5, 3), 'high');
+  assert.equal(sureness(at(30), 'none', 0.5, 1), 'number');
   assert.equal(sureness(at(0.6, 0.2), 'softmax', 0.5, 3), 'good');
   assert.equal(sureness(at(0.393, 0.356), 'softmax', 0.5, 3), 'torn');
   assert.equal(sureness(at(0.4, 0.1), 'softmax', 0.5, 3), 'low');

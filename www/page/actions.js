@@ -1,6 +1,7 @@
 // what the reader does with photos → changes to the state
 import { batch } from './batch.js';
 import { openCamera } from './camera.js';
+import { choiceOf } from './explain.js';
 import { SIDES, forget, live, photo as newPhoto, putAway } from './photos.js';
 
 /** @typedef {import('./photos.js').Photo} Photo */
@@ -140,7 +141,7 @@ export function actions({ state, change, session, settings, trouble, dismiss, op
     const before = first && {
       method: first.method,
       layers: first.layers,
-      chosen: [first.classIndex, ...(second ? [second.classIndex] : [])],
+      chosen: [choiceOf(first), ...(second ? [choiceOf(second)] : [])],
     };
     change({ explaining: null, ...before });
   }

@@ -84,6 +84,24 @@ export function addition({ onChange, memoryLimit, onTrouble, onModel }) {
     await pack(parts, await first.text(), { format: 1, ...description }, labels, false, signal);
   }
 
+  /** Looks at another output of the graph. @param {string} output */
+  async function look(output) {
+    if (!now?.seen) return;
+    const { parts, seen: before } = now;
+    abort.abort();
+    abort = new AbortController();
+    const { signal } = abort;
+    const options = { beside: parts.beside, memoryLimit: memoryLimit(), signal, options: { output } };
+    tell({ stage: 'reading', failure: null });
+    try {
+      const seen = { ...(await inspectModel(parts.onnx, options)), heads: before.heads };
+      const answers = await likely(parts, seen);
+      if (!signal.aborted) tell({ stage: 'form', seen, likely: answers });
+    } catch (error) {
+      if (!signal.aborted) tell({ stage: 'form', failure: error });
+    }
+  }
+
   /** @param {Answers} answers @param {boolean} keeping */
   async function answer(answers, keeping) {
     if (!now?.seen) return;
@@ -92,7 +110,7 @@ export function addition({ onChange, memoryLimit, onTrouble, onModel }) {
     const { signal } = abort;
     try {
       const text = labelled(answers.labels, seen.classes);
-      await pack(parts, text, describe(answers, seen, parts.onnx.name), { en: new Blob([text]) }, keeping, signal);
+      await pack(parts, text, describe(answers, seen, parts.onnx.name), null, keeping, signal);
     } catch (error) {
       if (!signal.aborted) tell({ stage: 'form', failure: error });
     }
@@ -102,11 +120,11 @@ export function addition({ onChange, memoryLimit, onTrouble, onModel }) {
    * @param {import('./ownmodel.js').Parts} parts
    * @param {string} text labels, one a line
    * @param {import('../library/protocol.js').PackOptions | import('../library/protocol.js').Manifest} description
-   * @param {Record<string, Blob>} labels
+   * @param {Record<string, Blob> | null} given labels by language; none: those that packing gives
    * @param {boolean} keeping
    * @param {AbortSignal} signal
    */
-  async function pack({ onnx, beside }, text, description, labels, keeping, signal) {
+  async function pack({ onnx, beside }, text, description, given, keeping, signal) {
     tell({ stage: 'checking', steps: null, failure: null });
     const packed = await packModel(onnx, text, description, {
       beside,
@@ -115,6 +133,7 @@ export function addition({ onChange, memoryLimit, onTrouble, onModel }) {
       onProgress: ({ loaded, total }) => signal.aborted || tell({ steps: { loaded, total } }),
     });
     const { manifest, weights, report } = packed;
+    const labels = given ?? { en: new Blob([packed.labels]) };
     const own = { onnx: new Blob([weights]), manifest, labels, report };
     if (keeping) await keep(own).catch((error) => onTrouble(error, manifest.name, null));
     tell({ stage: 'report', own });
@@ -123,6 +142,7 @@ export function addition({ onChange, memoryLimit, onTrouble, onModel }) {
 
   return {
     start,
+    look,
     answer,
     close,
     /** Shows the form again, as it was. */

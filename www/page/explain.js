@@ -8,6 +8,16 @@
 const LONGEST = 720;
 
 /**
+ * A class, or what speaks against it, as one number: ~0 is what speaks against the first.
+ * @param {Pick<Heatmap, 'classIndex' | 'sign'>} heatmap
+ */
+export const choiceOf = ({ classIndex, sign }) => (sign === 'against' ? ~classIndex : classIndex);
+
+/** @param {number} choice @returns {Pick<Heatmap, 'classIndex' | 'sign'>} */
+const chosenBy = (choice) =>
+  choice < 0 ? { classIndex: ~choice, sign: 'against' } : { classIndex: choice, sign: 'for' };
+
+/**
  * @param {Classifier} classifier that gave `result`
  * @param {Result} result
  * @param {{classes: number[], method: string | null, layers: string[], colormap: string}} choice
@@ -22,15 +32,17 @@ export async function explain(classifier, result, { classes, method, layers, col
   };
   /** @type {Explanation[]} */
   const explanations = [];
-  for (const classIndex of classes) {
+  for (const choice of classes) {
+    const { classIndex, sign } = chosenBy(choice);
     const given = result.heatmap;
     const reusable =
       given?.classIndex === classIndex &&
+      given.sign === sign &&
       (!method || given.method === method) &&
       (!layers.length || layers.join() === given.layers.join());
     const heatmap = reusable
       ? given
-      : await classifier.heatmap(result, { classIndex, method: method ?? undefined, layer: layers, ...waiting });
+      : await classifier.heatmap(result, { classIndex, sign, method: method ?? undefined, layer: layers, ...waiting });
     const overlay = heatmap.max > 0 ? await classifier.render(heatmap, { ...size, colormap, opacity: 1 }) : null;
     explanations.push({ heatmap, overlay });
   }

@@ -70,10 +70,9 @@ const reader = actions({
   openModel: () => void openModel(),
   onResult: ({ name, result }) => {
     const best = result?.predictions[0];
-    at('spoken').textContent = [
-      name,
-      ...(result && best ? [best.label, numbers.given(best, result.model.activation)] : []),
-    ].join(', ');
+    at('spoken').textContent = [name, ...(result && best ? [best.label, numbers.given(best, result.model)] : [])].join(
+      ', ',
+    );
   },
 });
 
@@ -249,7 +248,7 @@ function draw() {
   at('sheet').hidden = photos.length < 2;
   if (photos.length > 1) views.sheet.update({ photos, shown });
   if (!shown) return;
-  views.stage.update(stageData(state, shown, settings, words));
+  views.stage.update(stageData(state, shown, info, settings, words));
   if (!shown.result || !info) return;
   views.result.update(resultData(state, shown.result, info, words, numbers));
   const heatmap = explanations[0]?.heatmap;
@@ -425,6 +424,7 @@ function dialogViews() {
       words,
       numbers,
       onAnswers: (answers, keeping) => void adding.answer(answers, keeping),
+      onOutput: (name) => void adding.look(name),
       onBack: adding.back,
       onClose: adding.close,
       onSave: () => state.adding?.own && folder(state.adding.own).forEach(([name, file]) => download(file, name)),

@@ -31,10 +31,10 @@ export function numbers(language) {
     /**
      * What a class is given.
      * @param {{probability: number, score: number}} prediction
-     * @param {import('../library/protocol.js').Activation} activation
+     * @param {Pick<import('../library/protocol.js').Result['model'], 'activation' | 'unit'>} model
      */
-    given: ({ probability, score: raw }, activation) =>
-      activation === 'none' ? score.format(raw) : share(probability),
+    given: ({ probability, score: raw }, { activation, unit }) =>
+      activation === 'none' ? [score.format(raw), unit].filter(Boolean).join(' ') : share(probability),
     time: time.format,
     /** A difference that should be near nothing. @param {number} value */
     small: (value) => (value < 1e-5 ? `< ${small.format(1e-5)}` : small.format(value)),

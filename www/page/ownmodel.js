@@ -25,6 +25,8 @@ import { sha256 } from '../library/digest.js';
  * @property {number} side the shorter side before the crop
  * @property {NonNullable<PackOptions['resize']>['filter']} filter
  * @property {'softmax' | 'sigmoid' | 'none' | null} activation null: the graph ends in it
+ * @property {string} output the tensor with the scores
+ * @property {string} unit of an output that is one number
  * @property {number} size of the input, where the graph leaves it open
  * @property {string} layer empty: the latest
  * @property {'fp16' | 'fp32' | ''} precision empty: the smaller one that changes nothing
@@ -70,7 +72,7 @@ export function partsOf(files) {
  * @param {Inspection} seen
  * @returns {Promise<Answers>}
  */
-export async function likely({ onnx, labels }, { manifest, activation }) {
+export async function likely({ onnx, labels }, { manifest, activation, labels: own }) {
   const { layout, width, height } = manifest.input;
   return {
     name: onnx.name.replace(/\.onnx$/i, ''),
@@ -79,17 +81,19 @@ export async function likely({ onnx, labels }, { manifest, activation }) {
     side: manifest.input.resize.size ?? Math.min(width, height),
     filter: 'bilinear',
     activation: activation ? null : manifest.output.activation,
+    output: manifest.output.name,
+    unit: '',
     size: width,
     layer: '',
     precision: '',
     license: '',
     disclaimer: '',
-    labels: (await labels[0]?.text()) ?? '',
+    labels: (await labels[0]?.text()) ?? own?.join('\n') ?? '',
   };
 }
 
 /** @param {Answers} answers @param {Inspection} seen @param {string} file @returns {PackOptions} */
-export function describe(answers, { manifest, guesses }, file) {
+export function describe(answers, { manifest, guesses, heads }, file) {
   const { channels, scale, mean, std } = PIXELS[answers.pixels];
   const grey = manifest.input.channels === 'grey',
     open = guesses.includes('size');
@@ -111,6 +115,8 @@ export function describe(answers, { manifest, guesses }, file) {
     mean: mean.slice(0, grey ? 1 : 3),
     std: std.slice(0, grey ? 1 : 3),
     activation: answers.activation ?? undefined,
+    output: heads.length > 1 ? answers.output : undefined,
+    unit: answers.unit || undefined,
     layer: answers.layer || undefined,
     precision: answers.precision || undefined,
   };

@@ -1,4 +1,6 @@
 // photo + heatmaps + caption → PNG
+import { called, isNumber } from './describe.js';
+
 /** @typedef {import('./explain.js').Explanation} Explanation */
 /**
  * @typedef {object} Caption
@@ -37,10 +39,14 @@ export async function pictureOf(
   const classes = explanations.length
     ? explanations.map(({ heatmap }) => heatmap.classIndex)
     : result.predictions.slice(0, 1).map(({ index }) => index);
-  const titles = classes.map((index) => {
+  const titles = classes.map((index, at) => {
+    const heatmap = explanations[at]?.heatmap;
+    const number = isNumber(model) && result.predictions[0];
+    if (number)
+      return [heatmap && called(heatmap, model, words), numbers.given(number, result.model)].filter(Boolean).join('  ');
     const found = result.predictions.find((prediction) => prediction.index === index);
     const label = model.labels[index] ?? '';
-    return found ? `${label}  ${numbers.given(found, model.activation)}` : label;
+    return found ? `${label}  ${numbers.given(found, result.model)}` : label;
   });
   const note = ['Whylens', `${model.name} ${model.version}`, explanations[0]?.heatmap.method]
     .filter(Boolean)

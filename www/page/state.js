@@ -15,7 +15,7 @@ export const blank = (model) => ({
   photos: [],
   /** One of the photos, or the camera. @type {Photo | null} */
   shown: null,
-  /** Class indices explained: one, or two side by side. @type {number[]} */
+  /** What is explained, one or two side by side: class indices, or as `choiceOf` has them. @type {number[]} */
   chosen: [],
   /** Whether the reader chose the class, so that the camera's next frame keeps it. */
   pinned: false,

@@ -1,7 +1,7 @@
 // predictions → how sure the model is
 
 /** @typedef {import('../library/protocol.js').Prediction} Prediction */
-/** @typedef {'high' | 'good' | 'torn' | 'low' | 'none' | 'scores' | 'labels' | 'below' | 'nothing'} Sureness */
+/** @typedef {'high' | 'good' | 'torn' | 'low' | 'none' | 'scores' | 'number' | 'labels' | 'below' | 'nothing'} Sureness */
 
 /**
  * @param {Prediction[]} predictions best first
@@ -12,7 +12,7 @@
  */
 export function sureness([first, second], activation, threshold, classes) {
   if (!first) return 'nothing';
-  if (activation === 'none') return 'scores';
+  if (activation === 'none') return classes === 1 ? 'number' : 'scores';
   if (activation === 'sigmoid') return first.probability >= threshold ? 'labels' : classes === 1 ? 'below' : 'nothing';
   if (first.probability < 0.3) return 'none';
   if (second && second.probability > 0.75 * first.probability) return 'torn';

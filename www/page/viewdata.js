@@ -1,5 +1,5 @@
 // state → what each view shows
-import { describe } from './describe.js';
+import { called, describe } from './describe.js';
 import { layersOf } from './explain.js';
 import { sureness } from './verdict.js';
 
@@ -23,11 +23,12 @@ export function modelChoices(models, own) {
 /**
  * @param {Readonly<State>} state
  * @param {Photo} shown
+ * @param {ModelInfo | null} info
  * @param {Settings} settings
  * @param {Words} words
  * @returns {import('./views/stage.js').StageData}
  */
-export function stageData(state, shown, { opacity }, words) {
+export function stageData(state, shown, info, { opacity }, words) {
   const { explanations, explaining } = state;
   const result = shown.result ?? null;
   const waiting = !result && !!shown.file && shown.status !== 'failed' && shown.status !== 'cancelled';
@@ -38,7 +39,11 @@ export function stageData(state, shown, { opacity }, words) {
     name: shown.name,
     image: result?.image ?? null,
     region: explanations[0]?.heatmap.region ?? null,
-    panes: explanations.map(({ heatmap, overlay }) => ({ label: heatmap.label, zero: !(heatmap.max > 0), overlay })),
+    panes: explanations.map(({ heatmap, overlay }) => ({
+      label: called(heatmap, info, words),
+      zero: !(heatmap.max > 0),
+      overlay,
+    })),
     opacity,
     bare: state.bare,
     busy: waiting ? waitingFor(state, words) : explaining && words.explaining(explaining.loaded, explaining.total),
@@ -60,17 +65,17 @@ function waitingFor({ loading }, words) {
  * @returns {import('./views/result.js').ResultData}
  */
 export function resultData({ shown, explanations, chosen, threshold }, result, info, words, numbers) {
-  const { predictions, image, timing } = result;
+  const { predictions, image, model, timing } = result;
   const { labels, activation, disclaimer } = info;
   return {
     predictions,
     labels,
-    activation,
+    model,
     threshold,
     sure: sureness(predictions, activation, threshold, labels.length),
     disclaimer,
     chosen,
-    where: describe(explanations, image, words, numbers),
+    where: describe(explanations, image, info, words, numbers),
     timing,
     live: !!shown?.camera,
     noHeatmap: whyNone(info, result, explanations, words),

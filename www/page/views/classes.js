@@ -1,4 +1,6 @@
 // predictions → bars, a search over all classes; each bar one click from its heatmap
+import { called, isNumber } from '../describe.js';
+import { choiceOf } from '../explain.js';
 import { element, icon } from './element.js';
 
 /** @typedef {import('../../library/protocol.js').Prediction} Prediction */
@@ -62,7 +64,7 @@ export function classesView({ words, numbers, onClass, onCompare, onThreshold })
       search.placeholder = words.search(data.labels.length);
       search.setAttribute('aria-label', search.placeholder);
       searchField.hidden = data.labels.length < 2;
-      thresholdField.hidden = data.activation !== 'sigmoid';
+      thresholdField.hidden = data.model.activation !== 'sigmoid';
       threshold.value = String(data.threshold);
       threshold.style.setProperty('--part', `${data.threshold * 100}%`);
       limit.textContent = numbers.percent(data.threshold);
@@ -72,10 +74,11 @@ export function classesView({ words, numbers, onClass, onCompare, onThreshold })
 
   function draw() {
     if (!shown) return;
-    const { chosen, activation, labels } = shown;
+    const { chosen, model, labels } = shown;
+    const number = isNumber({ ...model, labels });
     const wanted = search.value.trim().toLowerCase();
     const matching = wanted ? matches(shown, wanted) : null;
-    const visible = matching ? matching.slice(0, MANY) : listed(shown, count);
+    const visible = number ? sides(labels) : matching ? matching.slice(0, MANY) : listed(shown, count);
     found.textContent = matching ? words.matches(matching.length) : '';
     more.hidden = !!matching || shown.predictions.length <= FEW;
     more.textContent = count === FEW ? words.moreClasses : words.fewerClasses;
@@ -84,15 +87,27 @@ export function classesView({ words, numbers, onClass, onCompare, onThreshold })
     rows.length = visible.length;
     list.replaceChildren(...rows.map((each) => each.root));
     visible.forEach((prediction, at) => {
-      const part = activation === 'none' ? Math.max(0, prediction.score / best) : prediction.probability;
-      rows[at]?.update(prediction, part, value(prediction, activation), chosen, labels.length > 1);
+      const part = model.activation === 'none' ? Math.max(0, prediction.score / best) : prediction.probability;
+      const text = number ? '' : value(prediction, model);
+      rows[at]?.update(prediction, part, text, chosen, number || labels.length > 1);
     });
   }
 
-  /** @param {Prediction} prediction @param {import('../../library/protocol.js').Activation} activation */
-  function value(prediction, activation) {
+  /** What moves a number, as `choiceOf` has it. @param {string[]} labels @returns {Prediction[]} */
+  function sides(labels) {
+    const side = (/** @type {string} */ label, /** @type {'for' | 'against'} */ sign) => ({
+      index: choiceOf({ classIndex: 0, sign }),
+      label: called({ label, sign }, { activation: 'none', labels }, words),
+      probability: NaN,
+      score: NaN,
+    });
+    return [side(labels[0] ?? '', 'for'), side(labels[0] ?? '', 'against')];
+  }
+
+  /** @param {Prediction} prediction @param {import('./result.js').ResultData['model']} model */
+  function value(prediction, model) {
     if (Number.isNaN(prediction.probability)) return words.unlisted;
-    return numbers.given(prediction, activation);
+    return numbers.given(prediction, model);
   }
 }
 
@@ -165,13 +180,25 @@ function listed({ predictions, chosen, labels }, count) {
   return [...best, ...others.map((index) => prediction(predictions, labels, index))];
 }
 
+/** Labels in small letters, once for each model: some have 21,841. */
+const lowered = (() => {
+  /** @type {string[]} */
+  let of = [],
+    small = of;
+  return (/** @type {string[]} */ labels) => {
+    if (labels !== of) [of, small] = [labels, labels.map((label) => label.toLowerCase())];
+    return small;
+  };
+})();
+
 /** @param {import('./result.js').ResultData} data @param {string} wanted */
 function matches({ predictions, labels }, wanted) {
-  const found = predictions.filter((prediction) => prediction.label.toLowerCase().includes(wanted));
+  const small = lowered(labels);
+  const fits = (/** @type {number} */ index) => small[index]?.includes(wanted) ?? false;
+  const found = predictions.filter(({ index }) => fits(index));
   const seen = new Set(predictions.map((prediction) => prediction.index));
-  labels.forEach((label, index) => {
-    if (!seen.has(index) && label.toLowerCase().includes(wanted)) found.push(prediction(predictions, labels, index));
-  });
+  for (const [index, label] of labels.entries())
+    if (fits(index) && !seen.has(index)) found.push({ index, label, probability: NaN, score: NaN });
   return found;
 }
 

@@ -11,17 +11,20 @@ import { facts } from './packed.js';
  * @param {import('../words/en.js').Words} options.words
  * @param {import('../numbers.js').Numbers} options.numbers
  * @param {(answers: Answers, keep: boolean) => void} options.onAnswers
+ * @param {(name: string) => void} options.onOutput another output is to be looked at
  * @param {() => void} options.onBack to the form
  * @param {() => void} options.onClose
  * @param {() => void} options.onSave its folder
  */
-export function ownModelView({ words, numbers, onAnswers, onBack, onClose, onSave }) {
+export function ownModelView({ words, numbers, onAnswers, onOutput, onBack, onClose, onSave }) {
   const said = words.ownModel;
   const about = element('p', { className: 'soft' });
   const name = element('input', { type: 'text', required: true, autofocus: true });
   const pixels = select(said.pixels);
   const resize = select(said.resizes, () => (sideField.hidden = resize.value !== 'crop'));
-  const activation = select(said.activations),
+  const output = element('select', { onchange: () => onOutput(output.value) }),
+    unit = element('input', { type: 'text' });
+  const activation = select(said.activations, showUnit),
     filter = select(said.filters),
     precision = select(said.precisions);
   const side = element('input', { type: 'number', min: '8', max: '8192', required: true });
@@ -32,6 +35,7 @@ export function ownModelView({ words, numbers, onAnswers, onBack, onClose, onSav
   const labels = element('textarea', { rows: 4, spellcheck: false, placeholder: said.labelsHint, oninput: count });
   const counted = element('small', { role: 'status' });
   const keep = element('input', { type: 'checkbox' });
+  const [outputField, unitField] = [field(said.output, output), field(said.unit, unit)];
   const [sizeField, sideField, activationField] = [
     field(said.size, size),
     field(said.side, side),
@@ -42,11 +46,13 @@ export function ownModelView({ words, numbers, onAnswers, onBack, onClose, onSav
     'form',
     { className: 'stack', onsubmit: submit },
     about,
+    outputField,
     field(said.name, name),
     field(said.pixel, pixels),
     field(said.resize, resize),
     sizeField,
     activationField,
+    unitField,
     field(said.labels, labels, counted),
     element(
       'details',
@@ -174,6 +180,11 @@ export function ownModelView({ words, numbers, onAnswers, onBack, onClose, onSav
     // With one class, a softmax would be 1 for every photo.
     for (const option of activation.options) option.disabled = option.value === 'softmax' && seen.classes === 1;
     activation.value = likely.activation ?? 'softmax';
+    outputField.hidden = seen.heads.length < 2;
+    output.replaceChildren(...seen.heads.map(({ name, classes }) => new Option(said.outputOf(name, classes), name)));
+    output.value = likely.output;
+    unit.value = likely.unit;
+    showUnit();
     filter.value = likely.filter;
     precision.value = likely.precision;
     side.value = String(likely.side);
@@ -186,8 +197,20 @@ export function ownModelView({ words, numbers, onAnswers, onBack, onClose, onSav
   function count() {
     const classes = asked?.classes ?? 0;
     const n = labels.value.trim() ? labels.value.trim().split('\n').length : 0;
-    counted.textContent = n ? said.labelsCount(n, classes) : '';
-    labels.setCustomValidity(n && n !== classes ? said.labelsCount(n, classes) : '');
+    // One score is that of the second of two classes, or of one and its negative.
+    const fits = n === classes || (n === 2 && classes === 1 && !isNumber());
+    const text = n ? said.labelsCount(n, fits ? n : classes) : '';
+    counted.textContent = text;
+    labels.setCustomValidity(fits ? '' : text);
+  }
+
+  function isNumber() {
+    return asked?.classes === 1 && !activationField.hidden && activation.value === 'none';
+  }
+
+  function showUnit() {
+    unitField.hidden = unit.disabled = !isNumber();
+    count();
   }
 
   /** @param {unknown} error */
@@ -214,6 +237,8 @@ export function ownModelView({ words, numbers, onAnswers, onBack, onClose, onSav
         side: side.valueAsNumber,
         filter: /** @type {Answers['filter']} */ (filter.value),
         activation: activationField.hidden ? null : /** @type {Answers['activation']} */ (activation.value),
+        output: output.value,
+        unit: isNumber() ? unit.value.trim() : '',
         size: size.valueAsNumber,
         layer: layer.value,
         precision: /** @type {Answers['precision']} */ (precision.value),

@@ -12,7 +12,7 @@ const FEW = 4;
  * @typedef {object} ResultData
  * @property {Prediction[]} predictions best first
  * @property {string[]} labels of all classes
- * @property {import('../../library/protocol.js').Activation} activation
+ * @property {Pick<import('../../library/protocol.js').Result['model'], 'activation' | 'unit'>} model
  * @property {number} threshold
  * @property {import('../verdict.js').Sureness} sure
  * @property {string | null} disclaimer
@@ -63,7 +63,9 @@ export function resultView({ words, numbers, onClass, onCompare, onThreshold, ac
           ? above(data)
               .map((p) => p.label)
               .join(', ')
-          : (first?.label ?? '');
+          : data.sure === 'number' && first
+            ? numbers.given(first, data.model)
+            : (first?.label ?? '');
       label.hidden = data.sure === 'nothing';
       detail.textContent = first ? sentence(data, first, second) : '';
       disclaimer.hidden = !data.disclaimer;
@@ -89,11 +91,13 @@ export function resultView({ words, numbers, onClass, onCompare, onThreshold, ac
 
   /** @param {ResultData} data @param {Prediction} first @param {Prediction | undefined} second */
   function sentence(data, first, second) {
-    const given = (/** @type {Prediction} */ each) => numbers.given(each, data.activation);
+    const given = (/** @type {Prediction} */ each) => numbers.given(each, data.model);
     const p = given(first);
     switch (data.sure) {
       case 'scores':
         return p;
+      case 'number':
+        return first.label;
       case 'torn':
         return second ? words.sureTorn(p, second.label, given(second)) : words.sureHigh(p);
       case 'none':

@@ -144,8 +144,7 @@ export function sheetView({ words, numbers, onShow, onCancel, onResume, onClear,
         const best = photo.result?.predictions[0];
         number.textContent = String(at);
         title.textContent = best?.label ?? photo.name;
-        value.textContent =
-          photo.result && best ? numbers.given(best, photo.result.model.activation) : said[photo.status];
+        value.textContent = photo.result && best ? numbers.given(best, photo.result.model) : said[photo.status];
         show.setAttribute('aria-current', String(current));
         show.dataset.status = photo.status;
       },

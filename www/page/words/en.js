@@ -82,6 +82,7 @@ export const words = {
     low: 'Perhaps',
     none: 'Not sure: a guess at best',
     scores: 'Highest score',
+    number: 'The model’s estimate',
     labels: 'Above the threshold',
     below: 'Below the threshold',
     nothing: 'Nothing above the threshold',
@@ -111,6 +112,8 @@ export const words = {
   stopComparing: 'Stop comparing',
   threshold: 'Threshold',
   unlisted: 'below those listed',
+  raises: 'What raises it',
+  lowers: 'What lowers it',
 
   where: {
     /** @param {string} label */
@@ -120,6 +123,7 @@ export const words = {
       `The evidence lies ${place} and is ${how}: half of it falls on ${share} of the area.`,
     /** @param {string} label */
     zero: (label) => `Nothing in this photo speaks for “${label}”. There is no heatmap to draw.`,
+    unmoved: 'Nothing in this photo moves the number this way. There is no heatmap to draw.',
     places: [
       ['at the top left', 'at the top', 'at the top right'],
       ['on the left', 'in the middle', 'on the right'],
@@ -284,6 +288,11 @@ export const words = {
       sigmoid: 'Several classes per photo (sigmoid)',
       none: 'Unchanged',
     },
+    output: 'Which output',
+    /** @param {string} name @param {number | null} classes */
+    outputOf: (name, classes) =>
+      classes === null ? name : `${name} (${classes === 1 ? '1 value' : `${classes} classes`})`,
+    unit: 'Unit of the number, such as years',
     labels: 'Labels',
     labelsHint: 'One per line; leave empty to number them',
     /** @param {number} n @param {number} classes */
@@ -327,12 +336,14 @@ export const words = {
     startText: (planned) => (planned ? 'compiled: nothing is left to do at load' : 'compiled at every load'),
     guesses: {
       activation: 'One class per photo (softmax).',
-      single: 'A single score on its own (sigmoid).',
+      single: 'The one score decides between two classes (sigmoid).',
+      opacity: 'The fourth channel is opacity, which is full.',
+      output: 'The scores are in the output chosen.',
       channels: 'Three colours.',
       colours: 'Colours in the order red, green, blue.',
       pixels: 'Pixel values as ImageNet networks expect them.',
       resize: 'The photo is cropped to its middle.',
-      size: '224 × 224 pixels.',
+      size: 'A common input size.',
     },
   },
 

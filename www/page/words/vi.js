@@ -72,6 +72,7 @@ export const words = {
     low: 'Có thể là',
     none: 'Không chắc: chỉ là phỏng đoán',
     scores: 'Điểm cao nhất',
+    number: 'Ước lượng của mô hình',
     labels: 'Trên ngưỡng',
     below: 'Dưới ngưỡng',
     nothing: 'Không có lớp nào trên ngưỡng',
@@ -93,11 +94,14 @@ export const words = {
   stopComparing: 'Ngừng so sánh',
   threshold: 'Ngưỡng',
   unlisted: 'rất thấp',
+  raises: 'Điều làm tăng giá trị',
+  lowers: 'Điều làm giảm giá trị',
 
   where: {
     title: (label) => `Bằng chứng cho “${label}”`,
     sentence: (place, how, share) => `Bằng chứng nằm ${place} và ${how}: một nửa nằm trên ${share} diện tích.`,
     zero: (label) => `Không có gì trong ảnh ủng hộ “${label}”, nên không có bản đồ nhiệt để vẽ.`,
+    unmoved: 'Không có gì trong ảnh làm giá trị thay đổi theo hướng này, nên không có bản đồ nhiệt để vẽ.',
     places: [
       ['ở góc trên bên trái', 'ở phía trên', 'ở góc trên bên phải'],
       ['ở bên trái', 'ở giữa', 'ở bên phải'],
@@ -245,6 +249,10 @@ export const words = {
     size: 'Rộng và cao theo điểm ảnh',
     activation: 'Đầu ra',
     activations: { softmax: 'Một lớp mỗi ảnh (softmax)', sigmoid: 'Nhiều lớp mỗi ảnh (sigmoid)', none: 'Để nguyên' },
+    output: 'Đầu ra nào',
+    outputOf: (name, classes) =>
+      classes === null ? name : `${name} (${classes === 1 ? '1 giá trị' : `${classes} lớp`})`,
+    unit: 'Đơn vị của giá trị, ví dụ năm',
     labels: 'Nhãn',
     labelsHint: 'Mỗi dòng một nhãn; để trống: đánh số',
     labelsCount: (n, classes) => (n === classes ? `${n} nhãn, mỗi lớp một nhãn` : `${n} nhãn cho ${classes} lớp`),
@@ -277,12 +285,14 @@ export const words = {
       planned ? 'đã biên dịch sẵn: khi tải không còn gì phải làm' : 'mỗi lần tải đều phải biên dịch lại',
     guesses: {
       activation: 'Một lớp mỗi ảnh (softmax).',
-      single: 'Điểm số duy nhất được xét riêng (sigmoid).',
+      single: 'Điểm số duy nhất quyết định giữa hai lớp (sigmoid).',
+      opacity: 'Kênh thứ tư là độ mờ đục, luôn đầy.',
+      output: 'Điểm số nằm ở đầu ra đã chọn.',
       channels: 'Ba màu.',
       colours: 'Thứ tự màu đỏ, lục, lam.',
       pixels: 'Giá trị điểm ảnh như các mạng ImageNet.',
       resize: 'Cắt phần giữa của ảnh.',
-      size: '224 × 224 điểm ảnh.',
+      size: 'Một cỡ ảnh thường dùng.',
     },
   },
 
