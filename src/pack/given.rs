@@ -35,7 +35,9 @@ const SIDES: [u32; 12] = [256, 299, 384, 512, 240, 192, 160, 128, 96, 64, 32, 28
 /// Those of [`adapt::adapt`] and of [`pack`](super::pack()).
 pub(super) fn read(onnx: Vec<u8>, options: &Options, labels: Option<usize>) -> Result<Given> {
     let fourth = |values: &Option<Vec<f64>>, default| match values.as_deref() {
-        Some(&[value]) | Some(&[_, _, _, value]) => value,
+        Some(&[_, _, _, value]) => value,
+        // What all colours have in common.
+        Some([first, rest @ ..]) if rest.iter().all(|other| other == first) => *first,
         _ => default,
     };
     let full = 255.0 * options.scale.unwrap_or(1.0 / 255.0);

@@ -46,7 +46,6 @@ impl ClassifyOptions {
 struct HeatmapOptions {
     class_index: Option<usize>,
     label: Option<String>,
-    #[serde(default)]
     sign: Sign,
     method: Option<Method>,
     #[serde(default)]

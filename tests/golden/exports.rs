@@ -4,6 +4,7 @@
 use serde::Deserialize;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
+use whylens::internal::adapt::{self, Known};
 use whylens::manifest::{Activation, Precision};
 use whylens::pack::{self, Guess, Packed};
 use whylens::{Class, Classifier, HeatmapQuery, Method, Model, Options, Query, Sign, Tensor};
@@ -222,6 +223,38 @@ fn a_look_into_a_graph_tells_what_to_choose_from() {
         .unwrap();
     let found = pack::inspect(dictionary.onnx(), &dictionary.options).unwrap();
     assert_eq!(found.labels, Some(dictionary.kept));
+}
+
+/// Files with some bytes changed, the same each time, for each of which nothing may panic.
+#[test]
+fn damaged_files_are_refused_or_adapted() {
+    let (mut state, mut adapted, mut refused) = (1u64, 0, 0);
+    let mut next = |below: usize| {
+        state = state
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
+        (state >> 33) as usize % below
+    };
+    for export in exports() {
+        for _ in 0..200 {
+            let mut onnx = export.onnx();
+            // Names and shapes are at the ends.
+            for _ in 0..1 + next(4) {
+                let end = next(600.min(onnx.len()));
+                let at = if next(2) == 0 {
+                    end
+                } else {
+                    onnx.len() - 1 - end
+                };
+                onnx[at] = next(256) as u8;
+            }
+            match adapt::adapt(onnx, &Known::default()) {
+                Ok(_) => adapted += 1,
+                Err(_) => refused += 1,
+            }
+        }
+    }
+    assert!(adapted > 100 && refused > 100, "{adapted} {refused}");
 }
 
 #[test]

@@ -158,7 +158,7 @@ test('a number is shown with its unit, and what raises and lowers it', async () 
   const { page, context, complaints } = await here.visit({ query: '?preload=lazy' });
   const form = await drop(page, 'age', 'knows 1 class.');
   assert.ok(await form.getByLabel('Unit of the number').isHidden());
-  await form.getByLabel('Output', { exact: true }).selectOption('none');
+  await form.getByLabel('Output').selectOption('none');
   await form.getByLabel('Unit of the number').fill('years');
   await form.getByLabel('Labels').fill('age');
   await taken(form);
@@ -183,7 +183,7 @@ test('a number is shown with its unit, and what raises and lowers it', async () 
 test('where several outputs may hold the scores, one is chosen', async () => {
   const { page, context } = await here.visit({ query: '?preload=lazy' });
   const form = await drop(page, 'questions', 'knows 2 classes.');
-  const chooser = form.getByLabel('Which output');
+  const chooser = form.getByLabel('Scores from');
   assert.deepEqual(await chooser.locator('option').allInnerTexts(), ['gender (2 classes)', 'mood (4 classes)']);
   await page.screenshot({ path: shot('chooser') });
   await chooser.selectOption('mood');
@@ -199,13 +199,23 @@ test('where several outputs may hold the scores, one is chosen', async () => {
 test('an auxiliary head is no question, a dictionary of labels none either', async () => {
   const { page, context } = await here.visit({ query: '?preload=lazy' });
   const form = await drop(page, 'auxiliary', 'knows 5 classes.');
-  assert.ok(await form.getByLabel('Which output').isHidden());
+  assert.ok(await form.getByLabel('Scores from').isHidden());
   await form.getByRole('button', { name: 'Close' }).click();
   const other = await drop(page, 'dictionary', 'knows 3 classes.');
   assert.equal(await other.getByLabel('Labels').inputValue(), 'cat\ndog\nowl');
   await taken(other);
   await sample(page, 0);
   await verdict(page, /cat|dog|owl/);
+  await context.close();
+});
+
+test('a graph that takes whole numbers is given pixels as they are', async () => {
+  const { page, context } = await here.visit({ query: '?preload=lazy' });
+  const form = await drop(page, 'uint8-cast', 'knows 5 classes.');
+  assert.equal(await form.getByLabel('Pixel values').inputValue(), 'raw');
+  await taken(form);
+  await sample(page, 0);
+  await verdict(page, /class \d/);
   await context.close();
 });
 

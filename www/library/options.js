@@ -134,7 +134,7 @@ function checkLimits({ maxPixels, maxBytes }) {
  * @returns {{ query: import('./protocol.js').WireHeatmapOptions } & Pick<HeatmapOptions, 'signal' | 'onProgress'>}
  */
 export function heatmapOptions(given) {
-  const { classIndex, label, sign, method, layer = [], signal, onProgress } = read(given, HEATMAP);
+  const { classIndex, label, sign = 'for', method, layer = [], signal, onProgress } = read(given, HEATMAP);
   check('classIndex', classIndex, (value) => isWhole(0)(value) && value <= MOST, 'a whole number from 0');
   check('label', label, isText, 'text');
   check('sign', sign, (value) => value === 'for' || value === 'against', '`for` or `against`');

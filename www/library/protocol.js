@@ -313,7 +313,7 @@
  * @property {string} [manifest] the text of `model.json`, where it was read already
  */
 
-/** @typedef {{ classIndex?: number, label?: string, sign?: 'for' | 'against', method?: string, layers: string[] }} WireHeatmapOptions */
+/** @typedef {{ classIndex?: number, label?: string, sign: 'for' | 'against', method?: string, layers: string[] }} WireHeatmapOptions */
 /** @typedef {Pick<Heatmap, 'values' | 'max' | 'width' | 'height' | 'region' | 'image'>} WireMap */
 /** @typedef {{ topK: number, threshold: number, heatmap: WireHeatmapOptions | null, scores: boolean, maxPixels: number,
  *   maxBytes: number, view: number | null }} WireClassifyOptions */

@@ -72,11 +72,11 @@ export function partsOf(files) {
  * @param {Inspection} seen
  * @returns {Promise<Answers>}
  */
-export async function likely({ onnx, labels }, { manifest, activation, labels: own }) {
+export async function likely({ onnx, labels }, { manifest, activation, guesses, labels: own }) {
   const { layout, width, height } = manifest.input;
   return {
     name: onnx.name.replace(/\.onnx$/i, ''),
-    pixels: layout === 'nhwc' ? 'keras' : 'imagenet',
+    pixels: !guesses.includes('pixels') ? 'raw' : layout === 'nhwc' ? 'keras' : 'imagenet',
     resize: 'crop',
     side: manifest.input.resize.size ?? Math.min(width, height),
     filter: 'bilinear',

@@ -246,7 +246,7 @@ fn fill_opacity(graph: &mut GraphProto, at: usize, opset: i64, known: &Known) ->
     rename(graph, &name, &four);
     let mut pads = vec![0; 8];
     pads[4 + axis] = 1;
-    let mut pad = node("Pad", &[name.clone()], &four);
+    let mut pad = node("Pad", std::slice::from_ref(&name), &four);
     if opset < 11 {
         pad.attribute.push(AttributeProto {
             name: "pads".into(),

@@ -288,7 +288,7 @@ export const words = {
       sigmoid: 'Several classes per photo (sigmoid)',
       none: 'Unchanged',
     },
-    output: 'Which output',
+    output: 'Scores from',
     /** @param {string} name @param {number | null} classes */
     outputOf: (name, classes) =>
       classes === null ? name : `${name} (${classes === 1 ? '1 value' : `${classes} classes`})`,

@@ -249,7 +249,7 @@ export const words = {
     size: 'Rộng và cao theo điểm ảnh',
     activation: 'Đầu ra',
     activations: { softmax: 'Một lớp mỗi ảnh (softmax)', sigmoid: 'Nhiều lớp mỗi ảnh (sigmoid)', none: 'Để nguyên' },
-    output: 'Đầu ra nào',
+    output: 'Điểm số lấy từ',
     outputOf: (name, classes) =>
       classes === null ? name : `${name} (${classes === 1 ? '1 giá trị' : `${classes} lớp`})`,
     unit: 'Đơn vị của giá trị, ví dụ năm',
