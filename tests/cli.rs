@@ -440,13 +440,32 @@ fn probabilities_are_told_from_scores() {
             "{name}: {}",
             text(&model)
         );
+        // One score that a sigmoid reads is that of two classes.
+        let shown = if classes == 1 { 2 } else { classes };
         assert_eq!(
             text(&model).lines().count(),
-            classes + 1,
+            shown + 1,
             "{name}: {}",
             text(&model)
         );
     }
+    let number = ["--activation", "none", "--unit", "years"];
+    let (model, packed) = packed_head("one-logit", 1, &number);
+    let said = String::from_utf8_lossy(&packed.stdout).into_owned();
+    assert!(said.contains("output      years, no"), "{said}");
+    let said = text(&model);
+    assert!(said.contains(" years  class 0 (0)"), "{said}");
+    assert_eq!(said.lines().count(), 2, "{said}");
+    let of = |sign: &str| {
+        let output = whylens(&["classify", &model, photo, "--json", "--sign", sign]);
+        lines(&output)[0]["heatmap"].clone()
+    };
+    let (raises, lowers) = (of("for"), of("against"));
+    assert_eq!(
+        (&raises["sign"], &lowers["sign"]),
+        (&"for".into(), &"against".into())
+    );
+    assert_ne!(raises["values"], lowers["values"]);
     let (_, output) = packed_head("one-logit", 1, &["--activation", "softmax"]);
     assert!(
         errors(&output).contains("bad-option"),

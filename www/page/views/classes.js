@@ -156,6 +156,7 @@ function classRow(words, onClass, onCompare) {
       const [a, b] = chosen;
       label.textContent = prediction.label;
       percent.textContent = text;
+      bar.hidden = !text;
       bar.style.setProperty('--part', `${(part || 0) * 100}%`);
       root.dataset.shown = index === a ? 'first' : index === b ? 'second' : '';
       show.setAttribute('aria-pressed', String(index === a));
