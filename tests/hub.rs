@@ -13,6 +13,7 @@ use axum::extract::{Path as Part, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use futures_util::StreamExt;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
@@ -129,7 +130,14 @@ async fn cdn(State(hub): State<Shared>, Part(name): Part<String>, headers: Heade
         ],
         false => vec![Ok(rest)],
     };
-    let body = Body::from_stream(futures_util::stream::iter(sent));
+    let parts = futures_util::stream::iter(sent).then(|part| async {
+        if part.is_err() {
+            // What was sent before is to arrive.
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        }
+        part
+    });
+    let body = Body::from_stream(parts);
     let told = [
         (header::CONTENT_LENGTH, length.to_string()),
         (

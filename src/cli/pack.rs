@@ -228,8 +228,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     if !arguments.force {
         spare(&given, out)?;
     }
-    let named = fetched.as_ref().map_or(model, |model| &model.folder);
-    let stem = named.file_stem().unwrap_or_default();
+    let stem = match &fetched {
+        Some(model) => model.folder.file_name(),
+        None => model.file_stem(),
+    };
+    let stem = stem.unwrap_or_default();
     let options = Options {
         name: match &arguments.name {
             Some(name) => name.clone(),
