@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use whylens::internal::shrink;
-use whylens::manifest::{Channels, Layout};
+use whylens::manifest::{Channels, Layout, Precision};
+use whylens::pack::{self, Original};
 use whylens::{Manifest, Model, Options, Result, Tensor};
 
 #[path = "../src/memory.rs"]
@@ -225,5 +226,36 @@ fn a_file_is_let_go_of_as_it_is_read() {
         enough.expect("room for what it takes");
         let error = loading(&manifest, &onnx, Some(taken - AROUND)).unwrap_err();
         assert_eq!(error.code(), "over-memory-limit");
+    }
+}
+
+#[test]
+fn packing_takes_what_it_is_said_to_need() {
+    let _alone = ALONE
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    let folder = root().join("models/efficientnet-lite0");
+    let (manifest, _) = Manifest::parse(&fs::read(folder.join("model.json")).unwrap()).unwrap();
+    let half = fs::read(folder.join("model.onnx")).unwrap();
+    let single = shrink::shrink(&half, &manifest, Precision::Fp32).unwrap();
+    let labels = fs::read_to_string(folder.join("labels.txt")).unwrap();
+    let file = std::env::var_os("WHYLENS_FILE").map(|file| fs::read(file).unwrap());
+    for given in [Some(single), Some(half), file].into_iter().flatten() {
+        let outline = shrink::outline(&given).unwrap();
+        let need = pack::need(&outline, given.len());
+        let before = memory::live();
+        memory::forget_peak();
+        let mut read = || Ok(given.clone());
+        let options = pack::Options::default();
+        let packed = pack::pack(Original::again(&mut read), &labels, &options, &mut |_| ());
+        let taken = (memory::peak() - before) as u64;
+        let weights = outline.parameters as u64 * 4;
+        println!(
+            "{} bytes given: {taken} taken, {:.2} of the FP32 weights, {need} counted",
+            given.len(),
+            taken as f64 / weights as f64
+        );
+        assert_eq!(packed.unwrap().report.unplanned, None);
+        assert!(taken <= need, "{taken} taken, {need} counted");
     }
 }

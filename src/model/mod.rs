@@ -87,7 +87,7 @@ impl Model {
             return Ok(model);
         }
         #[cfg(feature = "compile")]
-        return Model::compiled(&onnx, manifest, options);
+        return Model::compiled(onnx, manifest, options);
         #[cfg(not(feature = "compile"))]
         Err(Error::Unplanned(None))
     }

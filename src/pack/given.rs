@@ -1,8 +1,10 @@
 //! ONNX file as it was exported, and what is said of it → a classifier of one photo, with its manifest.
 
+use std::borrow::Cow;
+
 use super::compare::{compare, made_up_image};
 use super::inspect::manifest;
-use super::{Guess, Options, settle};
+use super::{Guess, Options, Original, settle};
 use crate::error::{Error, Result};
 use crate::manifest::{Activation, Manifest};
 use crate::model::Model;
@@ -12,8 +14,8 @@ use crate::model::compile::shrink;
 use crate::preprocess::Tensor;
 
 /// A graph that was adapted, and what is known of it.
-pub(super) struct Given {
-    pub onnx: Vec<u8>,
+pub(super) struct Given<'a> {
+    pub onnx: Original<'a>,
     pub manifest: Manifest,
     pub guesses: Vec<Guess>,
     /// The tensors that may hold the scores, the one taken first.
@@ -33,7 +35,11 @@ const SIDES: [u32; 12] = [256, 299, 384, 512, 240, 192, 160, 128, 96, 64, 32, 28
 ///
 /// # Errors
 /// Those of [`adapt::adapt`] and of [`pack`](super::pack()).
-pub(super) fn read(onnx: Vec<u8>, options: &Options, labels: Option<usize>) -> Result<Given> {
+pub(super) fn read<'a>(
+    mut onnx: Original<'a>,
+    options: &Options,
+    labels: Option<usize>,
+) -> Result<Given<'a>> {
     let fourth = |values: &Option<Vec<f64>>, default| match values.as_deref() {
         Some(&[_, _, _, value]) => value,
         // What all colours have in common.
@@ -43,7 +49,7 @@ pub(super) fn read(onnx: Vec<u8>, options: &Options, labels: Option<usize>) -> R
     let full = 255.0 * options.scale.unwrap_or(1.0 / 255.0);
     let opacity = (full - fourth(&options.mean, 0.0)) / fourth(&options.std, 1.0);
     let adapted = adapt::adapt(
-        onnx,
+        onnx.take()?,
         &Known {
             output: options.output.as_deref(),
             labels,
@@ -51,6 +57,9 @@ pub(super) fn read(onnx: Vec<u8>, options: &Options, labels: Option<usize>) -> R
             opacity: opacity as f32,
         },
     )?;
+    if let Some(changed) = adapted.onnx {
+        onnx = Original::from(changed);
+    }
     let mut options = options.clone();
     let mut guesses = Vec::new();
     if adapted.opacity {
@@ -69,7 +78,7 @@ pub(super) fn read(onnx: Vec<u8>, options: &Options, labels: Option<usize>) -> R
     if !outputs::is_certain(&adapted.heads) {
         guesses.push(Guess::Output);
     }
-    let outline = shrink::outline(&adapted.onnx)?;
+    let outline = shrink::outline(onnx.look()?)?;
     options.output = None;
     let manifest_of =
         |options: &Options, guesses: &mut Vec<Guess>| manifest(&outline, options, guesses);
@@ -85,7 +94,7 @@ pub(super) fn read(onnx: Vec<u8>, options: &Options, labels: Option<usize>) -> R
         }
     }
     Ok(Given {
-        onnx: adapted.onnx,
+        onnx,
         manifest: found,
         guesses,
         heads: adapted.heads,
@@ -95,13 +104,13 @@ pub(super) fn read(onnx: Vec<u8>, options: &Options, labels: Option<usize>) -> R
     })
 }
 
-impl Given {
+impl Given<'_> {
     /// Loads the graph, in another size or with a batch of one where it must be.
     ///
     /// # Errors
     /// Those of `load`; [`Error::UnsupportedModel`] for a graph that works with its own batch alone.
-    pub fn load(&mut self, load: impl Fn(&[u8], &Manifest) -> Result<Model>) -> Result<Model> {
-        let error = match load(&self.onnx, &self.manifest) {
+    pub fn load(&mut self, load: impl Fn(Cow<[u8]>, &Manifest) -> Result<Model>) -> Result<Model> {
+        let error = match load(self.onnx.take()?, &self.manifest) {
             Ok(model) => return self.check_batch(model),
             Err(error) => error,
         };
@@ -111,7 +120,7 @@ impl Given {
             return Err(batched(*batch, &error.to_string()));
         }
         for manifest in std::mem::take(&mut self.sizes) {
-            if let Ok(model) = load(&self.onnx, &manifest) {
+            if let Ok(model) = load(self.onnx.take()?, &manifest) {
                 self.manifest = manifest;
                 return Ok(model);
             }
@@ -148,8 +157,9 @@ impl Given {
     /// # Errors
     /// Those of [`Given::load`].
     pub fn run(&mut self) -> Result<Model> {
-        let model = self.load(Model::as_given)?;
-        settle(&self.onnx, &model, &mut self.manifest, &mut self.guesses)?;
+        let in_logarithms = self.ends_in_logarithms()?;
+        let model = self.load(|onnx, manifest| Model::as_given(onnx, manifest))?;
+        settle(in_logarithms, &model, &mut self.manifest, &mut self.guesses);
         let output = &mut self.manifest.output;
         self.splits &= model.classes() == 1;
         self.splits &= output.activation != Activation::None || output.applied.is_some();
@@ -157,10 +167,19 @@ impl Given {
             return Ok(model);
         }
         drop(model);
-        (self.onnx, output.name) = adapt::two_sides(&self.onnx, &output.name)?;
+        let (sides, name) = adapt::two_sides(self.onnx.look()?, &output.name)?;
+        (self.onnx, output.name) = (Original::from(sides), name);
         // Of one class, a softmax is read as a sigmoid.
         output.applied = output.applied.and(Some(Activation::Sigmoid));
-        Model::as_given(&self.onnx, &self.manifest)
+        Model::as_given(self.onnx.take()?, &self.manifest)
+    }
+
+    /// Whether the scores are logarithms of probabilities.
+    ///
+    /// # Errors
+    /// Those of reading the file.
+    pub fn ends_in_logarithms(&mut self) -> Result<bool> {
+        shrink::ends_in_logarithms(self.onnx.look()?, &self.manifest)
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::given::{Given, read};
-use super::{Guess, Options, settle};
+use super::{Guess, Options, Original, settle};
 use crate::error::{Error, Result};
 use crate::heatmap::Method;
 use crate::manifest::{
@@ -46,15 +46,16 @@ pub struct Inspection {
 ///
 /// # Errors
 /// Those of [`pack`](super::pack()), labels and FP16 aside.
-pub fn inspect(onnx: Vec<u8>, options: &Options) -> Result<Inspection> {
-    let mut given = read(onnx, options, None)?;
+pub fn inspect<'a>(onnx: impl Into<Original<'a>>, options: &Options) -> Result<Inspection> {
+    let mut given = read(onnx.into(), options, None)?;
+    let in_logarithms = given.ends_in_logarithms()?;
     let load = Load {
         heatmap: true,
         ..Load::default()
     };
-    let model = given.load(|onnx, manifest| Model::load(onnx, manifest, &load))?;
+    let model = given.load(|onnx, manifest| Model::of(onnx, manifest, &load))?;
     let Given {
-        onnx,
+        mut onnx,
         mut manifest,
         mut guesses,
         heads,
@@ -63,10 +64,10 @@ pub fn inspect(onnx: Vec<u8>, options: &Options) -> Result<Inspection> {
     if options.activation.is_none() {
         guesses.push(Guess::Activation);
     }
-    settle(&onnx, &model, &mut manifest, &mut guesses)?;
+    settle(in_logarithms, &model, &mut manifest, &mut guesses);
     let gradients = model.explainable();
     let layer = model.layers().first().cloned();
-    let Candidates { list, whole } = shrink::layers(&onnx, &manifest)?;
+    let Candidates { list, whole } = shrink::layers(onnx.take()?, &manifest)?;
     let labels = heads.first().and_then(|head| head.labels.clone());
     Ok(Inspection {
         guesses,

@@ -3,6 +3,7 @@
 mod compare;
 mod given;
 mod inspect;
+mod original;
 
 use std::fmt;
 
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use compare::Difference;
 pub use inspect::{Inspection, inspect};
+pub use original::Original;
 
 use compare::{are_shares, compare, made_up_image, span};
 use given::{Given, read};
@@ -171,14 +173,14 @@ const MOST_REQUANTISED: f32 = 0.1;
 /// fit the graph, [`Error::BadManifest`] when there are more or fewer labels than classes,
 /// [`Error::UnsupportedModel`] when FP16 was asked for and changes the result, or when the graph gives
 /// other scores once it is simplified.
-pub fn pack(
-    onnx: Vec<u8>,
+pub fn pack<'a>(
+    onnx: impl Into<Original<'a>>,
     labels: &str,
     options: &Options,
     tell: &mut dyn FnMut(Stage),
 ) -> Result<Packed> {
     let count = labels::parse(labels.as_bytes())?.len();
-    let mut given = read(onnx, options, (count > 0).then_some(count))?;
+    let mut given = read(onnx.into(), options, (count > 0).then_some(count))?;
     if !outputs::is_certain(&given.heads) {
         return Err(Error::BadOption(format!(
             "several outputs of the graph may hold the scores: {}; name one with --output",
@@ -203,14 +205,16 @@ pub fn pack(
 /// # Errors
 /// Those of [`pack`]; [`Error::Truncated`] and [`Error::Integrity`] when the file is not the one that
 /// the manifest describes.
-pub fn repack(
-    onnx: Vec<u8>,
+pub fn repack<'a>(
+    onnx: impl Into<Original<'a>>,
     labels: &str,
     manifest: Manifest,
     tell: &mut dyn FnMut(Stage),
 ) -> Result<Packed> {
     let expected = (manifest.weights.bytes, manifest.weights.sha256.as_str());
-    let actual = (onnx.len() as u64, &*sha256(&onnx));
+    let mut onnx = onnx.into();
+    let bytes = onnx.look()?;
+    let actual = (bytes.len() as u64, &*sha256(bytes));
     sniff::identity(actual, expected, &manifest.weights.file)?;
     let precision = manifest.weights.precision;
     let given = Given {
@@ -227,16 +231,11 @@ pub fn repack(
 
 /// What the output holds, by the graph: a guess of it falls away where the graph ends in a softmax or
 /// sigmoid, and one class is never that of a softmax.
-fn settle(
-    onnx: &[u8],
-    model: &Model,
-    manifest: &mut Manifest,
-    guesses: &mut Vec<Guess>,
-) -> Result<()> {
+fn settle(in_logarithms: bool, model: &Model, manifest: &mut Manifest, guesses: &mut Vec<Guess>) {
     let guessed = guesses.contains(&Guess::Activation);
     guesses.retain(|guess| *guess != Guess::Activation);
     let (ends, single) = (model.activation(), model.classes() == 1);
-    let logarithms = !single && shrink::ends_in_logarithms(onnx, manifest)?;
+    let logarithms = !single && in_logarithms;
     let output = &mut manifest.output;
     (output.activation, output.applied) = match ends {
         // Those of probabilities: softmax makes these of them.
@@ -252,7 +251,6 @@ fn settle(
             Guess::Activation
         });
     }
-    Ok(())
 }
 
 fn check(
@@ -262,10 +260,10 @@ fn check(
     tell: &mut dyn FnMut(Stage),
 ) -> Result<Packed> {
     tell(Stage::Run);
-    let bytes_given = given.onnx.len();
+    let bytes_given = given.onnx.look()?.len();
     let original = given.run()?;
     let Given {
-        onnx,
+        mut onnx,
         mut manifest,
         mut guesses,
         splits,
@@ -295,7 +293,7 @@ fn check(
     let mut refused = None;
     let (mut kept, packed, after, difference) = loop {
         tell(Stage::Store);
-        let kept = shrink::shrink(&onnx, &manifest, precision)?;
+        let kept = shrink::shrink(onnx.take()?, &manifest, precision)?;
         let outline = shrink::outline(&kept)?;
         manifest.weights = Weights {
             file: "model.onnx".into(),
@@ -422,13 +420,18 @@ pub fn plan(onnx: &[u8], manifest: &Manifest) -> Result<Vec<u8>> {
     Ok(planned)
 }
 
-/// Bytes of memory that [`pack`] and [`inspect`] need at the most, the file's own among them: it is
-/// held as given, decoded, and as tensors twice, in the order of the file and in that of the kernels.
+/// Bytes of memory that [`pack`] and [`inspect`] need at the most of a file that can be read again: the file that is
+/// kept, the tensors in its order and in that of the kernels, and a run.
 pub fn need(outline: &Outline, bytes: usize) -> u64 {
     let single = (outline.parameters as u64).saturating_mul(4);
-    let decoded = (bytes as u64).saturating_mul(2);
-    decoded.saturating_add(single.saturating_mul(3))
+    single
+        .max(bytes as u64)
+        .saturating_mul(3)
+        .saturating_add(RUN)
 }
+
+/// What a run of a usual network takes with its gradient, which is not known before it is compiled.
+const RUN: u64 = 32_000_000;
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,6 @@
 //! the reader's own ONNX file → what it is; its model folder, checked as by `whylens pack`.
 
-use js_sys::{Array, Function, Object, Uint8Array};
+use js_sys::{Function, Object, Uint8Array};
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
 
@@ -8,7 +8,7 @@ use super::{parse, plain, set, thrown};
 use crate::Manifest;
 use crate::error::{Error, Result};
 use crate::model::compile::shrink::{self, Outline};
-use crate::pack::{self, Inspection, Options, Packed, Report, Stage};
+use crate::pack::{self, Inspection, Options, Original, Packed, Report, Stage};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -35,18 +35,19 @@ struct Folder<'a> {
     report: &'a Report,
 }
 
-/// Tells what a graph is: `{ outline, manifest, classes, layers, … }`, see [`Inspection`]. `beside`
-/// holds the files that it may keep its weights in, by name.
+/// Tells what a graph is: `{ outline, manifest, classes, layers, … }`, see [`Inspection`]. `onnx` gives its bytes,
+/// and `beside` holds what gives those of the files that it may keep its weights in, by name.
 #[wasm_bindgen(js_name = inspectModel)]
 pub fn inspect_model(
-    onnx: Uint8Array,
+    onnx: Function,
     beside: Object,
     options: JsValue,
 ) -> std::result::Result<JsValue, JsValue> {
     let wanted: Wanted = parse(options).map_err(thrown)?;
     let inspect = || {
-        let (onnx, outline) = whole(&onnx, &beside, wanted.memory_limit)?;
-        let inspection = pack::inspect(onnx, &wanted.options)?;
+        let (_, outline) = whole(&onnx, &beside, wanted.memory_limit)?;
+        let mut read = || Ok(whole(&onnx, &beside, wanted.memory_limit)?.0);
+        let inspection = pack::inspect(Original::again(&mut read), &wanted.options)?;
         Ok((outline, inspection))
     };
     let (outline, inspection) = inspect().map_err(thrown)?;
@@ -59,7 +60,7 @@ pub fn inspect_model(
 /// Makes a model folder: `{ manifest, report, weights }`. `progress(done, total)` is told the stages.
 #[wasm_bindgen(js_name = packModel)]
 pub fn pack_model(
-    onnx: Uint8Array,
+    onnx: Function,
     beside: Object,
     labels: &str,
     options: JsValue,
@@ -71,7 +72,8 @@ pub fn pack_model(
         let _ = progress.call2(&JsValue::UNDEFINED, &done.into(), &3.into());
     };
     let mut pack = || {
-        let (onnx, _) = whole(&onnx, &beside, wanted.memory_limit)?;
+        let mut read = || Ok(whole(&onnx, &beside, wanted.memory_limit)?.0);
+        let onnx = Original::again(&mut read);
         match &wanted.manifest {
             None => pack::pack(onnx, labels, &wanted.options, &mut tell),
             Some(json) => {
@@ -96,29 +98,33 @@ pub fn pack_model(
 }
 
 /// The bytes of a file with the weights that are beside it, once it is clear that there is memory.
-fn whole(onnx: &Uint8Array, beside: &Object, limit: f64) -> Result<(Vec<u8>, Outline)> {
-    let mut bytes = u64::from(onnx.length());
-    for entry in Object::entries(beside) {
-        let file: Uint8Array = Array::from(&entry).get(1).unchecked_into();
-        bytes += u64::from(file.length());
-    }
-    spare(bytes.saturating_mul(2), limit)?;
-    let mut given = onnx.to_vec();
-    let mut read = |name: &str| {
+fn whole(onnx: &Function, beside: &Object, limit: f64) -> Result<(Vec<u8>, Outline)> {
+    let mut given = read(onnx)?;
+    let mut beside = |name: &str| {
         let file = js_sys::Reflect::get(beside, &name.into()).unwrap_or_default();
-        let file = file.dyn_into::<Uint8Array>().map_err(|_| {
+        let file = file.dyn_into::<Function>().map_err(|_| {
             Error::ExternalData(format!(
                 "the model keeps its weights in `{name}`; add that file too"
             ))
         })?;
-        Ok(file.to_vec())
+        read(&file)
     };
-    if let Some(merged) = shrink::merge(&given, &mut read)? {
+    if let Some(merged) = shrink::merge(&given, &mut beside)? {
         given = merged;
     }
     let outline = shrink::outline(&given)?;
     spare(pack::need(&outline, given.len()), limit)?;
     Ok((given, outline))
+}
+
+fn read(file: &Function) -> Result<Vec<u8>> {
+    let bytes = file.call0(&JsValue::UNDEFINED).map_err(|thrown| {
+        let message = thrown
+            .dyn_ref::<js_sys::Error>()
+            .map(js_sys::Error::message);
+        Error::NotAModel(message.map_or_else(String::new, String::from))
+    })?;
+    Ok(bytes.unchecked_into::<Uint8Array>().to_vec())
 }
 
 fn spare(needed: u64, limit: f64) -> Result<()> {

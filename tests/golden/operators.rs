@@ -90,7 +90,7 @@ fn plain() -> Options {
 
 #[test]
 fn operators_as_given_are_those_of_onnx_runtime() {
-    every_case(Model::as_given);
+    every_case(|onnx, manifest| Model::as_given(onnx, manifest));
 }
 
 #[test]

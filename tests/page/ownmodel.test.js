@@ -254,7 +254,7 @@ test('a model over the memory limit is refused before it is read, and used anywa
   const { page, context } = await here.visit({ query: '?preload=lazy&memory-limit=16000000' });
   await page.setInputFiles('#chooser', [await file('model.onnx', 'lite.onnx'), await file('labels.txt')]);
   await page.locator('.alert-view', { hasText: 'needs more memory than is allowed' }).waitFor({ timeout: 60_000 });
-  const anyway = page.getByRole('button', { name: /^Needs \d+ MB: use it anyway$/ });
+  const anyway = page.getByRole('button', { name: /^Needs [\d.]+ MB: use it anyway$/ });
   const form = page.getByRole('dialog', { name: 'Your own model' });
   const check = form.getByRole('button', { name: 'Check and use' });
   // What it needs is known better once its file is read.
@@ -275,7 +275,7 @@ test('a model of the site over the memory limit is used anyway by one click', as
   await page.locator('.alert-view', { hasText: 'needs more memory than is allowed' }).waitFor({ timeout: 60_000 });
   assert.equal(requests.filter((request) => request.url().endsWith('.onnx')).length, 0);
   await sample(page, 1);
-  await page.getByRole('button', { name: /^Needs \d+ MB: use it anyway$/ }).click();
+  await page.getByRole('button', { name: /^Needs [\d.]+ MB: use it anyway$/ }).click();
   await verdict(page, /espresso/i);
   assert.ok(await page.locator('.alert-view').isHidden());
   await context.close();

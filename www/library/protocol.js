@@ -366,10 +366,10 @@
  *   WireClassifyOptions, progress: Steps, signal: AbortSignal) => Promise<WireResult>} classifyPixels
  * @property {(url: string, result: string, input: Input, options: WireHeatmapOptions, progress: Steps, signal:
  *   AbortSignal) => Promise<Heatmap>} heatmap
- * @property {(model: Uint8Array, beside: Record<string, Uint8Array>, options: WirePackOptions) => Inspection}
+ * @property {(model: () => Uint8Array, beside: Record<string, () => Uint8Array>, options: WirePackOptions) => Inspection}
  *   inspectModel
- * @property {(model: Uint8Array, beside: Record<string, Uint8Array>, labels: string, options: WirePackOptions,
- *   progress: Steps) => PackedModel} packModel
+ * @property {(model: () => Uint8Array, beside: Record<string, () => Uint8Array>, labels: string, options:
+ *   WirePackOptions, progress: Steps) => PackedModel} packModel
  * @property {(photo: Uint8Array, maxPixels: number, longest: number) => Picture} decodePhoto
  * @property {(values: Float32Array, heatmap: object, options: WireRenderOptions) => Uint8ClampedArray<ArrayBuffer>}
  *   render

@@ -11,7 +11,7 @@ import { AS_STORED, readPixels } from '../library/photo.js';
 /** @typedef {import('../library/protocol.js').Module} Module */
 
 /** @typedef {Pick<Worker, 'postMessage' | 'onmessage'> & Pick<Window, 'name' | 'addEventListener' | 'close'>
- *   & { whylensPanic?: string }} Scope what TypeScript calls a DedicatedWorkerGlobalScope, of its own library */
+ *   & { whylensPanic?: string, FileReaderSync: new () => { readAsArrayBuffer(blob: Blob): ArrayBuffer } }} Scope what TypeScript calls a DedicatedWorkerGlobalScope, of its own library */
 
 const scope = /** @type {Scope} */ (/** @type {unknown} */ (globalThis));
 
@@ -133,11 +133,11 @@ async function run(request, signal) {
       return { result: bitmap, transfer: [bitmap] };
     }
     case 'inspect': {
-      const { model, beside } = await readModel(request);
+      const { model, beside } = readModel(request);
       return { result: (await modules.whole()).inspectModel(model, beside, request.options) };
     }
     case 'pack': {
-      const { model, beside } = await readModel(request);
+      const { model, beside } = readModel(request);
       const result = (await modules.whole()).packModel(
         model,
         beside,
@@ -230,27 +230,29 @@ const bitmapOf = ({ rgba, width, height }) => createImageBitmap(new ImageData(rg
 /**
  * @param {Extract<Request, { type: 'inspect' | 'pack' }>} request
  */
-async function readModel({ model, beside, options: { memoryLimit } }) {
+function readModel({ model, beside, options: { memoryLimit } }) {
   const files = Object.entries(beside);
   const size = files.reduce((sum, [, file]) => sum + file.size, model instanceof Blob ? model.size : model.byteLength);
-  if (2 * size > memoryLimit) {
+  if (3 * size > memoryLimit) {
     const [has, left] = [Math.ceil(size / 1e6), Math.floor(memoryLimit / 1e6)];
     const refused = coded(
       'over-memory-limit',
       `the model has ${has} MB, and ${left} MB of memory are left to check it in; ` +
         'raise `memoryLimit`, or use `whylens pack`',
     );
-    throw Object.assign(refused, { limit: 5 * size });
+    throw Object.assign(refused, { limit: 3 * size });
   }
-  const bytes = async (/** @type {Blob} */ file) =>
-    new Uint8Array(
-      await file.arrayBuffer().catch((error) => {
-        throw coded('not-a-model', `the file cannot be read: ${error.message}`);
-      }),
-    );
+  // Read each time that they are needed, so that they take memory only then.
+  const bytes = (/** @type {Blob | ArrayBuffer} */ file) => () => {
+    try {
+      return new Uint8Array(file instanceof Blob ? new scope.FileReaderSync().readAsArrayBuffer(file) : file);
+    } catch (error) {
+      throw coded('not-a-model', `the file cannot be read: ${error instanceof Error ? error.message : error}`);
+    }
+  };
   return {
-    model: model instanceof Blob ? await bytes(model) : new Uint8Array(model),
-    beside: Object.fromEntries(await Promise.all(files.map(async ([name, file]) => [name, await bytes(file)]))),
+    model: bytes(model),
+    beside: Object.fromEntries(files.map(([name, file]) => [name, bytes(file)])),
   };
 }
 

@@ -1,5 +1,6 @@
 //! ONNX as it was exported → the same as a classifier of one photo: one input of numbers, one list of scores.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use prost::Message;
@@ -32,8 +33,8 @@ pub struct Known<'a> {
 /// A graph that was adapted.
 #[derive(Debug, Clone)]
 pub struct Adapted {
-    /// The file; its only output holds the scores, or what a softmax or sigmoid makes of them.
-    pub onnx: Vec<u8>,
+    /// The file, where it was changed; its only output holds the scores, or what a softmax or sigmoid makes of them.
+    pub onnx: Option<Vec<u8>>,
     /// The tensors that may hold the scores, the one taken first; a single one is certain.
     pub heads: Vec<Head>,
     /// Whether the input takes pixels as they are, 0 to 255.
@@ -48,8 +49,10 @@ pub struct Adapted {
 ///
 /// # Errors
 /// [`Error::NotAModel`], [`Error::Truncated`]; [`Error::BadOption`] for an output that is not there.
-pub fn adapt(onnx: Vec<u8>, known: &Known) -> Result<Adapted> {
+pub fn adapt<'a>(onnx: impl Into<Cow<'a, [u8]>>, known: &Known) -> Result<Adapted> {
+    let onnx = onnx.into();
     let mut model = proto::decode(&onnx)?;
+    drop(onnx);
     let opset = model.opset_import.iter().find(|o| o.domain.is_empty());
     let opset = opset.map_or(0, |opset| opset.version);
     let graph = model.graph.get_or_insert_default();
@@ -70,7 +73,7 @@ pub fn adapt(onnx: Vec<u8>, known: &Known) -> Result<Adapted> {
         }
     }
     Ok(Adapted {
-        onnx: if changed { model.encode_to_vec() } else { onnx },
+        onnx: changed.then(|| model.encode_to_vec()),
         heads,
         pixels,
         opacity,

@@ -24,6 +24,7 @@ mod simplify;
 mod split;
 mod write;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use tract_onnx::prelude::*;
@@ -46,7 +47,7 @@ struct Draft {
 }
 
 impl Draft {
-    fn new(onnx: &[u8], manifest: &Manifest, options: &Options) -> Result<Draft> {
+    fn new(onnx: Cow<[u8]>, manifest: &Manifest, options: &Options) -> Result<Draft> {
         let wanted: Vec<String> = match (options.heatmap, options.layers.is_empty()) {
             (false, _) => Vec::new(),
             (true, true) => manifest.heatmap.layer.iter().cloned().collect(),
@@ -144,7 +145,7 @@ fn plan_text(onnx: &[u8], manifest: &Manifest) -> Result<String> {
         heatmap: true,
         ..Options::default()
     };
-    let draft = Draft::new(onnx, manifest, &options)?;
+    let draft = Draft::new(onnx.into(), manifest, &options)?;
     let lowered = |graph: &TypedModel| -> TractResult<Lowered> {
         let mut constants = lower::Constants::new();
         let graph = lower::lower(graph, Some(&mut constants))?;
@@ -171,7 +172,11 @@ impl Model {
     ///
     /// # Errors
     /// Those of [`Model::load`].
-    pub(super) fn compiled(onnx: &[u8], manifest: &Manifest, options: &Options) -> Result<Model> {
+    pub(super) fn compiled(
+        onnx: Cow<[u8]>,
+        manifest: &Manifest,
+        options: &Options,
+    ) -> Result<Model> {
         let kernels = match cfg!(target_arch = "wasm32") {
             true => Kernels::Own,
             false => Kernels::Tract,
@@ -186,7 +191,7 @@ impl Model {
     /// # Errors
     /// Those of [`Model::load`].
     pub fn in_a_page(onnx: &[u8], manifest: &Manifest, options: &Options) -> Result<Model> {
-        contained(|| Draft::new(onnx, manifest, options)?.ready(Kernels::Own))
+        contained(|| Draft::new(onnx.into(), manifest, options)?.ready(Kernels::Own))
     }
 
     /// A graph operator by operator, with nothing simplified and nothing to explain: what the other ways
@@ -194,7 +199,7 @@ impl Model {
     ///
     /// # Errors
     /// Those of [`Model::load`].
-    pub fn as_given(onnx: &[u8], manifest: &Manifest) -> Result<Model> {
+    pub fn as_given<'a>(onnx: impl Into<Cow<'a, [u8]>>, manifest: &Manifest) -> Result<Model> {
         Model::in_batches(onnx, manifest, 1)
     }
 
@@ -202,12 +207,16 @@ impl Model {
     ///
     /// # Errors
     /// Those of [`Model::load`].
-    pub fn in_batches(onnx: &[u8], manifest: &Manifest, batch: usize) -> Result<Model> {
+    pub fn in_batches<'a>(
+        onnx: impl Into<Cow<'a, [u8]>>,
+        manifest: &Manifest,
+        batch: usize,
+    ) -> Result<Model> {
         contained(|| {
             let onnx::Parsed {
                 mut graph,
                 activation,
-            } = onnx::parse_batch(onnx, manifest, &[], batch)?;
+            } = onnx::parse_batch(onnx.into(), manifest, &[], batch)?;
             bounds::check_work(&graph)?;
             let scores = shape(&graph, graph.outputs[0])?;
             simplify::keep(&mut graph).map_err(unusable)?;

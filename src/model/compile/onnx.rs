@@ -1,5 +1,7 @@
 //! ONNX bytes → typed graph with the wanted tensors as outputs.
 
+use std::borrow::Cow;
+
 use tract_onnx::Onnx;
 use tract_onnx::pb::GraphProto;
 use tract_onnx::tract_core::internal::*;
@@ -20,13 +22,13 @@ pub struct Parsed {
 }
 
 /// Parses ONNX into a graph whose outputs are the scores and then `layers`.
-pub fn parse(onnx: &[u8], manifest: &Manifest, layers: &[String]) -> Result<Parsed> {
+pub fn parse(onnx: Cow<[u8]>, manifest: &Manifest, layers: &[String]) -> Result<Parsed> {
     parse_batch(onnx, manifest, layers, 1)
 }
 
 /// [`parse`] for so many photos at once.
 pub fn parse_batch(
-    onnx: &[u8],
+    onnx: Cow<[u8]>,
     manifest: &Manifest,
     layers: &[String],
     batch: usize,
@@ -34,7 +36,8 @@ pub fn parse_batch(
     let unusable = |error: TractError| {
         Error::UnsupportedModel(format!("the graph cannot be compiled: {error:#}"))
     };
-    let mut file = proto::read(onnx)?;
+    let mut file = proto::read(&onnx)?;
+    drop(onnx);
     let graph = file.graph.get_or_insert_default();
     let output = output(graph, manifest)?;
     let (scores, activation) = proto::scores(graph, &output);

@@ -1,5 +1,6 @@
 //! ONNX → ONNX as it is kept in a model folder: one file, folded, weights in half precision.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use prost::Message;
@@ -172,8 +173,14 @@ pub fn outside(onnx: &[u8]) -> Result<BTreeSet<String>> {
 ///
 /// # Errors
 /// Those of [`Model::load`](crate::model::Model::load).
-pub fn shrink(onnx: &[u8], manifest: &Manifest, precision: Precision) -> Result<Vec<u8>> {
-    let mut model = proto::read(onnx)?;
+pub fn shrink<'a>(
+    onnx: impl Into<Cow<'a, [u8]>>,
+    manifest: &Manifest,
+    precision: Precision,
+) -> Result<Vec<u8>> {
+    let onnx = onnx.into();
+    let mut model = proto::read(&onnx)?;
+    drop(onnx);
     let graph = model.graph.get_or_insert_default();
     let output = onnx::output(graph, manifest)?;
     proto::prune(graph, &output)?;
@@ -241,9 +248,9 @@ pub fn ends_in_logarithms(onnx: &[u8], manifest: &Manifest) -> Result<bool> {
 ///
 /// # Errors
 /// Those of [`Model::load`](crate::model::Model::load).
-pub fn layers(onnx: &[u8], manifest: &Manifest) -> Result<Candidates> {
+pub fn layers<'a>(onnx: impl Into<Cow<'a, [u8]>>, manifest: &Manifest) -> Result<Candidates> {
     contained(|| {
-        let graph = onnx::parse(onnx, manifest, &[])?.graph;
+        let graph = onnx::parse(onnx.into(), manifest, &[])?.graph;
         Ok(layers::candidates(&graph, manifest.input.layout))
     })
 }
