@@ -68,6 +68,9 @@ impl<'a> Values<'a> {
     }
 }
 
+/// Outputs that are read at once where they lie side by side: panels of 8 and of 12 begin at a multiple.
+const BAND: usize = 24;
+
 impl Arrangement {
     /// Number of values between the first and the last that are read, both included; none where there
     /// are none or they cannot be counted.
@@ -107,9 +110,10 @@ impl Arrangement {
                 [all, moment.saturating_add(list)]
             }
         };
-        let read = match self.in_rows() {
-            true => row,
-            false => values as u64,
+        let read = match (self.in_rows(), self.strides[0]) {
+            (true, _) => row,
+            (false, 1) => row.saturating_mul(BAND as u64),
+            (false, _) => values as u64,
         };
         [kept, moment.saturating_add(read.saturating_mul(4))]
     }
@@ -121,8 +125,11 @@ impl Arrangement {
     pub fn pack(&self, values: Values, window: Option<&Window>) -> Packed {
         let (inputs, taps) = (self.inputs, self.taps);
         let rows = self.in_rows();
+        let banded = !rows && self.strides[0] == 1;
+        let mut band = vec![0.0; if banded { inputs * taps * BAND } else { 0 }];
+        let mut begins = None;
         let mut all = Vec::new();
-        if !rows {
+        if !rows && !banded {
             all.resize(values.len(), 0.0);
             values.read(0, &mut all);
         }
@@ -132,6 +139,19 @@ impl Arrangement {
             let start = output * self.strides[0];
             if rows && taps == 1 {
                 values.read(start, to);
+            } else if banded {
+                let first = output - output % BAND;
+                let count = BAND.min(self.bias.len() - first);
+                let [_, across, deep] = self.strides;
+                if begins.replace(first) != Some(first) {
+                    for (at, to) in band.chunks_exact_mut(BAND).enumerate() {
+                        let place = first + at % inputs * across + at / inputs * deep;
+                        values.read(place, &mut to[..count]);
+                    }
+                }
+                for (to, band) in to.iter_mut().zip(band.chunks_exact(BAND)) {
+                    *to = band[output - first];
+                }
             } else {
                 if rows {
                     values.read(start, &mut row);
