@@ -396,18 +396,18 @@ const MOST_PLAN_DIFFERENCE: f32 = 1e-3;
 /// # Errors
 /// Those of [`shrink::with_plan`]; [`Error::UnsupportedModel`] when the plan gives other scores.
 pub fn plan(onnx: &[u8], manifest: &Manifest) -> Result<Vec<u8>> {
-    let planned = shrink::with_plan(onnx, manifest)?;
     let load = Load {
         heatmap: true,
         ..Load::default()
     };
+    let image = made_up_image(&manifest.input);
+    let reference = Model::load(onnx, manifest, &load)?.forward(&image)?.scores;
+    let planned = shrink::with_plan(onnx, manifest)?;
     let model = Model::planned(&planned, manifest, &load)?.ok_or_else(|| {
         Error::UnsupportedModel("the plan of the model cannot be read back".into())
     })?;
-    let image = made_up_image(&manifest.input);
     let scores = model.forward(&image)?.scores;
     drop(model);
-    let reference = Model::load(onnx, manifest, &load)?.forward(&image)?.scores;
     let difference = compare(&reference, &scores, Activation::None).score;
     let largest = reference
         .iter()
