@@ -289,7 +289,11 @@ fn check(
         heatmap: true,
         ..Load::default()
     };
-    let mut precision = wanted.unwrap_or(Precision::Fp16);
+    // Where values are quantised, rounded weights take some of them to the next step.
+    let mut precision = wanted.unwrap_or(match shrink::outline(onnx.look()?)?.quantises_values {
+        true => Precision::Fp32,
+        false => Precision::Fp16,
+    });
     let mut refused = None;
     let (mut kept, packed, after, difference) = loop {
         tell(Stage::Store);

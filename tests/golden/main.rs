@@ -9,6 +9,7 @@ mod models;
 mod npy;
 mod operators;
 mod preprocess;
+mod quantised;
 mod samples;
 
 static GOLDEN: Dir = include_dir!("$CARGO_MANIFEST_DIR/tests/golden");

@@ -28,7 +28,7 @@ fn values() -> Golden {
     serde_json::from_slice(bytes("values.json")).unwrap()
 }
 
-fn manifest() -> Manifest {
+pub fn manifest() -> Manifest {
     let json = serde_json::json!({
         "format": 1, "name": "operator", "version": "1", "license": "MIT", "source": "made by the tests",
         "disclaimer": null,
@@ -42,13 +42,13 @@ fn manifest() -> Manifest {
     Manifest::parse(json.to_string().as_bytes()).unwrap().0
 }
 
-fn image(values: Vec<f32>) -> Tensor {
+pub fn image(values: Vec<f32>) -> Tensor {
     let shape = vec![1, 3, 8, 8];
     Tensor { shape, values }
 }
 
 /// Largest difference that another order of summation makes, for scores about 1.
-const MOST: f32 = 2e-5;
+pub const MOST: f32 = 2e-5;
 
 #[track_caller]
 fn every_case(way: impl Fn(&[u8], &Manifest) -> whylens::Result<Model>) {

@@ -8,6 +8,7 @@ use tract_onnx::tract_core::ops::source::TypedSource;
 
 use super::grid::{Grids, Line};
 use super::links;
+use super::quantised::Spread;
 
 /// The nodes that depend on the image and that the scores depend on.
 pub struct Flow {
@@ -32,7 +33,9 @@ impl Flow {
         let mut active = vec![false; count];
         for &id in order {
             let node = graph.node(id);
-            active[id] = node.op_is::<TypedSource>() || node.inputs.iter().any(|i| active[i.node]);
+            // Every place sets the step of a tensor that is quantised at run time; no gradient comes by it.
+            active[id] = node.op_is::<TypedSource>()
+                || !node.op_is::<Spread>() && node.inputs.iter().any(|i| active[i.node]);
         }
         let order: Vec<usize> = order.iter().copied().filter(|&id| active[id]).collect();
         let mut flow = Flow {

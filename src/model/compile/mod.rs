@@ -148,7 +148,8 @@ fn plan_text(onnx: &[u8], manifest: &Manifest) -> Result<String> {
     let draft = Draft::new(onnx.into(), manifest, &options)?;
     let lowered = |graph: &TypedModel| -> TractResult<Lowered> {
         let mut constants = lower::Constants::new();
-        let graph = lower::lower(graph, Some(&mut constants))?;
+        let graph = quantised::spell_out(graph)?;
+        let graph = lower::lower(&graph, Some(&mut constants))?;
         Ok(Lowered { graph, constants })
     };
     let unlisted = |error: TractError| Error::UnsupportedModel(format!("{error:#}"));

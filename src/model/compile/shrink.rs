@@ -13,7 +13,7 @@ use tract_onnx::pb::{
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_hir::infer::Factoid;
 
-use super::quantised::composite;
+use super::quantised::{self, composite};
 use super::{bounds, layers, limits, onnx, plan_text, proto};
 use crate::error::{Error, Result};
 use crate::manifest::{Manifest, Precision};
@@ -40,6 +40,9 @@ pub struct Outline {
     pub parameters: usize,
     /// Whether weights or values are quantised.
     pub quantised: bool,
+    /// Whether values are, and not weights alone.
+    #[serde(skip)]
+    pub quantises_values: bool,
 }
 
 /// Reads what a graph says of itself; weights in other files are not looked for.
@@ -89,6 +92,7 @@ pub fn outline(onnx: &[u8]) -> Result<Outline> {
             .collect(),
         parameters: usize::try_from(parameters).unwrap_or(usize::MAX),
         quantised: composite::is_quantised(&graph),
+        quantises_values: composite::quantises_values(&graph),
     })
 }
 
@@ -193,6 +197,7 @@ pub fn shrink<'a>(
     contained(|| fold(&mut model, &manifest.input.shape()))?;
     let graph = model.graph.get_or_insert_default();
     drop_identities(graph);
+    quantised::centre(graph);
     proto::prune(graph, &output)?;
     if precision == Precision::Fp16 {
         halve(graph);
@@ -298,34 +303,88 @@ fn fold(model: &mut ModelProto, shape: &[usize; 4]) -> Result<()> {
     let graph = model.graph.get_or_insert_default();
     let outputs: HashSet<String> = graph.output.iter().map(|o| o.name.clone()).collect();
     let mut made = Vec::new();
-    // Their weights are smaller as they are, and exact. Where only weights are quantised, folding them
-    // lets the graph have a plan.
-    let quantised = ["QuantizeLinear", "DequantizeLinear"];
-    let kept: &[&str] = match composite::quantises_values(graph) {
-        true => &quantised,
-        false => &[],
-    };
-    graph.node.retain(|node| {
-        if kept.contains(&node.op_type.as_str()) {
+    let tensors = graph.initializer.iter();
+    let mut kinds: HashMap<String, i32> = tensors.map(|t| (t.name.clone(), t.data_type)).collect();
+    let mut small: HashSet<String> = HashSet::new();
+    graph.node.retain_mut(|node| {
+        let kind = |at: usize| node.input.get(at).and_then(|name| kinds.get(name));
+        // Weights of few bits are smaller as they are, and exact; so is what only arranges them anew.
+        let kept = match node.op_type.as_str() {
+            "DequantizeLinear" => kind(0).is_some_and(|&kind| has_few_bits(kind)),
+            operator => {
+                ARRANGING.contains(&operator)
+                    && node.input.first().is_some_and(|name| small.contains(name))
+            }
+        };
+        if kept {
+            small.extend(node.output.iter().cloned());
             return true;
         }
-        let values: Option<Vec<TensorProto>> = node
-            .output
-            .iter()
-            .filter(|name| !name.is_empty())
-            .map(|name| {
-                let outlet = known.find_outlet_label(name)?;
-                let value = known.outlet_fact(outlet).ok()?.value.concretize()?;
-                initialiser(name, &value).filter(|_| !outputs.contains(name))
-            })
-            .collect();
+        let whole = (node.op_type == "QuantizeLinear").then(|| {
+            let told = node.attribute.iter().find(|a| a.name == "output_dtype");
+            let told = told.map(|told| told.i as i32).filter(|&told| told != 0);
+            let kind = told.or_else(|| kind(2).copied());
+            kind.unwrap_or(DataType::Uint8 as i32)
+        });
+        let held = node.attribute.iter_mut().find_map(|a| a.t.as_mut());
+        let held = held.filter(|t| node.op_type == "Constant" && has_few_bits(t.data_type));
+        let values: Option<Vec<TensorProto>> = match held {
+            Some(tensor) => {
+                let name = node.output.first().cloned().unwrap_or_default();
+                let tensor = std::mem::take(tensor);
+                Some(vec![TensorProto { name, ..tensor }])
+            }
+            None => (node.output.iter().filter(|name| !name.is_empty()))
+                .map(|name| {
+                    let outlet = known.find_outlet_label(name)?;
+                    let mut value = known.outlet_fact(outlet).ok()?.value.concretize()?;
+                    if let Some(whole) = whole {
+                        value = in_bytes(&value, whole)?;
+                    }
+                    initialiser(name, &value).filter(|_| !outputs.contains(name))
+                })
+                .collect(),
+        };
         let folded = values.filter(|values| !values.is_empty());
         let keep = folded.is_none();
-        made.extend(folded.into_iter().flatten());
+        for tensor in folded.into_iter().flatten() {
+            kinds.insert(tensor.name.clone(), tensor.data_type);
+            made.push(tensor);
+        }
         keep
     });
     graph.initializer.extend(made);
     Ok(())
+}
+
+/// Operators that hold as many values as they are given, or fewer.
+const ARRANGING: [&str; 9] = [
+    "Cast",
+    "Flatten",
+    "Identity",
+    "Reshape",
+    "Slice",
+    "Split",
+    "Squeeze",
+    "Transpose",
+    "Unsqueeze",
+];
+
+/// Whether values of a data type are steps in fewer bytes than FP32 takes.
+fn has_few_bits(kind: i32) -> bool {
+    use DataType::*;
+    [Uint4, Int4, Uint8, Int8, Uint16, Int16]
+        .contains(&DataType::try_from(kind).unwrap_or(Undefined))
+}
+
+/// Whole numbers that are held as FP32, in bytes of this data type.
+fn in_bytes(value: &Tensor, kind: i32) -> Option<Arc<Tensor>> {
+    let to = match DataType::try_from(kind).ok()? {
+        DataType::Uint4 | DataType::Uint8 => u8::datum_type(),
+        DataType::Int4 | DataType::Int8 => i8::datum_type(),
+        _ => return None,
+    };
+    Some(value.cast_to_dt(to).ok()?.into_owned().into_arc_tensor())
 }
 
 fn initialiser(name: &str, value: &Tensor) -> Option<TensorProto> {
@@ -350,6 +409,13 @@ fn initialiser(name: &str, value: &Tensor) -> Option<TensorProto> {
                 .iter()
                 .flat_map(|v| v.to_le_bytes())
                 .collect(),
+            DatumType::I8 => plain
+                .as_slice::<i8>()
+                .ok()?
+                .iter()
+                .map(|&v| v as u8)
+                .collect(),
+            DatumType::U8 => plain.as_slice::<u8>().ok()?.to_vec(),
             DatumType::Bool => plain
                 .as_slice::<bool>()
                 .ok()?
@@ -362,6 +428,8 @@ fn initialiser(name: &str, value: &Tensor) -> Option<TensorProto> {
     let (data_type, raw_data) = match value.datum_type() {
         DatumType::F32 => (DataType::Float, bytes(value)?),
         DatumType::I32 => (DataType::Int32, bytes(value)?),
+        DatumType::I8 => (DataType::Int8, bytes(value)?),
+        DatumType::U8 => (DataType::Uint8, bytes(value)?),
         DatumType::Bool => (DataType::Bool, bytes(value)?),
         // Shapes are what tract computes as dimensions.
         _ => (

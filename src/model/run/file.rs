@@ -17,36 +17,38 @@ use super::ops::Values;
 pub struct File<'a> {
     /// All of it.
     pub onnx: &'a [u8],
-    /// Initialisers that hold FP32 or FP16 as bytes.
+    /// Initialisers that hold FP32, FP16 or INT8 as bytes.
     pub tensors: HashMap<&'a str, Values<'a>>,
     /// `metadata_props`.
     pub notes: HashMap<&'a str, &'a str>,
 }
 
-/// Where the values of a tensor lie in a file: these bytes, as FP16 or as FP32.
+/// Where the values of a tensor lie in a file: these bytes, as INT8, FP16 or FP32.
 #[derive(Debug, Clone)]
 pub struct Span {
-    half: bool,
+    /// Bytes of a value.
+    width: usize,
     pub bytes: Range<usize>,
 }
 
 impl Span {
     /// Those of values that are a part of this file.
     pub fn of(values: Values, onnx: &[u8]) -> Option<Span> {
-        let (half, bytes) = match values {
-            Values::HalfBytes(bytes) => (true, bytes),
-            Values::SingleBytes(bytes) => (false, bytes),
+        let (width, bytes) = match values {
+            Values::Bytes(bytes) => (1, bytes),
+            Values::HalfBytes(bytes) => (2, bytes),
+            Values::SingleBytes(bytes) => (4, bytes),
             #[cfg(feature = "compile")]
             Values::Single(_) => return None,
         };
         let start = (bytes.as_ptr() as usize).checked_sub(onnx.as_ptr() as usize)?;
         let bytes = start..start + bytes.len();
-        Some(Span { half, bytes })
+        Some(Span { width, bytes })
     }
 
     /// Number of values.
     pub fn len(&self) -> usize {
-        self.bytes.len() / if self.half { 2 } else { 4 }
+        self.bytes.len() / self.width
     }
 
     /// The values.
@@ -55,9 +57,10 @@ impl Span {
     /// When the file does not reach that far any more.
     pub fn values<'a>(&self, onnx: &'a [u8]) -> Values<'a> {
         let bytes = &onnx[self.bytes.clone()];
-        match self.half {
-            true => Values::HalfBytes(bytes),
-            false => Values::SingleBytes(bytes),
+        match self.width {
+            1 => Values::Bytes(bytes),
+            2 => Values::HalfBytes(bytes),
+            _ => Values::SingleBytes(bytes),
         }
     }
 }
@@ -100,9 +103,11 @@ impl<'a> File<'a> {
         })?;
         const SINGLE: u64 = DataType::Float as u64;
         const HALF: u64 = DataType::Float16 as u64;
+        const WHOLE: u64 = DataType::Int8 as u64;
         let values = match kind {
             SINGLE if raw.len().is_multiple_of(4) => Values::SingleBytes(raw),
             HALF if raw.len().is_multiple_of(2) => Values::HalfBytes(raw),
+            WHOLE => Values::Bytes(raw),
             _ => return Ok(()),
         };
         self.tensors.insert(name, values);

@@ -8,15 +8,17 @@ use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto};
 
 use super::super::limits;
-use super::packed;
+use super::floats::Floats;
+use super::packed::{self, Weights};
 use crate::error::{Error, Result};
 
 /// Operators that are read here, whatever tract makes of them.
-pub const OPERATORS: [&str; 19] = [
+pub const OPERATORS: [&str; 20] = [
     "ConvInteger",
     "DequantizeLinear",
     "DynamicQuantizeLinear",
     "DynamicQuantizeMatMul",
+    "MatMulBnb4",
     "MatMulInteger",
     "MatMulIntegerToFloat",
     "MatMulNBits",
@@ -66,7 +68,7 @@ pub fn is_quantised(graph: &GraphProto) -> bool {
 
 /// Whether it is more than weights that a graph quantises.
 pub fn quantises_values(graph: &GraphProto) -> bool {
-    let weights = ["DequantizeLinear", "MatMulNBits"];
+    let weights = ["DequantizeLinear", "MatMulBnb4", "MatMulNBits"];
     let mut nodes = graph.node.iter().map(|node| node.op_type.as_str());
     nodes.any(|operator| OPERATORS.contains(&operator) && !weights.contains(&operator))
 }
@@ -77,7 +79,10 @@ pub fn parameters(graph: &GraphProto) -> u64 {
         let attribute = node.attribute.iter().find(|a| a.name == name);
         attribute.map_or(0, |a| u64::try_from(a.i).unwrap_or(0))
     };
-    let packed = graph.node.iter().filter(|n| n.op_type == "MatMulNBits");
+    let packed = graph
+        .node
+        .iter()
+        .filter(|n| ["MatMulBnb4", "MatMulNBits"].contains(&n.op_type.as_str()));
     let (mut held, mut count) = (HashSet::new(), 0u64);
     for node in packed {
         held.extend(node.input.get(1));
@@ -283,8 +288,16 @@ impl Apart<'_> {
                 self.product(a, b, input(6), &output);
             }
             "MatMulNBits" => {
-                let weights = self.few_bits(&node, &given, &output)?;
+                let weights = Weights::of(&node, &given, &self.graph.initializer)?;
+                let size = [weights.inputs, weights.outputs];
+                let weights = self.few_bits(&node, size, || weights.matrix(), &output)?;
                 self.product(input(0), weights, input(5), &output);
+            }
+            "MatMulBnb4" => {
+                let weights = Floats::of(&node, &given, &self.graph.initializer)?;
+                let size = [weights.inputs, weights.outputs];
+                let weights = self.few_bits(&node, size, || weights.matrix(), &output)?;
+                self.product(input(0), weights, String::new(), &output);
             }
             operator => {
                 let mut images = given.iter().filter(|name| !self.types.contains_key(*name));
@@ -377,11 +390,16 @@ impl Apart<'_> {
         one.clone()
     }
 
-    /// The weights of a MatMulNBits.
-    fn few_bits(&mut self, node: &NodeProto, given: &[String], output: &str) -> Result<String> {
-        let weights = packed::Weights::of(node, given, &self.graph.initializer)?;
+    /// The weights of a product whose weights have a few bits.
+    fn few_bits(
+        &mut self,
+        node: &NodeProto,
+        [inputs, outputs]: [usize; 2],
+        matrix: impl FnOnce() -> Vec<f32>,
+        output: &str,
+    ) -> Result<String> {
         // The same bytes, read again and again, would be a way to fill the memory.
-        self.unpacked += weights.inputs * weights.outputs;
+        self.unpacked += inputs * outputs;
         let bytes = self.graph.initializer.iter().map(|t| t.raw_data.len());
         if self.unpacked > bytes.sum::<usize>().saturating_mul(4) {
             let name = limits::label(node);
@@ -390,8 +408,8 @@ impl Apart<'_> {
             )));
         }
         let name = format!("{output}.weights");
-        let shape = vec![weights.inputs as i64, weights.outputs as i64];
-        let weights = single(name.clone(), shape, &weights.matrix());
+        let shape = vec![inputs as i64, outputs as i64];
+        let weights = single(name.clone(), shape, &matrix());
         self.graph.initializer.push(weights);
         Ok(name)
     }

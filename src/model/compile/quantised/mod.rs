@@ -4,8 +4,11 @@
 //! DequantizeLinear and DynamicQuantizeLinear, is read by [`register`]'s operators instead of tract's.
 
 mod arithmetic;
+mod centred;
 pub mod composite;
+mod floats;
 mod packed;
+mod spelled;
 
 use tract_onnx::model::{OnnxOpRegister, ParsingContext};
 use tract_onnx::pb::NodeProto;
@@ -17,6 +20,8 @@ use tract_onnx::tract_hir::infer::*;
 use tract_onnx::tract_hir::ops::expandable::{Expansion, expand};
 
 pub use arithmetic::{Part, Quantise, Spread};
+pub use centred::centre;
+pub use spelled::spell_out;
 
 /// Takes the place of tract's operators.
 pub fn register(operators: &mut OnnxOpRegister) {

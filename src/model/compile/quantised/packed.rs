@@ -30,6 +30,43 @@ pub fn unpack(tensor: &mut TensorProto) {
     tensor.data_type = wider as i32;
 }
 
+/// What a node says of its weights.
+pub struct Reader<'a> {
+    pub node: &'a NodeProto,
+    pub given: &'a [String],
+    pub held: &'a [TensorProto],
+}
+
+impl Reader<'_> {
+    pub fn wrong(&self, text: &str) -> Error {
+        let name = limits::label(self.node);
+        Error::UnsupportedModel(format!("the weights of `{name}` cannot be read: {text}"))
+    }
+
+    pub fn attribute(&self, name: &str) -> Option<i64> {
+        let mut attributes = self.node.attribute.iter();
+        attributes.find(|a| a.name == name).map(|a| a.i)
+    }
+
+    pub fn size(&self, name: &str) -> Result<usize> {
+        let size = self.attribute(name);
+        let size = size.and_then(|size| usize::try_from(size).ok());
+        size.filter(|&size| (1..=MOST_ELEMENTS).contains(&size))
+            .ok_or_else(|| self.wrong(&format!("`{name}` is missing or absurd")))
+    }
+
+    /// The data type and the values of a constant input; none where there is no such input.
+    pub fn tensor(&self, at: usize) -> Result<Option<(i32, Vec<f32>)>> {
+        let name = self.given.get(at).filter(|name| !name.is_empty());
+        let find = |name: &String| {
+            let found = self.held.iter().find(|t| t.name == *name);
+            let values = found.and_then(|t| Some((t.data_type, values(t)?)));
+            values.ok_or_else(|| self.wrong(&format!("`{name}` is not constant")))
+        };
+        name.map(find).transpose()
+    }
+}
+
 /// The weights of a MatMulNBits: for each output and each block of inputs a step, a zero point, and
 /// numbers of a few bits.
 pub struct Weights {
@@ -58,18 +95,11 @@ impl Weights {
     /// # Errors
     /// [`Error::UnsupportedModel`] for what is missing or of a size that does not fit.
     pub fn of(node: &NodeProto, given: &[String], held: &[TensorProto]) -> Result<Weights> {
-        let wrong = |text: &str| {
-            let name = limits::label(node);
-            Error::UnsupportedModel(format!("the weights of `{name}` cannot be read: {text}"))
-        };
-        let attribute = |name: &str| node.attribute.iter().find(|a| a.name == name).map(|a| a.i);
-        let size = |name: &str| {
-            let size = attribute(name).and_then(|size| usize::try_from(size).ok());
-            size.filter(|&size| (1..=MOST_ELEMENTS).contains(&size))
-                .ok_or_else(|| wrong(&format!("`{name}` is missing or absurd")))
-        };
+        let reader = Reader { node, given, held };
+        let (size, tensor) = (|name| reader.size(name), |at| reader.tensor(at));
+        let wrong = |text: &str| reader.wrong(text);
         let (inputs, outputs, block) = (size("K")?, size("N")?, size("block_size")?);
-        let bits = attribute("bits").unwrap_or(4);
+        let bits = reader.attribute("bits").unwrap_or(4);
         let bits = usize::try_from(bits)
             .ok()
             .filter(|bits| [2, 4, 8].contains(bits))
@@ -80,15 +110,6 @@ impl Weights {
         if inputs.saturating_mul(outputs) > MOST_ELEMENTS {
             return Err(wrong("they are too many"));
         }
-        let tensor = |at: usize| {
-            let name = given.get(at).filter(|name| !name.is_empty());
-            let find = |name: &String| {
-                let found = held.iter().find(|t| t.name == *name);
-                let values = found.and_then(|t| Some((t.data_type, values(t)?)));
-                values.ok_or_else(|| wrong(&format!("`{name}` is not constant")))
-            };
-            name.map(find).transpose()
-        };
         let missing = || wrong("weights or scales are missing");
         let (_, bytes) = tensor(1)?.ok_or_else(missing)?;
         let (_, steps) = tensor(2)?.ok_or_else(missing)?;

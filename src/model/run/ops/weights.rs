@@ -30,6 +30,8 @@ pub enum Values<'a> {
     SingleBytes(&'a [u8]),
     /// Little-endian bytes.
     HalfBytes(&'a [u8]),
+    /// Whole numbers from -128 to 127.
+    Bytes(&'a [u8]),
 }
 
 impl<'a> Values<'a> {
@@ -40,6 +42,7 @@ impl<'a> Values<'a> {
             Values::Single(values) => Values::Single(values.get(start..)?),
             Values::SingleBytes(bytes) => Values::SingleBytes(bytes.get(start.checked_mul(4)?..)?),
             Values::HalfBytes(bytes) => Values::HalfBytes(bytes.get(start.checked_mul(2)?..)?),
+            Values::Bytes(bytes) => Values::Bytes(bytes.get(start..)?),
         })
     }
 
@@ -49,6 +52,7 @@ impl<'a> Values<'a> {
             Values::Single(values) => values.len(),
             Values::SingleBytes(bytes) => bytes.len() / 4,
             Values::HalfBytes(bytes) => bytes.len() / 2,
+            Values::Bytes(bytes) => bytes.len(),
         }
     }
 
@@ -64,6 +68,11 @@ impl<'a> Values<'a> {
                 }
             }
             Values::HalfBytes(bytes) => widen(&bytes[at * 2..(at + to.len()) * 2], to),
+            Values::Bytes(bytes) => {
+                for (to, &byte) in to.iter_mut().zip(&bytes[at..]) {
+                    *to = f32::from(byte as i8);
+                }
+            }
         }
     }
 }
