@@ -160,7 +160,7 @@ impl Channels {
 pub struct Resize {
     /// What of the image keeps its shape.
     pub mode: ResizeMode,
-    /// For `shorter-side`: length of the shorter side in pixels. Absent: the input's.
+    /// Length in pixels of the shorter side for `shorter-side`, of both sides for `exact`. Absent: the input's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u32>,
     /// Resampling filter.
@@ -186,7 +186,7 @@ fn is_yes(value: &bool) -> bool {
 pub enum ResizeMode {
     /// The shorter side becomes `size`, the aspect ratio is kept.
     ShorterSide,
-    /// Stretched to the input's width and height.
+    /// Stretched to the input's width and height, or to a square of `size` that the middle is cut from.
     Exact,
     /// The whole image fits into the input, the rest is padded with black.
     Fit,

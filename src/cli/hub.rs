@@ -52,6 +52,14 @@ pub struct Fetched {
     pub onnx: PathBuf,
 }
 
+impl Fetched {
+    /// What its repository is called.
+    pub fn name(&self) -> String {
+        let name = self.folder.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
+}
+
 #[derive(Debug, PartialEq)]
 struct Repository<'a> {
     id: &'a str,

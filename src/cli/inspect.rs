@@ -6,15 +6,17 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 use whylens::internal::{adapt, estimate, shrink};
-use whylens::{Candidate, Layer, Method, pack};
+use whylens::pack::{self, sources};
+use whylens::{Candidate, Layer, Method};
 
 use super::folder;
-use super::pack::{PARTIAL, Reading, whole};
+use super::given;
+use super::pack::{PARTIAL, Reading};
 
 /// Tell what an ONNX file holds and whether it can be used
 #[derive(Args)]
 pub struct Arguments {
-    /// Model folder or ONNX file
+    /// Model folder, ONNX file, or the folder or zip that an exporter put it in
     model: PathBuf,
     #[command(flatten)]
     reading: Reading,
@@ -24,7 +26,8 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let path = &arguments.model;
     let mut options = arguments.reading.options()?;
-    let onnx = if path.is_dir() {
+    let mut found = None;
+    let onnx = if path.join("model.json").is_file() {
         let (manifest, _, _) = folder::manifest(path)?;
         let onnx = folder::weights(path, &manifest)?;
         options.layout = options.layout.or(Some(manifest.input.layout));
@@ -36,7 +39,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         options.layer = options.layer.or(manifest.heatmap.layer);
         onnx
     } else {
-        whole(path)?.0
+        let given = given::read(path)?;
+        let says = sources::find(&given.texts, &shrink::outline(&given.onnx)?)?;
+        options = says.fill(&options);
+        found = Some(says);
+        given.onnx
     };
     let outline = shrink::outline(&onnx)?;
     println!("file        {} bytes, {}", onnx.len(), outline.producer);
@@ -61,6 +68,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     println!("operators   {}", operators.join(", "));
     for (operator, node) in &outline.unsupported {
         println!("unsupported {operator} at `{node}`");
+    }
+    if let Some(found) = found.filter(|found| !found.facts.is_empty()) {
+        println!("read        {}", found.told());
     }
     let found = match pack::inspect(onnx, &options) {
         Ok(found) => found,

@@ -9,6 +9,7 @@ mod classify;
 mod dist;
 mod download;
 mod folder;
+mod given;
 mod hub;
 mod inside;
 mod inspect;

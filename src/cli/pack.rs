@@ -1,4 +1,4 @@
-//! ONNX file + labels → model folder.
+//! classifier as its exporter left it → model folder.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -10,30 +10,32 @@ use serde_json::json;
 use whylens::Error;
 use whylens::internal::{estimate, shrink};
 use whylens::manifest::{Activation, Channels, Filter, Layout, MOST_TEXT, Precision, Resize};
+use whylens::pack::sources::{self, What};
 use whylens::pack::{self, Options, Packed};
 
 use super::staged::Staged;
-use super::{hub, plan, read};
+use super::{given, hub, plan, read};
 
 /// Make a model folder of an ONNX classifier, or add what is missing to one made by hand
 #[derive(Args)]
 pub struct Arguments {
-    /// The ONNX file, FP32 or FP16; weights in files beside it are brought in. Or a model folder: a plan is added, so
-    /// that pages load it faster. Or hf:ORG/NAME[@REVISION]: a model of the Hugging Face Hub, or of HF_ENDPOINT
+    /// An ONNX file, FP32 or FP16, or the folder or zip that an exporter put it in: what the files in it or beside it
+    /// say of the model is read, and weights in files of their own are brought in. Or a model folder: a plan is added,
+    /// so that pages load it faster. Or hf:ORG/NAME[@REVISION]: a model of the Hugging Face Hub, or of HF_ENDPOINT
     model: PathBuf,
     /// The ONNX file of a model of the Hub [default: onnx/model.onnx, model.onnx, or the only one]
     #[arg(long, value_name = "PATH")]
     file: Option<String>,
-    /// One label a line, in class order
+    /// One label a line in class order, or a list of them as JSON or CSV [default: as the files beside the model say]
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
-    /// Folder to write; other files in it stay
+    /// Folder to write; other files in it stay [default: the model's name and -whylens, which must be new]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Overwrite the model or the labels given, where they are in the folder to write
     #[arg(long)]
     force: bool,
-    /// Name shown to people [default: the file's]
+    /// Name shown to people [default: as the files say, or the file's]
     #[arg(long)]
     name: Option<String>,
     /// Version of the model [default: 1]
@@ -203,7 +205,7 @@ const MANIFEST: &str = "model.json";
 
 /// Packs the model and tells what was found out.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    if arguments.model.is_dir() {
+    if arguments.model.join(MANIFEST).is_file() {
         if arguments.says_more() {
             return Err(Error::BadOption(format!(
                 "{} is a model folder, whose model.json says all; change it there and name the folder alone",
@@ -214,30 +216,16 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         return plan::run(&arguments.model);
     }
     let fetched = hub::fetch(&arguments.model, arguments.file.as_deref())?;
-    let model = fetched
-        .as_ref()
-        .map_or(&arguments.model, |model| &model.onnx);
-    let (Some(labels_file), Some(out)) = (&arguments.labels, &arguments.out) else {
-        return Err(Error::BadOption("--labels FILE and --out DIR are needed".into()).into());
-    };
-    let (onnx, mut given) = whole(model)?;
-    let labels = read::file(labels_file, MOST_TEXT, Error::BadManifest)?;
-    let labels = String::from_utf8(labels)
-        .map_err(|error| Error::BadManifest(format!("the labels are not UTF-8: {error}")))?;
-    given.push(labels_file.clone());
-    if !arguments.force {
-        spare(&given, out)?;
-    }
-    let stem = match &fetched {
-        Some(model) => model.folder.file_name(),
-        None => model.file_stem(),
-    };
-    let stem = stem.unwrap_or_default();
-    let options = Options {
-        name: match &arguments.name {
-            Some(name) => name.clone(),
-            None => stem.to_string_lossy().into_owned(),
+    let mut given = match &fetched {
+        None => given::read(&arguments.model)?,
+        Some(model) => given::Given {
+            name: model.name(),
+            ..given::read(&model.onnx)?
         },
+    };
+    let found = sources::find(&given.texts, &shrink::outline(&given.onnx)?)?;
+    let own = Options {
+        name: arguments.name.clone().unwrap_or_default(),
         version: arguments.model_version.clone(),
         license: arguments.license.clone(),
         source: arguments.source.clone(),
@@ -245,15 +233,64 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         precision: arguments.precision,
         ..arguments.reading.options()?
     };
+    found.decided(&own, arguments.labels.is_some())?;
+    let labels = match (&arguments.labels, &found.labels) {
+        (Some(file), _) => {
+            let bytes = read::file(file, MOST_TEXT, Error::BadManifest)?;
+            given.files.push(file.clone());
+            sources::labels(&file.display().to_string(), &bytes)?
+        }
+        (None, Some(labels)) => labels.clone(),
+        // The graph may hold them itself.
+        (None, None) => Vec::new(),
+    };
+    let labels = labels.join("\n");
+    if let Some(root) = &given.root {
+        let taken = found
+            .facts
+            .iter()
+            .filter(|fact| fact.what != What::Labels || arguments.labels.is_none());
+        given.files.extend(taken.map(|fact| root.join(&fact.from)));
+    }
+    let out = &match &arguments.out {
+        Some(out) => out.clone(),
+        None => PathBuf::from(format!("{}-whylens", given.name)),
+    };
+    if !arguments.force {
+        if arguments.out.is_none() && out.exists() {
+            return Err(Error::BadOption(format!(
+                "{} is there already; name another folder by --out, or add --force",
+                out.display()
+            ))
+            .into());
+        }
+        spare(&given.files, out)?;
+    }
+    let mut options = found.fill(&own);
+    if options.name.is_empty() {
+        options.name = given.name;
+    }
+    if !found.facts.is_empty() {
+        println!("read        {}", found.told());
+    }
+    for limit in &found.limits {
+        println!("not read    {limit}");
+    }
     let Packed {
         manifest,
         onnx,
         labels,
         report,
-    } = pack::pack(onnx, &labels, &options, &mut |_| ())?;
+    } = pack::pack(given.onnx, &labels, &options, &mut |_| ()).map_err(|error| match error {
+        Error::BadManifest(_) if labels.is_empty() => Error::BadOption(format!(
+            "nothing in or beside {} says the labels; give them by --labels FILE, one a line in class order",
+            arguments.model.display()
+        )),
+        error => error,
+    })?;
     let mut staged = Staged::begin(out)?;
     staged.write(MODEL, &onnx)?;
-    staged.write(LABELS, labels.as_bytes())?;
+    staged.write(LABELS, format!("{}\n", labels.trim_end()).as_bytes())?;
     let json = serde_json::to_string_pretty(&manifest)?;
     staged.write(MANIFEST, format!("{json}\n").as_bytes())?;
     staged.commit()?;
@@ -335,25 +372,4 @@ fn spare(given: &[PathBuf], out: &Path) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// The model with the weights that are beside it, and the files that it was read from.
-pub fn whole(path: &Path) -> Result<(Vec<u8>, Vec<PathBuf>)> {
-    let over = |text| Error::OverMemoryLimit(format!("{text} of a model; export a smaller one"));
-    let onnx = read::file(path, read::MOST_ONNX, over)?;
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let mut left = read::MOST_ONNX - onnx.len() as u64;
-    let mut files = vec![path.to_path_buf()];
-    let mut beside = |name: &str| {
-        let file = folder.join(name);
-        let weights = read::file(&file, left, over).map_err(|error| match error.downcast() {
-            Ok(error) => error,
-            Err(error) => Error::ExternalData(format!("weights of the model: {error:#}")),
-        })?;
-        left -= weights.len() as u64;
-        files.push(file);
-        Ok(weights)
-    };
-    let merged = shrink::merge(&onnx, &mut beside)?;
-    Ok((merged.unwrap_or(onnx), files))
 }

@@ -150,7 +150,7 @@ pub(super) fn manifest(
         }
     });
     let crop = match resize.mode {
-        ResizeMode::Exact => Crop::None,
+        ResizeMode::Exact if resize.size.is_none() => Crop::None,
         _ => Crop::Center,
     };
     if options.scale.is_none() && options.mean.is_none() && options.std.is_none() {

@@ -4,6 +4,7 @@ mod compare;
 mod given;
 mod inspect;
 mod original;
+pub mod sources;
 
 use std::fmt;
 
@@ -29,7 +30,7 @@ use crate::rank::Reading;
 use crate::sniff;
 
 /// What cannot be read from the graph. What is absent is guessed, and said so.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Options {
     /// Name shown to people.

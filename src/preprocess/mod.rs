@@ -42,7 +42,7 @@ pub struct Region {
 ///
 /// Bit for bit what Pillow and torchvision make of the same pixels: `Resize` (the longer side is
 /// rounded down) and `CenterCrop` (half pixels to even, black where the window is larger) for
-/// `shorter-side`, `ImageOps.pad` for `fit`, `Image.resize` for `exact`; grey is made last, as
+/// `shorter-side`, `ImageOps.pad` for `fit`, `Image.resize` for `exact` (and `CenterCrop` where it has a size); grey is made last, as
 /// `convert("L")` does. `fit` keeps at least one pixel of a side.
 ///
 /// With `area`, or `bilinear` and `bicubic` without `antialias`, sizes and windows are the same, but values are
@@ -157,7 +157,10 @@ fn half_to_even(length: i64) -> i64 {
 fn resized_size(image: &Image, input: &Input) -> (u32, u32) {
     let (width, height) = (u64::from(image.width), u64::from(image.height));
     match input.resize.mode {
-        ResizeMode::Exact => (input.width, input.height),
+        ResizeMode::Exact => match input.resize.size {
+            Some(size) => (size, size),
+            None => (input.width, input.height),
+        },
         ResizeMode::ShorterSide => {
             let size = input.resize.size.unwrap_or(input.width.min(input.height));
             let (short, long) = (width.min(height), width.max(height));

@@ -9,6 +9,7 @@ mod flow;
 mod gradient;
 mod grid;
 mod layers;
+pub mod lead;
 mod limits;
 mod links;
 mod lower;

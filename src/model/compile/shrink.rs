@@ -13,6 +13,7 @@ use tract_onnx::pb::{
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_hir::infer::Factoid;
 
+use super::lead::{Lead, lead};
 use super::quantised::{self, composite};
 use super::{bounds, layers, limits, onnx, plan_text, proto};
 use crate::error::{Error, Result};
@@ -43,6 +44,15 @@ pub struct Outline {
     /// Whether values are, and not weights alone.
     #[serde(skip)]
     pub quantises_values: bool,
+    /// Notes of the program that wrote the file, by their keys: ONNX's `metadata_props`.
+    #[serde(skip)]
+    pub notes: BTreeMap<String, String>,
+    /// Whether the image is given as bytes, 0 to 255.
+    #[serde(skip)]
+    pub takes_bytes: bool,
+    /// What the graph does to the values of its first input before anything else.
+    #[serde(skip)]
+    pub lead: Option<Lead>,
 }
 
 /// Reads what a graph says of itself; weights in other files are not looked for.
@@ -54,6 +64,7 @@ pub fn outline(onnx: &[u8]) -> Result<Outline> {
     let graph = model.graph.unwrap_or_default();
     let weights: HashSet<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
     let mut inputs = Vec::new();
+    let mut takes_bytes = false;
     for input in graph
         .input
         .iter()
@@ -70,8 +81,12 @@ pub fn outline(onnx: &[u8]) -> Result<Outline> {
             }
             _ => None,
         });
+        takes_bytes |= tensor.elem_type == DataType::Uint8 as i32;
         inputs.push((input.name.clone(), lengths.collect()));
     }
+    let lead = inputs.first().and_then(|(name, _)| lead(&graph, name));
+    let notes = model.metadata_props.iter();
+    let notes = notes.filter(|note| note.key != run::KEY);
     let mut operators = BTreeMap::new();
     for node in &graph.node {
         *operators.entry(node.op_type.clone()).or_default() += 1;
@@ -93,6 +108,9 @@ pub fn outline(onnx: &[u8]) -> Result<Outline> {
         parameters: usize::try_from(parameters).unwrap_or(usize::MAX),
         quantised: composite::is_quantised(&graph),
         quantises_values: composite::quantises_values(&graph),
+        notes: notes.map(|n| (n.key.clone(), n.value.clone())).collect(),
+        takes_bytes,
+        lead,
     })
 }
 

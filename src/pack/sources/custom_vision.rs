@@ -1,0 +1,103 @@
+//! Custom Vision's notes, its metadata_properties.json, and Lobe's signature.json → what they say.
+
+use serde_json::Value;
+
+use super::{Pixels, Said, exact, labels, python, shorter_side};
+use crate::manifest::{Activation, Channels, Filter};
+
+/// WinML's notes (`docs/MetadataProps.md` of ONNX), which Custom Vision writes too, in any case.
+pub(super) fn image<'a>(said: &mut Said, note: &dyn Fn(&str) -> Option<&'a str>) {
+    let lower = |key: &str| note(key).map(str::to_ascii_lowercase);
+    said.channels = said
+        .channels
+        .or(match lower("Image.BitmapPixelFormat").as_deref() {
+            Some("bgr8" | "bgra8") => Some(Channels::Bgr),
+            Some("rgb8" | "rgba8") => Some(Channels::Rgb),
+            Some("gray8") => Some(Channels::Grey),
+            _ => None,
+        });
+    let range = lower("Image.NominalPixelRange");
+    let scaled = match range.as_deref() {
+        Some("nominalrange_0_255") => Some(Pixels::scaled(1.0)),
+        Some("normalized_0_1") => Some(Pixels::scaled(1.0 / 255.0)),
+        Some("normalized_1_1") => Some(Pixels {
+            scale: 1.0 / 255.0,
+            mean: vec![0.5],
+            std: vec![0.5],
+        }),
+        Some("nominalrange_16_235") => {
+            // 0 to 255 → 16 to 235.
+            Some(Pixels {
+                scale: 219.0 / 255.0,
+                mean: vec![-16.0],
+                std: vec![1.0],
+            })
+        }
+        _ => None,
+    };
+    let list = |key: &str| numbers(note(key)?);
+    let mean = list("CustomVision.Preprocess.NormalizeMean");
+    let std = list("CustomVision.Preprocess.NormalizeStd");
+    said.pixels = said.pixels.take().or(scaled.map(|mut pixels| {
+        let plain = |values: &[f64], value: f64| values.iter().all(|&v| v == value);
+        if let (Some(mean), Some(std)) = (mean, std)
+            && !(plain(&mean, 0.0) && plain(&std, 1.0))
+        {
+            (pixels.mean, pixels.std) = (mean, std);
+        }
+        pixels
+    }));
+    let custom_vision = note("CustomVision.Metadata.Version").is_some();
+    if custom_vision && said.resize.is_none() {
+        // As the sample that comes with an export does it: `PIL.Image.resize((width, height))`.
+        said.resize = Some(exact(None, Filter::Bicubic));
+        let side = |key: &str| note(key)?.parse().ok().filter(|&side: &u32| side > 0);
+        said.size = side("CustomVision.Preprocess.TargetWidth")
+            .zip(side("CustomVision.Preprocess.TargetHeight"));
+    }
+    said.activation = said
+        .activation
+        .or(match note("CustomVision.Postprocess.Method") {
+            Some("ClassificationMultiClass") => Some(Activation::Softmax),
+            Some("ClassificationMultiLabel") => Some(Activation::Sigmoid),
+            _ => None,
+        });
+}
+
+/// `metadata_properties.json` of an export: the same keys as the notes.
+pub(super) fn properties(from: &str, json: &Value) -> Option<Said> {
+    let mut said = Said::by(from);
+    image(&mut said, &|key| json.get(key)?.as_str());
+    Some(said)
+}
+
+/// Lobe: labels, and the input's size. Its own code cuts the middle square and divides by 255.
+pub(super) fn signature(from: &str, json: &Value) -> Option<Said> {
+    let mut said = Said::by(from);
+    said.labels = labels::listed(json.get("classes")?.get("Label")?);
+    said.name = json
+        .get("doc_name")
+        .and_then(Value::as_str)
+        .map(String::from);
+    let inputs = json.get("inputs")?.as_object()?;
+    let shape = inputs.values().next()?.get("shape")?.as_array()?;
+    let sides: Vec<Option<u32>> = shape.iter().map(side).collect();
+    if let [_, Some(height), Some(width), Some(3)] = sides[..] {
+        said.size = Some((width, height));
+        said.channels = Some(Channels::Rgb);
+        said.pixels = Some(Pixels::scaled(1.0 / 255.0));
+        said.resize = (width == height).then(|| shorter_side(width, Filter::Bicubic));
+    }
+    Some(said)
+}
+
+fn side(value: &Value) -> Option<u32> {
+    u32::try_from(value.as_u64()?).ok()
+}
+
+fn numbers(text: &str) -> Option<Vec<f64>> {
+    let Value::Array(list) = python::literal(text)? else {
+        return None;
+    };
+    list.iter().map(Value::as_f64).collect()
+}

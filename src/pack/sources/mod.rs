@@ -1,0 +1,283 @@
+//! files beside a model, and the model's own notes → what they say of it, each fact with its source.
+
+pub mod archive;
+mod choice;
+mod custom_vision;
+mod graph;
+mod hugging_face;
+mod labels;
+mod merge;
+mod notes;
+mod python;
+mod teachable_machine;
+mod timm;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
+
+pub use choice::{Choice, choose, is_text, speaks_of};
+pub use labels::read as labels;
+
+use super::Options;
+use crate::error::{Error, Result};
+use crate::manifest::{Activation, Channels, Filter, Resize, ResizeMode};
+use crate::model::compile::shrink::Outline;
+
+/// The bytes of the text files that came with a model, by their names relative to it (`config.json`,
+/// `../config.json`).
+pub type Files = BTreeMap<String, Vec<u8>>;
+
+/// What the files of a model say of it.
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Found {
+    /// One a class, in class order.
+    pub labels: Option<Vec<String>>,
+    /// What they say of name, licence, pixels, size and output; what they do not say is none.
+    pub options: Options,
+    /// Where each fact is from.
+    pub facts: Vec<Fact>,
+    /// What two files say differently: nothing of it is taken.
+    pub conflicts: Vec<Conflict>,
+    /// What the files ask for and `model.json` cannot say, each in a sentence.
+    pub limits: Vec<String>,
+}
+
+/// That a file says something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Fact {
+    /// What it says.
+    pub what: What,
+    /// Which file it is.
+    pub from: String,
+}
+
+/// That two files say different things.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Conflict {
+    /// Of what they say it.
+    pub what: What,
+    /// Each file, and what it says.
+    pub said: [(String, String); 2],
+}
+
+/// What a file can say of a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)] // `Display` says what each is
+pub enum What {
+    Labels,
+    Size,
+    Resize,
+    Pixels,
+    Colours,
+    Activation,
+    Name,
+    License,
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str(match self {
+            What::Labels => "labels",
+            What::Size => "size of the input",
+            What::Resize => "resize",
+            What::Pixels => "scale, mean and std",
+            What::Colours => "order of colours",
+            What::Activation => "activation",
+            What::Name => "name",
+            What::License => "licence",
+        })
+    }
+}
+
+impl What {
+    /// The option of `whylens pack` that decides it.
+    fn option(self) -> &'static str {
+        match self {
+            What::Labels => "--labels",
+            What::Size => "--size",
+            What::Resize => "--resize",
+            What::Pixels => "--scale, --mean and --std",
+            What::Colours => "--channels",
+            What::Activation => "--activation",
+            What::Name => "--name",
+            What::License => "--license",
+        }
+    }
+}
+
+/// How pixels become values: (pixel × scale − mean) / std.
+#[derive(Debug, Clone, PartialEq)]
+struct Pixels {
+    scale: f64,
+    mean: Vec<f64>,
+    std: Vec<f64>,
+}
+
+impl Pixels {
+    /// Pixels × `scale`.
+    fn scaled(scale: f64) -> Pixels {
+        Pixels {
+            scale,
+            mean: vec![0.0],
+            std: vec![1.0],
+        }
+    }
+}
+
+/// What one source says.
+#[derive(Debug, Clone, Default)]
+struct Said {
+    from: String,
+    /// It fills gaps only: where another source says something else, that one is right.
+    weak: bool,
+    labels: Option<Vec<String>>,
+    size: Option<(u32, u32)>,
+    resize: Option<Resize>,
+    pixels: Option<Pixels>,
+    channels: Option<Channels>,
+    activation: Option<Activation>,
+    name: Option<String>,
+    license: Option<String>,
+    limits: Vec<String>,
+}
+
+impl Said {
+    fn by(from: &str) -> Said {
+        Said {
+            from: from.into(),
+            ..Said::default()
+        }
+    }
+}
+
+/// Reads what the files that came with a model say, and what its graph and its notes do.
+///
+/// `files` are those that [`choose`] names as texts.
+///
+/// # Errors
+/// [`Error::BadManifest`] for a file that should say something and cannot be read;
+/// [`Error::UnsupportedModel`] where a file says that the model is no classifier.
+pub fn find(files: &Files, outline: &Outline) -> Result<Found> {
+    let mut said = Vec::new();
+    said.extend(notes::read(outline)?);
+    for (name, bytes) in files {
+        let base = name.rsplit('/').next().unwrap_or(name);
+        match base {
+            "config.json" => {
+                let json = json(name, bytes)?;
+                said.extend(hugging_face::config(name, &json));
+                said.extend(timm::config(name, &json));
+            }
+            "preprocessor_config.json" | "processor_config.json" => {
+                said.extend(hugging_face::processor(name, &json(name, bytes)?));
+            }
+            "metadata.json" => said.extend(teachable_machine::metadata(name, &json(name, bytes)?)),
+            "metadata_properties.json" => {
+                said.extend(custom_vision::properties(name, &json(name, bytes)?));
+            }
+            "signature.json" => said.extend(custom_vision::signature(name, &json(name, bytes)?)),
+            _ => {}
+        }
+    }
+    said.extend(labels::files(files)?);
+    said.extend(graph::read(outline));
+    Ok(merge::merge(&said, outline))
+}
+
+impl Found {
+    /// The options, and for what they leave open what the files say.
+    pub fn fill(&self, given: &Options) -> Options {
+        let found = self.options.clone();
+        let pixels = given.scale.is_none() && given.mean.is_none() && given.std.is_none();
+        let or = |value: &Option<Vec<f64>>, found| match value {
+            Some(value) => Some(value.clone()),
+            None => pixels.then_some(found).flatten(),
+        };
+        Options {
+            name: match given.name.is_empty() {
+                true => found.name,
+                false => given.name.clone(),
+            },
+            license: given.license.clone().or(found.license),
+            channels: given.channels.or(found.channels),
+            size: given.size.or(found.size),
+            resize: given.resize.clone().or(found.resize),
+            scale: given.scale.or(pixels.then_some(found.scale).flatten()),
+            mean: or(&given.mean, found.mean),
+            std: or(&given.std, found.std),
+            activation: given.activation.or(found.activation),
+            ..given.clone()
+        }
+    }
+
+    /// Whether the options decide all that the files contradict each other in.
+    ///
+    /// # Errors
+    /// [`Error::BadOption`] with what both say, and the option that decides it.
+    pub fn decided(&self, given: &Options, labels: bool) -> Result<()> {
+        let open = |conflict: &&Conflict| match conflict.what {
+            What::Labels => !labels,
+            What::Size => given.size.is_none(),
+            What::Resize => given.resize.is_none(),
+            What::Pixels => given.scale.is_none() && given.mean.is_none() && given.std.is_none(),
+            What::Colours => given.channels.is_none(),
+            What::Activation => given.activation.is_none(),
+            What::Name | What::License => false,
+        };
+        let Some(Conflict { what, said }) = self.conflicts.iter().find(open) else {
+            return Ok(());
+        };
+        let [(one, first), (other, second)] = said;
+        Err(Error::BadOption(format!(
+            "two files contradict each other: {what} is {first} by {one}, {second} by {other}; say which is right by {}",
+            what.option()
+        )))
+    }
+
+    /// The facts in one line, such as `labels from config.json; resize from preprocessor_config.json`.
+    pub fn told(&self) -> String {
+        let mut sources: Vec<(&str, Vec<String>)> = Vec::new();
+        for Fact { what, from } in &self.facts {
+            match sources.iter_mut().find(|(name, _)| name == from) {
+                Some((_, facts)) => facts.push(what.to_string()),
+                None => sources.push((from, vec![what.to_string()])),
+            }
+        }
+        let lines = sources.into_iter().map(|(name, facts)| {
+            let list = match facts.split_last() {
+                Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+                _ => facts.concat(),
+            };
+            format!("{list} from {name}")
+        });
+        lines.collect::<Vec<_>>().join("; ")
+    }
+}
+
+fn json(name: &str, bytes: &[u8]) -> Result<serde_json::Value> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    serde_json::from_slice(bytes)
+        .map_err(|error| Error::BadManifest(format!("{name} is no JSON: {error}")))
+}
+
+fn shorter_side(size: u32, filter: Filter) -> Resize {
+    Resize {
+        mode: ResizeMode::ShorterSide,
+        size: Some(size),
+        filter,
+        antialias: true,
+    }
+}
+
+fn exact(size: Option<u32>, filter: Filter) -> Resize {
+    Resize {
+        mode: ResizeMode::Exact,
+        size,
+        filter,
+        antialias: true,
+    }
+}

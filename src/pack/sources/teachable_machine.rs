@@ -1,0 +1,29 @@
+//! Teachable Machine's metadata.json → labels, and what its own code does to a photo.
+
+use serde_json::Value;
+
+use super::{Pixels, Said, labels, shorter_side};
+use crate::manifest::{Channels, Filter};
+
+/// The middle square of a photo, −1 to 1: the Python code that comes with an export does it by
+/// `ImageOps.fit(image, size, LANCZOS)` and `pixel / 127.5 - 1`.
+pub(super) fn metadata(from: &str, json: &Value) -> Option<Said> {
+    json.get("tmVersion").or(json.get("packageName"))?;
+    let mut said = Said::by(from);
+    said.labels = labels::listed(json.get("labels")?);
+    said.name = json
+        .get("modelName")
+        .and_then(Value::as_str)
+        .map(String::from);
+    let side = u32::try_from(json.get("imageSize").map_or(Some(224), Value::as_u64)?).ok()?;
+    let grey = json.get("grayscale").and_then(Value::as_bool) == Some(true);
+    said.size = Some((side, side));
+    said.channels = Some(if grey { Channels::Grey } else { Channels::Rgb });
+    said.resize = Some(shorter_side(side, Filter::Lanczos));
+    said.pixels = Some(Pixels {
+        scale: 1.0 / 127.5,
+        mean: vec![1.0],
+        std: vec![1.0],
+    });
+    Some(said)
+}
