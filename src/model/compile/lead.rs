@@ -89,10 +89,10 @@ fn after(first: &Lead, then: &Lead) -> Option<Lead> {
         joined.collect::<Option<Vec<f64>>>()
     };
     let moved = both(&first.offset, &then.scale, |a, b| a * b)?;
-    Some(Lead {
-        scale: both(&first.scale, &then.scale, |a, b| a * b)?,
-        offset: both(&moved, &then.offset, |a, b| a + b)?,
-    })
+    let scale = both(&first.scale, &then.scale, |a, b| a * b)?;
+    let offset = both(&moved, &then.offset, |a, b| a + b)?;
+    both(&scale, &offset, |a, _| a)?;
+    Some(Lead { scale, offset })
 }
 
 /// The numbers of a small constant.
@@ -139,4 +139,83 @@ fn numbers(tensor: &TensorProto) -> Option<Vec<f64>> {
     };
     let fits = (1..=MOST_CHANNELS).contains(&values.len());
     (fits && values.iter().all(|value| value.is_finite())).then_some(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use tract_onnx::pb::AttributeProto;
+
+    use super::*;
+
+    fn graph(nodes: &[(&str, &[&str])], constants: &[(&str, &[f32])]) -> GraphProto {
+        let constant = |(name, values): &(&str, &[f32])| TensorProto {
+            name: (*name).into(),
+            dims: vec![values.len() as i64],
+            data_type: DataType::Float as i32,
+            float_data: values.to_vec(),
+            ..TensorProto::default()
+        };
+        let node = |(at, (operator, inputs)): (usize, &(&str, &[&str]))| NodeProto {
+            op_type: (*operator).into(),
+            input: inputs.iter().map(|name| name.to_string()).collect(),
+            output: vec![format!("x{}", at + 1)],
+            attribute: match *operator {
+                "BatchNormalization" => vec![AttributeProto {
+                    name: "epsilon".into(),
+                    f: 0.0,
+                    ..AttributeProto::default()
+                }],
+                _ => Vec::new(),
+            },
+            ..NodeProto::default()
+        };
+        GraphProto {
+            node: nodes.iter().enumerate().map(node).collect(),
+            initializer: constants.iter().map(constant).collect(),
+            ..GraphProto::default()
+        }
+    }
+
+    #[test]
+    fn what_is_done_to_pixels_first_is_one_product_and_one_sum() {
+        let found = lead(
+            &graph(
+                &[
+                    ("Cast", &["x"]),
+                    ("Div", &["x1", "size"]),
+                    ("Sub", &["x2", "mean"]),
+                    ("Transpose", &["x3"]),
+                    ("Conv", &["x4", "w"]),
+                ],
+                &[("size", &[200.0]), ("mean", &[0.25, 0.5, 0.75])],
+            ),
+            "x",
+        );
+        let expected = Lead {
+            scale: vec![0.005],
+            offset: vec![-0.25, -0.5, -0.75],
+        };
+        assert_eq!(found, Some(expected));
+        // scale 2, bias 1, mean 3, variance 4: (x − 3) / 2 × 2 + 1
+        let constants: [(&str, &[f32]); 4] =
+            [("s", &[2.0]), ("b", &[1.0]), ("m", &[3.0]), ("v", &[4.0])];
+        let nodes: [(&str, &[&str]); 1] = [("BatchNormalization", &["x", "s", "b", "m", "v"])];
+        let expected = Lead {
+            scale: vec![1.0],
+            offset: vec![-2.0],
+        };
+        assert_eq!(lead(&graph(&nodes, &constants), "x"), Some(expected));
+    }
+
+    #[test]
+    fn what_is_read_twice_or_goes_in_a_circle_ends_the_search() {
+        let twice: [(&str, &[&str]); 2] = [("Mul", &["x", "c"]), ("Relu", &["x"])];
+        assert_eq!(lead(&graph(&twice, &[("c", &[2.0])]), "x"), None);
+        let mut circle = graph(&[("Mul", &["x", "c"])], &[("c", &[1.0])]);
+        circle.node[0].output = vec!["x".into()];
+        assert!(lead(&circle, "x").is_some());
+        let unequal: [(&str, &[&str]); 2] = [("Mul", &["x", "c"]), ("Add", &["x1", "d"])];
+        let constants: [(&str, &[f32]); 2] = [("c", &[1.0, 1.0]), ("d", &[1.0, 1.0, 1.0])];
+        assert_eq!(lead(&graph(&unequal, &constants), "x"), None);
+    }
 }

@@ -25,6 +25,9 @@ fn range(Lead { scale, offset }: &Lead) -> Option<f64> {
     let average = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
     let spread = 1.0 / average(scale);
     let mean = -average(offset) * spread;
+    if !spread.is_finite() {
+        return None;
+    }
     if spread >= 20.0 || mean >= 20.0 {
         return Some(255.0);
     }
@@ -45,4 +48,58 @@ fn order(Lead { scale, offset }: &Lead) -> Option<Channels> {
         return Some(Channels::Bgr);
     }
     near([123.68, 116.779, 103.939]).then_some(Channels::Rgb)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lead(scale: &[f64], mean: &[f64]) -> Lead {
+        let at = |index: usize| scale[index.min(scale.len() - 1)];
+        Lead {
+            scale: scale.to_vec(),
+            offset: mean
+                .iter()
+                .enumerate()
+                .map(|(index, m)| -m * at(index))
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn the_range_of_pixels_is_told_by_what_is_subtracted_and_divided_by() {
+        let imagenet = (
+            [1.0 / 0.229, 1.0 / 0.224, 1.0 / 0.225],
+            [0.485, 0.456, 0.406],
+        );
+        for (lead, largest) in [
+            (lead(&[1.0 / 255.0], &[0.0]), Some(255.0)),
+            (lead(&[1.0 / 127.5], &[127.5]), Some(255.0)),
+            (
+                lead(
+                    &imagenet.0.map(|s| s / 255.0),
+                    &imagenet.1.map(|m| m * 255.0),
+                ),
+                Some(255.0),
+            ),
+            (lead(&[1.0], &[103.939, 116.779, 123.68]), Some(255.0)),
+            (lead(&imagenet.0, &imagenet.1), Some(1.0)),
+            (lead(&[2.0], &[0.5]), Some(1.0)),
+            // A normalisation that was trained over values around 0, or a graph that begins with a sum.
+            (lead(&[1.1], &[0.02]), None),
+            (lead(&[1.0], &[0.0]), None),
+            (lead(&[0.0], &[0.0]), None),
+        ] {
+            assert_eq!(range(&lead), largest, "{lead:?}");
+        }
+        assert_eq!(
+            order(&lead(&[1.0], &[103.939, 116.779, 123.68])),
+            Some(Channels::Bgr)
+        );
+        assert_eq!(
+            order(&lead(&[1.0], &[123.68, 116.779, 103.939])),
+            Some(Channels::Rgb)
+        );
+        assert_eq!(order(&lead(&[1.0], &[127.5])), None);
+    }
 }

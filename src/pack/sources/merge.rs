@@ -49,7 +49,12 @@ pub(super) fn merge(said: &[Said], outline: &Outline) -> Found {
         facts: Vec::new(),
         conflicts: Vec::new(),
     };
-    let labels = merged.one(What::Labels, |s| s.labels.as_ref(), PartialEq::eq, listed);
+    let labels = merged.one(
+        What::Labels,
+        |s| s.labels.as_ref(),
+        PartialEq::eq,
+        |l| listed(l),
+    );
     let resize = merged.one(What::Resize, |s| s.resize.as_ref(), PartialEq::eq, resized);
     let pixels = merged.one(What::Pixels, |s| s.pixels.as_ref(), alike, values);
     let channels = merged.one(What::Colours, |s| s.channels.as_ref(), PartialEq::eq, word);
@@ -123,7 +128,7 @@ fn colours(outline: &Outline) -> Option<usize> {
     known(first).or(known(last))
 }
 
-fn listed(labels: &Vec<String>) -> String {
+fn listed(labels: &[String]) -> String {
     let first: Vec<String> = labels.iter().take(2).map(|l| format!("`{l}`")).collect();
     format!("{} labels ({}, …)", labels.len(), first.join(", "))
 }
