@@ -1,7 +1,8 @@
-//! Every kind of operator against ONNX Runtime, run in every way that there is; the values are made by
-//! `tests/golden/operators/make_operators.py`.
+//! Every kind of operator against ONNX Runtime, run in every way that there is, and its gradient against
+//! torch's; the values are made by `tests/golden/operators/make_operators.py`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 
 use serde::Deserialize;
 #[cfg(target_arch = "wasm32")]
@@ -18,6 +19,20 @@ struct Golden {
     scores: BTreeMap<String, Vec<f32>>,
     twins: BTreeMap<String, String>,
     loose: BTreeMap<String, f32>,
+    refused: BTreeSet<String>,
+}
+
+#[derive(Deserialize)]
+struct Gradients {
+    cases: BTreeMap<String, Case>,
+    /// Operator → the opsets that define it.
+    operators: BTreeMap<String, Vec<u32>>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    about: Vec<String>,
+    gradient: Option<Vec<f64>>,
 }
 
 fn bytes(name: &str) -> &'static [u8] {
@@ -56,11 +71,12 @@ fn every_case(way: impl Fn(&[u8], &Manifest) -> whylens::Result<Model>) {
         input,
         scores,
         loose,
+        refused,
         ..
     } = values();
     let input = image(input);
     let (manifest, mut failures) = (manifest(), Vec::new());
-    for (name, expected) in &scores {
+    for (name, expected) in scores.iter().filter(|(name, _)| !refused.contains(*name)) {
         let onnx = bytes(&format!("{name}.onnx"));
         let run = way(onnx, &manifest).and_then(|model| model.forward(&input));
         let actual = match run {
@@ -195,4 +211,166 @@ fn the_default_layer_is_found_behind_quantised_values() {
         let forward = model.forward(&input).unwrap();
         model.check_gradients(&input, &forward).unwrap();
     }
+}
+
+/// What becomes of a case.
+#[derive(Clone, Copy)]
+struct Told {
+    runs: bool,
+    /// None: torch has no opinion, or its gradient is 0.
+    differentiates: Option<bool>,
+    planned: bool,
+}
+
+/// A gradient as its products with sixteen waves.
+fn waves(gradient: &[f32]) -> Vec<f64> {
+    let wave = |k: usize| {
+        let values = gradient.iter().enumerate();
+        let products =
+            values.map(|(at, &v)| f64::from(v) * (at as f64 * (k + 1) as f64 * 0.37).cos());
+        products.sum()
+    };
+    (0..16).map(wave).collect()
+}
+
+/// Runs a case in every way and compares its gradient.
+fn tell(name: &str, case: &Case, input: &Tensor, refused: bool) -> Result<Told, String> {
+    let onnx = bytes(&format!("{name}.onnx"));
+    let mut manifest = manifest();
+    let runs = Model::load(onnx, &manifest, &plain()).is_ok();
+    if runs == refused {
+        return Err(format!("{name}: runs: {runs}"));
+    }
+    let mut told = Told {
+        runs,
+        differentiates: Some(false),
+        planned: false,
+    };
+    manifest.heatmap.layer = Some(STEM.into());
+    let options = Options {
+        heatmap: true,
+        ..Options::default()
+    };
+    let mut models = Vec::new();
+    for way in [Model::load, Model::in_a_page] {
+        models.extend(way(onnx, &manifest, &options));
+    }
+    let kept = shrink::shrink(onnx, &manifest, Precision::Fp32);
+    if let Ok(planned) = kept.and_then(|kept| shrink::with_plan(&kept, &manifest)) {
+        let model = Model::planned(&planned, &manifest, &options).unwrap();
+        models.push(model.expect("a plan that was made is read"));
+        told.planned = true;
+    }
+    let flat = case.gradient.as_ref();
+    let flat = flat.is_none_or(|waves| waves.iter().all(|wave| wave.abs() < 1e-9));
+    for model in models {
+        let forward = model
+            .forward(input)
+            .map_err(|error| format!("{name}: {error}"))?;
+        let Ok(gradients) = model.gradients(&forward, 1) else {
+            continue;
+        };
+        told.differentiates = (!flat).then_some(true);
+        let Some(expected) = &case.gradient else {
+            continue;
+        };
+        let actual = waves(&gradients[0].values);
+        let scale = expected.iter().fold(1e-3f64, |most, v| most.max(v.abs()));
+        let pairs = actual.iter().zip(expected).map(|(a, e)| (a - e).abs());
+        let difference = pairs.fold(0.0, f64::max) / scale;
+        if difference.is_nan() || difference > 1e-3 {
+            return Err(format!("{name}: its gradient differs by {difference:.1e}"));
+        }
+    }
+    if flat {
+        told.differentiates = None;
+    }
+    Ok(told)
+}
+
+const DOCUMENT: &str = include_str!("../../docs/operators.md");
+
+/// Names between backticks in the lines below a heading.
+fn listed(heading: &str) -> BTreeSet<&'static str> {
+    let below = DOCUMENT
+        .split(heading)
+        .nth(1)
+        .expect("the heading is there");
+    let below = below.trim_start().split("\n\n").next().unwrap();
+    below.split('`').skip(1).step_by(2).collect()
+}
+
+#[test]
+fn the_table_of_operators_tells_what_they_do() {
+    let Golden { input, refused, .. } = values();
+    let input = image(input);
+    let Gradients { cases, operators } = serde_json::from_slice(bytes("gradients.json")).unwrap();
+    let mut failures = Vec::new();
+    let mut rows: BTreeMap<&str, Vec<(&str, Told)>> = BTreeMap::new();
+    for (name, case) in &cases {
+        match tell(name, case, &input, refused.contains(name)) {
+            Ok(told) => {
+                for operator in &case.about {
+                    rows.entry(operator).or_default().push((name, told));
+                }
+            }
+            Err(error) => failures.push(error),
+        }
+    }
+    assert!(failures.is_empty(), "\n{}", failures.join("\n"));
+    let mut table = String::new();
+    for (operator, cases) in &rows {
+        let word = |of: &dyn Fn(&Told) -> Option<bool>| {
+            let known: Vec<_> = cases
+                .iter()
+                .filter_map(|(name, told)| Some((name, of(told)?)))
+                .collect();
+            let lacking: Vec<_> = known
+                .iter()
+                .filter(|(_, does)| !does)
+                .map(|(name, _)| format!("`{name}`"))
+                .collect();
+            match (known.len(), lacking.len()) {
+                (0, _) => "0".into(),
+                (_, 0) => "yes".into(),
+                (all, lacking) if all == lacking => "no".into(),
+                _ => format!("not {}", lacking.join(", ")),
+            }
+        };
+        let opsets = operators
+            .get(*operator)
+            .map_or("Microsoft".into(), |versions| {
+                let versions = versions.iter().map(u32::to_string);
+                versions.collect::<Vec<_>>().join(", ")
+            });
+        let runs = word(&|told| Some(told.runs));
+        let differentiates = word(&|told| told.differentiates);
+        let planned = word(&|told| Some(told.planned));
+        let _ = writeln!(
+            table,
+            "| {operator} | {opsets} | {runs} | {differentiates} | {planned} |"
+        );
+    }
+    let compact = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        compact(DOCUMENT).contains(&compact(&table)),
+        "the table in docs/operators.md should be\n{table}"
+    );
+
+    let unknown = shrink::outline(bytes("names")).unwrap().unsupported;
+    let unknown: BTreeSet<&str> = unknown
+        .iter()
+        .map(|(operator, _)| operator.as_str())
+        .collect();
+    let untried: BTreeSet<&str> = operators.keys().map(String::as_str).collect();
+    let untried: BTreeSet<&str> = untried
+        .into_iter()
+        .filter(|name| !rows.contains_key(name))
+        .collect();
+    let known: BTreeSet<&str> = untried.difference(&unknown).copied().collect();
+    assert_eq!(
+        listed("## Operators that cannot be run"),
+        &untried & &unknown
+    );
+    assert_eq!(listed("## Operators that are not tested"), known);
 }

@@ -7,9 +7,11 @@ use std::collections::{BTreeSet, HashMap};
 
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::konst::Const;
+use tract_onnx::tract_hir::infer::InferenceNode;
 use tract_onnx::tract_hir::infer::{Factoid, InferenceFact};
 use tract_onnx::tract_hir::prelude::InferenceModel;
 
+use super::limits;
 use crate::error::{Error, Result};
 use crate::model::error::failed;
 use crate::model::run::cost::cost;
@@ -102,6 +104,18 @@ pub fn analyse(graph: &mut InferenceModel, axes: &HashMap<String, i64>) -> Resul
                 pending.insert(outlet.node);
             }
         }
+    }
+    let unknown = |node: &InferenceNode| {
+        let mut facts = node.outputs.iter().map(|output| &output.fact);
+        facts.any(|fact| fact.value.concretize().is_none())
+    };
+    let nodes = graph.nodes().iter().filter(|node| unknown(node)).count();
+    if nodes > limits::MOST_COMPUTED {
+        return Err(Error::UnsupportedModel(format!(
+            "the graph has {nodes} nodes that depend on the image, at most {} are allowed; simplify it, for example \
+             with onnxsim",
+            limits::MOST_COMPUTED
+        )));
     }
     Ok(())
 }

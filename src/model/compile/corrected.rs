@@ -1,6 +1,14 @@
-//! Operators that tract 0.23.9 reads otherwise than ONNX defines them.
+//! Operators that tract 0.23.9 does not have, or reads otherwise than ONNX defines them.
+
+mod attention;
+mod batch_norm;
+mod col2im;
+mod lp_pool;
+mod lrn;
+mod read;
 
 use tract_onnx::model::OnnxOpRegister;
+use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::math;
 use tract_onnx::tract_hir::infer::*;
@@ -9,10 +17,67 @@ use tract_onnx::tract_hir::ops::expandable::{Expansion, expand};
 /// Takes the place of tract's operators.
 pub fn register(operators: &mut OnnxOpRegister) {
     operators.insert("Celu", |_, node| {
-        let alpha = node.attribute.iter().find(|a| a.name == "alpha");
-        let alpha = alpha.map_or(1.0, |alpha| alpha.f);
+        let alpha = number(node, "alpha", 1.0);
         Ok((expand(Celu { alpha }), vec![]))
     });
+    attention::register(operators);
+    batch_norm::register(operators);
+    col2im::register(operators);
+    lp_pool::register(operators);
+    lrn::register(operators);
+    read::register(operators);
+}
+
+fn number(node: &NodeProto, name: &str, default: f32) -> f32 {
+    let attribute = node.attribute.iter().find(|a| a.name == name);
+    attribute.map_or(default, |attribute| attribute.f)
+}
+
+/// Nodes of an operator, with names of their own.
+struct Wiring<'a> {
+    prefix: &'a str,
+    model: &'a mut TypedModel,
+    count: usize,
+}
+
+impl Wiring<'_> {
+    fn name(&mut self) -> String {
+        self.count += 1;
+        format!("{}.{}", self.prefix, self.count)
+    }
+
+    fn wire(
+        &mut self,
+        op: impl Into<Box<dyn TypedOp>>,
+        inputs: &[OutletId],
+    ) -> TractResult<OutletId> {
+        let name = self.name();
+        Ok(self.model.wire_node(name, op, inputs)?[0])
+    }
+
+    fn constant(&mut self, tensor: Tensor) -> TractResult<OutletId> {
+        let name = self.name();
+        self.model.add_const(name, tensor)
+    }
+
+    /// A constant of one element and so many axes.
+    fn scalar(&mut self, value: f32, rank: usize) -> TractResult<OutletId> {
+        self.constant(tensor0(value).broadcast_into_rank(rank)?)
+    }
+
+    fn shape(&self, outlet: OutletId) -> TractResult<TVec<usize>> {
+        let shape = &self.model.outlet_fact(outlet)?.shape;
+        Ok(shape.as_concrete().context("of open shape")?.into())
+    }
+
+    fn reshape(&mut self, outlet: OutletId, to: &[usize]) -> TractResult<OutletId> {
+        let from = self.shape(outlet)?;
+        if from[..] == *to {
+            return Ok(outlet);
+        }
+        let dims = |shape: &[usize]| shape.iter().map(|n| n.to_dim()).collect();
+        self.wire(AxisOp::Reshape(0, dims(&from), dims(to)), &[outlet])
+    }
 }
 
 /// max(x, 0) + min(α (exp(x / α) − 1), 0). Barron, 2017, arXiv:1704.07483; tract leaves the first α out.

@@ -5,6 +5,7 @@ mod barrier;
 mod batch;
 mod bounds;
 mod corrected;
+mod express;
 mod flow;
 mod gradient;
 mod grid;
@@ -84,6 +85,8 @@ impl Draft {
         }
         barrier::insert(&mut graph).map_err(unusable)?;
         simplify::declutter(&mut graph).map_err(unusable)?;
+        let mut graph = express::express(&graph).map_err(unusable)?;
+        simplify::declutter(&mut graph).map_err(unusable)?;
 
         let (scores, maps) = (graph.outputs[0], graph.outputs[1..].to_vec());
         let gradients =
@@ -140,8 +143,9 @@ impl Draft {
     }
 }
 
-/// The text of a plan for an ONNX file, see [`shrink::with_plan`].
-fn plan_text(onnx: &[u8], manifest: &Manifest) -> Result<String> {
+/// The text of a plan for an ONNX file, and what is to be kept in the file for it, see
+/// [`shrink::with_plan`].
+fn plan_text(onnx: &[u8], manifest: &Manifest) -> Result<(String, write::Beside)> {
     let options = Options {
         heatmap: true,
         ..Options::default()
@@ -165,7 +169,7 @@ fn plan_text(onnx: &[u8], manifest: &Manifest) -> Result<String> {
     let tail = (draft.scores, draft.activation, draft.places);
     let file = File::read(onnx);
     write::plan(head, tail, &forward, backward.as_ref(), &file)
-        .and_then(|plan| Ok(serde_json::to_string(&plan)?))
+        .and_then(|(plan, beside)| Ok((serde_json::to_string(&plan)?, beside)))
         .map_err(unlisted)
 }
 

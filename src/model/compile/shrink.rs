@@ -15,6 +15,7 @@ use tract_onnx::tract_hir::infer::Factoid;
 
 use super::lead::{Lead, lead};
 use super::quantised::{self, composite};
+use super::write::BESIDE;
 use super::{bounds, layers, limits, onnx, plan_text, proto};
 use crate::error::{Error, Result};
 use crate::manifest::{Manifest, Precision};
@@ -241,13 +242,31 @@ pub fn with_plan(onnx: &[u8], manifest: &Manifest) -> Result<Vec<u8>> {
         true => {
             let mut model = proto::read(onnx)?;
             model.metadata_props.retain(|note| note.key != run::KEY);
+            let graph = model.graph.get_or_insert_default();
+            graph
+                .initializer
+                .retain(|tensor| !tensor.name.starts_with(BESIDE));
             model.encode_to_vec()
         }
     };
-    let value = contained(|| plan_text(&planned, manifest))?;
+    let (value, beside) = contained(|| plan_text(&planned, manifest))?;
     let key = run::KEY.into();
+    let kept = |(name, values): (String, Vec<f32>)| TensorProto {
+        name,
+        dims: vec![values.len() as i64],
+        data_type: DataType::Float as i32,
+        raw_data: values
+            .iter()
+            .flat_map(|value| value.to_le_bytes())
+            .collect(),
+        ..Default::default()
+    };
     // Messages that follow each other are one.
     let note = ModelProto {
+        graph: (!beside.is_empty()).then(|| GraphProto {
+            initializer: beside.into_iter().map(kept).collect(),
+            ..Default::default()
+        }),
         metadata_props: vec![StringStringEntryProto { key, value }],
         ..Default::default()
     };

@@ -4,7 +4,10 @@ use std::collections::{BTreeSet, HashMap};
 
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::model::order::eval_order_for_nodes;
+use tract_onnx::tract_core::ops::binary::TypedBinOp;
+use tract_onnx::tract_core::ops::cast::Cast;
 use tract_onnx::tract_core::ops::konst::Const;
+use tract_onnx::tract_core::ops::logic::comp_gt;
 
 use super::barrier::Barrier;
 use super::gradient::Gradients;
@@ -46,6 +49,9 @@ pub fn split(
             residuals.insert(unbarred(graph, outlet));
         }
     }
+    let mut graph = graph.clone();
+    let residuals = numbers(&mut graph, gradients.first, residuals)?;
+    let graph = &graph;
     let mut inputs = vec![gradients.cotangent];
     inputs.extend(&residuals);
     outputs.extend(&residuals);
@@ -53,6 +59,36 @@ pub fn split(
         forward: extract(graph, &graph.inputs, &outputs)?,
         backward: Some(extract(graph, &inputs, &gradients.layers)?),
     })
+}
+
+/// Residuals, with truth values as numbers: plans hand nothing else over.
+fn numbers(
+    graph: &mut TypedModel,
+    first: usize,
+    residuals: BTreeSet<OutletId>,
+) -> TractResult<Vec<OutletId>> {
+    let mut all = Vec::new();
+    for residual in residuals {
+        let fact = graph.outlet_fact(residual)?;
+        if fact.datum_type != bool::datum_type() {
+            all.push(residual);
+            continue;
+        }
+        let rank = fact.rank();
+        let readers = graph.outlet_successors(residual).to_vec();
+        let name = |what: &str| format!("truth.{}.{}.{what}", residual.node, residual.slot);
+        let to = f32::datum_type();
+        let number = graph.wire_node(name("number"), Cast { to }, &[residual])?[0];
+        let half = tensor0(0.5f32).broadcast_into_rank(rank)?;
+        let half = graph.add_const(name("half"), half)?;
+        let compare = TypedBinOp(comp_gt(), None);
+        let truth = graph.wire_node(name("truth"), compare, &[number, half])?[0];
+        for reader in readers.into_iter().filter(|reader| reader.node >= first) {
+            graph.add_edge(truth, reader)?;
+        }
+        all.push(number);
+    }
+    Ok(all)
 }
 
 /// The outlet before any seams.

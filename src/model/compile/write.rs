@@ -1,5 +1,6 @@
 //! lowered graphs → a plan.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -21,8 +22,14 @@ pub struct Lowered {
     pub constants: Constants,
 }
 
+/// Numbers that a plan needs and the file does not hold, by the name that they are to be kept under.
+pub type Beside = Vec<(String, Vec<f32>)>;
+
+/// How the names of these begin.
+pub const BESIDE: &str = "whylens.plan.";
+
 /// Lists two lowered graphs; `file` is the ONNX file that they were made of, or one with the same
-/// weights.
+/// weights. With what is to be kept in the file too: weights that were turned, cut or multiplied.
 ///
 /// # Errors
 /// For operators and weights that cannot be listed.
@@ -32,10 +39,10 @@ pub fn plan(
     forward: &Lowered,
     backward: Option<&Lowered>,
     file: &File,
-) -> TractResult<Plan> {
+) -> TractResult<(Plan, Beside)> {
     let (input, layout, output) = head;
     let writer = Writer::new(file);
-    Ok(Plan {
+    let plan = Plan {
         version: VERSION,
         input,
         layout,
@@ -45,7 +52,14 @@ pub fn plan(
         places,
         forward: writer.list(forward)?,
         backward: backward.map(|graph| writer.list(graph)).transpose()?,
-    })
+    };
+    Ok((plan, writer.beside.into_inner()))
+}
+
+/// Most bytes of what is kept beside the weights: an eighth of theirs, or as many as a small file can bear.
+fn most_beside(file: &File) -> usize {
+    let held: usize = file.tensors.values().map(Values::len).sum();
+    (held / 2).max(1 << 18)
 }
 
 /// Finds the tensors of a file by their values, which are read from it each time: all of them at once would take as
@@ -55,6 +69,8 @@ pub struct Writer<'a> {
     tensors: Vec<(&'a str, Values<'a>)>,
     /// Places in `tensors`, by the hash of the values.
     alike: HashMap<u64, Vec<usize>>,
+    most: usize,
+    beside: RefCell<Beside>,
 }
 
 /// Values that are looked at at a time.
@@ -92,10 +108,37 @@ impl<'a> Writer<'a> {
             });
             alike.entry(hasher.finish()).or_default().push(at);
         }
-        Writer { tensors, alike }
+        Writer {
+            tensors,
+            alike,
+            most: most_beside(file),
+            beside: RefCell::default(),
+        }
     }
 
     fn name(&self, values: &[f32]) -> Option<String> {
+        self.held(values).or_else(|| {
+            let beside = self.beside.borrow();
+            let mut kept = beside.iter();
+            kept.find_map(|(name, kept)| same(kept, values).then(|| name.clone()))
+        })
+    }
+
+    /// The name that numbers are kept under from now on; none where they are too many.
+    fn keep(&self, values: &[f32]) -> Option<String> {
+        let mut beside = self.beside.borrow_mut();
+        let held: usize = beside.iter().map(|(_, kept)| kept.len()).sum();
+        let fits = 4 * (held + values.len()) <= self.most;
+        let sound = values.iter().all(|value| value.is_finite());
+        (fits && sound).then(|| {
+            let name = format!("{BESIDE}{}", beside.len());
+            beside.push((name.clone(), values.to_vec()));
+            name
+        })
+    }
+
+    /// The tensor of the file with these values.
+    fn held(&self, values: &[f32]) -> Option<String> {
         let mut hasher = DefaultHasher::new();
         hash(values, &mut hasher);
         let found = self.alike.get(&hasher.finish())?.iter();
@@ -179,17 +222,76 @@ impl<'a> Writer<'a> {
         named.find_map(|(name, tensor)| Some((name.to_string(), place(tensor)?)))
     }
 
+    /// The tensor of which these weights are some of the outputs, one after the other: those of one of the
+    /// maps that were cut apart. With the place of the first.
+    fn some(&self, values: &[f32], arrangement: &Arrangement) -> Option<(String, usize)> {
+        let row = arrangement.inputs * arrangement.taps;
+        let whole = arrangement.in_rows() && arrangement.strides[0] == row;
+        if !whole || row == 0 || values.len() != arrangement.bias.len() * row {
+            return None;
+        }
+        let mut part = vec![0.0; row];
+        let mut named = self.tensors.iter();
+        named.find_map(|(name, tensor)| {
+            let last = tensor.len().checked_sub(values.len())?;
+            let mut starts = (0..=last).step_by(row);
+            let start = starts.find(|start| {
+                let mut rows = values.chunks_exact(row).enumerate();
+                rows.all(|(at, values)| {
+                    tensor.read(start + at * row, &mut part);
+                    same(&part, values)
+                })
+            })?;
+            Some((name.to_string(), start))
+        })
+    }
+
+    /// The same where each input has a row of the outputs, as in MatMul. With the place of the first, and the
+    /// distance between inputs.
+    fn columns(&self, values: &[f32], arrangement: &Arrangement) -> Option<(String, [usize; 2])> {
+        let (outputs, inputs) = (arrangement.bias.len(), arrangement.inputs);
+        let [out, across, _] = arrangement.strides;
+        let plain =
+            arrangement.taps == 1 && arrangement.groups == 1 && [out, across] == [1, outputs];
+        if !plain || values.is_empty() || values.len() != inputs * outputs {
+            return None;
+        }
+        let mut part = vec![0.0; outputs];
+        let mut named = self.tensors.iter();
+        named.find_map(|(name, tensor)| {
+            let whole = tensor.len() / inputs;
+            if whole <= outputs || tensor.len() != whole * inputs {
+                return None;
+            }
+            let mut first = vec![0.0; whole];
+            tensor.read(0, &mut first);
+            let mut starts = 0..=whole - outputs;
+            let start = starts.find(|&start| {
+                same(&first[start..start + outputs], &values[..outputs])
+                    && values
+                        .chunks_exact(outputs)
+                        .enumerate()
+                        .all(|(input, values)| {
+                            tensor.read(input * whole + start, &mut part);
+                            same(&part, values)
+                        })
+            })?;
+            Some((name.to_string(), [start, whole]))
+        })
+    }
+
     fn numbers(&self, values: &[f32]) -> TractResult<Numbers> {
         if values.len() > 8
             && let Some(name) = self.name(values)
         {
             return Ok(Numbers::Of(name));
         }
-        ensure!(
-            values.len() <= MOST_WRITTEN,
-            "{} values are no weights of the file",
-            values.len()
-        );
+        if values.len() > MOST_WRITTEN {
+            let name = self.keep(values);
+            let count = values.len();
+            let name = name.with_context(|| format!("{count} values are no weights of the file"));
+            return Ok(Numbers::Of(name?));
+        }
         ensure!(
             values.iter().all(|value| value.is_finite()),
             "a constant is not finite"
@@ -216,11 +318,18 @@ impl<'a> Writer<'a> {
         } else if let Some((name, place)) = self.part(values, arrangement) {
             [start, strides[0]] = place;
             name
-        } else {
-            let scaled = self.scaled(values, arrangement);
-            let (name, scaled) = scaled.context("its weights are not those of the file")?;
+        } else if let Some((name, place)) = self.some(values, arrangement) {
+            start = place;
+            name
+        } else if let Some((name, place)) = self.columns(values, arrangement) {
+            [start, strides[1]] = place;
+            name
+        } else if let Some((name, scaled)) = self.scaled(values, arrangement) {
             factors = scaled;
             name
+        } else {
+            let name = self.keep(values);
+            name.context("its weights are not those of the file")?
         };
         let scale = match (scale.is_empty(), factors.is_empty()) {
             (_, true) => scale,

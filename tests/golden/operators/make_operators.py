@@ -3,13 +3,15 @@
     python -m venv .venv && .venv/bin/pip install -r requirements.txt && .venv/bin/python make_operators.py
 
 Every graph takes an image x of 1x3x8x8 and gives a score for each of five classes (1x5). Writes one ONNX file a
-case and values.json: the input, case -> scores, quantised case -> the case with the weights that are meant.
+case; values.json: the input, case -> scores, quantised case -> the case with the weights that are meant; gradients.json: what each
+case is about, and its gradient by torch; names: a graph with a node of every operator of ONNX 9 to 23, to be asked which are known.
 """
 import json
 import pathlib
 
 import numpy as np
 import onnx
+import onnx.defs
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
@@ -198,7 +200,8 @@ def log_softmax(g):
 
 @case(opset=11)
 def softmax_flattening(g):
-    return g.head(g.n("Softmax", g.stem(), axis=2))
+    t = g.stem()
+    return g.head(g.n("Mul", t, g.n("Softmax", t, axis=2)))
 
 
 @case
@@ -262,6 +265,148 @@ on_map("identity_dropout_cast", lambda g, t: g.n("Cast", g.n("Dropout", g.n("Ide
 on_map("trilu", lambda g, t: g.n("Trilu", t, upper=0))
 on_map("top_k", lambda g, t: g.n("TopK", t, g.i64(3), axis=3, outputs=2)[0])
 
+# Values moved, gathered and scattered.
+on_map("pad_wrap", lambda g, t: g.n("Pad", t, g.i64(0, 0, 1, 2, 0, 0, 2, 1), mode="wrap"), 19)
+on_map("pad_reflect_far", lambda g, t: g.n("Pad", t, g.i64(0, 0, 7, 0, 0, 0, 6, 5), mode="reflect"))
+on_map("gather_nd", lambda g, t: g.n("GatherND", t, g.c(np.array([[[0, c, y] for y in (6, 0, 3, 3)] for c in range(8)])[None])))
+on_map("scatter_nd", lambda g, t: g.n("ScatterND", t, g.c(np.stack(np.meshgrid([0], range(8), range(2, 5), range(8), indexing="ij"), -1)), g.n("Exp", g.n("Slice", t, g.i64(0), g.i64(3), g.i64(2)))))
+on_map("scatter_nd_here_and_there", lambda g, t: g.n("ScatterND", t, g.c(g.rng.permutation(np.stack(np.meshgrid([0], range(8), range(8), range(8), indexing="ij"), -1).reshape(-1, 4))[:150]), g.n("Reshape", g.n("Slice", g.n("Reshape", t, g.i64(512)), g.i64(0), g.i64(150), g.i64(0)), g.i64(150))))
+on_map("scatter_nd_added", lambda g, t: g.n("ScatterND", t, g.c(np.array([[0, 1], [0, 4], [0, 1]])), g.n("Exp", g.n("Reshape", g.n("Slice", t, g.i64(0), g.i64(3), g.i64(1)), g.i64(3, 8, 8))), reduction="add"), 18)
+on_map("scatter_elements", lambda g, t: g.n("ScatterElements", t, g.c(np.argsort(g.rng.random((1, 8, 8, 8)), -1)[..., :3].copy()), g.n("Exp", g.n("Slice", t, g.i64(0), g.i64(3), g.i64(3))), axis=3))
+on_map("gather_of_many", lambda g, t: g.n("Gather", g.n("Reshape", t, g.i64(1, 8, 64)), g.c(g.rng.permutation(64).reshape(8, 8)), axis=2))
+on_map("trilu_upper", lambda g, t: g.n("Trilu", t, g.c(np.int64(1)), upper=1))
+on_map("depth_to_space_dcr", lambda g, t: g.n("Conv", g.n("DepthToSpace", t, blocksize=2), g.w(8, 2, 1, 1)))
+on_map("reverse_sequence", lambda g, t: g.n("Reshape", g.n("ReverseSequence", g.n("Reshape", t, g.i64(8, 1, 64)), g.i64(5), batch_axis=1, time_axis=0), g.i64(1, 8, 8, 8)))
+on_map("cumsum_backwards", lambda g, t: g.n("CumSum", t, g.c(np.int64(2)), exclusive=1, reverse=1))
+
+# Resized.
+for name, opset, attributes, scales in [
+    ("nearest_default", 13, {}, (2, 2)), ("nearest_thrice", 13, {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}, (3, 2)),
+    ("nearest_half_pixel", 13, {"nearest_mode": "floor"}, (0.5, 1.5)), ("linear_corners", 13, {"mode": "linear", "coordinate_transformation_mode": "align_corners"}, (2, 1.5)),
+    ("linear_smaller", 13, {"mode": "linear", "coordinate_transformation_mode": "pytorch_half_pixel"}, (0.5, 0.75)), ("cubic", 13, {"mode": "cubic"}, (2, 2)),
+    ("cubic_of_pillow", 18, {"mode": "cubic", "cubic_coeff_a": -0.5, "exclude_outside": 1}, (2, 2)), ("antialias", 18, {"mode": "linear", "antialias": 1}, (0.5, 0.5)),
+]:
+    on_map(f"resize_{name}", lambda g, t, a=attributes, s=scales: g.n("Resize", t, "", g.c(np.array([1, 1, *s], np.float32)), **a), opset)
+on_map("resize_to_sizes", lambda g, t: g.n("Resize", t, "", "", g.i64(1, 8, 13, 5), mode="linear"))
+on_map("resize_axes", lambda g, t: g.n("Resize", t, "", "", g.i64(12, 12), mode="linear", axes=[2, 3]), 18)
+on_map("resize_10", lambda g, t: g.n("Resize", t, g.c(np.array([1, 1, 2, 2], np.float32)), mode="nearest"), 10)
+on_map("resize_11", lambda g, t: g.n("Resize", t, g.c(np.zeros(0, np.float32)), g.c(np.array([1, 1, 2, 2], np.float32)), mode="linear"), 11)
+on_map("upsample_9", lambda g, t: g.n("Upsample", t, g.c(np.array([1, 1, 2, 2], np.float32)), mode="nearest"), 9)
+on_map("upsample_9_linear", lambda g, t: g.n("Upsample", t, g.c(np.array([1, 1, 2, 2], np.float32)), mode="linear"), 9)
+on_map("grid_sample", lambda g, t: g.n("GridSample", t, g.c(g.rng.uniform(-1, 1, (1, 8, 8, 2)).astype(np.float32))), 16)
+
+# More windows.
+on_map("conv_transpose_overlapping", lambda g, t: g.n("ConvTranspose", t, g.w(8, 6, 3, 3), g.w(6), strides=[2, 2], pads=[1] * 4, output_padding=[1, 1]) and g.n("Conv", f"t{len(g.nodes) - 1}", g.w(8, 6, 1, 1)))
+on_map("conv_transpose_grouped", lambda g, t: g.n("ConvTranspose", t, g.w(8, 2, 2, 3), g.w(8), group=4, strides=[1, 2], dilations=[2, 1]))
+on_map("conv_transpose_depthwise", lambda g, t: g.n("ConvTranspose", t, g.w(8, 1, 4, 4), group=8, strides=[2, 2], pads=[1] * 4))
+on_map("conv_transpose_along_one_axis", lambda g, t: g.n("Reshape", g.n("ConvTranspose", g.n("Reshape", t, g.i64(1, 8, 64)), g.w(8, 8, 2), strides=[2]), g.i64(1, 8, 8, 16)))
+on_map("col2im", lambda g, t: g.n("Col2Im", g.n("Reshape", g.n("Conv", t, g.w(72, 8, 1, 1)), g.i64(1, 72, 64)), g.i64(8, 8), g.i64(3, 3), pads=[1] * 4, strides=[1, 1]), 18)
+on_map("col2im_side_by_side", lambda g, t: g.n("Col2Im", g.n("Reshape", g.n("Conv", t, g.w(32, 8, 1, 1)), g.i64(1, 32, 64)), g.i64(16, 16), g.i64(2, 2), strides=[2, 2]), 18)
+on_map("split_of_conv", lambda g, t: g.n("Concat", *reversed(g.n("Split", g.n("HardSwish", g.n("Conv", t, g.w(12, 8, 1, 1), g.w(12))), g.i64(4, 8), axis=1, outputs=2)), axis=1) and g.n("Conv", f"t{len(g.nodes) - 1}", g.w(8, 12, 1, 1)))
+on_map("max_pool_along_one_axis", lambda g, t: g.n("Reshape", g.n("MaxPool", g.n("Reshape", t, g.i64(1, 8, 64)), kernel_shape=[2], strides=[2]), g.i64(1, 8, 8, 4)))
+on_map("average_pool_along_one_axis", lambda g, t: g.n("Reshape", g.n("AveragePool", g.n("Reshape", t, g.i64(1, 8, 64)), kernel_shape=[3], pads=[1, 1], strides=[1]), g.i64(1, 8, 8, 8)))
+on_map("average_pool_same", lambda g, t: g.n("AveragePool", t, kernel_shape=[3, 3], strides=[2, 2], auto_pad="SAME_UPPER"))
+on_map("average_pool_of_all", lambda g, t: g.n("Mul", t, g.n("AveragePool", t, kernel_shape=[64, 64], strides=[64, 64], ceil_mode=1)), 19)
+on_map("average_pool_ceil_counting_pads", lambda g, t: g.n("AveragePool", t, kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4, ceil_mode=1, count_include_pad=1), 19)
+on_map("average_pool_dilated", lambda g, t: g.n("AveragePool", t, kernel_shape=[2, 2], strides=[1, 1], dilations=[2, 2]), 19)
+on_map("max_pool_dilated", lambda g, t: g.n("MaxPool", t, kernel_shape=[2, 2], strides=[1, 1], dilations=[2, 2]))
+on_map("max_pool_indices", lambda g, t: g.n("Mul", *(lambda y, i: (y, g.n("Cast", g.n("Greater", i, g.c(np.int64(9))), to=1)))(*g.n("MaxPool", t, kernel_shape=[2, 2], strides=[2, 2], outputs=2))))
+on_map("lp_pool", lambda g, t: g.n("LpPool", t, kernel_shape=[2, 2], strides=[2, 2], p=2), 18)
+on_map("global_lp_pool", lambda g, t: g.n("Mul", t, g.n("GlobalLpPool", t, p=2)))
+on_map("lrn_of_many", lambda g, t: g.n("Mul", t, g.n("LRN", t, size=7, alpha=0.5, beta=0.5, bias=2.0)))
+
+
+# More normalisation: by the statistics of what is given.
+@case
+def batch_normalization_of_weights(g):
+    ones = np.ones(8, np.float32)
+    t = g.n("Conv", "x", g.w(3, 3, 1, 1))
+    flat = g.n("Reshape", g.w(8, 3, 3, 3), g.i64(1, 8, 27))
+    kernel = g.n("BatchNormalization", flat, g.w(8), g.w(8), g.c(0 * ones), g.c(ones), outputs=3, training_mode=1, epsilon=1e-6)[0]
+    kernel = g.n("Reshape", kernel, g.i64(8, 3, 3, 3))
+    return g.head(g.n("Relu", g.n("Conv", t, kernel, pads=[1] * 4)))
+
+
+on_map("batch_normalization_of_values", lambda g, t: g.n("Exp", g.n("BatchNormalization", t, g.w(8), g.w(8), g.w(8), g.c(np.ones(8, np.float32)), outputs=3, training_mode=1)[0]), 15)
+on_map("mean_variance_normalization", lambda g, t: g.n("Exp", g.n("MeanVarianceNormalization", t, axes=[0, 2, 3])))
+on_map("lp_normalization", lambda g, t: g.n("LpNormalization", t, axis=1, p=2))
+on_map("group_normalization_18", lambda g, t: g.n("Exp", g.n("GroupNormalization", t, g.w(2), g.w(2), num_groups=2)), 18)
+on_map("hardmax", lambda g, t: g.n("Mul", t, g.n("Hardmax", t, axis=1)))
+
+
+# Loops.
+def recurrent(op, gates, direction="forward", both=1, initial=False, **attributes):
+    def make(g):
+        steps = g.n("Transpose", g.n("Reshape", g.n("Conv", "x", g.w(6, 3, 3, 3), pads=[1] * 4, strides=[2, 2]), g.i64(1, 6, 16)), perm=[2, 0, 1])
+        inputs = [steps, g.w(both, gates * 4, 6), g.w(both, gates * 4, 4), g.w(both, 2 * gates * 4)]
+        if initial:
+            inputs += ["", g.w(both, 1, 4)] + ([g.w(both, 1, 4)] if op == "LSTM" else [])
+        y = g.n(op, *inputs, outputs=3 if op == "LSTM" else 2, hidden_size=4, direction=direction, **attributes)
+        last = g.n("Reshape", y[1], g.i64(1, both * 4))
+        all = g.n("ReduceMean", g.n("Reshape", y[0], g.i64(16, both * 4)), axes=[0], keepdims=1)
+        return g.n("Gemm", g.n("Concat", last, all, axis=1), g.w(both * 8, 5), g.w(5))
+    return make
+
+
+CASES["lstm"] = (recurrent("LSTM", 4), 14)
+CASES["lstm_both_ways"] = (recurrent("LSTM", 4, "bidirectional", 2, initial=True), 14)
+CASES["gru"] = (recurrent("GRU", 3), 14)
+CASES["gru_backwards"] = (recurrent("GRU", 3, "reverse"), 14)
+CASES["gru_linear"] = (recurrent("GRU", 3, linear_before_reset=1), 14)
+CASES["rnn"] = (recurrent("RNN", 1), 14)
+
+# More numbers.
+for op in ["Tan", "Asin", "Acos", "Atanh", "Asinh"]:
+    on_map(op.lower(), lambda g, t, op=op: g.n(op, g.n("Mul", g.n("Tanh", t), g.f32(0.8))))
+on_map("acosh", lambda g, t: g.n("Acosh", g.n("Add", g.n("Abs", t), g.f32(1.5))))
+on_map("shrink", lambda g, t: g.n("Shrink", t, lambd=0.3, bias=0.1))
+on_map("is_inf", lambda g, t: g.n("Where", g.n("IsInf", g.n("Log", g.n("Relu", t))), g.f32(-0.2), t))
+on_map("logic", lambda g, t: g.n("Mul", t, g.n("Cast", g.n("Xor", g.n("Greater", t, g.f32(0.4)), g.n("Or", g.n("GreaterOrEqual", t, g.f32(0.9)), g.n("Equal", t, g.f32(0)))), to=1)))
+on_map("pow_of_values", lambda g, t: g.n("Pow", g.n("Add", g.n("Abs", t), g.f32(0.5)), g.n("Sigmoid", t)))
+on_map("div_of_number", lambda g, t: g.n("Div", g.f32(1), g.n("Add", g.n("Abs", t), g.f32(0.5))))
+on_map("cast_like", lambda g, t: g.n("Mul", t, g.n("CastLike", g.n("Greater", t, g.f32(0.1)), t)))
+on_map("one_hot", lambda g, t: g.n("Mul", t, g.n("OneHot", g.n("ArgMax", t, axis=1, keepdims=0), g.i64(8), g.c(np.array([0.2, 1.5], np.float32)), axis=1)))
+on_map("arg_min", lambda g, t: g.n("Mul", t, g.n("Cast", g.n("ArgMin", t, axis=1), to=1)))
+on_map("lengths", lambda g, t: g.n("Add", t, g.n("Reshape", g.n("Cast", g.n("Range", g.c(np.int64(0)), g.n("Size", g.n("Shape", t)), g.c(np.int64(1))), to=1), g.i64(1, 1, 1, 4)) and g.n("Cast", g.n("Size", t), to=1)))
+on_map("eye_like", lambda g, t: g.n("MatMul", t, g.n("Mul", g.n("EyeLike", g.w(8, 8)), g.f32(0.7))))
+on_map("reduce_log_sum", lambda g, t: g.n("Mul", t, g.n("ReduceLogSum", g.n("Add", g.n("Abs", t), g.f32(0.1)), axes=[1])))
+on_map("reduce_mean", lambda g, t: g.n("Mul", t, g.n("ReduceMean", t, axes=[1])))
+on_map("einsum_of_values", lambda g, t: g.n("Einsum", t, g.n("Sigmoid", t), equation="bchw,bcwv->bchv"))
+on_map("constant", lambda g, t: g.n("Mul", t, g.n("Constant", value_float=0.7)))
+on_map("if", lambda g, t: g.n("If", g.c(np.array(True)), then_branch=helper.make_graph([helper.make_node("Exp", [t], ["then"])], "then", [], [helper.make_tensor_value_info("then", 1, None)]), else_branch=helper.make_graph([helper.make_node("Neg", [t], ["else"])], "else", [], [helper.make_tensor_value_info("else", 1, None)])))
+
+
+@case(opset=23)
+def attention_23(g):
+    t = g.tokens()
+    q, k, v = (g.n("MatMul", t, g.w(8, 8)) for _ in range(3))
+    return g.token_head(g.n("Attention", q, k, v, q_num_heads=2, kv_num_heads=2))
+
+
+@case(opset=23)
+def rotary_embedding(g):
+    t = g.n("Transpose", g.n("Reshape", g.tokens(), g.i64(1, 64, 2, 4)), perm=[0, 2, 1, 3])
+    angles = np.outer(np.arange(64), [1.0, 0.1]).astype(np.float32)[None]
+    y = g.n("RotaryEmbedding", t, g.c(np.cos(angles)), g.c(np.sin(angles)))
+    return g.token_head(g.n("Reshape", g.n("Transpose", g.n("Exp", y), perm=[0, 2, 1, 3]), g.i64(1, 64, 8)))
+
+
+# As older opsets write them.
+on_map("clip_9", lambda g, t: g.n("Clip", t, min=-0.4, max=0.9), 9)
+on_map("pad_9", lambda g, t: g.n("Pad", t, pads=[0, 0, 1, 2, 0, 0, 0, 1], value=0.5), 9)
+on_map("pad_edge_9", lambda g, t: g.n("Pad", t, pads=[0, 0, 1, 2, 0, 0, 0, 1], mode="edge"), 9)
+on_map("slice_9", lambda g, t: g.n("Slice", t, starts=[1, 2], ends=[7, 1000], axes=[2, 3]), 9)
+on_map("split_11", lambda g, t: g.n("Concat", *reversed(g.n("Split", t, axis=1, split=[3, 5], outputs=2)), axis=1), 11)
+on_map("split_18", lambda g, t: g.n("Concat", *reversed(g.n("Split", t, axis=1, num_outputs=3, outputs=3)), axis=1), 18)
+on_map("squeeze_11", lambda g, t: g.n("Squeeze", g.n("Exp", g.n("Unsqueeze", t, axes=[2])), axes=[2]), 11)
+on_map("reduce_sum_11", lambda g, t: g.n("Div", t, g.n("ReduceSum", g.n("Abs", t), axes=[1])), 11)
+on_map("reduce_max_18", lambda g, t: g.n("Sub", t, g.n("ReduceMax", t, g.i64(1))), 18)
+on_map("dropout_10", lambda g, t: g.n("Dropout", t, ratio=0.5), 10)
+on_map("top_k_10", lambda g, t: g.n("TopK", t, g.i64(3), axis=3, outputs=2)[0], 10)
+on_map("log_softmax_11", lambda g, t: g.n("LogSoftmax", t, axis=2), 11)
+on_map("batch_normalization_9", lambda g, t: g.n("BatchNormalization", t, g.w(8), g.w(8), g.w(8), g.c(np.abs(g.rng.normal(1, 0.2, 8)).astype(np.float32))), 9)
+on_map("equal_parts_23", lambda g, t: g.n("Concat", *reversed(g.n("Split", g.n("Flatten", t, axis=2), axis=1, num_outputs=2, outputs=2)), axis=1) and g.n("Reshape", f"t{len(g.nodes) - 1}", g.i64(1, 8, 8, 8)), 23)
+
 
 @case
 def space_to_tokens_and_back(g):
@@ -316,10 +461,11 @@ on_map("weights_with_bias", lambda g, t: g.n("Conv", g.qdq(t, 0.03, 128), g.n("D
 
 @case(opset=21)
 def weights_int4(g):
+    t = g.tokens()
     w = g.c(g.rng.integers(-8, 8, (8, 9)), TensorProto.INT4)
     w = g.n("DequantizeLinear", w, g.c(np.abs(g.rng.normal(0.1, 0.02, 9)).astype(np.float32)), axis=1)
     w = g.n("Slice", w, g.i64(0), g.i64(8), g.i64(1))
-    return g.token_head(g.n("MatMul", g.tokens(), w))
+    return g.token_head(g.n("MatMul", t, w))
 
 
 @case(opset=21)
@@ -474,25 +620,78 @@ CASES["matmul_4_bits_cut_block_plain"] = (lambda g: few_bits(g, 4, 32, 40, zeros
 CASES["matmul_8_bits_plain"] = (lambda g: few_bits(g, 8, 32, 32, zeros=True, plain=True), 17)
 
 
+# Operators of every stem and head.
+SCAFFOLD = {"Conv", "ReduceMean", "Gemm", "Identity", "Transpose", "Reshape", "Mul", "Add", "Cast", "MatMul", "Exp", "Abs", "Sigmoid", "Relu", "Slice"}
+ABOUT = {
+    "identity_dropout_cast": ["Cast", "Dropout", "Identity"], "unsqueeze_squeeze": ["Squeeze", "Unsqueeze"], "squeeze_11": ["Squeeze", "Unsqueeze"],
+    "split_concat": ["Concat", "Split"], "depth_to_space": ["DepthToSpace", "SpaceToDepth"], "attention": ["MatMul", "Softmax"],
+    "space_to_tokens_and_back": ["MatMul", "Reshape", "Transpose"], "silu": ["Sigmoid"], "flatten_gemm": ["Flatten", "Gemm"],
+}
+
+
+def about(name):
+    """The operators that a case is about: the one that it is named for, those that are quantised, or all but the usual."""
+    nodes = onnx.load(HERE / f"{name}.onnx").graph.node
+    operators = {node.op_type for node in nodes}
+    named = [o for o in operators if name.replace("_", "").startswith(o.lower())]
+    quantised = {o for o in operators if any(part in o for part in ("Quantize", "QLinear", "QGemm", "Integer", "NBits"))}
+    return ABOUT.get(name) or sorted(quantised or ([max(named, key=len)] if named else operators - SCAFFOLD))
+
+
+def gradients(x, names):
+    """Case -> the operators that it is about, and torch's gradient of the second score with respect to the stem's map,
+    in float64, as its products with sixteen waves; none where torch's twin of the graph is missing."""
+    import torch
+    import torchonnx
+
+    cases = {}
+    for name in names:
+        model = onnx.load(HERE / f"{name}.onnx")
+        waves = None
+        try:
+            env = torchonnx.run(model, {"x": x}, ["scores", "t0"], leaf="t0")
+            gradient, = torch.autograd.grad(env["scores"].flatten()[1], env["t0"], allow_unused=True)
+            flat = torch.zeros_like(env["t0"]).flatten() if gradient is None else gradient.flatten()
+            at = torch.arange(len(flat), dtype=torch.double)
+            waves = [float(flat @ torch.cos(at * (k + 1) * 0.37)) for k in range(16)] if flat.isfinite().all() else None
+        except Exception as error:  # noqa: BLE001
+            print(f"no gradient of {name}: {type(error).__name__} {error}")
+        cases[name] = {"about": about(name), "gradient": waves}
+    schemas = [s for s in onnx.defs.get_all_schemas_with_history() if s.domain == "" and s.since_version <= 23]
+    versions = {}
+    for schema in schemas:
+        versions.setdefault(schema.name, []).append(schema.since_version)
+    return {"cases": cases, "operators": {name: sorted(found) for name, found in sorted(versions.items())}}
+
+
 # ONNX Runtime takes its QLinearSoftmax from a table of exponentials: another step here and there.
 LOOSE = {"qlinearsoftmax": 0.004}
+# Not run here.
+REFUSED = ["gru_backwards", "lp_pool", "pad_wrap", "reverse_sequence"]
 
 
 def main():
     for old in HERE.glob("*.onnx"):
         old.unlink()
-    values = {}
+    values, failed = {}, []
     for name, (make, opset) in sorted(CASES.items()):
         graph = Graph(name, opset, seed=name.removesuffix("_plain"))
         try:
             values[name] = graph.save(make(graph))
         except Exception as error:  # noqa: BLE001
-            raise SystemExit(f"{name}: {error}") from error
+            failed.append(f"{name}: {error}")
+    if failed:
+        raise SystemExit("\n".join(failed))
+    x = np.random.default_rng(1).normal(0, 1, (1, 3, 8, 8)).astype(np.float32)
+    (HERE / "gradients.json").write_text(json.dumps(gradients(x, sorted(CASES)), indent=0) + "\n")
+    every = sorted({s.name for s in onnx.defs.get_all_schemas_with_history() if s.domain == "" and s.since_version <= 23})
+    nodes = [helper.make_node(name, ["x"], [f"y{i}"]) for i, name in enumerate(every)]
+    graph = helper.make_graph(nodes, "all", [], [helper.make_tensor_value_info("y0", 1, None)])
+    (HERE / "names").write_bytes(helper.make_model(graph, producer_name="whylens-tests").SerializeToString())
     for name, plain in TWINS.items():
         off = np.abs(np.subtract(values[name], values[plain])).max()
         assert off < (0.05 if name == "dynamic_matmul" else 1e-5), (name, off)
-    x = np.random.default_rng(1).normal(0, 1, (1, 3, 8, 8)).astype(np.float32)
-    (HERE / "values.json").write_text(json.dumps({"input": [float(v) for v in x.ravel()], "scores": values, "twins": TWINS, "loose": LOOSE}, indent=0) + "\n")
+    (HERE / "values.json").write_text(json.dumps({"input": [float(v) for v in x.ravel()], "scores": values, "twins": TWINS, "loose": LOOSE, "refused": REFUSED}, indent=0) + "\n")
     print(f"{len(values)} cases, {sum(p.stat().st_size for p in HERE.glob('*.onnx'))} bytes")
 
 

@@ -7,6 +7,7 @@ use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
 use tract_onnx::tract_core::ops::konst::Const;
 use tract_onnx::tract_core::ops::logic::{Iff, comp_eq, comp_gt, comp_gte, comp_lt, comp_lte};
 use tract_onnx::tract_core::ops::math;
+use tract_onnx::tract_core::ops::nn::LeakyRelu;
 
 use super::super::quantised::{Part, Quantise};
 use super::Tape;
@@ -21,6 +22,16 @@ pub fn pull(
     let (input, output) = (node.inputs[slot], OutletId::from(node.id));
     if let Some(op) = node.op_as::<TypedBinOp>() {
         return binary(tape, node, slot, gradient, op);
+    }
+    if let Some(op) = node.op_as::<ElementWiseOp>()
+        && let Some(&LeakyRelu { alpha }) = op.0.downcast_ref::<LeakyRelu>()
+    {
+        // Plans have records of these, and of no slope with a number of its own.
+        let zero = tape.scalar(0.0, input)?;
+        let positive = tape.wire(TypedBinOp(comp_gt(), None), &[input, zero])?;
+        let alpha = tape.scalar(alpha, gradient)?;
+        let less = tape.wire(math::mul(), &[gradient, alpha])?;
+        return tape.wire(Iff, &[positive, gradient, less]).map(Some);
     }
     if let Some(op) = node.op_as::<ElementWiseOp>() {
         let Some(slope) = Slope::of(op.0.as_ref()) else {

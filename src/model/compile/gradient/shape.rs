@@ -25,7 +25,7 @@ pub fn pull(
         };
         return tape.wire(op.recip(), &[gradient]).map(Some);
     }
-    if node.op_is::<MultiBroadcastTo>() {
+    if node.op_is::<MultiBroadcastTo>() || node.op_is::<Fill>() {
         return tape.narrow(gradient, input, output).map(Some);
     }
     if let Some(op) = node.op_as::<Slice>() {
@@ -103,7 +103,7 @@ impl Tape<'_> {
     }
 
     /// Zeros before and after a gradient along an axis.
-    fn surround(
+    pub(super) fn surround(
         &mut self,
         gradient: OutletId,
         axis: usize,

@@ -22,6 +22,7 @@ use tract_onnx::tract_core::ops::nn::{
 
 use super::super::{barrier, split};
 use super::differentiate;
+use crate::model::run::ops::{Fill, Fold, ScatterWindow};
 
 /// Numbers between `low` and `high` in no order, no two alike.
 fn numbers(count: usize, low: f32, high: f32) -> Vec<f32> {
@@ -461,6 +462,29 @@ fn pools() {
             }
         }
     }
+}
+
+#[test]
+fn windows_that_overlap() {
+    let window = |strides: [usize; 2], dilations: [usize; 2], before: [usize; 2]| ScatterWindow {
+        input: tvec!(5, 4),
+        output: tvec!(2, 3),
+        kernel: tvec!(3, 2),
+        strides: strides[..].into(),
+        dilations: dilations[..].into(),
+        before: before[..].into(),
+    };
+    for window in [
+        window([1, 1], [1, 1], [0, 0]),
+        window([2, 1], [1, 2], [1, 0]),
+        window([2, 2], [1, 1], [0, 1]),
+    ] {
+        println!("{window:?}");
+        check_op(&[1, 2, 6, 6], Fold(window.clone()));
+        // One tap stands for all.
+        check_op(&[1, 2, 1, 6], Fold(window));
+    }
+    check_op(&[2, 1, 3], Fill(tvec!(2, 4, 3)));
 }
 
 #[test]

@@ -1,10 +1,12 @@
-//! Operators that slide a window: convolution and pooling.
+//! Operators that slide a window: convolution, pooling, and the sum of windows that overlap.
 
 use tract_onnx::tract_core::internal::*;
+use tract_onnx::tract_core::ops::Downsample;
+use tract_onnx::tract_core::ops::array::{Slice, TypedConcat};
 use tract_onnx::tract_core::ops::cnn::{Conv, MaxPool, PaddingSpec, PoolSpec, SumPool};
 use tract_onnx::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_core::ops::math;
-use tract_onnx::tract_core::ops::nn::DataFormat;
+use tract_onnx::tract_core::ops::nn::{DataFormat, Reduce, Reducer};
 
 use super::Tape;
 use crate::model::run::ops::{Fold, ScatterWindow, Unpool};
@@ -16,6 +18,10 @@ pub fn pull(
     gradient: OutletId,
 ) -> TractResult<Option<OutletId>> {
     let (input, output) = (node.inputs[slot], OutletId::from(node.id));
+    if let Some(Fold(window)) = node.op_as::<Fold>() {
+        let gradient = tape.full(gradient, output)?;
+        return unfold(tape, input, gradient, window).map(Some);
+    }
     let spec = if let Some(op) = node.op_as::<Conv>() {
         &op.pool_spec
     } else if let Some(op) = node.op_as::<MaxPool>() {
@@ -33,10 +39,10 @@ pub fn pull(
     let gradient = tape.flatten(gradient, format)?;
     let pulled = if let Some(op) = node.op_as::<Conv>() {
         let columns = conv(tape, node, gradient, op)?;
-        tape.wire(Fold(window.clone()), &[columns])?
+        tape.wire(Fold(window.flat()), &[columns])?
     } else if node.op_is::<MaxPool>() {
         let input = tape.flatten(input, format)?;
-        tape.wire(Unpool(window.clone()), &[input, gradient])?
+        tape.wire(Unpool(window.flat()), &[input, gradient])?
     } else if let Some(op) = node.op_as::<SumPool>() {
         let mut gradient = gradient;
         if op.normalize {
@@ -47,7 +53,7 @@ pub fn pull(
             gradient = tape.wire(math::mul(), &[gradient, shares])?;
         }
         let columns = tape.wire(AxisOp::Add(2), &[gradient])?;
-        tape.wire(Fold(window.clone()), &[columns])?
+        tape.wire(Fold(window.flat()), &[columns])?
     } else {
         return Ok(None);
     };
@@ -78,6 +84,60 @@ fn conv(tape: &mut Tape, node: &TypedNode, gradient: OutletId, op: &Conv) -> Tra
     let columns = tape.wire(EinSum::new(axes, f32::datum_type()), &[gradient, kernel])?;
     let merge = AxisOp::Reshape(1, pair(inputs), tvec!(inputs.to_dim()));
     tape.wire(merge, &[columns])
+}
+
+/// Most taps that are cut out one by one.
+const MOST_TAPS: usize = 128;
+
+/// The gradient (batch, channel, place on the image) → what each tap of each place sees of it: batch,
+/// channel, tap, place.
+fn unfold(
+    tape: &mut Tape,
+    columns: OutletId,
+    gradient: OutletId,
+    window: &ScatterWindow,
+) -> TractResult<OutletId> {
+    let (taps, sides) = (window.taps(), window.input.len());
+    ensure!(taps <= MOST_TAPS, "its windows have {taps} places");
+    let shape = tape.shape(gradient)?;
+    let dims = |sizes: &[usize]| sizes.iter().map(|n| n.to_dim()).collect();
+    let split = AxisOp::Reshape(2, dims(&shape[2..]), dims(&window.input));
+    let mut image = tape.wire(split, &[gradient])?;
+    for axis in 0..sides {
+        let last = (window.output[axis] - 1) * window.strides[axis];
+        let field = (window.kernel[axis] - 1) * window.dilations[axis] + 1;
+        let there = window.before[axis] + window.input[axis];
+        let after = (last + field).saturating_sub(there);
+        image = tape.surround(image, axis + 2, window.before[axis], after)?;
+    }
+    let mut seen = Vec::new();
+    for tap in 0..taps {
+        let (mut part, mut rest) = (image, tap);
+        for axis in (0..sides).rev() {
+            let start = rest % window.kernel[axis] * window.dilations[axis];
+            rest /= window.kernel[axis];
+            let stride = window.strides[axis];
+            let end = start + (window.output[axis] - 1) * stride + 1;
+            if (start, end) != (0, tape.shape(part)?[axis + 2]) {
+                part = tape.wire(Slice::new(axis + 2, start, end), &[part])?;
+            }
+            if stride > 1 {
+                part = tape.wire(Downsample::new(axis + 2, stride as isize, 0), &[part])?;
+            }
+        }
+        let merge = AxisOp::Reshape(2, dims(&window.output), dims(&[1, window.places()]));
+        seen.push(tape.wire(merge, &[part])?);
+    }
+    let all = match *seen {
+        [only] => only,
+        _ => tape.wire(TypedConcat::new(2), &seen)?,
+    };
+    // One tap stood for all.
+    if tape.shape(columns)?[2] == taps {
+        return Ok(all);
+    }
+    let (axes, reducer) = (tvec!(2), Reducer::Sum);
+    tape.wire(Reduce { axes, reducer }, &[all])
 }
 
 impl Tape<'_> {
@@ -130,6 +190,26 @@ impl ScatterWindow {
             dilations: spec.dilations().as_ref().into(),
             before: padding.iter().map(|axis| axis.pad_before).collect(),
         }
+    }
+
+    /// The same over two axes, as plans have it.
+    pub(in crate::model::compile) fn flat(&self) -> ScatterWindow {
+        let mut window = self.clone();
+        if window.input.len() == 1 {
+            let ScatterWindow {
+                input,
+                output,
+                kernel,
+                strides,
+                dilations,
+                before,
+            } = &mut window;
+            for sizes in [input, output, kernel, strides, dilations] {
+                sizes.insert(0, 1);
+            }
+            before.insert(0, 0);
+        }
+        window
     }
 
     /// For each place: what an average pool multiplies each value in the window with.

@@ -1,7 +1,7 @@
 //! Convolution → a product over patches, or a filter for each channel.
 
 use tract_onnx::tract_core::internal::*;
-use tract_onnx::tract_core::ops::cnn::{Conv, KernelFormat, PoolSpec};
+use tract_onnx::tract_core::ops::cnn::{Conv, KernelFormat, PaddingSpec, PoolSpec, SumPool};
 
 use super::Lowering;
 use super::fused::{Fused, Root, Weights};
@@ -64,7 +64,33 @@ impl Lowering<'_> {
         }))
     }
 
-    /// The window of a convolution or a pooling over two axes of one image, its channel axis and the
+    /// A pooling with its padding in numbers, where that is the same.
+    pub(super) fn padded(&self, node: &TypedNode, pool: &SumPool) -> TractResult<SumPool> {
+        let mut pool = pool.clone();
+        let spec = &mut pool.pool_spec;
+        let Some(input) = self.shape(node.inputs[0])? else {
+            return Ok(pool);
+        };
+        let shape = spec.data_format.shape(input)?;
+        let padding = spec.computed_padding(shape.hw_dims());
+        let (strides, dilations) = (spec.strides().into_owned(), spec.dilations().into_owned());
+        let reach = |axis: usize| {
+            let field = (spec.kernel_shape[axis] - 1) * dilations[axis] + 1;
+            let last = (padding[axis].convoluted - 1) * strides[axis];
+            (last + field).saturating_sub(shape.hw_dims()[axis] + padding[axis].pad_before)
+        };
+        let before: TVec<usize> = padding.iter().map(|axis| axis.pad_before).collect();
+        let after: TVec<usize> = (0..padding.len()).map(reach).collect();
+        // With ONNX's ceil mode a window may reach over the padding; what it meets there is not counted.
+        let beyond = matches!(&spec.padding, PaddingSpec::ExplicitOnnxPool(_, given, true)
+            if after.iter().zip(given).any(|(after, given)| after > given));
+        if !beyond || !pool.count_include_pad {
+            spec.padding = PaddingSpec::Explicit(before, after);
+        }
+        Ok(pool)
+    }
+
+    /// The window of a convolution or a pooling over one or two axes of one image, its channel axis and the
     /// number of channels.
     pub(super) fn window(
         &self,
@@ -75,21 +101,29 @@ impl Lowering<'_> {
             return Ok(None);
         };
         let shape = spec.data_format.shape(input)?;
-        let &[height, width] = shape.hw_dims() else {
-            return Ok(None);
+        // A row is an image of height 1.
+        let (height, width) = match *shape.hw_dims() {
+            [height, width] => (height, width),
+            [width] => (1, width),
+            _ => return Ok(None),
         };
         if shape.n().is_some_and(|&n| n != 1) {
             return Ok(None);
         }
         let padding = spec.computed_padding(shape.hw_dims());
-        let pair = |values: &[usize]| [values[0], values[1]];
+        let pair = |values: &[usize], other: usize| match *values {
+            [one] => [other, one],
+            _ => [values[0], values[1]],
+        };
+        let output: TVec<usize> = padding.iter().map(|axis| axis.convoluted).collect();
+        let before: TVec<usize> = padding.iter().map(|axis| axis.pad_before).collect();
         let window = Window {
             input: [height, width],
-            output: [padding[0].convoluted, padding[1].convoluted],
-            kernel: pair(&spec.kernel_shape),
-            stride: pair(&spec.strides()),
-            dilation: pair(&spec.dilations()),
-            before: [padding[0].pad_before, padding[1].pad_before],
+            output: pair(&output, 1),
+            kernel: pair(&spec.kernel_shape, 1),
+            stride: pair(&spec.strides(), 1),
+            dilation: pair(&spec.dilations(), 1),
+            before: pair(&before, 0),
         };
         Ok(Some((window, shape.c_axis(), *shape.c())))
     }

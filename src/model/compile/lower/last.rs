@@ -81,7 +81,7 @@ impl Lowering<'_> {
                 DataFormat::CHW if last == 0 => DataFormat::HWC,
                 _ => return Ok(None),
             };
-            let mut pool = pool.clone();
+            let mut pool = self.padded(node, pool)?;
             pool.pool_spec.data_format = data_format;
             (Box::new(pool), last)
         } else if let Some(change) = node.op_as::<AxisOp>() {

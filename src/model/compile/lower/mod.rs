@@ -18,7 +18,7 @@ use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::array::MultiBroadcastTo;
 use tract_onnx::tract_core::ops::cast::Cast;
 use tract_onnx::tract_core::ops::change_axes::AxisOp;
-use tract_onnx::tract_core::ops::cnn::Conv;
+use tract_onnx::tract_core::ops::cnn::{Conv, SumPool};
 use tract_onnx::tract_core::ops::einsum::EinSum;
 
 use self::fused::Fused;
@@ -113,9 +113,10 @@ impl Lowering<'_> {
         // A plan has one way to repeat values.
         let repeated = node.op_as::<MultiBroadcastTo>();
         let repeated = repeated.and_then(|op| op.shape.as_concrete());
-        let op: Box<dyn TypedOp> = match repeated {
-            Some(shape) => Box::new(Fill(shape.into())),
-            None => node.op.clone(),
+        let op: Box<dyn TypedOp> = match (repeated, node.op_as::<SumPool>()) {
+            (Some(shape), _) => Box::new(Fill(shape.into())),
+            (_, Some(pool)) => Box::new(self.padded(node, pool)?),
+            _ => node.op.clone(),
         };
         let outlets = self.lowered.wire_node(&*node.name, op, &inputs)?;
         for (slot, outlet) in outlets.into_iter().enumerate() {

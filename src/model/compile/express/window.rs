@@ -1,0 +1,125 @@
+//! Operators that slide a window: a transposed convolution, a mean of all that there is, and the frame of a
+//! pooling by the largest.
+
+use tract_onnx::tract_core::internal::*;
+use tract_onnx::tract_core::ops::array::{Pad, PadMode};
+use tract_onnx::tract_core::ops::cnn::{Deconv, MaxPool, SumPool};
+use tract_onnx::tract_core::ops::einsum::EinSum;
+use tract_onnx::tract_core::ops::math;
+use tract_onnx::tract_core::ops::nn::{Reduce, Reducer};
+
+use super::Target;
+use crate::model::run::ops::{Fold, ScatterWindow};
+
+pub fn rewrite(
+    to: &mut Target,
+    node: &TypedNode,
+    inputs: &[OutletId],
+) -> TractResult<Option<TVec<OutletId>>> {
+    let outlet = if let Some(op) = node.op_as::<Deconv>() {
+        transposed(to, inputs, op)?
+    } else if let Some(op) = node.op_as::<SumPool>() {
+        whole(to, inputs[0], op)?
+    } else if let Some(op) = node.op_as::<Pad>() {
+        framed(to, node, inputs[0], op)?
+    } else {
+        return Ok(None);
+    };
+    Ok(Some(tvec!(outlet)))
+}
+
+/// Each value times the kernel, added up where the kernels overlap.
+fn transposed(to: &mut Target, inputs: &[OutletId], op: &Deconv) -> TractResult<OutletId> {
+    let (spec, group) = (&op.pool_spec, op.group);
+    let (format, rank) = (spec.data_format, spec.rank());
+    ensure!(
+        format.has_n() && !format.c_is_last() && rank <= 2,
+        "another layout"
+    );
+    let shape = to.shape(inputs[0])?;
+    let (batch, channels, sides) = (shape[0], shape[1], &shape[2..]);
+    let padding = spec.padding.compute_for_deconv(
+        sides,
+        &spec.kernel_shape,
+        &spec.dilations(),
+        &spec.strides(),
+        &op.adjustments,
+    )?;
+    let made: TVec<usize> = padding.iter().map(|axis| axis.deconvoluted).collect();
+    let before: TVec<usize> = padding.iter().map(|axis| axis.pad_before).collect();
+    let places: usize = sides.iter().product();
+    let mut kernel = inputs[1];
+    let form = to.shape(kernel)?;
+    for change in op.kernel_format.kernel_as_group_o_i_h_w_ops(&form, group) {
+        kernel = to.wire(change, &[kernel])?;
+    }
+    let form = to.shape(kernel)?;
+    let taps: usize = form[3..].iter().product();
+    let kernel = to.reshape(kernel, &[group, form[1], form[2], taps])?;
+    let flat = to.reshape(inputs[0], &[batch, group, channels / group, places])?;
+    let axes = AxesMapping::from_strs(&["ngip", "goik"], &["ngokp"])?;
+    let columns = to.wire(EinSum::new(axes, f32::datum_type()), &[flat, kernel])?;
+    let outputs = group * form[1];
+    let columns = to.reshape(columns, &[batch, outputs, taps, places])?;
+    let window = ScatterWindow {
+        input: made.clone(),
+        output: sides.into(),
+        kernel: spec.kernel_shape.clone(),
+        strides: spec.strides().as_ref().into(),
+        dilations: spec.dilations().as_ref().into(),
+        before,
+    };
+    let image = to.wire(Fold(window.flat()), &[columns])?;
+    let mut full = tvec!(batch, outputs);
+    full.extend(made);
+    let image = to.reshape(image, &full)?;
+    let count = to.shape(inputs[2])?.iter().product::<usize>();
+    let mut beside = tvec!(1; full.len());
+    beside[1] = count;
+    let bias = to.reshape(inputs[2], &beside)?;
+    to.wire(math::add(), &[image, bias])
+}
+
+/// A pooling of one window over all that there is, however far it reaches beyond.
+fn whole(to: &mut Target, input: OutletId, op: &SumPool) -> TractResult<OutletId> {
+    let spec = &op.pool_spec;
+    let shape = spec.data_format.shape(to.shape(input)?)?;
+    let sides = shape.hw_dims();
+    let padding = spec.computed_padding(sides);
+    let (mut taps, mut count) = (1, 1);
+    for (axis, padding) in padding.iter().enumerate() {
+        let dense = spec.dilations()[axis] == 1;
+        let covers = spec.kernel_shape[axis] >= padding.pad_before + sides[axis];
+        ensure!(
+            dense && covers && padding.convoluted == 1,
+            "it has several places"
+        );
+        taps *= spec.kernel_shape[axis];
+        count *= sides[axis];
+    }
+    ensure!(
+        taps == count || !op.count_include_pad || !op.normalize,
+        "it counts padding"
+    );
+    let axes: TVec<usize> = (shape.h_axis()..shape.h_axis() + sides.len()).collect();
+    let sum = to.wire(Reduce::new(axes, Reducer::Sum), &[input])?;
+    if !op.normalize {
+        return Ok(sum);
+    }
+    let share = to.scalar(1.0 / count as f32, sum)?;
+    to.wire(math::mul(), &[sum, share])
+}
+
+/// A frame below all that there is. Plans hold finite numbers, and for the largest value of a window the
+/// least of these does as well.
+fn framed(to: &mut Target, node: &TypedNode, input: OutletId, op: &Pad) -> TractResult<OutletId> {
+    let PadMode::Constant(value) = &op.mode else {
+        bail!("it has another frame");
+    };
+    let below = value.cast_to_scalar::<f32>()? == f32::NEG_INFINITY;
+    let mut readers = node.outputs[0].successors.iter();
+    let pooled = readers.all(|reader| to.graph.node(reader.node).op_is::<MaxPool>());
+    ensure!(below && pooled, "it is for others too");
+    let mode = PadMode::Constant(tensor0(f32::MIN).into());
+    to.wire(Pad::new(op.pads.clone(), mode), &[input])
+}
