@@ -257,8 +257,8 @@ fn tell(name: &str, case: &Case, input: &Tensor, refused: bool) -> Result<Told, 
     }
     let kept = shrink::shrink(onnx, &manifest, Precision::Fp32);
     if let Ok(planned) = kept.and_then(|kept| shrink::with_plan(&kept, &manifest)) {
-        let model = Model::planned(&planned, &manifest, &options).unwrap();
-        models.push(model.expect("a plan that was made is read"));
+        let model = Model::planned(&planned, &manifest, &options).ok().flatten();
+        models.push(model.ok_or(format!("{name}: the plan that was made is not read"))?);
         told.planned = true;
     }
     let flat = case.gradient.as_ref();

@@ -370,6 +370,21 @@ impl<'a> Writer<'a> {
             "{} steps, at most {MOST_STEPS} are kept in a plan",
             steps.len()
         );
+        // Readers hold to the same: a loop that was written out would have its weights in memory at every turn.
+        let lengths = self
+            .names
+            .iter()
+            .map(|(values, &name)| (name, values.len()));
+        let lengths: HashMap<&str, usize> = lengths.collect();
+        let held: usize = lengths.values().sum();
+        let names = steps
+            .iter()
+            .flat_map(|(step, _): &(Step, _)| step.tensors());
+        let read: usize = names.filter_map(|name| lengths.get(name)).sum();
+        ensure!(
+            read <= held.saturating_mul(2),
+            "its weights are read over and over"
+        );
         let outputs = graph.outputs.iter().map(|output| numbers[output]).collect();
         Ok(Listing { steps, outputs })
     }
