@@ -371,11 +371,10 @@ impl<'a> Writer<'a> {
             steps.len()
         );
         // Readers hold to the same: a loop that was written out would have its weights in memory at every turn.
-        let lengths = self
-            .names
-            .iter()
-            .map(|(values, &name)| (name, values.len()));
-        let lengths: HashMap<&str, usize> = lengths.collect();
+        let lengths = self.tensors.iter();
+        let lengths: HashMap<&str, usize> = lengths
+            .map(|(name, tensor)| (*name, tensor.len()))
+            .collect();
         let held: usize = lengths.values().sum();
         let names = steps
             .iter()
