@@ -126,7 +126,8 @@ pub fn warning(manifest: &Manifest, limit: Option<u64>) -> Option<String> {
 fn over(what: &str, needed: u64, used: u64, limit: f64, advice: &str) -> Error {
     let all = megabytes(used.saturating_add(needed));
     let message = format!(
-        "{what} {} MB of memory, {} MB are used already, and the limit is {} MB. Raise `memoryLimit` to {all}e6{advice}",
+        "{what} {} MB of memory, {} MB are used already, and the limit is {} MB. \
+         Raise `memoryLimit` to {all}e6{advice}",
         megabytes(needed),
         megabytes(used),
         (limit / 1e6).floor()

@@ -14,7 +14,10 @@ class LibraryError extends Error {
     this.name = 'WhylensError';
     /** @readonly */
     this.code = code;
-    /** Of `over-memory-limit`: bytes of `memoryLimit` that are expected to be enough, where that helps. @type {number | undefined} */
+    /**
+     * Of `over-memory-limit`: bytes of `memoryLimit` that are expected to be enough, where a higher one helps.
+     * @type {number | undefined}
+     */
     this.limit = undefined;
   }
 }
