@@ -214,6 +214,42 @@ fn zips_are_read_as_teachable_machine_and_custom_vision_make_them() {
 }
 
 #[test]
+fn a_model_json_of_tensorflow_is_none_of_ours_and_one_of_ours_is_not_packed_out_of_a_zip() {
+    let place = place("model-json");
+    for file in ["labels.txt", "signature.json", "model.onnx"] {
+        copy(&format!("lobe/{file}"), &place.join("birds").join(file));
+    }
+    let json = r#"{"format":"layers-model","modelTopology":{},"weightsManifest":[]}"#;
+    fs::write(place.join("birds/model.json"), json).unwrap();
+    packed(&place, "birds", "birds");
+    let onnx = fs::read(place.join("birds/model.onnx")).unwrap();
+    let manifest = fs::read(place.join("birds-whylens/model.json")).unwrap();
+    let foreign = [
+        plain("a/model.onnx", &onnx),
+        plain("a/model.json", json.as_bytes()),
+    ];
+    fs::write(place.join("foreign.zip"), zip(&foreign)).unwrap();
+    let output = whylens(&place, &["pack", "foreign.zip"]);
+    assert!(
+        text(&output.stderr).contains("says the labels"),
+        "{}",
+        text(&output.stderr)
+    );
+    let own = [
+        plain("a/model.onnx", &onnx),
+        plain("a/model.json", &manifest),
+    ];
+    fs::write(place.join("own.zip"), zip(&own)).unwrap();
+    let output = whylens(&place, &["pack", "own.zip"]);
+    assert!(
+        text(&output.stderr).contains("unpack it"),
+        "{}",
+        text(&output.stderr)
+    );
+    fs::remove_dir_all(place).unwrap();
+}
+
+#[test]
 fn files_that_contradict_each_other_are_told_and_an_option_decides() {
     let place = place("conflict");
     for file in ["config.json", "preprocessor_config.json", "onnx/model.onnx"] {

@@ -8,7 +8,7 @@ use whylens::Error;
 use whylens::internal::shrink;
 use whylens::manifest::MOST_TEXT;
 use whylens::pack::sources::archive::{self, Archive};
-use whylens::pack::sources::{Choice, Files, choose, is_text, speaks_of};
+use whylens::pack::sources::{Choice, Files, choose, is_tensorflow, is_text, speaks_of};
 
 use super::read;
 
@@ -29,6 +29,13 @@ pub struct Given {
 /// Most files in a folder, those below it among them, and how deep they are looked for.
 const MOST_FILES: usize = 20_000;
 const MOST_DEEP: usize = 3;
+
+/// Whether a folder is one of ours, which its model.json describes.
+pub fn is_model_folder(path: &Path) -> bool {
+    let json = path.join("model.json");
+    json.is_file()
+        && !read::file(&json, MOST_TEXT, Error::BadManifest).is_ok_and(|json| is_tensorflow(&json))
+}
 
 /// Reads what is at a path.
 pub fn read(path: &Path) -> Result<Given> {

@@ -27,7 +27,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let path = &arguments.model;
     let mut options = arguments.reading.options()?;
     let mut found = None;
-    let onnx = if path.join("model.json").is_file() {
+    let onnx = if given::is_model_folder(path) {
         let (manifest, _, _) = folder::manifest(path)?;
         let onnx = folder::weights(path, &manifest)?;
         options.layout = options.layout.or(Some(manifest.input.layout));

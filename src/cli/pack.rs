@@ -205,7 +205,7 @@ const MANIFEST: &str = "model.json";
 
 /// Packs the model and tells what was found out.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    if arguments.model.join(MANIFEST).is_file() {
+    if given::is_model_folder(&arguments.model) {
         if arguments.says_more() {
             return Err(Error::BadOption(format!(
                 "{} is a model folder, whose model.json says all; change it there and name the folder alone",

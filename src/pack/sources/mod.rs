@@ -19,6 +19,7 @@ use serde::Serialize;
 
 pub use choice::{Choice, choose, is_text, speaks_of};
 pub use labels::read as labels;
+pub use teachable_machine::is_tensorflow;
 
 use super::Options;
 use crate::error::{Error, Result};

@@ -5,6 +5,12 @@ use serde_json::Value;
 use super::{Pixels, Said, labels, shorter_side};
 use crate::manifest::{Channels, Filter};
 
+/// Whether a `model.json` is that of TensorFlow.js, which Teachable Machine exports: it says nothing of photos.
+pub fn is_tensorflow(json: &[u8]) -> bool {
+    let json: Option<Value> = serde_json::from_slice(json).ok();
+    json.is_some_and(|json| json.get("weightsManifest").is_some())
+}
+
 /// The middle square of a photo, −1 to 1: the Python code that comes with an export does it by
 /// `ImageOps.fit(image, size, LANCZOS)` and `pixel / 127.5 - 1`.
 pub(super) fn metadata(from: &str, json: &Value) -> Option<Said> {
