@@ -1,4 +1,4 @@
-//! the reader's own ONNX file → what it is; its model folder, checked as by `whylens pack`.
+//! the reader's own ONNX file or zip → what it is; its model folder, checked as by `whylens pack`.
 
 use js_sys::{Function, Object, Uint8Array};
 use serde::{Deserialize, Serialize};
@@ -7,7 +7,10 @@ use wasm_bindgen::prelude::*;
 use super::{parse, plain, set, thrown};
 use crate::Manifest;
 use crate::error::{Error, Result};
+use crate::manifest::MOST_TEXT;
 use crate::model::compile::shrink::{self, Outline};
+use crate::pack::sources::archive::{self, Archive};
+use crate::pack::sources::{self, Choice, Files, Found};
 use crate::pack::{self, Inspection, Options, Original, Packed, Report, Stage};
 
 #[derive(Deserialize)]
@@ -22,8 +25,9 @@ struct Wanted {
 }
 
 #[derive(Serialize)]
-struct Found<'a> {
+struct Seen<'a> {
     outline: &'a Outline,
+    found: &'a Found,
     #[serde(flatten)]
     inspection: &'a Inspection,
 }
@@ -35,8 +39,17 @@ struct Folder<'a> {
     report: &'a Report,
 }
 
-/// Tells what a graph is: `{ outline, manifest, classes, layers, … }`, see [`Inspection`]. `onnx` gives its bytes,
-/// and `beside` holds what gives those of the files that it may keep its weights in, by name.
+/// Chooses a model among files by their names: `{ onnx, texts, weights }`, see [`Choice`].
+#[wasm_bindgen(js_name = chooseModel)]
+pub fn choose_model(names: Vec<String>) -> std::result::Result<JsValue, JsValue> {
+    sources::choose(&names)
+        .map(|choice| plain(&choice))
+        .map_err(thrown)
+}
+
+/// Tells what a graph is: `{ outline, found, manifest, classes, layers, … }`, see [`Found`] and [`Inspection`].
+/// `onnx` gives the bytes of the file or of a zip that holds it; `beside` holds what gives those of the files that it
+/// may keep its weights in, and of the texts that may say something of it, by name.
 #[wasm_bindgen(js_name = inspectModel)]
 pub fn inspect_model(
     onnx: Function,
@@ -45,19 +58,22 @@ pub fn inspect_model(
 ) -> std::result::Result<JsValue, JsValue> {
     let wanted: Wanted = parse(options).map_err(thrown)?;
     let inspect = || {
-        let (_, outline) = whole(&onnx, &beside, wanted.memory_limit)?;
+        let (_, outline, texts) = whole(&onnx, &beside, wanted.memory_limit)?;
+        let found = sources::find(&texts, &outline)?;
         let mut read = || Ok(whole(&onnx, &beside, wanted.memory_limit)?.0);
-        let inspection = pack::inspect(Original::again(&mut read), &wanted.options)?;
-        Ok((outline, inspection))
+        let inspection = pack::inspect(Original::again(&mut read), &found.fill(&wanted.options))?;
+        Ok((outline, found, inspection))
     };
-    let (outline, inspection) = inspect().map_err(thrown)?;
-    Ok(plain(&Found {
+    let (outline, found, inspection) = inspect().map_err(thrown)?;
+    Ok(plain(&Seen {
         outline: &outline,
+        found: &found,
         inspection: &inspection,
     }))
 }
 
-/// Makes a model folder: `{ manifest, report, weights }`. `progress(done, total)` is told the stages.
+/// Makes a model folder: `{ manifest, report, weights }`. What `options` leave open is as the files say.
+/// `progress(done, total)` is told the stages.
 #[wasm_bindgen(js_name = packModel)]
 pub fn pack_model(
     onnx: Function,
@@ -72,10 +88,14 @@ pub fn pack_model(
         let _ = progress.call2(&JsValue::UNDEFINED, &done.into(), &3.into());
     };
     let mut pack = || {
+        let (_, outline, texts) = whole(&onnx, &beside, wanted.memory_limit)?;
         let mut read = || Ok(whole(&onnx, &beside, wanted.memory_limit)?.0);
         let onnx = Original::again(&mut read);
         match &wanted.manifest {
-            None => pack::pack(onnx, labels, &wanted.options, &mut tell),
+            None => {
+                let found = sources::find(&texts, &outline)?;
+                pack::pack(onnx, labels, &found.fill(&wanted.options), &mut tell)
+            }
             Some(json) => {
                 let (manifest, _) = Manifest::parse(json.as_bytes())?;
                 pack::repack(onnx, labels, manifest, &mut tell)
@@ -97,10 +117,15 @@ pub fn pack_model(
     Ok(object)
 }
 
-/// The bytes of a file with the weights that are beside it, once it is clear that there is memory.
-fn whole(onnx: &Function, beside: &Object, limit: f64) -> Result<(Vec<u8>, Outline)> {
-    let mut given = read(onnx)?;
-    let mut beside = |name: &str| {
+/// The bytes of a model with the weights that are beside it, once it is clear that there is memory, and the
+/// texts that came with it.
+fn whole(onnx: &Function, beside: &Object, limit: f64) -> Result<(Vec<u8>, Outline, Files)> {
+    let names = Object::keys(beside)
+        .iter()
+        .filter_map(|name| name.as_string());
+    let names: Vec<String> = names.collect();
+    let given = read(onnx)?;
+    let mut get = |name: &str| {
         let file = js_sys::Reflect::get(beside, &name.into()).unwrap_or_default();
         let file = file.dyn_into::<Function>().map_err(|_| {
             Error::ExternalData(format!(
@@ -109,12 +134,38 @@ fn whole(onnx: &Function, beside: &Object, limit: f64) -> Result<(Vec<u8>, Outli
         })?;
         read(&file)
     };
-    if let Some(merged) = shrink::merge(&given, &mut beside)? {
-        given = merged;
-    }
+    let mut texts = Files::new();
+    let merged = if archive::is_zip(&given) {
+        let mut zip = Archive::open(&given)?;
+        let Choice {
+            onnx, texts: named, ..
+        } = sources::choose(zip.names())?;
+        for name in named {
+            let text = zip.read(&name, MOST_TEXT)?;
+            texts.insert(name, text);
+        }
+        spare(
+            (given.len() as u64).saturating_add(zip.size(&onnx)?.saturating_mul(2)),
+            limit,
+        )?;
+        let model = zip.read(&onnx, limit as u64)?;
+        let folder = onnx.rsplit_once('/').map(|(folder, _)| folder);
+        let mut inside = |name: &str| {
+            let path = folder.map_or(name.into(), |folder| format!("{folder}/{name}"));
+            zip.read(&path, limit as u64)
+        };
+        Some(shrink::merge(&model, &mut inside)?.unwrap_or(model))
+    } else {
+        for name in names.into_iter().filter(|name| sources::is_text(name)) {
+            let text = get(&name)?;
+            texts.insert(name, text);
+        }
+        shrink::merge(&given, &mut get)?
+    };
+    let given = merged.unwrap_or(given);
     let outline = shrink::outline(&given)?;
     spare(pack::need(&outline, given.len()), limit)?;
-    Ok((given, outline))
+    Ok((given, outline, texts))
 }
 
 fn read(file: &Function) -> Result<Vec<u8>> {

@@ -1,4 +1,4 @@
-// ONNX file → what it is, and its model folder; in a worker of its own, whose memory is given back
+// ONNX file, zip or folder → what it is, and its model folder; in a worker of its own, whose memory is given back
 
 import { Connection } from './connection.js';
 import { WhylensError, badOption, cancelled, isA, shown } from './errors.js';
@@ -6,11 +6,14 @@ import { isDetached } from './photo.js';
 
 /** @typedef {import('./protocol.js').Call} Call */
 /** @typedef {import('./protocol.js').PackingOptions} PackingOptions */
-/** @typedef {Blob | ArrayBuffer | Uint8Array<ArrayBufferLike>} ModelFile */
+/**
+ * An ONNX file or a zip, or the files of a folder by their paths in it.
+ * @typedef {Blob | ArrayBuffer | Uint8Array<ArrayBufferLike> | Record<string, Blob>} ModelFile
+ */
 
 /**
  * @param {ModelFile} model
- * @returns {Blob | ArrayBuffer}
+ * @returns {Blob | ArrayBuffer | Record<string, Blob>}
  */
 export function fileOf(model) {
   if (isA(model, Blob)) return model;
@@ -19,7 +22,18 @@ export function fileOf(model) {
     throw badOption('the model has a buffer that was given away (detached); give its bytes before that, or a copy');
   if (isA(model, ArrayBuffer)) return model.slice(0);
   if (isA(model, Uint8Array)) return new Uint8Array(model).buffer;
-  throw badOption(`the model is ${shown(model)}, expected a Blob, an ArrayBuffer or a Uint8Array`);
+  if (isFolder(model)) return { ...model };
+  throw badOption(`the model is ${shown(model)}, expected a Blob, an ArrayBuffer, a Uint8Array or Blobs by path`);
+}
+
+/** @param {unknown} model @returns {model is Record<string, Blob>} */
+function isFolder(model) {
+  try {
+    const files = Array.isArray(model) ? [] : Object.values(/** @type {object} */ (model));
+    return files.length > 0 && files.every((file) => isA(file, Blob));
+  } catch {
+    return false;
+  }
 }
 
 /**

@@ -237,6 +237,19 @@
  * @property {Record<string, string>} labels
  */
 
+/** @typedef {'labels' | 'size' | 'resize' | 'pixels' | 'colours' | 'activation' | 'name' | 'license'} What */
+
+/**
+ * What the files of a model say of it; see `src/pack/sources/mod.rs`.
+ * @typedef {object} Found
+ * @property {string[] | null} labels in class order
+ * @property {PackOptions} options what they say is set, the rest null
+ * @property {{ what: What, from: string }[]} facts where each is from
+ * @property {{ what: What, said: [string, string][] }[]} conflicts what two files say differently, each with its name;
+ *   nothing of it is taken
+ * @property {string[]} limits what they ask for and `model.json` cannot say
+ */
+
 /**
  * What `inspectModel()` finds in an ONNX file.
  * @typedef {object} Inspection
@@ -244,7 +257,8 @@
  * operators: Record<string, number>, unsupported: [string, string][], parameters: number }} outline what the graph
  * says
  *   of itself; the length of an axis that it leaves open is null
- * @property {Manifest} manifest that the graph suggests; its weights are not filled in
+ * @property {Found} found what the files that came with it, its notes and its first operations say
+ * @property {Manifest} manifest that the graph and these suggest; its weights are not filled in
  * @property {Guess[]} guesses
  * @property {{ name: string, classes: number | null }[]} heads the tensors that may hold the scores, the one taken first
  * @property {string[] | null} labels where the graph holds them
@@ -284,7 +298,8 @@
 
 /**
  * @typedef {object} PackingOptions
- * @property {Record<string, Blob>} [beside] files that the model may keep its weights in, by name
+ * @property {Record<string, Blob>} [beside] files that the model may keep its weights in, and texts that may say
+ *   something of it, by name
  * @property {number} [memoryLimit] bytes of WebAssembly memory that all of this page may use
  * @property {(progress: Progress) => void} [onProgress] phase `pack`
  * @property {AbortSignal} [signal]
@@ -318,7 +333,7 @@
 /** @typedef {{ topK: number, threshold: number, heatmap: WireHeatmapOptions | null, scores: boolean, maxPixels: number,
  *   maxBytes: number, view: number | null }} WireClassifyOptions */
 /** @typedef {{ memoryLimit: number, manifest?: string, options: PackOptions }} WirePackOptions */
-/** @typedef {Blob | ArrayBuffer} WireFile */
+/** @typedef {Blob | ArrayBuffer | Record<string, Blob>} WireFile the last: a folder, by path */
 /** @typedef {{ width: number, height: number, colormap: string, opacity: number }} WireRenderOptions */
 /** @typedef {{ rgba: Uint8Array<ArrayBuffer>, width: number, height: number }} Pixels straight alpha, row-major */
 /** @typedef {Blob | ArrayBuffer | ImageBitmap | Pixels} WirePhoto */
@@ -366,6 +381,7 @@
  *   WireClassifyOptions, progress: Steps, signal: AbortSignal) => Promise<WireResult>} classifyPixels
  * @property {(url: string, result: string, input: Input, options: WireHeatmapOptions, progress: Steps, signal:
  *   AbortSignal) => Promise<Heatmap>} heatmap
+ * @property {(names: string[]) => { onnx: string, texts: string[], weights: string[] }} chooseModel
  * @property {(model: () => Uint8Array, beside: Record<string, () => Uint8Array>, options: WirePackOptions) => Inspection}
  *   inspectModel
  * @property {(model: () => Uint8Array, beside: Record<string, () => Uint8Array>, labels: string, options:

@@ -1,6 +1,6 @@
 // files of the reader → their model in use: looked into, described in a form, checked and packed
 import { inspectModel, packModel } from '../whylens.js';
-import { describe, keep, labelFiles, labelled, likely, partsOf } from './ownmodel.js';
+import { describe, isTensorFlow, keep, labelFiles, labelled, likely, partsOf, saysAll } from './ownmodel.js';
 import { PageError } from './trouble.js';
 
 /** @typedef {import('./ownmodel.js').Answers} Answers */
@@ -40,28 +40,31 @@ export function addition({ onChange, memoryLimit, onTrouble, onModel }) {
     onChange((now = null));
   }
 
-  /** @param {File[]} files an ONNX file and what came with it */
+  /** @param {File[]} files an ONNX file and what came with it, or a zip of these */
   async function start(files) {
     abort.abort();
     abort = new AbortController();
     const { signal } = abort;
     const parts = partsOf(files);
     try {
-      if (!parts) throw new PageError('no-classifier', 'there is no .onnx file among these');
+      if (!parts) throw new PageError('no-classifier', 'there is no .onnx file and no zip among these');
       now = { stage: 'reading', parts, seen: null, likely: null, steps: null, failure: null, own: null };
       onChange(now);
-      if (parts.manifest) {
+      if (parts.manifest && !(await isTensorFlow(parts.manifest))) {
         await given(parts, parts.manifest, signal);
         return close();
       }
-      const seen = await inspectModel(parts.onnx, { beside: parts.beside, memoryLimit: memoryLimit(), signal });
-      const answers = await likely(parts, seen);
-      if (!signal.aborted) tell({ stage: 'form', seen, likely: answers });
+      const seen = await inspectModel(parts.model, { memoryLimit: memoryLimit(), signal });
+      const answers = likely(parts, seen);
+      if (signal.aborted) return;
+      const asks = !saysAll(seen);
+      tell({ stage: asks ? 'form' : 'checking', seen, likely: answers });
+      if (!asks) await answer(answers, false);
     } catch (error) {
       if (signal.aborted) return;
       close();
       const { limit } = /** @type {{limit?: number}} */ (error ?? {});
-      onTrouble(error, parts?.onnx.name ?? null, limit ? () => void start(files) : null);
+      onTrouble(error, parts?.name ?? null, limit ? () => void start(files) : null);
     }
   }
 
@@ -91,11 +94,11 @@ export function addition({ onChange, memoryLimit, onTrouble, onModel }) {
     abort.abort();
     abort = new AbortController();
     const { signal } = abort;
-    const options = { beside: parts.beside, memoryLimit: memoryLimit(), signal, options: { output } };
+    const options = { memoryLimit: memoryLimit(), signal, options: { output } };
     tell({ stage: 'reading', failure: null });
     try {
-      const seen = { ...(await inspectModel(parts.onnx, options)), heads: before.heads };
-      const answers = await likely(parts, seen);
+      const seen = { ...(await inspectModel(parts.model, options)), heads: before.heads };
+      const answers = likely(parts, seen);
       if (!signal.aborted) tell({ stage: 'form', seen, likely: answers });
     } catch (error) {
       if (!signal.aborted) tell({ stage: 'form', failure: error });
@@ -110,7 +113,7 @@ export function addition({ onChange, memoryLimit, onTrouble, onModel }) {
     const { signal } = abort;
     try {
       const text = labelled(answers.labels, seen.classes);
-      await pack(parts, text, describe(answers, seen, parts.onnx.name), null, keeping, signal);
+      await pack(parts, text, describe(answers, seen, parts.name), null, keeping, signal);
     } catch (error) {
       if (!signal.aborted) tell({ stage: 'form', failure: error });
     }
@@ -124,10 +127,9 @@ export function addition({ onChange, memoryLimit, onTrouble, onModel }) {
    * @param {boolean} keeping
    * @param {AbortSignal} signal
    */
-  async function pack({ onnx, beside }, text, description, given, keeping, signal) {
+  async function pack({ model }, text, description, given, keeping, signal) {
     tell({ stage: 'checking', steps: null, failure: null });
-    const packed = await packModel(onnx, text, description, {
-      beside,
+    const packed = await packModel(model, text, description, {
       memoryLimit: memoryLimit(),
       signal,
       onProgress: ({ loaded, total }) => signal.aborted || tell({ steps: { loaded, total } }),

@@ -477,7 +477,11 @@ function place(made) {
 }
 
 views = await mount();
-watchDropsAndPastes({ files: addFiles, over: (over) => document.body.toggleAttribute('data-over', over) });
+watchDropsAndPastes({
+  files: addFiles,
+  over: (over) => document.body.toggleAttribute('data-over', over),
+  failed: (error) => trouble(error, null, null),
+});
 void keepForOffline(openModel());
 if (elsewhere)
   ask(

@@ -1,6 +1,7 @@
 // files of the reader → what describes their model; the packed model → a folder at blob addresses, kept if wanted
 
 import { sha256 } from '../library/digest.js';
+import { pathOf } from './sources.js';
 
 /** @typedef {import('../library/protocol.js').Inspection} Inspection */
 /** @typedef {import('../library/protocol.js').Manifest} Manifest */
@@ -14,14 +15,21 @@ import { sha256 } from '../library/digest.js';
  * @property {Record<string, Blob>} labels by language
  * @property {PackReport} report
  */
-/** @typedef {{onnx: File, manifest: File | null, labels: File[], beside: Record<string, File>}} Parts */
-/** @typedef {keyof typeof PIXELS} Pixels */
+/**
+ * @typedef {object} Parts
+ * @property {string} name of the file or the folder that holds the model
+ * @property {File | Record<string, File>} model a zip, or all files by their paths
+ * @property {number} bytes
+ * @property {File | null} manifest
+ * @property {File[]} labels of the manifest
+ */
+/** @typedef {keyof typeof PIXELS | 'files'} Pixels `files`: as the files say */
 /**
  * What an ONNX file does not say about itself.
  * @typedef {object} Answers
  * @property {string} name
  * @property {Pixels} pixels
- * @property {'crop' | 'stretch' | 'fit'} resize
+ * @property {'crop' | 'stretch' | 'fit' | 'files'} resize
  * @property {number} side the shorter side before the crop
  * @property {NonNullable<PackOptions['resize']>['filter']} filter
  * @property {'softmax' | 'sigmoid' | 'none' | null} activation null: the graph ends in it
@@ -54,47 +62,64 @@ const CACHE = 'whylens own model';
 const SHA256 = 'x-whylens-sha256';
 
 /**
- * The parts of a model among files: the ONNX file and what came with it.
+ * The parts of a model among files: an ONNX file and what came with it, in a folder or not, or a zip of these.
  * @param {File[]} files
  * @returns {Parts | null}
  */
 export function partsOf(files) {
-  const onnx = files.find(({ name }) => /\.onnx$/i.test(name));
-  const manifest = files.find(({ name }) => /\.json$/i.test(name)) ?? null;
-  const labels = files.filter(({ name }) => /\.txt$/i.test(name));
-  const beside = files.filter((file) => file !== onnx && file !== manifest && !labels.includes(file));
-  return onnx ? { onnx, manifest, labels, beside: Object.fromEntries(beside.map((file) => [file.name, file])) } : null;
+  const models = files.filter(({ name }) => /\.onnx$/i.test(name));
+  const zip = files.find(({ name }) => /\.zip$/i.test(name));
+  const [first] = models;
+  if (!first && !zip) return null;
+  if (!first && zip) return { name: zip.name, model: zip, bytes: zip.size, manifest: null, labels: [] };
+  const [folder, below] = pathOf(/** @type {File} */ (first)).split('/');
+  const { name, size } = /** @type {File} */ (first);
+  return {
+    name: models.length === 1 || below === undefined ? name : /** @type {string} */ (folder),
+    model: Object.fromEntries(files.map((file) => [pathOf(file), file])),
+    bytes: size,
+    manifest: files.find(({ name }) => /^model\b.*\.json$/i.test(name)) ?? null,
+    labels: files.filter(({ name }) => /\.txt$/i.test(name)),
+  };
 }
 
+/** Whether a `model.json` is that of TensorFlow.js, which Teachable Machine exports. @param {File} file */
+export const isTensorFlow = async (file) => /^\s*\{[^]*"weightsManifest"/.test(await file.text());
+
+/** Whether the files say all that the form would ask. @param {Inspection} seen */
+export const saysAll = ({ found, labels, guesses, classes }) =>
+  (found.labels ?? labels)?.length === classes && ![...guesses, ...found.conflicts, ...found.limits].length;
+
 /**
- * What the form says at first: the likeliest answers.
+ * What the form says at first: what the files say, or else the likeliest answers.
  * @param {Parts} parts
  * @param {Inspection} seen
- * @returns {Promise<Answers>}
+ * @returns {Answers}
  */
-export async function likely({ onnx, labels }, { manifest, activation, guesses, labels: own }) {
-  const { layout, width, height } = manifest.input;
+export function likely({ name }, { manifest, activation, found, labels: own }) {
+  const { layout, width, height, resize } = manifest.input;
+  const { options, labels } = found;
   return {
-    name: onnx.name.replace(/\.onnx$/i, ''),
-    pixels: !guesses.includes('pixels') ? 'raw' : layout === 'nhwc' ? 'keras' : 'imagenet',
-    resize: 'crop',
-    side: manifest.input.resize.size ?? Math.min(width, height),
-    filter: 'bilinear',
+    name: options.name || name.replace(/\.(onnx|zip)$/i, ''),
+    pixels: options.scale == null ? (layout === 'nhwc' ? 'keras' : 'imagenet') : 'files',
+    resize: options.resize ? 'files' : 'crop',
+    side: resize.size ?? Math.min(width, height),
+    filter: resize.filter,
     activation: activation ? null : manifest.output.activation,
     output: manifest.output.name,
     unit: '',
     size: width,
     layer: '',
     precision: '',
-    license: '',
+    license: options.license ?? '',
     disclaimer: '',
-    labels: (await labels[0]?.text()) ?? own?.join('\n') ?? '',
+    labels: (labels ?? own)?.join('\n') ?? '',
   };
 }
 
 /** @param {Answers} answers @param {Inspection} seen @param {string} file @returns {PackOptions} */
 export function describe(answers, { manifest, guesses, heads }, file) {
-  const { channels, scale, mean, std } = PIXELS[answers.pixels];
+  const { channels, scale, mean, std } = answers.pixels === 'files' ? manifest.input : PIXELS[answers.pixels];
   const grey = manifest.input.channels === 'grey',
     open = guesses.includes('size');
   const { filter } = answers;
@@ -110,6 +135,7 @@ export function describe(answers, { manifest, guesses, heads }, file) {
       crop: { mode: /** @type {const} */ ('shorter-side'), size: answers.side, filter },
       stretch: { mode: /** @type {const} */ ('exact'), filter },
       fit: { mode: /** @type {const} */ ('fit'), filter },
+      files: manifest.input.resize,
     }[answers.resize],
     scale,
     mean: mean.slice(0, grey ? 1 : 3),

@@ -2,13 +2,23 @@
 
 import { PageError } from './trouble.js';
 
+/** Most files of a folder that is dropped. */
+const MOST_FILES = 20_000;
+
+/** @type {WeakMap<File, string>} where files are in the folder that was dropped */
+const paths = new WeakMap();
+
+/** A file's name, behind the folders that it came in. @param {File} file */
+export const pathOf = (file) => paths.get(file) ?? file.name;
+
 /**
- * Photos, or the files of a model if an ONNX file is among them: its weights may have any name.
+ * Photos, or the files of a model if an ONNX file or a zip is among them: its weights may have any name, and pictures
+ * in its folder are not classified.
  * @param {File[]} files
  */
 export function sorted(files) {
-  const isModel = files.some((file) => /\.onnx$/i.test(file.name));
-  const model = files.filter((file) => isModel && !file.type.startsWith('image/'));
+  const isModel = files.some((file) => /\.(onnx|zip)$/i.test(file.name));
+  const model = files.filter((file) => isModel && (paths.has(file) || !file.type.startsWith('image/')));
   return { photos: files.filter((file) => !model.includes(file)), model };
 }
 
@@ -17,8 +27,9 @@ export function sorted(files) {
  * @param {object} callbacks
  * @param {(files: File[]) => void} callbacks.files
  * @param {(over: boolean) => void} callbacks.over a drag with files is over the page
+ * @param {(error: unknown) => void} callbacks.failed a folder cannot be read
  */
-export function watchDropsAndPastes({ files, over }) {
+export function watchDropsAndPastes({ files, over, failed }) {
   let depth = 0;
   /** @param {DragEvent} event */
   const carriesFiles = (event) => event.dataTransfer?.types.includes('Files') ?? false;
@@ -35,7 +46,10 @@ export function watchDropsAndPastes({ files, over }) {
     if (!carriesFiles(event)) return;
     event.preventDefault();
     over((depth = 0) > 0);
-    files([...(event.dataTransfer?.files ?? [])]);
+    const { items, files: dropped } = event.dataTransfer ?? {};
+    const entries = [...(items ?? [])].flatMap((item) => item.webkitGetAsEntry() ?? []);
+    if (entries.some((entry) => entry.isDirectory)) void allOf(entries).then(files, failed);
+    else files([...(dropped ?? [])]);
   });
   addEventListener('paste', (event) => {
     const pasted = [...(event.clipboardData?.files ?? [])];
@@ -44,6 +58,45 @@ export function watchDropsAndPastes({ files, over }) {
     files(pasted);
   });
 }
+
+/** Files, and those of folders and of the folders below, but for hidden ones. @param {FileSystemEntry[]} entries */
+async function allOf(entries) {
+  /** @type {File[]} */
+  const files = [];
+  const pending = [...entries];
+  for (let entry = pending.pop(); entry; entry = pending.pop()) {
+    if (entry.name.startsWith('.')) continue;
+    if (entry.isDirectory) pending.push(...(await inside(/** @type {FileSystemDirectoryEntry} */ (entry))));
+    else files.push(await fileOf(/** @type {FileSystemFileEntry} */ (entry)));
+    if (files.length + pending.length > MOST_FILES)
+      throw new PageError('too-many-files', `at most ${MOST_FILES} files are read`);
+  }
+  return files;
+}
+
+/** @param {FileSystemDirectoryEntry} folder */
+async function inside(folder) {
+  const reader = folder.createReader();
+  /** @type {FileSystemEntry[]} */
+  const entries = [];
+  // A reader gives a hundred at a time, and none at the end.
+  for (;;) {
+    /** @type {FileSystemEntry[]} */
+    const more = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+    if (!more.length || entries.length > MOST_FILES) return entries;
+    entries.push(...more);
+  }
+}
+
+/** @param {FileSystemFileEntry} entry @returns {Promise<File>} */
+const fileOf = (entry) =>
+  new Promise((resolve, reject) =>
+    entry.file((file) => {
+      const path = entry.fullPath.replace(/^\//, '');
+      if (path.includes('/')) paths.set(file, path);
+      resolve(file);
+    }, reject),
+  );
 
 /** @returns {Promise<File[]>} pictures on the clipboard, after the browser has asked */
 export async function readClipboard() {

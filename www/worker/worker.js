@@ -133,18 +133,14 @@ async function run(request, signal) {
       return { result: bitmap, transfer: [bitmap] };
     }
     case 'inspect': {
-      const { model, beside } = readModel(request);
-      return { result: (await modules.whole()).inspectModel(model, beside, request.options) };
+      const module = await modules.whole();
+      const { model, beside } = readModel(request, module);
+      return { result: module.inspectModel(model, beside, request.options) };
     }
     case 'pack': {
-      const { model, beside } = readModel(request);
-      const result = (await modules.whole()).packModel(
-        model,
-        beside,
-        request.labels,
-        request.options,
-        progress.bind(null, 'pack'),
-      );
+      const module = await modules.whole();
+      const { model, beside } = readModel(request, module);
+      const result = module.packModel(model, beside, request.labels, request.options, progress.bind(null, 'pack'));
       return { result, transfer: [result.weights.buffer] };
     }
     case 'render': {
@@ -228,9 +224,30 @@ async function classify({ url, result, photo, options }, progress, signal) {
 const bitmapOf = ({ rgba, width, height }) => createImageBitmap(new ImageData(rgba, width, height));
 
 /**
- * @param {Extract<Request, { type: 'inspect' | 'pack' }>} request
+ * The files of a folder that matter, chosen by their names.
+ * @param {Record<string, Blob>} folder
+ * @param {import('../library/protocol.js').Module} module
  */
-function readModel({ model, beside, options: { memoryLimit } }) {
+function filesOf(folder, module) {
+  const { onnx, texts, weights } = module.chooseModel(Object.keys(folder));
+  const root = onnx.slice(0, onnx.lastIndexOf('/') + 1).length;
+  const named = [...texts.map((name) => [name, name]), ...weights.map((name) => [name.slice(root), name])];
+  return {
+    model: /** @type {Blob} */ (folder[onnx]),
+    beside: Object.fromEntries(named.map(([as, name]) => [as, /** @type {Blob} */ (folder[name])])),
+  };
+}
+
+/**
+ * @param {Extract<Request, { type: 'inspect' | 'pack' }>} request
+ * @param {import('../library/protocol.js').Module} module
+ */
+function readModel(request, module) {
+  const { memoryLimit } = request.options;
+  const { model, beside } =
+    request.model instanceof Blob || request.model instanceof ArrayBuffer
+      ? { model: request.model, beside: request.beside }
+      : filesOf(request.model, module);
   const files = Object.entries(beside);
   const size = files.reduce((sum, [, file]) => sum + file.size, model instanceof Blob ? model.size : model.byteLength);
   if (3 * size > memoryLimit) {

@@ -20,7 +20,7 @@ export function intakeView({ words, samples, onFiles, onSample, onCamera, onPast
     className: 'unseen',
     multiple: true,
     tabIndex: -1,
-    accept: 'image/*,.onnx,.txt,.json,.data,.bin,.onnx_data',
+    accept: 'image/*,.onnx,.zip,.txt,.json,.csv,.tsv,.data,.bin,.onnx_data',
     'aria-label': words.choose,
     onchange: () => {
       onFiles([...(chooser.files ?? [])]);

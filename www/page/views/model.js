@@ -33,7 +33,7 @@ export function modelView({ words, numbers, onModel, onFiles, onForget }) {
     className: 'unseen',
     tabIndex: -1,
     multiple: true,
-    accept: '.onnx,.json,.txt,.data,.bin,.onnx_data',
+    accept: '.onnx,.zip,.json,.txt,.csv,.tsv,.data,.bin,.onnx_data',
     'aria-label': said.own,
     onchange: chosen,
   });

@@ -21,7 +21,10 @@ export function ownModelView({ words, numbers, onAnswers, onOutput, onBack, onCl
   const about = element('p', { className: 'soft' });
   const name = element('input', { type: 'text', required: true, autofocus: true });
   const pixels = select(said.pixels);
-  const resize = select(said.resizes, () => (sideField.hidden = resize.value !== 'crop'));
+  const resize = select(said.resizes, () => {
+    sideField.hidden = resize.value !== 'crop';
+    filterField.hidden = resize.value === 'files';
+  });
   const output = element('select', { onchange: () => onOutput(output.value) }),
     unit = element('input', { type: 'text' });
   const activation = select(said.activations, showUnit),
@@ -36,9 +39,10 @@ export function ownModelView({ words, numbers, onAnswers, onOutput, onBack, onCl
   const counted = element('small', { role: 'status' });
   const keep = element('input', { type: 'checkbox' });
   const [outputField, unitField] = [field(said.output, output), field(said.unit, unit)];
-  const [sizeField, sideField, activationField] = [
+  const [sizeField, sideField, filterField, activationField] = [
     field(said.size, size),
     field(said.side, side),
+    field(said.filter, filter),
     field(said.activation, activation),
   ];
   const failed = element('div', { className: 'failed', role: 'alert', hidden: true });
@@ -62,7 +66,7 @@ export function ownModelView({ words, numbers, onAnswers, onOutput, onBack, onCl
         'div',
         { className: 'stack-inner' },
         sideField,
-        field(said.filter, filter),
+        filterField,
         field(said.layer, layer),
         field(said.precision, precision),
         field(words.modelView.license, license),
@@ -126,14 +130,14 @@ export function ownModelView({ words, numbers, onAnswers, onOutput, onBack, onCl
       work.hidden = stage !== 'reading' && stage !== 'checking';
       report.hidden = stage !== 'report';
       doing.textContent =
-        stage === 'reading' ? said.reading(parts.onnx.name) : (said.checkingStep[steps?.loaded ?? 0] ?? said.checking);
+        stage === 'reading' ? said.reading(parts.name) : (said.checkingStep[steps?.loaded ?? 0] ?? said.checking);
       if (steps) bar.value = (steps.loaded + 0.5) / steps.total;
       else bar.removeAttribute('value');
       if (seen && likely && seen !== asked) fill(data, (asked = seen), likely);
       explain(failure);
       if (own && stage === 'report' && before !== 'report') {
         verdict.textContent = said.ready(own.manifest.name);
-        found.replaceChildren(...facts(own, words, numbers));
+        found.replaceChildren(...(seen ? read(seen) : []), ...facts(own, words, numbers));
       }
       dialog.open();
       if (stage !== before)
@@ -153,15 +157,13 @@ export function ownModelView({ words, numbers, onAnswers, onOutput, onBack, onCl
     const open = seen.guesses.includes('size');
     const { width, height } = seen.manifest.input;
     about.textContent = [
-      said.about(
-        parts.onnx.name,
-        numbers.bytes(parts.onnx.size),
-        open ? said.open : `${width} × ${height}`,
-        seen.classes,
-      ),
+      said.about(parts.name, numbers.bytes(parts.bytes), open ? said.open : `${width} × ${height}`, seen.classes),
       seen.activation ? said.endsIn(seen.activation) : '',
       seen.noGradients ? said.noGradients : '',
       seen.layers.length && !seen.whole ? said.partial : '',
+      seen.found.facts.length ? said.read(sources(seen)) : '',
+      ...seen.found.conflicts.map(({ what, said: both }) => said.conflict(said.what[what], both.flat())),
+      ...seen.found.limits.map((limit) => said.limit(limit)),
       said.rest,
     ]
       .filter(Boolean)
@@ -174,6 +176,9 @@ export function ownModelView({ words, numbers, onAnswers, onOutput, onBack, onCl
         ({ name, width, height, channels }) => new Option(words.layerSize(width, height, channels), name),
       ),
     );
+    const { scale, resize: found } = seen.found.options;
+    offer(pixels, scale != null);
+    offer(resize, found != null);
     name.value = likely.name;
     pixels.value = likely.pixels;
     resize.value = likely.resize;
@@ -190,8 +195,25 @@ export function ownModelView({ words, numbers, onAnswers, onOutput, onBack, onCl
     side.value = String(likely.side);
     size.value = String(likely.size);
     labels.value = likely.labels;
-    license.value = disclaimer.value = '';
+    license.value = likely.license;
+    disclaimer.value = '';
+    sideField.hidden = likely.resize !== 'crop';
+    filterField.hidden = likely.resize === 'files';
     count();
+  }
+
+  /** What the files say, each fact with the file. @param {NonNullable<Adding['seen']>} seen */
+  function sources({ found }) {
+    /** @type {Map<string, string[]>} */
+    const files = new Map();
+    for (const { what, from } of found.facts) files.set(from, [...(files.get(from) ?? []), said.what[what]]);
+    return [...files].map(([from, facts]) => said.from(facts.join(', '), said.inside[from] ?? from)).join('; ');
+  }
+
+  /** @param {NonNullable<Adding['seen']>} seen */
+  function read(seen) {
+    const text = sources(seen);
+    return text ? [element('div', {}, element('dt', {}, said.readTerm), element('dd', {}, text))] : [];
   }
 
   function count() {
@@ -254,6 +276,11 @@ export function ownModelView({ words, numbers, onAnswers, onOutput, onBack, onCl
 /** @param {Record<string, string>} options @param {() => void} [onchange] */
 function select(options, onchange) {
   return element('select', { onchange }, ...Object.entries(options).map(([value, text]) => new Option(text, value)));
+}
+
+/** Shows the choice of what the files say only where they say it. @param {HTMLSelectElement} select @param {boolean} has */
+function offer(select, has) {
+  for (const option of select.options) if (option.value === 'files') option.hidden = option.disabled = !has;
 }
 
 /** @param {string} label @param {HTMLElement} control @param {HTMLElement} [note] */

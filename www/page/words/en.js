@@ -260,6 +260,28 @@ export const words = {
     noGradients: 'It cannot be differentiated here, so heatmaps use methods that need no gradient.',
     partial: 'Its paths from the photo to the scores never meet in one map, so heatmaps do not show all that it sees.',
     rest: 'The file does not say how the model was trained. Please fill that in.',
+    /** @param {string} facts each with its file */
+    read: (facts) => `Read: ${facts}.`,
+    readTerm: 'Read',
+    /** @param {string} facts @param {string} file */
+    from: (facts, file) => `${facts} from ${file}`,
+    /** @type {Record<string, string>} */
+    inside: { 'the graph': 'the graph', "the model's own notes": 'the notes in the file' },
+    what: {
+      labels: 'labels',
+      size: 'size',
+      resize: 'resize',
+      pixels: 'pixel values',
+      colours: 'order of colours',
+      activation: 'output',
+      name: 'name',
+      license: 'licence',
+    },
+    /** @param {string} what @param {string[]} said a file, what it says, another file, what that says */
+    conflict: (what, [one, first, other, second]) =>
+      `Two files contradict each other (${what}): ${first} in ${one}, ${second} in ${other}. Please choose.`,
+    /** @param {string} limit */
+    limit: (limit) => `Not read: ${limit}.`,
     /** @param {string} file */
     reading: (file) => `Reading ${file}`,
     checking: 'Checking the model',
@@ -272,6 +294,7 @@ export const words = {
     open: 'pictures of any size',
     pixel: 'Pixel values',
     pixels: {
+      files: 'As the files say',
       imagenet: 'ImageNet mean and deviation (torchvision)',
       half: '−1 to 1 (mean 0.5, deviation 0.5)',
       unit: '0 to 1',
@@ -280,7 +303,12 @@ export const words = {
       raw: '0 to 255 (the graph scales them)',
     },
     resize: 'Size',
-    resizes: { crop: 'Crop the middle', stretch: 'Stretch', fit: 'Fit the whole photo, with borders' },
+    resizes: {
+      files: 'As the files say',
+      crop: 'Crop the middle',
+      stretch: 'Stretch',
+      fit: 'Fit the whole photo, with borders',
+    },
     size: 'Width and height in pixels',
     activation: 'Output',
     activations: {
@@ -395,6 +423,7 @@ export const words = {
     },
     /** @type {Record<string, [string, string]>} */
     page: {
+      'too-many-files': ['A folder holds too many files.', 'Drop the folder of the model itself.'],
       'no-classifier': [
         'This model cannot be used here.',
         'It has to be an ONNX classifier that takes one picture and gives one list of scores.',

@@ -227,6 +227,23 @@ export const words = {
       'Các nhánh từ ảnh đến điểm số không gặp nhau ở một bản đồ nào: ' +
       'bản đồ nhiệt không cho thấy hết những gì mô hình thấy.',
     rest: 'Tệp không nói phần còn lại: mô hình đã được huấn luyện thế nào.',
+    read: (facts) => `Đã đọc: ${facts}.`,
+    readTerm: 'Đã đọc',
+    from: (facts, file) => `${facts} từ ${file}`,
+    inside: { 'the graph': 'đồ thị', "the model's own notes": 'ghi chú trong tệp' },
+    what: {
+      labels: 'nhãn',
+      size: 'kích thước',
+      resize: 'đổi cỡ',
+      pixels: 'giá trị điểm ảnh',
+      colours: 'thứ tự màu',
+      activation: 'đầu ra',
+      name: 'tên',
+      license: 'giấy phép',
+    },
+    conflict: (what, [one, first, other, second]) =>
+      `Hai tệp nói khác nhau (${what}): ${first} trong ${one}, ${second} trong ${other}. Hãy chọn.`,
+    limit: (limit) => `Không đọc được: ${limit}.`,
     reading: (file) => `Đang đọc ${file}`,
     checking: 'Đang kiểm tra mô hình',
     checkingStep: ['Đang chạy bản gốc', 'Đang lưu với nửa dung lượng', 'Đang so sánh hai bản'],
@@ -237,6 +254,7 @@ export const words = {
     open: 'ảnh cỡ bất kỳ',
     pixel: 'Giá trị điểm ảnh',
     pixels: {
+      files: 'Như các tệp ghi',
       imagenet: 'Trung bình và độ lệch ImageNet (torchvision)',
       half: '−1 đến 1 (trung bình 0,5, độ lệch 0,5)',
       unit: '0 đến 1',
@@ -245,7 +263,7 @@ export const words = {
       raw: '0 đến 255 (đồ thị tự đổi)',
     },
     resize: 'Đổi cỡ',
-    resizes: { crop: 'Cắt phần giữa', stretch: 'Kéo giãn', fit: 'Vừa cả ảnh, thêm viền' },
+    resizes: { files: 'Như các tệp ghi', crop: 'Cắt phần giữa', stretch: 'Kéo giãn', fit: 'Vừa cả ảnh, thêm viền' },
     size: 'Rộng và cao theo điểm ảnh',
     activation: 'Đầu ra',
     activations: { softmax: 'Một lớp mỗi ảnh (softmax)', sigmoid: 'Nhiều lớp mỗi ảnh (sigmoid)', none: 'Để nguyên' },
@@ -342,6 +360,7 @@ export const words = {
       'worker-crashed': ['Bộ phân loại dừng đột ngột.', 'Hãy thử lại: nó khởi động lại mà không cần tải lại.'],
     },
     page: {
+      'too-many-files': ['Thư mục có quá nhiều tệp.', 'Hãy thả đúng thư mục của mô hình.'],
       'no-classifier': [
         'Không dùng được mô hình này ở đây.',
         'Cần một mô hình phân loại ONNX nhận một ảnh và cho một danh sách điểm.',
