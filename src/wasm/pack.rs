@@ -120,10 +120,8 @@ pub fn pack_model(
 /// The bytes of a model with the weights that are beside it, once it is clear that there is memory, and the
 /// texts that came with it.
 fn whole(onnx: &Function, beside: &Object, limit: f64) -> Result<(Vec<u8>, Outline, Files)> {
-    let names = Object::keys(beside)
-        .iter()
-        .filter_map(|name| name.as_string());
-    let names: Vec<String> = names.collect();
+    let keys = Object::keys(beside);
+    let names: Vec<String> = keys.iter().filter_map(|name| name.as_string()).collect();
     let given = read(onnx)?;
     let mut get = |name: &str| {
         let file = js_sys::Reflect::get(beside, &name.into()).unwrap_or_default();
