@@ -474,6 +474,11 @@ def one(node, a, ins, opset):
     if op == "AveragePool": return avg_pool(a, x)
     if op == "GlobalAveragePool": return x.mean(list(range(2, x.dim())), keepdim=True)
     if op == "GlobalMaxPool": return x.amax(list(range(2, x.dim())), keepdim=True)
+    if op == "BatchNormalization" and a.get("training_mode"):
+        d = [i for i in range(x.dim()) if i != 1]; mean = x.mean(d, keepdim=True); spread = ((x - mean) ** 2).mean(d, keepdim=True)
+        beside = lambda t: t.reshape(1, -1, *[1] * (x.dim() - 2))
+        y = (x - mean) / torch.sqrt(spread + a.get("epsilon", 1e-5)) * beside(ins[1]) + beside(ins[2])
+        return tuple([y, ins[3], ins[4]][:len(node.output)])
     if op == "BatchNormalization":
         s = [1, -1] + [1] * (x.dim() - 2)
         _, w, b, m, v = ins[:5]
@@ -638,10 +643,14 @@ def one(node, a, ins, opset):
     if op == "Or": return x | ins[1]
     if op == "IsNaN": return torch.isnan(x)
     if op == "Trilu": return (torch.triu if a.get("upper", 1) else torch.tril)(x, int(ins[1]) if len(ins) > 1 and ins[1] is not None else 0)
-    if op == "CumSum": return torch.cumsum(x, int(ins[1]))
+    if op == "CumSum":
+        axis = int(ins[1]); y = x.flip(axis) if a.get("reverse") else x
+        y = torch.cumsum(y, axis) - (y if a.get("exclusive") else 0)
+        return y.flip(axis) if a.get("reverse") else y
     if op == "EyeLike": return torch.eye(*x.shape, dtype=DT[a.get("dtype", 1)])
     if op == "OneHot":
-        n = int(ins[1]); return torch.where(F.one_hot(x.long() % n, n).bool(), ins[2][1], ins[2][0])
+        n = int(ins[1]); hot = F.one_hot(x.long() % n, n).movedim(-1, a.get("axis", -1))
+        return torch.where(hot.bool(), ins[2][1], ins[2][0])
     if op == "DepthToSpace":
         b, c, h, w = x.shape; k = a["blocksize"]
         if a.get("mode", b"DCR") == b"DCR": return x.reshape(b, k, k, c // k**2, h, w).permute(0, 3, 4, 1, 5, 2).reshape(b, c // k**2, h * k, w * k)

@@ -38,14 +38,14 @@ pub fn rewrite(
     let moved: &[usize] = if gathers { &[0] } else { &[0, 2] };
     let mut numbered = tvec!();
     let mut count = 0;
-    for slot in 0..inputs.len() {
+    for (slot, &input) in inputs.iter().enumerate() {
         if !moved.contains(&slot) {
             numbered.push(to.constant(node, slot)?.into_tvalue());
             continue;
         }
-        let fact = to.made.outlet_fact(inputs[slot])?;
+        let fact = to.made.outlet_fact(input)?;
         ensure!(fact.datum_type == f32::datum_type(), "no numbers");
-        let shape = to.shape(inputs[slot])?;
+        let shape = to.shape(input)?;
         let volume: usize = shape.iter().product();
         let places: Vec<f32> = (count..count + volume).map(|place| place as f32).collect();
         numbered.push(Tensor::from_shape(&shape, &places)?.into_tvalue());
