@@ -133,6 +133,12 @@ def reduce(f):
     return go
 
 
+def product_along(x, axes, keep):
+    for axis in sorted(axes, reverse=True):
+        x = x.prod(axis, keep)
+    return x
+
+
 def norm_mean(x, axes, keep):
     return x.mean(axes, keep)
 
@@ -578,7 +584,7 @@ def one(node, a, ins, opset):
         f = {"ReduceMean": lambda x, d, k: x.mean(d, k), "ReduceSum": lambda x, d, k: x.sum(d, k), "ReduceMax": lambda x, d, k: x.amax(d, k),
              "ReduceMin": lambda x, d, k: x.amin(d, k), "ReduceL2": lambda x, d, k: x.pow(2).sum(d, k).sqrt(), "ReduceL1": lambda x, d, k: x.abs().sum(d, k),
              "ReduceSumSquare": lambda x, d, k: x.pow(2).sum(d, k), "ReduceLogSumExp": lambda x, d, k: torch.logsumexp(x, d, k),
-             "ReduceProd": lambda x, d, k: x.prod() if len(d) == x.dim() and not k else x.prod(d[0], k)}[op]
+             "ReduceProd": lambda x, d, k: product_along(x, d, k)}[op]
         return reduce(f)(a, ins, opset)
     if op in ("ArgMax", "ArgMin"):
         y = (x if op == "ArgMax" else -x).argmax(a.get("axis", 0)); return y.unsqueeze(a.get("axis", 0)) if a.get("keepdims", 1) else y
