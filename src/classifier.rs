@@ -30,15 +30,15 @@ pub struct Classifier {
     own_layers: usize,
     /// Bytes that may be in use; see [`model::Options`].
     memory: Option<u64>,
-    /// Why the gradients failed when they were run first.
+    /// Why the gradients failed on their first run.
     failed: Option<Error>,
-    /// Tells the runs of this model, with these layers, from those of others.
+    /// Tells the runs of this model with these layers from other runs.
     id: u64,
 }
 
 impl Classifier {
-    /// Makes a classifier of the three files of a model folder: manifest, labels (one a line, in
-    /// class order, UTF-8), ONNX. A file that is handed over is let go of as it is read.
+    /// Makes a classifier from the three files of a model folder: manifest, labels (UTF-8, one per line, in
+    /// class order) and ONNX. An owned `onnx` is freed as it is read.
     ///
     /// # Errors
     /// Those of [`Model::load`], and [`Error::BadManifest`] when there are more or fewer labels than
@@ -64,13 +64,13 @@ impl Classifier {
         })
     }
 
-    /// Bytes of the values that one run holds at once; weights are not among them.
+    /// Bytes of the values that one run holds at once, without the weights.
     pub fn work(&self) -> u64 {
         self.model.work()
     }
 
-    /// Runs the network once on a blank input, so that the first photo does not pay for it. Gradients
-    /// that cannot be run are found here, and not tried again.
+    /// Runs the network once on a blank input, so that the first photo does not pay for it. Gradients that
+    /// fail here are not tried again.
     ///
     /// # Errors
     /// Those of [`Model::forward`]: a graph that cannot be run is found here.
@@ -95,7 +95,7 @@ impl Classifier {
         self.classify_image(image, decode, query)
     }
 
-    /// Classifies an upright image; `decode` is the time in ms that it took to get it.
+    /// Classifies an upright image; `decode` is the time in ms that decoding took.
     ///
     /// # Errors
     /// Those of [`preprocess::preprocess`] and of [`Classifier::classify_tensor`].
@@ -129,7 +129,7 @@ impl Classifier {
     ///
     /// # Errors
     /// Those of [`Model::forward`]; those of [`Classifier::heatmap`] where a
-    /// [certain](crate::HeatmapQuery::is_certain) heatmap is asked for.
+    /// [specific](crate::HeatmapQuery::is_certain) heatmap is requested.
     pub fn classify_tensor(&self, tensor: &Tensor, query: &Query) -> Result<Classification> {
         let image = Size {
             width: self.manifest.input.width,
@@ -149,7 +149,7 @@ impl Classifier {
         self.classify_input(photo, Timing::default(), query)
     }
 
-    /// Runs the network on a photo, such as one whose [`Run`] was not kept, or was another classifier's.
+    /// Runs the network on a photo, such as one whose [`Run`] was not kept or came from another classifier.
     ///
     /// # Errors
     /// Those of [`Model::forward`].
@@ -206,11 +206,11 @@ impl Classifier {
         Ok(result)
     }
 
-    /// Compiles the model anew, for heatmaps at more layers. Runs of before are then those of another
-    /// classifier; a heatmap that names no layer stays the same.
+    /// Compiles the model again, for heatmaps at more layers. Earlier runs then count as another
+    /// classifier's; a heatmap that names no layer stays the same.
     ///
     /// # Errors
-    /// Those of [`Model::load`]; then everything stays as it was.
+    /// Those of [`Model::load`]; the classifier then stays as it was.
     pub fn add_layers(&mut self, onnx: &[u8], more: &[String]) -> Result<()> {
         let own = self.model.layers().iter().map(|layer| &layer.name);
         let mut layers: Vec<String> = Vec::new();
@@ -232,7 +232,7 @@ impl Classifier {
     }
 
     /// Draws a heatmap as RGBA pixels (straight alpha, sRGB, row-major), to be laid over the whole upright
-    /// photo. Outside of the heatmap's region they are clear.
+    /// photo. Outside the heatmap's region they are transparent.
     ///
     /// # Errors
     /// [`Error::BadOption`] for a size or an opacity that cannot be drawn.
@@ -280,7 +280,7 @@ impl Classifier {
         }
     }
 
-    /// The layers that heatmaps are taken at; empty without heatmaps.
+    /// The layers at which heatmaps are taken; empty without heatmaps.
     pub fn layers(&self) -> &[model::Layer] {
         self.model.layers()
     }
@@ -290,7 +290,7 @@ impl Classifier {
         self.reading.kind
     }
 
-    /// What of the manifest is read otherwise than it says.
+    /// Where the manifest is read differently from what it says.
     pub fn warnings(&self) -> Vec<String> {
         let output = &self.manifest.output;
         let ends = self.model.activation();
@@ -298,7 +298,8 @@ impl Classifier {
         if self.labels.len() == 1
             && [Some(output.activation), output.applied, ends].contains(&Some(Activation::Softmax))
         {
-            warnings.push("a softmax over one class is 1 for every photo; the score is read as that of a sigmoid".into());
+            warnings.push("a softmax over one class is 1 for every photo; the score is read through a sigmoid \
+            instead".into());
         }
         if let (Some(said), Some(found)) = (output.applied, ends)
             && said != found

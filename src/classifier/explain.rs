@@ -23,7 +23,7 @@ enum State {
 }
 
 impl Explaining {
-    /// How many steps are done, and of how many.
+    /// Steps done, and steps in all.
     pub fn progress(&self) -> (usize, usize) {
         match &self.state {
             State::Slow(occlusion) => occlusion.progress(),
@@ -33,7 +33,7 @@ impl Explaining {
 }
 
 impl Classifier {
-    /// The heatmap of a class of a photo, with no second forward pass, but for [`Method::Occlusion`].
+    /// The heatmap of a class of a photo. Only [`Method::Occlusion`] needs further forward passes.
     ///
     /// # Errors
     /// Those of [`Classifier::explain`] and of [`Classifier::step`].
@@ -41,8 +41,8 @@ impl Classifier {
         self.heatmap_while(run, query, |_, _| true)
     }
 
-    /// [`Classifier::heatmap`] that can be stopped: a slow method tells `go_on` how many of how many
-    /// steps are done, and goes on as long as that returns true.
+    /// [`Classifier::heatmap`] that can be stopped: a slow method calls `go_on` with the steps done and the
+    /// steps in all, and continues as long as it returns true.
     ///
     /// # Errors
     /// [`Error::Cancelled`] when stopped; those of [`Classifier::heatmap`].
@@ -62,16 +62,16 @@ impl Classifier {
         Ok(self.finish(explaining))
     }
 
-    /// Begins the heatmap of a class of a photo; [`Classifier::step`] goes on with it.
+    /// Starts the heatmap of a class of a photo; [`Classifier::step`] continues it.
     ///
     /// # Errors
-    /// [`Error::BadOption`] for an unknown class or layer, for the run of another classifier, and where the
-    /// model was loaded without heatmaps; those of [`Model::gradients`](crate::Model::gradients). Where no method is asked for and
-    /// none works, that of the first.
+    /// [`Error::BadOption`] for an unknown class or layer, for a run of another classifier, and where the
+    /// model was loaded without heatmaps; those of [`Model::gradients`](crate::Model::gradients). If no
+    /// method is requested and none works, the error of the first.
     pub fn explain(&self, run: &Run, query: &HeatmapQuery) -> Result<Explaining> {
         if run.by != self.id {
             return Err(Error::BadOption(
-                "this is a result of another model, or of other layers; classify the photo again"
+                "this result is from another model, or from other layers; classify the photo again"
                     .into(),
             ));
         }
@@ -100,7 +100,7 @@ impl Classifier {
         if let Some(method) = query.method {
             return begin(method);
         }
-        // Occlusion is no matter of a layer.
+        // Occlusion does not use a layer.
         let fits = |method: &Method| *method != Method::Occlusion || query.layers.is_empty();
         let mut reason = self.explainable().err();
         for method in self.methods().into_iter().filter(fits) {
@@ -112,8 +112,8 @@ impl Classifier {
         Err(reason.unwrap_or_else(|| Error::UnsupportedModel("no heatmap can be made".into())))
     }
 
-    /// Does one step of a heatmap that is not done yet, at most one run of the network; says whether
-    /// it is done. It stays that of its photo whatever is classified in between.
+    /// Takes the next step of an unfinished heatmap, at most one run of the network; returns whether it is
+    /// finished. Other photos may be classified in between.
     ///
     /// # Errors
     /// Those of [`Model::forward`](crate::Model::forward).
@@ -129,7 +129,7 @@ impl Classifier {
         Ok(done == of)
     }
 
-    /// The heatmap, of the steps that were done.
+    /// The heatmap from the steps that were done.
     pub fn finish(&self, explaining: Explaining) -> Heatmap {
         let (map, layers) = match explaining.state {
             State::Slow(occlusion) => (occlusion.map(), Vec::new()),
@@ -160,7 +160,7 @@ impl Classifier {
         }
     }
 
-    /// The map of the layers asked for, and their names.
+    /// The map of the requested layers, and their names.
     fn map(
         &self,
         method: Method,
@@ -228,7 +228,7 @@ impl Classifier {
             Some(Class::Index(index)) => {
                 let most = self.labels.len() - 1;
                 Err(Error::BadOption(format!(
-                    "class {index} is not there, expected 0 to {most}"
+                    "there is no class {index}, expected 0 to {most}"
                 )))
             }
             Some(Class::Label(label)) => {

@@ -30,7 +30,7 @@ pub struct Arguments {
     /// Photos: JPEG, PNG, WebP, GIF, BMP, …
     #[arg(required_unless_present = "tensor")]
     images: Vec<PathBuf>,
-    /// Most predictions given
+    /// Maximum number of predictions
     #[arg(
         long,
         value_name = "K",
@@ -38,7 +38,7 @@ pub struct Arguments {
         allow_negative_numbers = true
     )]
     top_k: f64,
-    /// Least probability of a prediction given
+    /// Minimum probability of a prediction
     #[arg(
         long,
         value_name = "P",
@@ -46,7 +46,7 @@ pub struct Arguments {
         allow_negative_numbers = true
     )]
     threshold: f64,
-    /// Class the heatmap explains, by index or label [default: the most probable one]
+    /// Class that the heatmap explains, by index or label [default: the most probable one]
     #[arg(long, value_name = "INDEX|LABEL")]
     class: Option<String>,
     /// What the heatmap shows: what raises the score of the class, or what lowers it
@@ -55,20 +55,20 @@ pub struct Arguments {
     /// How the heatmap is made [default: the first that works: gradcam, eigencam, occlusion]
     #[arg(long, value_name = "METHOD", value_parser = method)]
     method: Option<Method>,
-    /// ONNX tensor the heatmap explains; several are averaged [default: the manifest's]
+    /// ONNX tensor that the heatmap explains; several are averaged [default: the manifest's]
     #[arg(long, value_name = "TENSOR")]
     layer: Vec<String>,
-    /// Write the photo with its heatmap; several photos: -NAME, the photo's, is put
-    /// before the extension, with a number where two photos have one name
+    /// Write the photo with its heatmap; with several photos, each one's name is added before the extension
+    /// (OUT-NAME.png), with a number if two share a name
     #[arg(long, value_name = "OUT.png")]
     heatmap: Option<PathBuf>,
-    /// Most pixels of a photo
+    /// Maximum number of pixels of a photo
     #[arg(long, value_name = "N", default_value_t = Limits::default().pixels)]
     max_pixels: u64,
-    /// One JSON object a line, heatmap included
+    /// Print one JSON object per line, heatmap included
     #[arg(long)]
     json: bool,
-    /// Classify this input tensor (float32, in the model's layout) in place of photos
+    /// Classify this input tensor (float32, in the model's layout) instead of photos
     #[arg(long, value_name = "IN.npy", conflicts_with_all = ["images", "heatmap"])]
     tensor: Option<PathBuf>,
     /// Write the scores of all classes, before softmax or sigmoid (float32)
@@ -84,8 +84,8 @@ fn method(name: &str) -> Result<Method> {
     Ok(serde_json::from_value(json!(name))?)
 }
 
-/// Classifies each photo; one that cannot be read is reported, and the next one goes on. So is a heatmap
-/// that cannot be made, which is a failure where it is asked for.
+/// Classifies each photo. One that cannot be read is reported, and the next one follows. So is a heatmap
+/// that cannot be made, which is a failure if it was requested.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     rank::check(arguments.top_k, arguments.threshold)?;
     let outputs = outputs(arguments)?;
@@ -154,7 +154,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             failed = true;
             let code = error.downcast_ref::<Error>().map_or("io", Error::code);
             let message = format!("{error:#}");
-            // What the file system says names a file.
+            // Errors of the file system already name the file.
             match code {
                 "io" => eprintln!("whylens: {message} [{code}]"),
                 _ => eprintln!("whylens: {file}: {message} [{code}]"),
@@ -176,13 +176,13 @@ fn inputs(arguments: &Arguments) -> impl Iterator<Item = &PathBuf> {
     arguments.tensor.iter().chain(&arguments.images)
 }
 
-/// Where what is made of a photo goes.
+/// Where the outputs for a photo go.
 struct Outputs {
     heatmap: Option<PathBuf>,
     scores: Option<PathBuf>,
 }
 
-/// For each photo. None of them takes the place of another one, of a photo, or of the model.
+/// The outputs for each photo. None overwrites another, a photo or the model.
 fn outputs(arguments: &Arguments) -> Result<Vec<Outputs>> {
     let names = names(inputs(arguments));
     let several = names.len() > 1;
@@ -219,7 +219,7 @@ fn outputs(arguments: &Arguments) -> Result<Vec<Outputs>> {
         let twice = !places.insert(place(out));
         if let Some(there) = there.or(twice.then_some(out)) {
             return Err(Error::BadOption(format!(
-                "{} would be written over {}; name another file for it",
+                "{} would overwrite {}; name another file for it",
                 out.display(),
                 there.display()
             ))
@@ -229,7 +229,7 @@ fn outputs(arguments: &Arguments) -> Result<Vec<Outputs>> {
     Ok(outputs)
 }
 
-/// Where a file that need not be there yet will be, whatever its folder is called by.
+/// The real path of a file that need not exist yet, however its folder is named.
 fn place(out: &Path) -> PathBuf {
     let whole = std::path::absolute(out).unwrap_or_else(|_| out.to_path_buf());
     let folder = whole.parent().and_then(|folder| folder.canonicalize().ok());
@@ -239,12 +239,12 @@ fn place(out: &Path) -> PathBuf {
     }
 }
 
-/// Writes an output, which may turn out to be an earlier one: by links that led nowhere before, or where the file
-/// system takes two names for one.
+/// Writes an output, unless it turns out to be an earlier one: through links that were dangling before, or
+/// where the file system takes two names as the same.
 fn write(out: &Path, bytes: &[u8], written: &mut HashSet<Identity>) -> Result<()> {
     if read::identity(out).is_some_and(|there| written.contains(&there)) {
         return Err(Error::BadOption(format!(
-            "{} was written for another photo; classify this one by itself",
+            "{} was written for another photo; classify this one separately",
             out.display()
         ))
         .into());
@@ -258,7 +258,7 @@ fn write(out: &Path, bytes: &[u8], written: &mut HashSet<Identity>) -> Result<()
 fn photo(arguments: &Arguments, path: &Path, limits: &Limits) -> Result<Vec<u8>> {
     if arguments.tensor.is_some() {
         return read::file(path, MOST_TENSOR, |text| {
-            Error::BadOption(format!("{text} of a tensor"))
+            Error::BadOption(format!("{text} for a tensor"))
         });
     }
     read::file(path, limits.bytes, |text| {
@@ -318,7 +318,7 @@ fn draw(photo: &[u8], limits: &Limits, heatmap: &Heatmap) -> Result<Vec<u8>> {
     Ok(png.into_inner())
 }
 
-/// Adds the heatmap, where one is wanted; what a slow method has done is shown on a terminal.
+/// Adds the heatmap if one is wanted; a slow method shows its progress on a terminal.
 fn explain(classifier: &Classifier, result: &mut Classification, path: &Path, query: &Query) {
     let Some(query) = &query.heatmap else {
         return;
@@ -358,13 +358,13 @@ fn print(file: &str, result: &Classification, json: bool) -> Result<()> {
     Ok(())
 }
 
-/// A name for each photo: that of its file, with a number where another one has it.
+/// A name for each photo: its file's, with a number if another photo has it.
 fn names<'a>(photos: impl Iterator<Item = &'a PathBuf>) -> Vec<String> {
     let mut taken = HashSet::new();
     let unique = |photo: &PathBuf| {
         let stem = photo.file_stem().unwrap_or_default().to_string_lossy();
         let mut name = stem.to_string();
-        // Some file systems do not tell capitals from small letters.
+        // Some file systems ignore case.
         for number in 2.. {
             if taken.insert(name.to_lowercase()) {
                 break;

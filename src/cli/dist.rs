@@ -1,9 +1,9 @@
 //! model folders + the page → a static site.
 //!
 //! The scripts, styles and wasm files keep their names inside one folder that is named after the
-//! content of all of them (`www.<hash>/`): relative imports and `new URL(…, import.meta.url)` hold
-//! without any rewriting, and a page gets all of its files from one version or none. Models keep a
-//! stable address (`models/<name>/model.json`), and their weights and labels are named by content.
+//! content of all of them (`www.<hash>/`): relative imports and `new URL(…, import.meta.url)` work without
+//! rewriting, and a page gets all of its files from the same version or none. Models keep a stable address
+//! (`models/<name>/model.json`), and their weights and labels are named by content.
 
 mod compress;
 mod model;
@@ -27,7 +27,7 @@ use super::policy;
 /// Make a static site that holds these models, ready to upload
 #[derive(Args)]
 pub struct Arguments {
-    /// Model folders; the first one is shown at first
+    /// Model folders; the page starts with the first one
     #[arg(required = true, value_name = "DIR")]
     models: Vec<PathBuf>,
     /// Folder to write; an earlier site in it is replaced, other files in it stay
@@ -36,30 +36,30 @@ pub struct Arguments {
     /// Folder with the page's index.html and www/ [default: the page inside this tool, or else .]
     #[arg(long, value_name = "DIR")]
     page: Option<PathBuf>,
-    /// Weights of more bytes than this are cut into parts, which the page joins: many hosts take no file
-    /// over 25 MB; 0: never
+    /// Split weights larger than this into parts, which the page joins: many hosts refuse files over 25 MB;
+    /// 0: never
     #[arg(long, value_name = "SIZE", default_value = "24MB", value_parser = size)]
     split: u64,
-    /// How much work goes into the .br and .gz files beside the big ones
+    /// How hard to compress the .br and .gz files beside the big ones
     #[arg(long, value_name = "HOW", value_enum, default_value_t = Compress::Best)]
     compress: Compress,
-    /// Overwrite files in SITE that are not of an earlier site, or were changed since
+    /// Overwrite files in SITE that are not from an earlier site, or were changed since
     #[arg(long)]
     force: bool,
-    /// Publish what links in the page's folder and the model folders lead to, elsewhere too
+    /// Follow links in the page's folder and the model folders to other places, and publish what is there
     #[arg(long)]
     follow_links: bool,
-    /// Let the page talk to its own site only: no photos and no models by address
+    /// Let the page connect only to its own site: no photos and no models by address
     #[arg(long)]
     closed: bool,
     /// Memory that a model may take in the page [default: 512 MB on phones, elsewhere a quarter of the device's memory
-    /// up to 2 GB, or 1 GB where the browser does not tell it]
+    /// up to 2 GB, or 1 GB where the browser does not report it]
     #[arg(long, value_name = "SIZE", value_parser = memory)]
     memory_limit: Option<u64>,
-    /// Isolate the page from other origins by its service worker, as threads in WebAssembly need it
+    /// Isolate the page from other origins by its service worker, as threads in WebAssembly require
     #[arg(long)]
     isolate: bool,
-    /// No service worker; visitors who have one from an earlier site get rid of it
+    /// No service worker; one that visitors have from an earlier site removes itself
     #[arg(long, conflicts_with = "isolate")]
     no_offline: bool,
 }
@@ -121,7 +121,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A site among the files of the page would hold itself, once more each time.
+/// A site among the page's own files would contain itself, once more each time.
 fn check_place(arguments: &Arguments) -> Result<()> {
     let page = arguments.page.as_deref().unwrap_or(Path::new("."));
     let out = std::path::absolute(&arguments.out)?;
@@ -130,7 +130,7 @@ fn check_place(arguments: &Arguments) -> Result<()> {
         .find_map(|folder| folder.canonicalize().ok());
     match (page.join("www").canonicalize(), there) {
         (Ok(www), Some(there)) if there.starts_with(&www) => Err(Error::BadOption(format!(
-            "{} is in the page's own folder {}, so that the site would hold itself; name a folder outside of it",
+            "{} is in the page's own folder {}, so the site would contain itself; name a folder outside it",
             arguments.out.display(),
             www.display()
         ))
@@ -139,7 +139,7 @@ fn check_place(arguments: &Arguments) -> Result<()> {
     }
 }
 
-/// One hash for names and bytes of all files.
+/// One hash of the names and bytes of all files.
 fn version(files: &Files) -> String {
     let mut all = Sha256::new();
     for (path, bytes) in files {
@@ -178,16 +178,16 @@ fn bytes(text: &str) -> Result<u64> {
         "kib" => 1 << 10,
         "mib" => 1 << 20,
         "gib" => 1 << 30,
-        unit => bail!("the unit {unit} is not known; use kB, MB, GB, KiB, MiB or GiB"),
+        unit => bail!("unknown unit {unit}; use kB, MB, GB, KiB, MiB or GiB"),
     };
     let number: u64 = digits
         .trim()
         .parse()
-        .with_context(|| format!("`{text}` is no size such as 24MB"))?;
+        .with_context(|| format!("`{text}` is not a size such as 24MB"))?;
     number.checked_mul(unit).context("the size is too large")
 }
 
-/// A size of parts.
+/// The size of a part.
 fn size(text: &str) -> Result<u64> {
     let bytes = bytes(text)?;
     // Parts so small would need thousands of requests.
@@ -198,12 +198,12 @@ fn size(text: &str) -> Result<u64> {
     Ok(bytes)
 }
 
-/// A limit of memory: that of a page without any model is more than the least.
+/// A memory limit. The smallest leaves room for a page, but hardly for a model.
 fn memory(text: &str) -> Result<u64> {
     let bytes = bytes(text)?;
     ensure!(
         (64_000_000..=1 << 32).contains(&bytes),
-        "WebAssembly has from 64MB to 4GiB of memory for a model"
+        "the memory limit must be from 64MB to 4GiB"
     );
     Ok(bytes)
 }

@@ -28,7 +28,7 @@ impl Model {
     }
 }
 
-/// Reads a model folder, named itself or by its `model.json`. Warnings go to standard error.
+/// Reads a model folder, given by its own path or that of its `model.json`. Warnings go to standard error.
 pub fn read(path: &Path) -> Result<Model> {
     let (manifest, warnings, _) = manifest(path)?;
     for warning in warnings {
@@ -48,7 +48,7 @@ pub fn read(path: &Path) -> Result<Model> {
     })
 }
 
-/// The folder that a path names, itself or by its `model.json`.
+/// The model folder of a path, which may be that of its `model.json`.
 pub fn of(path: &Path) -> &Path {
     if path.is_dir() {
         path

@@ -4,10 +4,10 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Where a path leads, past all links: within the folder, and to nothing that is hidden there. The folder's
-/// own path has no links.
+/// Where a path leads once all links are followed: within the folder, and to nothing hidden there. The
+/// folder's own path has no links.
 pub fn resolve(folder: &Path, path: &Path) -> io::Result<PathBuf> {
-    // A link to itself is no fault of the server's.
+    // A link to itself is not the server's fault.
     let real = path.canonicalize().map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => error,
         _ => io::ErrorKind::PermissionDenied.into(),
@@ -24,21 +24,21 @@ pub fn resolve(folder: &Path, path: &Path) -> io::Result<PathBuf> {
     Ok(real)
 }
 
-/// Opens what a path leads to. Devices, and pipes that nobody writes, are no files.
+/// Opens what a path leads to. Devices, and pipes that nobody writes to, are not files.
 pub fn open(folder: &Path, path: &Path) -> io::Result<File> {
     let real = resolve(folder, path)?;
     if !real.metadata()?.is_file() {
         return Err(io::ErrorKind::PermissionDenied.into());
     }
     let file = open_resolved(folder, &real)?;
-    // It may have been exchanged since.
+    // It may have been replaced since.
     if !file.metadata()?.is_file() {
         return Err(io::ErrorKind::PermissionDenied.into());
     }
     Ok(file)
 }
 
-/// Folder by folder, each of which may have become a link since.
+/// Opens folder by folder, as each may have become a link since.
 #[cfg(unix)]
 fn open_resolved(folder: &Path, real: &Path) -> io::Result<File> {
     use rustix::fs::{CWD, Mode, OFlags, openat};

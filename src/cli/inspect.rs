@@ -13,7 +13,7 @@ use super::folder;
 use super::given;
 use super::pack::{PARTIAL, Reading};
 
-/// Tell what an ONNX file holds and whether it can be used
+/// Show what an ONNX file contains and whether it can be used
 #[derive(Args)]
 pub struct Arguments {
     /// Model folder, ONNX file, or the folder or zip that an exporter put it in

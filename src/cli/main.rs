@@ -78,7 +78,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The stable code of an error; `io` is what the file system says.
+/// The stable code of an error; `io` stands for those of the file system.
 fn code(error: &anyhow::Error) -> Option<&'static str> {
     let system = || error.downcast_ref::<std::io::Error>().map(|_| "io");
     error
@@ -87,7 +87,7 @@ fn code(error: &anyhow::Error) -> Option<&'static str> {
         .or_else(system)
 }
 
-/// Prints help, or what is wrong with the arguments, of which clap repeats parts as they are.
+/// Prints help, or what is wrong with the arguments. clap repeats parts of them unescaped.
 fn refuse(error: &clap::Error) -> ExitCode {
     let arguments = std::env::args_os();
     let shown = arguments.map(|argument| terminal::shown(&argument.to_string_lossy()));

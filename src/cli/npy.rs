@@ -15,19 +15,19 @@ pub fn read(file: &mut dyn Read) -> Result<Tensor, Error> {
             "the tensor {what}, expected a .npy file of float32 in C order"
         ))
     };
-    // npyz reserves as much as the header says it is long.
+    // npyz allocates as much as the header claims to take.
     let mut start = [0; 12];
     file.read_exact(&mut start)
-        .map_err(|_| refused("is no .npy file"))?;
+        .map_err(|_| refused("is not a .npy file"))?;
     let length = match start[6] {
         1 => u32::from(u16::from_le_bytes([start[8], start[9]])),
         _ => u32::from_le_bytes([start[8], start[9], start[10], start[11]]),
     };
     if length > LONGEST_HEADER {
-        return Err(refused("is no .npy file"));
+        return Err(refused("is not a .npy file"));
     }
     let file = start.as_slice().chain(file);
-    let file = npyz::NpyFile::new(file).map_err(|_| refused("is no .npy file"))?;
+    let file = npyz::NpyFile::new(file).map_err(|_| refused("is not a .npy file"))?;
     if file.order() != npyz::Order::C {
         return Err(refused("is in Fortran order"));
     }

@@ -11,12 +11,12 @@ use whylens::{Error, pack};
 use super::folder;
 use super::staged::Staged;
 
-/// Adds the plan, and tells `model.json` of the file's new size and SHA-256.
+/// Adds the plan, and writes the file's new size and SHA-256 into `model.json`.
 pub fn run(folder: &Path) -> Result<ExitCode> {
     let (manifest, _, json) = folder::manifest(&folder.join("model.json"))?;
     if !manifest.weights.parts.is_empty() {
         return Err(Error::BadOption(format!(
-            "the weights of {} are in parts; pack the folder that `whylens dist` made it of",
+            "the weights of {} are in parts; pack the folder that `whylens dist` made it from",
             folder.display()
         ))
         .into());

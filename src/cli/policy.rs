@@ -1,6 +1,6 @@
 //! What a site lets a browser do: the headers of `serve`, also written for other servers by `dist`.
 
-/// Hexadecimal digits in a name that follows the content.
+/// Hexadecimal digits in a name made from the content.
 pub const HASH: usize = 16;
 
 /// For files that are named by their content.
@@ -25,8 +25,8 @@ pub const ISOLATION: &[(&str, &str)] = &[
     ("cross-origin-resource-policy", "same-origin"),
 ];
 
-/// For scripts: a worker takes its policy from its own file, not from the page. `closed`: it may
-/// talk to its own site only.
+/// For scripts: a worker takes its policy from its own file, not from the page. `closed`: it may connect
+/// only to its own site.
 pub const fn worker(closed: bool) -> &'static str {
     if closed {
         "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self' data: blob:"
@@ -35,13 +35,13 @@ pub const fn worker(closed: bool) -> &'static str {
     }
 }
 
-/// In the policy of a page that may ask other addresses for photos and models.
+/// In the policy of a page that may load photos and models from other addresses.
 pub const OPEN: &str = "connect-src 'self' https:";
 
 /// In that of a page that may not.
 pub const CLOSED: &str = "connect-src 'self'";
 
-/// Whether a page, by the policy in it, may talk to its own site only.
+/// Whether the policy in a page lets it connect only to its own site.
 pub fn is_closed(html: &str) -> bool {
     html.contains(CLOSED) && !html.contains(OPEN)
 }
@@ -54,7 +54,7 @@ pub fn is_isolated(headers: &str) -> bool {
     })
 }
 
-/// Whether a path holds a name that follows the content: `www.<hash>/…`, `model.<hash>.onnx`.
+/// Whether a path contains a name made from the content: `www.<hash>/…`, `model.<hash>.onnx`.
 pub fn is_named_by_content(path: &str) -> bool {
     let digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     path.split(['/', '.'])

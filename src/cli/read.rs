@@ -1,4 +1,4 @@
-//! path → the bytes of a plain file, no more of them than are wanted.
+//! path → the bytes of a plain file, up to a limit.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read};
@@ -10,14 +10,15 @@ use whylens::Error;
 /// Most bytes of an ONNX file, together with the files beside it that hold its weights: a protobuf's limit.
 pub const MOST_ONNX: u64 = (1 << 31) - 1;
 
-/// Reads a whole file; `over` makes the error of one with more than `most` bytes, of which nothing is read.
+/// Reads a whole file; `over` makes the error for one with more than `most` bytes, which is not read at
+/// all.
 pub fn file(path: &Path, most: u64, over: fn(String) -> Error) -> Result<Vec<u8>> {
     let mut content = Vec::new();
     append(&mut content, path, most, over)?;
     Ok(content)
 }
 
-/// Reads a whole file behind what is there already.
+/// Appends a whole file to the bytes that are there already.
 pub fn append(
     content: &mut Vec<u8>,
     path: &Path,
@@ -42,7 +43,7 @@ pub fn append(
         .read_to_end(content)
         .with_context(failed)?;
     if content.len() as u64 - before != bytes {
-        let changed = "it changed while it was read; try again once nothing writes to it";
+        let changed = "it changed while it was being read; try again once nothing writes to it";
         return Err(io::Error::other(changed)).with_context(failed);
     }
     Ok(())
@@ -53,7 +54,7 @@ pub type Identity = (u64, u64);
 #[cfg(not(unix))]
 pub type Identity = std::path::PathBuf;
 
-/// What one file has and no other, by whatever spelling or links it is named; none: there is no plain file.
+/// What identifies a file, whatever spelling or links name it; none: there is no plain file.
 pub fn identity(path: &Path) -> Option<Identity> {
     let found = path.metadata().ok().filter(Metadata::is_file)?;
     #[cfg(unix)]
@@ -69,11 +70,11 @@ pub fn identity(path: &Path) -> Option<Identity> {
 }
 
 fn open(path: &Path) -> io::Result<(File, u64)> {
-    // Even to open a device may do something.
+    // Merely opening a device may have an effect.
     plain(&fs::metadata(path)?)?;
     let mut options = OpenOptions::new();
     options.read(true);
-    // A pipe that was put there since would be waited for.
+    // Opening a pipe that was put there since would block.
     #[cfg(unix)]
     {
         use rustix::fs::OFlags;
@@ -93,7 +94,7 @@ fn plain(metadata: &Metadata) -> io::Result<()> {
     Err(io::Error::other(if metadata.is_dir() {
         "it is a folder, expected a file"
     } else {
-        "it is a pipe or a device; save what comes out of it as a file first"
+        "it is a pipe or a device; save its contents to a file first"
     }))
 }
 
@@ -122,7 +123,7 @@ mod tests {
             error.downcast_ref::<Error>().unwrap().code(),
             "bad-manifest"
         );
-        // It takes no room, in memory neither.
+        // A sparse file; it takes no memory either.
         File::options()
             .write(true)
             .open(&path)

@@ -24,7 +24,7 @@ use tower_http::services::fs::{Backend, File};
 
 use super::{inside, policy, signals};
 
-/// How long Ctrl-C waits for responses that are under way.
+/// How long Ctrl-C waits for responses in progress.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Serve a site on this machine
@@ -39,7 +39,7 @@ pub struct Arguments {
     /// Address to listen on; anything but loopback lets other machines in
     #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     host: IpAddr,
-    /// Isolate the page from other origins (COOP and COEP), as threads in WebAssembly need it
+    /// Isolate the page from other origins (COOP and COEP), as threads in WebAssembly require
     #[arg(long)]
     isolate: bool,
 }
@@ -68,7 +68,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         site,
         SocketAddr::new(arguments.host, arguments.port),
     ));
-    // Not waiting for a file system that does not respond.
+    // Does not wait for a file system that does not respond.
     runtime.shutdown_background();
     ended
 }
@@ -80,8 +80,8 @@ struct Site {
 }
 
 impl Site {
-    /// Whether the page may talk to this site only. A worker takes its policy from its own file, so that
-    /// the server has to say for the worker what the page says for itself.
+    /// Whether the page may connect only to this site. A worker takes its policy from its own file, so the
+    /// server has to state for the worker what the page states for itself.
     fn is_closed(&self) -> bool {
         self.text("index.html")
             .is_none_or(|page| policy::is_closed(&page))
@@ -94,7 +94,7 @@ impl Site {
                 .is_some_and(|headers| policy::is_isolated(&headers))
     }
 
-    /// Read for every response, since the site may be made anew meanwhile.
+    /// Read for every response, since the site may be rebuilt meanwhile.
     fn text(&self, name: &str) -> Option<String> {
         let mut bytes = Vec::new();
         let file = inside::open(&self.folder, &self.folder.join(name)).ok()?;
@@ -127,13 +127,13 @@ async fn listen(site: Arc<Site>, address: SocketAddr) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Ends what is still under way some time after the first Ctrl-C, or at the second.
+/// Ends responses still in progress some time after the first Ctrl-C, or at the second.
 fn stopped() -> impl Future<Output = ExitCode> {
     let first = signals::end();
     async {
         first.await;
         let second = signals::end();
-        eprintln!("whylens: ends when what is under way is sent; Ctrl-C again: at once");
+        eprintln!("whylens: stopping once the current responses are sent; press Ctrl-C again to stop at once");
         tokio::select! {
             () = tokio::time::sleep(GRACE) => ExitCode::SUCCESS,
             code = second => u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from),
@@ -141,12 +141,12 @@ fn stopped() -> impl Future<Output = ExitCode> {
     }
 }
 
-/// The files of the site's folder, and none that a link leads to elsewhere.
+/// The files in the site's folder, and none that a link leads to elsewhere.
 #[derive(Clone)]
 struct Inside(Arc<Site>);
 
 impl Inside {
-    /// A file or folder, looked for where waiting holds up nothing else.
+    /// Looks for a file or folder on a thread where waiting holds up nothing else.
     async fn look<T: Send + 'static>(
         self,
         look: impl FnOnce(&Site) -> io::Result<T> + Send + 'static,
@@ -227,7 +227,7 @@ async fn respond(site: Arc<Site>, request: Request, next: Next) -> Response {
     let cache = if response.status().is_success() && policy::is_named_by_content(&path) {
         policy::FOR_EVER
     } else {
-        // Asked for again but not sent again, so that an edit shows at once.
+        // Checked at every visit but not sent again, so that an edit shows at once.
         "no-cache"
     };
     let headers = response.headers_mut();

@@ -1,6 +1,6 @@
-//! Ctrl-C, or what ends a process kindly → its exit code.
+//! Ctrl-C or another request to end → the exit code.
 
-/// Ends at the first of them from now on. A shell counts from 128 what was ended by a signal.
+/// Resolves at the first signal from now on. As in a shell, the exit code is 128 plus its number.
 pub fn end() -> impl Future<Output = i32> {
     #[cfg(unix)]
     let signals = {
@@ -20,7 +20,7 @@ pub fn end() -> impl Future<Output = i32> {
         }
         match tokio::signal::ctrl_c().await {
             Ok(()) => 130,
-            // It cannot be waited for, so that the system ends the process.
+            // Without a handler, the system ends the process.
             Err(_) => std::future::pending().await,
         }
     }

@@ -1,8 +1,9 @@
 //! files → a folder, whole: made beside the one that it replaces, then put in its place in one step.
 //!
-//! One step cannot be had for the current directory (a shell would be left in a folder that is gone), a
-//! mount point, or a folder whose parent may not be written. These are changed file by file, each put in
-//! its place whole, in the order in which they were written here; what is to go goes before the last.
+//! One step is impossible for the current directory (a shell would be left in a folder that is gone), a
+//! mount point, or a folder whose parent is not writable. These are changed file by file, each put in its
+//! place whole, in the order in which they were written here; files are removed before the last one is put
+//! there.
 
 mod exchange;
 mod leftovers;
@@ -21,16 +22,16 @@ use self::exchange::{carry, exchange, must_stay, same_file, sync_names};
 use self::leftovers::{clear, end_cleanly, make, under_way};
 use self::lock::Lock;
 
-/// In the name of whatever is only there while a folder is written.
+/// Part of every name that exists only while a folder is being written.
 const OURS: &str = "whylens-";
 
-/// Bytes of a name, beyond which it is cut: file systems take 255, with what is added.
+/// Names are cut to this many bytes: file systems allow 255, with what is added.
 const LONGEST: usize = 200;
 
 /// A folder in the making. Dropped without `commit`, it leaves the old one as it was.
 pub struct Staged {
     target: PathBuf,
-    /// Holds `new` until it takes the target's place, and `old` then.
+    /// Holds `new` until it takes the target's place, and then `old`.
     place: PathBuf,
     in_place: bool,
     written: Vec<PathBuf>,
@@ -39,12 +40,12 @@ pub struct Staged {
 }
 
 impl Staged {
-    /// Begins a folder at `target`, or at what it links to. Waits for another whylens that writes it.
+    /// Starts a folder at `target`, or at what it links to. Waits for another whylens that is writing it.
     pub fn begin(target: &Path) -> Result<Staged> {
         let cannot = || format!("cannot write {}", target.display());
         let target = resolve(target).with_context(cannot)?;
         let (Some(parent), Some(name)) = (target.parent(), target.file_name()) else {
-            bail!("{} is no folder to write; name one in it", target.display());
+            bail!("{} is not a folder that can be written; name one inside it", target.display());
         };
         end_cleanly();
         let prefix = hidden(name);
@@ -81,12 +82,12 @@ impl Staged {
         })
     }
 
-    /// The folder as it is now, which may not be there yet: a real path.
+    /// The real path of the folder as it is now; it may not exist yet.
     pub fn target(&self) -> &Path {
         &self.target
     }
 
-    /// The paths of everything in the folder as it is now, but of folders that can be read.
+    /// The paths of everything in the folder as it is now, except folders that can be read.
     pub fn before(&self) -> Result<Vec<PathBuf>> {
         let mut found = Vec::new();
         if self.target.exists() {
@@ -100,7 +101,7 @@ impl Staged {
         self.place.join("new")
     }
 
-    /// Writes a file of the new folder, at a path with `/`. Whatever names others comes after them.
+    /// Writes a file of the new folder, at a path with `/`. Files that name others come after them.
     pub fn write(&mut self, path: &str, bytes: &[u8]) -> Result<()> {
         let path = plain(path)?;
         let _whole = under_way();
@@ -122,7 +123,7 @@ impl Staged {
 
     /// Puts the new folder in place of the old one.
     pub fn commit(mut self) -> Result<()> {
-        // Ctrl-C waits: past here it would find more than one folder to tidy up.
+        // Ctrl-C waits: from here on it would find more than one folder to tidy up.
         let whole = under_way();
         let done = self.put();
         drop(whole);
@@ -156,7 +157,7 @@ impl Staged {
         Ok(())
     }
 
-    /// A folder where a file is to be, or a link where a folder is to be, belongs to somebody else.
+    /// A folder in place of a file, or a link in place of a folder, belongs to somebody else.
     fn find_conflicts(&self) -> Result<()> {
         for path in &self.written {
             for part in path.ancestors().filter(|part| *part != Path::new("")) {
@@ -165,7 +166,7 @@ impl Staged {
                 };
                 let (there, wanted) = match (found.is_dir(), part == path) {
                     (true, true) => ("a folder", "a file"),
-                    (false, false) => ("no folder", "one"),
+                    (false, false) => ("not a folder", "one"),
                     _ => continue,
                 };
                 ensure!(
@@ -178,7 +179,7 @@ impl Staged {
         Ok(())
     }
 
-    /// File by file, for want of one step; the last one tells what there is, so that it comes after all.
+    /// File by file, where one step is impossible; the last one lists the others, so it comes after them.
     fn put_each(&self) -> Result<()> {
         let Some((last, others)) = self.written.split_last() else {
             return self.take_away();
@@ -220,7 +221,7 @@ impl Staged {
         Ok(())
     }
 
-    /// What somebody else put into the old folder after it was looked through is theirs.
+    /// Keeps what somebody else put into the old folder after it was listed.
     fn keep_late(&self, old: &Path, inner: &Path) {
         for entry in fs::read_dir(old.join(inner))
             .into_iter()
@@ -252,8 +253,8 @@ impl Drop for Staged {
     }
 }
 
-/// Writes one file beside its place, then puts it there; a link stays one. What is no file, such as
-/// /dev/stdout, is written as it is.
+/// Writes one file beside its place, then puts it there; a link stays a link. What is not a file, such as
+/// /dev/stdout, is written directly.
 pub fn file(path: &Path, bytes: &[u8]) -> Result<()> {
     let cannot = || format!("cannot write {}", path.display());
     let target = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
@@ -269,7 +270,7 @@ pub fn file(path: &Path, bytes: &[u8]) -> Result<()> {
         drop(fs::remove_file(&fresh));
         let mut options = OpenOptions::new();
         let mut file = match options.write(true).create_new(true).open(&fresh) {
-            // The file may be changed though its folder may not.
+            // The file may be writable although its folder is not.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 return fs::write(&target, bytes);
             }
@@ -301,7 +302,7 @@ fn list(folder: &Path, inner: &Path, found: &mut Vec<PathBuf>) -> io::Result<()>
     Ok(())
 }
 
-/// Where a folder is or will be, past all links; its parent is made.
+/// The real path that a folder has or will have; its parent is created.
 fn resolve(target: &Path) -> Result<PathBuf> {
     let mut target = target.to_path_buf();
     for _ in 0..40 {
@@ -311,7 +312,7 @@ fn resolve(target: &Path) -> Result<PathBuf> {
         target = target.parent().unwrap_or(Path::new("")).join(link);
     }
     if let Ok(found) = target.canonicalize() {
-        ensure!(found.is_dir(), "it is no folder");
+        ensure!(found.is_dir(), "it is not a folder");
         return Ok(found);
     }
     let name = target.file_name().context("it has no name of its own")?;
@@ -323,7 +324,7 @@ fn resolve(target: &Path) -> Result<PathBuf> {
     Ok(parent.canonicalize()?.join(name))
 }
 
-/// How the names begin of what is only there while a file or folder of this name is written.
+/// The beginning of names that exist only while a file or folder of this name is being written.
 fn hidden(name: &OsStr) -> String {
     let name = name.to_string_lossy();
     if name.len() <= LONGEST {
@@ -346,7 +347,7 @@ fn plain(path: &str) -> Result<PathBuf> {
             && parts
                 .clone()
                 .all(|part| matches!(part, Component::Normal(_))),
-        "`{path}` is no path within a folder"
+        "`{path}` is not a path within a folder"
     );
     Ok(parts.collect())
 }

@@ -14,7 +14,7 @@ macro_rules! eprintln {
     ($($text:tt)*) => { $crate::terminal::err(&format!($($text)*)) };
 }
 
-/// Prints a line; ends the program where nobody reads any more.
+/// Prints a line; ends the program if nobody reads any more.
 pub fn out(text: &str) {
     let Err(error) = writeln!(io::stdout(), "{}", shown(text)) else {
         return;
@@ -33,7 +33,7 @@ pub fn err(text: &str) {
     drop(writeln!(io::stderr(), "{}", shown(text)));
 }
 
-/// Shows on a terminal how far something is, in place of what was shown before; empty: nothing.
+/// Shows progress on a terminal, in place of what was shown before; an empty text shows nothing.
 pub fn progress(text: &str) {
     let mut stderr = io::stderr();
     if stderr.is_terminal() {
@@ -67,8 +67,8 @@ pub fn json(value: &Value) -> String {
     text
 }
 
-/// C0, DEL and C1; line and paragraph separators; what turns the direction of the text around it
-/// (Unicode Standard Annex 9).
+/// C0, DEL and C1; line and paragraph separators; what changes the direction of the text around it (Unicode
+/// Standard Annex 9).
 fn is_active(letter: char) -> bool {
     letter.is_control() || matches!(letter, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -4,7 +4,7 @@ use image::ImageFormat;
 
 use crate::error::{Error, Result};
 
-/// How far a text is searched for the element that tells what it is.
+/// How many bytes of a text are searched for the element that identifies it.
 const PROLOGUE: usize = 1024;
 
 /// The format of an encoded picture, by its first bytes.
@@ -36,13 +36,13 @@ pub fn format(bytes: &[u8]) -> Result<ImageFormat> {
                 format!("this is {name}, not a picture; choose a JPEG, PNG or WebP file")
             }
             Other::Unknown => {
-                "this is in no format that is known here; choose a JPEG, PNG or WebP file".into()
+                "the format of this file is unknown; choose a JPEG, PNG or WebP file".into()
             }
         })),
     }
 }
 
-/// What people call a format that can be read.
+/// The usual name of a format that can be read.
 pub fn name(format: ImageFormat) -> &'static str {
     match format {
         ImageFormat::Jpeg => "JPEG",
@@ -105,7 +105,7 @@ fn other(bytes: &[u8]) -> Other {
     } else if text.contains('\0') {
         Other::Unknown
     } else {
-        Other::Thing("a text")
+        Other::Thing("a text file")
     }
 }
 
@@ -172,8 +172,8 @@ mod tests {
             &[&[b'x'; PROLOGUE - 1][..], "é".as_bytes()].concat(),
             "a text",
         );
-        says(&[0x80, 0x81, 0x82, 0x83], "no format that is known");
-        says(b"\0\0\0\0", "no format that is known");
+        says(&[0x80, 0x81, 0x82, 0x83], "is unknown");
+        says(b"\0\0\0\0", "is unknown");
         says(b"\0\0\0\x08ftyp", "a video");
     }
 }

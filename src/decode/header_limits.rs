@@ -1,4 +1,4 @@
-//! What a file promises in places that its decoder makes room for before it looks further.
+//! What a file claims about sizes for which its decoder allocates memory before it looks further.
 
 use image::ImageFormat;
 
@@ -8,9 +8,9 @@ use crate::error::Result;
 /// Bytes of a value, by the number of its type (TIFF 6.0, section 2).
 const SIZES: [u64; 14] = [1, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4];
 
-/// A line of a TIFF file's first directory.
+/// An entry of a TIFF file's first directory.
 pub struct Entry {
-    /// Where it stands.
+    /// Its position in the file.
     pub at: usize,
     pub tag: u16,
     kind: u64,

@@ -7,7 +7,7 @@ use libjpeg_turbo_rs::{DecodeLimits, Decoder, JpegError, PixelFormat, ScalingFac
 use super::{Image, Limits, check_size, damaged, format, ink_on, unusual, upright};
 use crate::error::{Error, Result};
 
-/// Photos of more pixels are decoded at half their size …
+/// Photos with more pixels are decoded at half their size …
 const HUGE: u64 = 16_000_000;
 
 /// … unless their shorter side has fewer pixels than this.
@@ -36,11 +36,11 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Image> {
         1 => PixelFormat::Grayscale,
         3 => PixelFormat::Rgb,
         4 if is_even(&sampling) => PixelFormat::Cmyk,
-        4 => return Err(strange("four channels, each of another size")),
+        4 => return Err(strange("four channels of different sizes")),
         channels => return Err(strange(&format!("{channels} channels"))),
     };
     if frame.precision != 8 {
-        return Err(strange(&format!("{} bits a value", frame.precision)));
+        return Err(strange(&format!("{} bits per value", frame.precision)));
     }
     let huge = u64::from(width) * u64::from(height) > HUGE && width.min(height) >= HUGE_SIDE;
     if huge && !frame.is_lossless {
@@ -61,7 +61,7 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Image> {
     Ok(upright(rgb, stored, (width, height), orientation))
 }
 
-/// Of four channels the decoder takes the first and the last to be full, the others to be alike.
+/// With four channels, the decoder assumes that the first and the last are full, and the others alike.
 fn is_even(sampling: &[(u8, u8)]) -> bool {
     let [full, half, other, last] = *sampling else {
         return false;
@@ -91,10 +91,10 @@ fn refused(error: JpegError) -> Error {
             actual,
             limit,
         } => Error::ImageTooLarge(format!(
-            "the JPEG file has {actual} as its {what}, at most {limit} are read; save it anew, smaller"
+            "the JPEG file has {actual} as its {what}, at most {limit} are read; save it again, smaller"
         )),
         JpegError::AllocationFailed { bytes, .. } => Error::ImageTooLarge(format!(
-            "the JPEG file needs {bytes} bytes of memory more than there are; make the picture smaller first"
+            "the JPEG file needs {bytes} more bytes of memory than there are; make the picture smaller first"
         )),
         error => damaged(format::name(ImageFormat::Jpeg), &error),
     }

@@ -1,9 +1,9 @@
 //! bytes → upright RGB image.
 //!
-//! What Pillow's `ImageOps.exif_transpose(Image.open(…)).convert("RGB")` gives, but for two things:
-//! transparent parts lie over white, and 16-bit values are rounded to 8 bits, not cut off. As there,
-//! colour profiles (ICC) and gamma are not applied: the numbers in the file are taken for sRGB. Of an
-//! animation, the first frame counts.
+//! What Pillow's `ImageOps.exif_transpose(Image.open(…)).convert("RGB")` gives, except for two things:
+//! transparent parts lie over white, and 16-bit values are rounded to 8 bits, not cut off. As there, colour
+//! profiles (ICC) and gamma are not applied: the numbers in the file are taken for sRGB. Of an animation,
+//! the first frame counts.
 
 mod format;
 mod header_limits;
@@ -34,10 +34,10 @@ pub struct Image {
     pub rgb: Vec<u8>,
 }
 
-/// What a picture may cost at the most; checked against its header, before its pixels are decoded.
+/// The most that a picture may cost; checked against its header, before its pixels are decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Pixels of the picture. Decoded, it may have four bytes for each of these.
+    /// Pixels of the picture. Decoded, it may take four bytes for each of these.
     pub pixels: u64,
     /// Bytes of the encoded picture.
     pub bytes: u64,
@@ -57,8 +57,8 @@ impl Default for Limits {
 /// grow with the sides, not with the pixels.
 const LONGEST_SIDE: u32 = 65_535;
 
-/// Decodes a picture, its format told by its first bytes, and turns it upright by its EXIF
-/// orientation. Transparent parts are laid over white.
+/// Decodes a picture, whose first bytes tell its format, and turns it upright by its EXIF orientation.
+/// Transparent parts are laid over white.
 ///
 /// A JPEG of more than 16 megapixels whose shorter side has 2048 pixels or more is decoded at half
 /// its size, by the inverse cosine transform: four times less memory for a photo that every model
@@ -75,7 +75,7 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Image> {
     }
     let format = match format(bytes) {
         Ok(format) => format,
-        // A browser may decode it, which would not ask how large it is.
+        // A browser may decode it, but would not check how large it is.
         Err(error) => {
             header_limits::check_foreign(bytes, limits)?;
             return Err(error);
@@ -92,15 +92,16 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Image> {
     })
 }
 
-/// Makes an error of a panic, in which a decoder ends that did not look for what is wrong with a file. In
-/// WebAssembly it ends the worker, and the next call gets a new one.
+/// Turns a panic into an error: a decoder panics at damage that it does not check for. In WebAssembly a
+/// panic ends the worker, and the next call gets a new one.
 fn contained<T>(format: ImageFormat, work: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or(panic.downcast_ref::<&str>().copied());
         let (name, text) = (format::name(format), text.unwrap_or("no reason given"));
         Err(Error::ImageFormat(format!(
-            "the decoder of {name} files gave up on this one ({text}), which is damaged or of an unusual kind; convert it to an ordinary JPEG or PNG"
+            "the decoder of {name} files failed on this one ({text}), which is damaged or of an unusual kind; \
+            convert it to an ordinary JPEG or PNG"
         )))
     })
 }
@@ -186,13 +187,14 @@ fn check_size(width: u32, height: u32, limits: &Limits) -> Result<()> {
     }
     if width.max(height) > LONGEST_SIDE {
         return Err(Error::ImageTooLarge(format!(
-            "the picture has {width} × {height} pixels, a side may have at most {LONGEST_SIDE}; cut it first"
+            "the picture has {width} × {height} pixels, a side may have at most {LONGEST_SIDE}; crop it first"
         )));
     }
     if u64::from(width) * u64::from(height) > limits.pixels {
         let most = limits.pixels as f64 / 1e6;
         return Err(Error::ImageTooLarge(format!(
-            "the picture has {width} × {height} pixels, at most {most} megapixels are read; make it smaller first, or raise `maxPixels`"
+            "the picture has {width} × {height} pixels, at most {most} megapixels are read; make it smaller \
+            first, or raise `maxPixels`"
         )));
     }
     Ok(())
@@ -202,7 +204,8 @@ fn check_total((width, height): (u32, u32), actual: u64, limits: &Limits) -> Res
     let most = limits.pixels.saturating_mul(4);
     if actual > most {
         return Err(Error::ImageTooLarge(format!(
-            "the picture of {width} × {height} pixels takes {actual} bytes when decoded, at most {most} are read; make it smaller first, or raise `maxPixels`"
+            "the picture of {width} × {height} pixels takes {actual} bytes when decoded, at most {most} are \
+            read; make it smaller first, or raise `maxPixels`"
         )));
     }
     Ok(())
@@ -214,7 +217,7 @@ fn over(level: u8, alpha: u8) -> u8 {
     ((level * alpha + 255 * (255 - alpha) + 127) / 255) as u8
 }
 
-/// What is left of a level of the paper under so much ink, with Pillow's formula.
+/// A level of the paper under this much ink, by Pillow's formula.
 fn ink_on(paper: u8, ink: u8) -> u8 {
     let product = u32::from(ink) * u32::from(paper) + 128;
     paper.saturating_sub(((product + (product >> 8)) >> 8) as u8)
@@ -256,7 +259,7 @@ fn too_much_memory(name: &str) -> Error {
 
 fn damaged(name: &str, error: &dyn std::fmt::Display) -> Error {
     Error::ImageCorrupt(format!(
-        "the {name} file is damaged or incomplete ({error}); get it again from where it came from"
+        "the {name} file is damaged or incomplete ({error}); get it again from its source"
     ))
 }
 
@@ -273,7 +276,7 @@ mod tests {
         assert_eq!(error.code(), "image-format");
         let text = error.to_string();
         assert!(
-            text.contains("TIFF files gave up on this one (a row too many)"),
+            text.contains("TIFF files failed on this one (a row too many)"),
             "{text}"
         );
     }

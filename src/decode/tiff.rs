@@ -1,8 +1,8 @@
 //! TIFF bytes → upright RGB image.
 //!
-//! The decoder gives samples, of a strip or tile at a time, and is kept from asking what they mean: it undoes
-//! a predictor wrongly beside channels that it leaves out, puts tiles of planes together past the picture's
-//! end, cannot always read a tile in rows, and it looks neither at FillOrder nor at the kind of an alpha channel.
+//! The decoder gives samples, one strip or tile at a time, and is kept from interpreting them: it undoes a
+//! predictor wrongly where it leaves out channels, joins tiles of planes past the picture's end, cannot
+//! always read a tile in rows, and ignores FillOrder and the kind of an alpha channel.
 
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -39,7 +39,7 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Image> {
     let (across, down) = tags.chunk_dimensions();
     if tiled && u64::from(across) * u64::from(down) > limits.pixels {
         return Err(Error::ImageTooLarge(format!(
-            "the TIFF file has tiles of {across} × {down} pixels for a picture of {width} × {height}; save it anew"
+            "the TIFF file has tiles of {across} × {down} pixels for a picture of {width} × {height}; save it again"
         )));
     }
 
@@ -106,7 +106,7 @@ enum Colours {
 #[derive(Clone, Copy, PartialEq)]
 enum Alpha {
     Straight,
-    /// The colours are multiplied with it already.
+    /// The colours are already multiplied by it.
     Associated,
 }
 
@@ -117,7 +117,7 @@ struct Kind {
     alpha: Option<(usize, Alpha)>,
     samples: usize,
     bits: u16,
-    /// Whether each channel is stored by itself.
+    /// Whether each channel is stored separately.
     planar: bool,
 }
 
@@ -130,7 +130,7 @@ impl Kind {
             2 => (Colours::Rgb, 3),
             5 => (Colours::Cmyk, 4),
             3 => return Err(strange(&"a palette of colours")),
-            4 => return Err(strange(&"a mask, no picture")),
+            4 => return Err(strange(&"a mask, not a picture")),
             6 => return Err(strange(&"colours as YCbCr")),
             8..=10 => return Err(strange(&"colours as CIE L*a*b*")),
             other => return Err(strange(&format_args!("colours of kind {other}"))),
@@ -139,7 +139,7 @@ impl Kind {
         let extra = numbers(tags, Tag::ExtraSamples)?.unwrap_or_default();
         let known = samples.saturating_sub(extra.len());
         let alpha = match extra.iter().position(|kind| matches!(kind, 1 | 2)) {
-            // As Pillow takes a fourth channel of which nothing is said.
+            // As Pillow treats a fourth channel that nothing describes.
             _ if colours == Colours::Rgb && known == 4 => Some((3, Alpha::Straight)),
             _ if known != own => {
                 let what =
@@ -184,7 +184,7 @@ impl Kind {
     }
 }
 
-/// Bits of a value, of kinds that are read.
+/// Bits per value, for the kinds that are read.
 fn bits<R: Read + Seek>(tags: &mut Decoder<R>, colours: Colours, samples: usize) -> Result<u16> {
     let bits = numbers(tags, Tag::BitsPerSample)?.and_then(|bits| bits.first().copied());
     let format = numbers(tags, Tag::SampleFormat)?.and_then(|kinds| kinds.first().copied());
@@ -192,15 +192,15 @@ fn bits<R: Read + Seek>(tags: &mut Decoder<R>, colours: Colours, samples: usize)
     let whole = format == 1 && matches!(bits, 1 | 8 | 16) && (bits > 1 || samples == 1);
     if !whole && (format, bits, colours) != (3, 32, Colours::Rgb) {
         return Err(strange(&match format {
-            1 if bits == 1 => "one bit a value, and several channels".into(),
-            1 => format!("{bits} bits a value"),
-            2 => format!("values with a sign, of {bits} bits"),
+            1 if bits == 1 => "one bit per value, and several channels".into(),
+            1 => format!("{bits} bits per value"),
+            2 => format!("signed values of {bits} bits"),
             3 => format!("floating-point values of {bits} bits in this kind of colours"),
             _ => format!("values of kind {format}"),
         }));
     }
     if number(tags, Tag::Predictor)? == Some(3) && format != 3 {
-        let what = "a predictor of floating-point values, and whole numbers";
+        let what = "a floating-point predictor for whole numbers";
         return Err(strange(&what));
     }
     Ok(bits)
@@ -213,15 +213,15 @@ fn check_compression<R: Read + Seek>(tags: &mut Decoder<R>, bits: u16) -> Result
         4 if bits == 1 => return Ok(()),
         2 => "CCITT's Huffman code",
         3 => "CCITT group 3",
-        4 => "CCITT group 4 of other than bits",
-        6 => "JPEG of the old kind",
+        4 => "CCITT group 4 for values of more than one bit",
+        6 => "old-style JPEG",
         34661 => "JBIG",
         34712 => "JPEG 2000",
         34887 => "LERC",
         50000 => "Zstandard",
         50001 => "WebP",
         50002 => "JPEG XL",
-        other => return Err(strange(&format_args!("compression of number {other}"))),
+        other => return Err(strange(&format_args!("compression number {other}"))),
     };
     Err(strange(&format_args!("compression by {name}")))
 }
@@ -232,7 +232,7 @@ struct Area {
     y: usize,
     width: usize,
     height: usize,
-    /// Columns of the piece, those past the picture's edge too.
+    /// Columns of the piece, including those past the picture's edge.
     stored: usize,
 }
 
@@ -320,7 +320,7 @@ fn lay_samples<T: Sample>(
 trait Sample: Copy {
     /// As one of 256 levels.
     fn level(self) -> u8;
-    /// The level over white of a value that is multiplied with its alpha already.
+    /// The level over white of a value that is already multiplied by its alpha.
     fn over_white(self, alpha: Self) -> u8;
 }
 
@@ -354,7 +354,7 @@ impl Sample for f32 {
     }
 }
 
-/// The parts of the file whose bytes have their bits in the other order; in order, none twice.
+/// The parts of the file whose bytes have their bits reversed; in order, none twice.
 fn turned<R: Read + Seek>(tags: &mut Decoder<R>) -> Result<Vec<Range<u64>>> {
     let order = number(tags, Tag::FillOrder)?;
     if order != Some(LOWEST_FIRST) || number(tags, Tag::Compression)? == Some(JPEG) {
@@ -383,12 +383,12 @@ fn turned<R: Read + Seek>(tags: &mut Decoder<R>) -> Result<Vec<Range<u64>>> {
     Ok(turned)
 }
 
-/// The file as the decoder is shown it: bits in the usual order, tiles that end where the picture does, and
-/// samples said to be greys, which it gives as they are, all channels.
+/// The file as the decoder sees it: bits in the usual order, tiles that end where the picture does, and
+/// samples declared as greys, so that it gives all channels as they are.
 struct AsSamples<'a> {
     file: Cursor<&'a [u8]>,
     turned: Vec<Range<u64>>,
-    /// Type, number and value of tags, and where they stand.
+    /// Type, number and value of tags, and their positions.
     changed: Vec<(u64, [u8; 10])>,
 }
 

@@ -15,7 +15,7 @@ pub enum Compress {
     None,
 }
 
-/// Files that are worth compressing, by what their names end with.
+/// Endings of the names of files that are worth compressing.
 const TEXTS: &[&str] = &[
     "css",
     "html",
@@ -76,7 +76,7 @@ fn brotli(bytes: &[u8], how: Compress) -> Vec<u8> {
     let mut writer = brotli::CompressorWriter::new(&mut out, 1 << 16, quality, 24);
     let written = writer.write_all(bytes);
     drop(writer);
-    // On an error the file as it is: no smaller, so that it is not kept.
+    // On an error, the unchanged file: it is no smaller, so it is not kept.
     if written.is_err() {
         bytes.to_vec()
     } else {

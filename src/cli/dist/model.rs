@@ -14,7 +14,7 @@ use super::source::Source;
 use super::{Arguments, Files};
 use crate::{folder, policy};
 
-/// Checks a model, adds it to the site and gives its folder there.
+/// Checks a model, adds it to the site and returns its folder there.
 pub fn add(
     site: &mut Files,
     all_weights: &mut BTreeSet<String>,
@@ -107,7 +107,7 @@ fn address(source: &Path) -> Result<String> {
         }
     };
     let name: String = name.chars().map(plain).collect();
-    // Servers hide what begins with a dot.
+    // Servers hide names that begin with a dot.
     let name = match name.trim_start_matches('.') {
         "" => "model",
         name => name,

@@ -31,7 +31,7 @@ pub fn read(named: Option<&Path>, links: bool) -> Result<Files> {
     Ok(files)
 }
 
-/// The page, with its files at their new place and told of models and service worker.
+/// The page, with the new addresses of its files, and naming its models and service worker.
 pub fn rewrite(index: &str, www: &str, models: &[String], arguments: &Arguments) -> Result<String> {
     let mut html = index.to_string();
     for attribute in ["href", "src"] {
@@ -65,14 +65,14 @@ pub fn rewrite(index: &str, www: &str, models: &[String], arguments: &Arguments)
     Ok(html)
 }
 
-/// What other apps are offered needs the service worker, and a closed site takes nothing from them.
+/// Sharing from other apps needs the service worker, and a closed site takes nothing from them.
 pub fn without_share(page: &mut Files) -> Result<()> {
     let name = "www/manifest.webmanifest";
     let Some(bytes) = page.get_mut(name) else {
         return Ok(());
     };
     let mut manifest: Value =
-        serde_json::from_slice(bytes).with_context(|| format!("{name} is no JSON"))?;
+        serde_json::from_slice(bytes).with_context(|| format!("{name} is not JSON"))?;
     if let Some(fields) = manifest.as_object_mut() {
         fields.remove("share_target");
         fields.remove("file_handlers");
@@ -81,7 +81,7 @@ pub fn without_share(page: &mut Files) -> Result<()> {
     Ok(())
 }
 
-/// The service worker with the list of what it keeps, or one that removes itself.
+/// The service worker with the list of files that it keeps, or one that removes itself.
 pub fn service_worker(
     site: &Files,
     weights: &BTreeSet<String>,

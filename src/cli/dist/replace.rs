@@ -1,4 +1,4 @@
-//! site → its folder, in place of an earlier site; what else is in the folder stays.
+//! site → its folder, in place of an earlier site; other files in the folder stay.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,14 +16,14 @@ use super::Files;
 use crate::staged::Staged;
 use crate::{policy, read};
 
-/// Puts the site in place of an earlier one, and lets everything else in the folder be.
+/// Replaces an earlier site, and leaves everything else in the folder alone.
 pub fn write(site: &Files, out: &Path, force: bool) -> Result<()> {
     let mut staged = Staged::begin(out)?;
     let before = staged.before()?;
     let list = earlier(staged.target());
     ensure!(
         before.is_empty() || list.is_some(),
-        "{} holds other files than an earlier site; name an empty folder",
+        "{} holds files that are not from an earlier site; name an empty folder",
         out.display()
     );
     let list = list.unwrap_or_default();
@@ -34,7 +34,7 @@ pub fn write(site: &Files, out: &Path, force: bool) -> Result<()> {
             Some(name) if is_of(&list, &file, name) => staged.remove(name)?,
             Some(name) if site.contains_key(name) => ensure!(
                 force || is_plain(&file) && is_same(&file, &site[name]),
-                "{} is not of the earlier site, or was changed since; move it away, or add --force to overwrite it",
+                "{} is not from the earlier site, or was changed since; move it away, or add --force to overwrite it",
                 file.display()
             ),
             _ => stays.push(path.display().to_string()),
@@ -55,13 +55,14 @@ pub fn write(site: &Files, out: &Path, force: bool) -> Result<()> {
         }
         let (out, named) = (out.display(), stays.join(", "));
         eprintln!(
-            "whylens: {out} keeps what is not of the earlier site, or was changed since: {named}"
+            "whylens: {out} keeps files that are not from the earlier site, or were changed since: {named}"
         );
     }
     Ok(())
 }
 
-/// What names others comes after them: a browser that asks meanwhile finds all that it is told of.
+/// Files that name others come after them, so that a browser that loads the site meanwhile finds all of
+/// them.
 fn rank(path: &str) -> usize {
     let plain = path
         .strip_suffix(".br")
@@ -76,7 +77,7 @@ fn rank(path: &str) -> usize {
     }
 }
 
-/// What `integrity.json` says of a file.
+/// What `integrity.json` says about a file.
 #[derive(Deserialize)]
 struct Listed {
     bytes: u64,
@@ -109,7 +110,7 @@ pub fn integrity(site: &Files) -> Result<Vec<u8>> {
 /// The files of the site that is in a folder, with `integrity.json` itself; `None` where there is none.
 fn earlier(folder: &Path) -> Option<BTreeMap<String, Listed>> {
     let path = folder.join("integrity.json");
-    // More than any site has; a list of another size is not ours.
+    // Larger than the list of any site: it is not ours.
     if !is_plain(&path) || path.metadata().ok()?.len() > 16 << 20 {
         return None;
     }
@@ -123,7 +124,7 @@ fn earlier(folder: &Path) -> Option<BTreeMap<String, Listed>> {
     Some(files)
 }
 
-/// Whether a file is one of the list, or one of them compressed, byte for byte.
+/// Whether a file is in the list, or is one of them compressed, byte for byte.
 fn is_of(list: &BTreeMap<String, Listed>, file: &Path, name: &str) -> bool {
     let matches = |listed: &Listed, read: &mut dyn Read| {
         let mut digest = Sha256::new();
@@ -151,7 +152,7 @@ fn is_same(file: &Path, bytes: &[u8]) -> bool {
     read::file(file, bytes.len() as u64, Error::BadOption).is_ok_and(|there| there == bytes)
 }
 
-/// A file that is there itself, not by a link.
+/// A file that is not a link.
 fn is_plain(path: &Path) -> bool {
     path.symlink_metadata().is_ok_and(|found| found.is_file())
 }

@@ -10,14 +10,14 @@ use whylens::manifest::MOST_TEXT;
 use super::Files;
 use crate::{inside, read};
 
-/// A folder whose files are published, and nothing else that a link in it leads to.
+/// A folder whose files are published, but nothing elsewhere that a link in it leads to.
 pub struct Source {
     pub folder: PathBuf,
     links: bool,
 }
 
 impl Source {
-    /// A folder that is named by a link is what was meant; links within it are to be asked about.
+    /// A link that names the folder itself is followed; links within it only if `links` says so.
     pub fn new(folder: &Path, links: bool) -> Result<Source> {
         let cannot = || format!("cannot read {}", folder.display());
         let folder = Path::new(".").join(folder).canonicalize();
@@ -25,7 +25,7 @@ impl Source {
         Ok(Source { folder, links })
     }
 
-    /// Where the file or folder of this name really is.
+    /// The real path of the file or folder of this name.
     pub fn real(&self, name: &str) -> Result<PathBuf> {
         let path = self.folder.join(name);
         let cannot = || format!("cannot read {}", path.display());
@@ -48,7 +48,7 @@ impl Source {
         read::file(&self.real(name)?, MOST_TEXT, Error::BadManifest)
     }
 
-    /// A file, or all files below a folder that are not hidden. `above`: the folders that it is in.
+    /// A file, or all files below a folder that are not hidden. `above`: the folders that contain it.
     pub fn read_all(&self, name: &str, above: &mut Vec<PathBuf>, files: &mut Files) -> Result<()> {
         let real = self.real(name)?;
         if !real.is_dir() {
@@ -58,7 +58,7 @@ impl Source {
         let path = self.folder.join(name);
         ensure!(
             !above.contains(&real),
-            "{} leads to a folder that it is in; remove it",
+            "{} leads to a folder that contains it; remove it",
             path.display()
         );
         above.push(real);

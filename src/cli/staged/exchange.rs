@@ -26,8 +26,8 @@ fn device(path: &Path) -> Option<u64> {
     }
 }
 
-/// Whether a folder is mounted where it is, of the same file system too, as by `mount --bind`: moved away with the
-/// folder around it, it would be emptied.
+/// Whether a folder is a mount point, even of the same file system as by `mount --bind`: moved away with
+/// its parent, it would be emptied.
 fn is_mounted(path: &Path) -> bool {
     #[cfg(target_os = "linux")]
     {
@@ -42,8 +42,8 @@ fn is_mounted(path: &Path) -> bool {
     }
 }
 
-/// Brings everything of `old` into `new` but what is removed or written there already. Gives whether the
-/// folder holds anything of somebody else's.
+/// Brings everything from `old` into `new` except what is removed or already written there. Returns whether
+/// the folder holds anything of somebody else's.
 pub fn carry(
     old: &Path,
     new: &Path,
@@ -76,10 +76,10 @@ pub fn carry(
     Ok(kept || empty)
 }
 
-/// The same file at another path, or a copy where the file system knows no links.
+/// The same file at another path, or a copy where the file system has no links.
 fn link(from: &Path, to: &Path) -> io::Result<()> {
     match fs::hard_link(from, to) {
-        // Mounted within the folder, it cannot be brought along.
+        // What is mounted within the folder cannot be brought along.
         Err(error) if error.kind() != io::ErrorKind::CrossesDevices => {}
         done => return done,
     }
@@ -111,7 +111,7 @@ fn take_after(old: &Path, new: &Path) -> io::Result<()> {
     fs::set_permissions(new, before.permissions())
 }
 
-/// Exchanges two folders and gives where the old one is now.
+/// Exchanges two folders and returns where the old one is now.
 pub fn exchange(new: &Path, target: &Path, aside: &Path) -> io::Result<PathBuf> {
     #[cfg(any(target_os = "linux", target_vendor = "apple"))]
     {
@@ -123,7 +123,7 @@ pub fn exchange(new: &Path, target: &Path, aside: &Path) -> io::Result<PathBuf> 
             Err(error) => return Err(error.into()),
         }
     }
-    // Killed between these two, the next run puts the old folder back.
+    // If it is killed between these two, the next run puts the old folder back.
     fs::rename(target, aside)?;
     fs::rename(new, target).inspect_err(|_| drop(fs::rename(aside, target)))?;
     Ok(aside.to_path_buf())
@@ -147,7 +147,7 @@ pub fn same_file(one: &Path, other: &Path) -> bool {
     }
 }
 
-/// Keeps the names of a folder and of the one that it is in through a power cut, where that can be had.
+/// Makes the names in a folder and in its parent survive a power cut, where the system can.
 pub fn sync_names(folder: &Path) {
     for folder in [Some(folder), folder.parent()].into_iter().flatten() {
         drop(File::open(folder).and_then(|folder| folder.sync_all()));

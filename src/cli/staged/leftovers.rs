@@ -1,17 +1,17 @@
-//! what is only there while a folder is written → removed, by this run or by the next one.
+//! what exists only while a folder is being written → removed, by this run or the next one.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
-/// A file that tells a folder that was left by a run that was killed from anybody else's.
+/// A file that marks a folder as left by a killed run, and not anybody else's.
 pub const MARK: &str = "left-by-whylens.txt";
 
 const NOTE: &str =
-    "whylens makes a folder in here. If none runs, this can be removed; the next run does so.\n";
+    "whylens is making a folder in here. If none is running, this can be removed; the next run does so.\n";
 
-/// Makes a folder to work in that nobody else may look into.
+/// Makes a folder to work in that nobody else can read.
 pub fn make(folder: &Path, prefix: &str) -> io::Result<PathBuf> {
     let place = folder.join(format!("{prefix}{}", std::process::id()));
     let mut builder = fs::DirBuilder::new();
@@ -26,7 +26,7 @@ pub fn make(folder: &Path, prefix: &str) -> io::Result<PathBuf> {
     Ok(place)
 }
 
-/// Removes what runs that were killed have left, and puts back a folder that one had moved away.
+/// Removes what killed runs have left, and puts back a folder that one had moved away.
 pub fn clear(folder: &Path, prefix: &str, target: Option<&Path>) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let place = entry.path();
@@ -47,13 +47,13 @@ pub fn clear(folder: &Path, prefix: &str, target: Option<&Path>) {
             }
             drop(fs::remove_dir_all(&place));
         } else {
-            // Killed before it was marked, it is empty.
+            // If the run was killed before it set the mark, it is empty.
             drop(fs::remove_dir(&place));
         }
     }
 }
 
-/// In a folder that is shared, somebody else may have made what looks like ours.
+/// In a shared folder, somebody else may have made what looks like ours.
 fn is_own(found: &fs::Metadata) -> bool {
     #[cfg(unix)]
     {
@@ -67,13 +67,13 @@ fn is_own(found: &fs::Metadata) -> bool {
     }
 }
 
-/// What Ctrl-C removes. Held while something is written, so that it comes before or after that.
+/// What Ctrl-C removes. Held during a write, so that Ctrl-C comes before or after it.
 pub fn under_way() -> MutexGuard<'static, Vec<PathBuf>> {
     static LEFTOVERS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
     LEFTOVERS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Lets Ctrl-C, and what ends a process kindly, remove what is under way.
+/// Lets Ctrl-C, and other requests to end, remove what is under way.
 pub fn end_cleanly() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

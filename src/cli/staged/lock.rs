@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::leftovers::under_way;
 
-/// A hidden file that is there, and locked, while a folder is written.
+/// A hidden file that exists, locked, while a folder is being written.
 pub struct Lock {
     path: PathBuf,
     // Closing it lets the next one in.
@@ -13,7 +13,7 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// None: one cannot be had here, such as in a folder that may not be written.
+    /// None where there can be no lock, such as in a folder that is not writable.
     pub fn take(path: &Path) -> Option<Lock> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
@@ -33,7 +33,7 @@ impl Lock {
                     drop(leftovers);
                     if !told {
                         let folder = path.parent().unwrap_or(path).display();
-                        eprintln!("whylens: waits for another whylens that writes into {folder}");
+                        eprintln!("whylens: waiting for another whylens that is writing into {folder}");
                         told = true;
                     }
                     file.lock().ok()?;
@@ -41,7 +41,7 @@ impl Lock {
                 }
                 Err(TryLockError::Error(_)) => return None,
             }
-            // The one before removed it with its lock.
+            // The previous holder removed it with its lock.
             if is_at(&file, path) {
                 leftovers.push(path.to_path_buf());
                 return Some(Lock {

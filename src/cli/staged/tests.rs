@@ -3,7 +3,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use super::leftovers::MARK;
 use super::*;
 
-/// A folder of its own for each test, which goes with it.
+/// A separate folder for each test, removed with it.
 struct Place(PathBuf);
 
 impl std::ops::Deref for Place {
