@@ -298,8 +298,7 @@ impl Classifier {
         if self.labels.len() == 1
             && [Some(output.activation), output.applied, ends].contains(&Some(Activation::Softmax))
         {
-            warnings.push("a softmax over one class is 1 for every photo; the score is read through a sigmoid \
-            instead".into());
+            warnings.push("a softmax over one class is 1 for every photo; the score is read through a sigmoid".into());
         }
         if let (Some(said), Some(found)) = (output.applied, ends)
             && said != found

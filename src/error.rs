@@ -15,10 +15,10 @@ pub enum Error {
     HttpStatus {
         /// HTTP status code.
         status: u16,
-        /// What was asked for.
+        /// What was requested.
         url: String,
     },
-    /// The bytes are no ONNX model: a web page, a Git LFS pointer, JSON, …
+    /// The bytes are not an ONNX model: a web page, a Git LFS pointer, JSON, …
     #[error("{0}")]
     NotAModel(String),
     /// Fewer bytes than there should be.
@@ -33,7 +33,7 @@ pub enum Error {
     /// The graph holds an operator that cannot be run or differentiated.
     #[error("{0}")]
     UnsupportedOperator(String),
-    /// The graph is sound, but is no image classifier that can be used here.
+    /// The graph is sound, but not an image classifier that can be used here.
     #[error("{0}")]
     UnsupportedModel(String),
     /// `model.json` is missing a field or holds a wrong value.
@@ -47,13 +47,13 @@ pub enum Error {
     NeedsMemory {
         /// What it needs, what there is, and what to do.
         message: String,
-        /// The limit in bytes with which it is expected to be taken.
+        /// The limit in bytes at which it is expected to be accepted.
         limit: u64,
     },
-    /// Memory could not be had.
+    /// Memory could not be allocated.
     #[error("{0}")]
     OutOfMemory(String),
-    /// The bytes are no picture in a format that can be read.
+    /// The bytes are not a picture in a format that can be read.
     #[error("{0}")]
     ImageFormat(String),
     /// The picture is damaged.
@@ -62,11 +62,11 @@ pub enum Error {
     /// The picture has more pixels or bytes than allowed.
     #[error("{0}")]
     ImageTooLarge(String),
-    /// An option has a value that it cannot have.
+    /// An option has an invalid value.
     #[error("{0}")]
     BadOption(String),
-    /// The model has no plan that this build could run; one with the feature `compile` can. Holds the text
-    /// of its `model.json` where that was read already.
+    /// The model has no plan that this build can run; a build with the feature `compile` can run the model.
+    /// Holds the text of its `model.json` if that was read already.
     #[error("the model has no plan for this page; run `whylens pack` on its folder")]
     Unplanned(Option<String>),
     /// The caller asked to stop.

@@ -11,8 +11,7 @@ const WIDTH: u64 = 24;
 /// What a model is expected to need, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Estimate {
-    /// The FP32 weights, and what is there with them for a moment: without a plan, the file and its parsed
-    /// form.
+    /// The FP32 weights, and what briefly exists beside them: without a plan, the file and its parsed form.
     pub weights: u64,
     /// Intermediate values of a run.
     pub work: u64,
@@ -21,7 +20,7 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// All of it.
+    /// All of these.
     pub fn total(&self) -> u64 {
         self.weights
             .saturating_add(self.work)
@@ -29,7 +28,7 @@ impl Estimate {
     }
 }
 
-/// Estimates the memory that a model needs at the most.
+/// Estimates the most memory that a model needs.
 pub fn estimate(manifest: &Manifest, heatmap: bool) -> Estimate {
     let file = manifest.weights.bytes;
     let single = match manifest.weights.precision {
@@ -38,7 +37,7 @@ pub fn estimate(manifest: &Manifest, heatmap: bool) -> Estimate {
     };
     let told = manifest.weights.parameters.unwrap_or(0);
     let single = single.max(told.saturating_mul(4));
-    // By a plan, the file is let go of as it is read, and a matrix may be there a second time for the moment.
+    // With a plan, the file is freed as it is read, and one matrix may briefly exist twice.
     let meanwhile = match manifest.weights.plan {
         Some(_) => single / 8,
         None => file.saturating_mul(2),
@@ -57,7 +56,7 @@ pub fn estimate(manifest: &Manifest, heatmap: bool) -> Estimate {
     }
 }
 
-/// Refuses a model that needs more than is left of `limit` when `used` bytes are used already.
+/// Refuses a model that needs more than is left of `limit` when `used` bytes are in use.
 ///
 /// # Errors
 /// [`Error::NeedsMemory`] with the numbers.
@@ -79,8 +78,8 @@ pub fn check(manifest: &Manifest, heatmap: bool, used: u64, limit: f64) -> Resul
     Err(over(&what, needed, used, limit, advice))
 }
 
-/// Refuses to run a graph whose values take more than is left of `limit`, which a file may ask for that
-/// is not what its manifest says.
+/// Refuses to run a graph whose values take more than is left of `limit`, as in a file that is not what its
+/// manifest says.
 ///
 /// # Errors
 /// [`Error::NeedsMemory`] with the numbers.
@@ -94,14 +93,14 @@ pub fn check_run(name: &str, work: u64, used: u64, limit: f64) -> Result<()> {
 /// What pages take of their memory limit before a model is loaded: the modules, and what they keep.
 const PAGE: u64 = 32_000_000;
 
-/// The limits by default, smallest first, of `www/library/policy.js`, and whose they are.
+/// The default limits of `www/library/policy.js`, smallest first, and where they apply.
 const DEFAULTS: [(u64, &str); 3] = [
     (512_000_000, "phones and devices of 2 GB"),
     (1_000_000_000, "Firefox, Safari and devices of 4 GB"),
     (2_000_000_000, "every other device"),
 ];
 
-/// Where a page would refuse to load a model as it comes, or with this limit; none: nowhere.
+/// Where a page would refuse to load a model, with this limit or else by default; none: nowhere.
 pub fn warning(manifest: &Manifest, limit: Option<u64>) -> Option<String> {
     let needed = estimate(manifest, true).total().saturating_add(PAGE);
     let refused = DEFAULTS.into_iter().rfind(|(most, _)| needed > *most);
@@ -193,7 +192,7 @@ mod tests {
         assert!(told(1_000_000_000, None).contains("every other device"));
         assert!(told(250_000_000, Some(512_000_000)).contains("the limit is 512 MB"));
         assert_eq!(told(250_000_000, Some(700_000_000)), "");
-        // What it says helps.
+        // Its advice works.
         let limit = vit
             .split("--memory-limit ")
             .nth(1)

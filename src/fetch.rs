@@ -21,17 +21,17 @@ use transfer::Tries;
 pub use timer::sleep;
 pub use transfer::{Patience, Size, get};
 
-/// What a download did and what it had to do without; for `health()`.
+/// What a download did and what did not work; for `health()`.
 #[derive(Debug, Default, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Log {
-    /// Requests sent for the weights, a resumed or repeated one counted again.
+    /// Requests sent for the weights, including resumed and repeated ones.
     pub requests: u32,
     /// Whether the weights came from the cache.
     pub from_cache: bool,
     /// Whether the weights are in the cache now.
     pub cached: bool,
-    /// What did not work and was done without.
+    /// What did not work, although the load went on.
     pub notes: Vec<String>,
 }
 
@@ -39,7 +39,7 @@ pub struct Log {
 pub struct Source<'a> {
     /// Address of the ONNX file.
     pub url: &'a str,
-    /// What the manifest says of it.
+    /// What the manifest says about it.
     pub weights: &'a Weights,
     /// Name of the browser's cache to keep it in; none: not kept.
     pub cache: Option<&'a str>,
@@ -48,8 +48,7 @@ pub struct Source<'a> {
 }
 
 /// The weights of a model, checked: from the cache, or else downloaded once, by one page at a time,
-/// and put there. `progress` is given the bytes so far: it never falls and never passes
-/// `weights.bytes`.
+/// and put there. `progress` gets the bytes so far, which never fall and never exceed `weights.bytes`.
 ///
 /// Dropping the future stops the transfer.
 ///
@@ -117,7 +116,7 @@ async fn cached(
     Ok(Some(bytes))
 }
 
-/// Whether every file may be asked for once more.
+/// Whether every file may be requested once more.
 fn anew(tries: &[Tries]) -> bool {
     tries.iter().all(Tries::anew)
 }
@@ -139,7 +138,7 @@ async fn download(
     let (bytes, resumed) = parts(source, mode, tries, log, &rising).await?;
     let bytes = match identity(&bytes, source).await {
         Ok(()) => bytes,
-        // The parts of a resumed transfer may be of two versions of the file.
+        // The parts of a resumed transfer may be from different versions of the file.
         Err(_) if resumed && anew(tries) => {
             drop(bytes);
             let (bytes, _) = parts(source, mode, tries, log, &rising).await?;
@@ -152,8 +151,8 @@ async fn download(
     Ok(bytes)
 }
 
-/// Downloads the file, or its parts one after the other into one vector; also gives whether any of
-/// them was resumed.
+/// Downloads the file, or its parts one after the other into one vector; also returns whether any of them
+/// was resumed.
 async fn parts(
     source: &Source<'_>,
     mode: RequestCache,
@@ -197,7 +196,7 @@ async fn parts(
 /// The address of a file in the folder of another.
 ///
 /// # Errors
-/// [`Error::BadOption`] when `other` is no address.
+/// [`Error::BadOption`] when `other` is not an address.
 pub fn beside(file: &str, other: &str) -> Result<String> {
     Url::new_with_base(file, other)
         .map(|url| url.href())
@@ -217,7 +216,7 @@ async fn identity(bytes: &[u8], source: &Source<'_>) -> Result<()> {
     sniff::identity((bytes.len() as u64, &digest), (*size, sha256), source.url)
 }
 
-/// By the browser, off this thread; none where it cannot (pages that are not served securely).
+/// Computed by the browser, off this thread; none where it cannot (pages that are not served securely).
 async fn subtle_sha256(bytes: &[u8]) -> Option<Vec<u8>> {
     let crypto = Reflect::get(&js_sys::global(), &"crypto".into()).ok()?;
     let subtle = Reflect::get(&crypto, &"subtle".into()).ok()?;

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::model::FeatureMap;
 
 /// How a heatmap is made from the activations A (C×H×W) of a layer and the gradient G of a score
-/// with respect to them. What is negative in the end becomes 0.
+/// with respect to them. Negative results become 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Method {
@@ -31,12 +31,12 @@ pub enum Method {
     LayerCam,
     /// Σ_c (Σ(G_c · A_c) / ΣA_c) · A_c. Fu et al., 2020, arXiv:2008.02312.
     XGradCam,
-    /// A, each channel without its mean, projected on its first principal component; the same for
-    /// every class. Its sign is that which follows the mean of the channels. Muhammad and Yeasin,
-    /// 2020, arXiv:2008.00299.
+    /// A, each channel without its mean, projected on its first principal component; the same for every
+    /// class. Its sign is the one that follows the mean of the channels. Muhammad and Yeasin, 2020,
+    /// arXiv:2008.00299.
     EigenCam,
-    /// How much the score falls when a part of the input is blank. Needs no gradient, but a run of
-    /// the network for each place. Zeiler and Fergus, 2013, arXiv:1311.2901.
+    /// How much the score falls when a part of the input is blank. Needs no gradient, but one run of the
+    /// network for each place. Zeiler and Fergus, 2013, arXiv:1311.2901.
     Occlusion,
 }
 
@@ -52,7 +52,7 @@ impl Method {
         Method::Occlusion,
     ];
 
-    /// Those that a model allows that has gradients, or a layer at least.
+    /// The methods that work for a model, by whether it has gradients and a layer.
     pub fn usable(gradients: bool, layer: bool) -> Vec<Method> {
         let usable = |method: &Method| match method {
             Method::Occlusion => true,
@@ -107,8 +107,8 @@ pub struct Map {
     pub max: f32,
 }
 
-/// Makes a heatmap of one layer; `gradients` are those of the class, of the features' shape, and not
-/// looked at by [`Method::EigenCam`].
+/// Makes a heatmap of one layer; `gradients` are those of the class, in the features' shape;
+/// [`Method::EigenCam`] ignores them.
 ///
 /// # Errors
 /// [`Error::BadOption`] for [`Method::Occlusion`], which takes no layer.
@@ -174,7 +174,7 @@ fn sum_of_products(a: &FeatureMap, g: &FeatureMap, weight: fn(f32) -> f32) -> Ve
     sum
 }
 
-/// Rounds of the power iteration at the most; it ends when the direction rests.
+/// Most rounds of the power iteration, which ends when the direction no longer changes.
 const MOST_ROUNDS: usize = 2000;
 
 /// Projection of each place's channels, centred, on their first principal component, found by power
@@ -208,7 +208,7 @@ fn first_component(features: &FeatureMap) -> Vec<f32> {
     };
     let norm = |v: &[f64]| v.iter().map(|v| v * v).sum::<f64>().sqrt();
     let mean = spread(&vec![1.0; features.channels]);
-    // Any start that is not at right angles to the component will do; the oddest place is far from that.
+    // Any start that is not at right angles to the component will do; the strongest place is far from that.
     let energy = |place: usize| planes().map(|plane| plane[place].powi(2)).sum::<f32>();
     let odd = (0..places).max_by(|&a, &b| energy(a).total_cmp(&energy(b)));
     let mut map = vec![0.0; places];

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 
 const MOST_LABELS: usize = 1_000_000;
 
-/// One label a line; a byte order mark, carriage returns and blank lines at the end are dropped.
+/// One label per line; a byte order mark, carriage returns and blank lines at the end are dropped.
 ///
 /// # Errors
 /// [`Error::BadManifest`] when they are not UTF-8, or too many.

@@ -1,6 +1,6 @@
 //! Whylens: what an image classifier sees, and why.
 //!
-//! One direction, one stage a module, each testable natively:
+//! One direction, one stage per module, each testable natively:
 //!
 //! bytes → image → tensor → scores + features → predictions + heatmap → pixels
 //!
@@ -22,8 +22,8 @@
 //!
 //! # Features
 //! - `tool`, by default: the command-line tool, about 41 MB natively.
-//! - `compile`, by default: models without a plan, and packing. Without it, which is for small WebAssembly
-//!   modules, [`Model::load`] refuses them with [`Error::Unplanned`].
+//! - `compile`, by default: models without a plan, and packing. Without it, for small WebAssembly modules,
+//!   [`Model::load`] refuses such models with [`Error::Unplanned`].
 //! - `embed`: puts the page, with its WebAssembly module, into the tool, so that `whylens dist` works
 //!   anywhere. Costs about 15 MB of the executable and needs `www/pkg`, which `make build` makes. The
 //!   library stays the same.
@@ -76,13 +76,13 @@ mod heatmap;
 // Heatmap → pixels.
 mod overlay;
 
-// What a classifier is asked for, and what it gives.
+// Queries to a classifier, and their results.
 mod result;
 
 // The stages in order.
 mod classifier;
 
-// A classifier as it is published → a model folder.
+// A published classifier → a model folder.
 #[cfg(feature = "compile")]
 pub mod pack;
 
@@ -108,7 +108,7 @@ pub use result::{
     Timing,
 };
 
-/// What the tool and the tests need beyond the public API: they are crates of their own. Not stable.
+/// What the tool and the tests need beyond the public API, as they are separate crates. Not stable.
 #[doc(hidden)]
 pub mod internal {
     pub use crate::digest::{hex, sha256};

@@ -29,7 +29,7 @@ pub struct Manifest {
     pub license: String,
     /// Where the weights come from.
     pub source: String,
-    /// Sentence shown beside every result, such as that it is no diagnosis.
+    /// Sentence shown beside every result, such as that it is not a diagnosis.
     pub disclaimer: Option<String>,
     /// The ONNX file.
     pub weights: Weights,
@@ -39,7 +39,7 @@ pub struct Manifest {
     pub output: Output,
     /// Where heatmaps are taken.
     pub heatmap: Heatmap,
-    /// Language tag → file with one label a line, in class order.
+    /// Language tag → file with one label per line, in class order.
     pub labels: BTreeMap<String, String>,
 }
 
@@ -54,8 +54,8 @@ pub struct Weights {
     pub sha256: String,
     /// How weights are stored in the file; arithmetic is always FP32.
     pub precision: Precision,
-    /// Number of weights, where the bytes of the file do not tell it: quantised ones take less than they
-    /// need in FP32.
+    /// Number of weights, where the size of the file does not tell it: quantised ones take fewer bytes than
+    /// in FP32.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parameters: Option<u64>,
     /// Version of the plan in the file, where it holds one: [`PLAN`](crate::model::PLAN) is understood.
@@ -105,9 +105,9 @@ pub struct Input {
     pub crop: Crop,
     /// Factor applied to pixels (0..=255) first; 1/255 for most models.
     pub scale: f64,
-    /// Subtracted after scaling, a value a channel in the tensor's channel order.
+    /// Subtracted after scaling, one value per channel, in the tensor's channel order.
     pub mean: Vec<f64>,
-    /// Divided by last, a value a channel in the tensor's channel order.
+    /// Divided by last, one value per channel, in the tensor's channel order.
     pub std: Vec<f64>,
 }
 
@@ -158,15 +158,15 @@ impl Channels {
 /// How the image is brought to size before the crop.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Resize {
-    /// What of the image keeps its shape.
+    /// How the image's aspect ratio is treated.
     pub mode: ResizeMode,
     /// Length in pixels of the shorter side for `shorter-side`, of both sides for `exact`. Absent: the input's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u32>,
     /// Resampling filter.
     pub filter: Filter,
-    /// Whether `bilinear` and `bicubic` take in all pixels, as Pillow does, or only the two or four that are nearest on
-    /// either axis, as tensors of torch and TensorFlow and OpenCV's images are resized. Absent: all.
+    /// Whether `bilinear` and `bicubic` use all pixels, as Pillow does, or only the nearest two or four on
+    /// each axis, as torch, TensorFlow and OpenCV do. Absent: all.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub antialias: bool,
 }
@@ -180,7 +180,7 @@ fn is_yes(value: &bool) -> bool {
     *value
 }
 
-/// What of the image keeps its shape.
+/// How the image's aspect ratio is treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ResizeMode {
@@ -206,7 +206,7 @@ pub enum Filter {
 }
 
 impl Resize {
-    /// Whether values are made that lie between those of pixels.
+    /// Whether the result has values between the levels of pixels.
     pub fn is_sampled(&self) -> bool {
         match self.filter {
             Filter::Area => true,
@@ -271,7 +271,7 @@ pub struct Heatmap {
     pub layers: Vec<Layer>,
 }
 
-/// A spatial map inside the graph that heatmaps are taken at.
+/// A spatial map inside the graph at which heatmaps are taken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layer {
     /// Name of the ONNX tensor.
@@ -285,7 +285,7 @@ pub struct Layer {
 }
 
 impl Manifest {
-    /// Reads `model.json`. Gives the manifest and a warning for each unknown field.
+    /// Reads `model.json`. Returns the manifest and a warning for each unknown field.
     ///
     /// # Errors
     /// [`Error::BadManifest`] with the path of the field that is missing or wrong.
@@ -346,7 +346,7 @@ impl Manifest {
             if values.len() != input.channels.count() {
                 let (actual, expected) = (values.len(), input.channels.count());
                 return bad(format!(
-                    "`input.{name}` has {actual} values, expected {expected}, one a channel"
+                    "`input.{name}` has {actual} values, expected {expected}, one per channel"
                 ));
             }
         }
@@ -401,7 +401,7 @@ impl Manifest {
             .chain([&self.weights.file])
             .chain(part_files)
         {
-            // A page gives its reader's own model by addresses that hold in this page alone.
+            // A page loads the reader's own model from addresses that are valid only in this page.
             if cfg!(target_arch = "wasm32") && file.starts_with("blob:") {
                 continue;
             }
@@ -417,7 +417,7 @@ impl Manifest {
         Ok(())
     }
 
-    /// The label file for the first of `languages` there is one for; English, or the first, otherwise.
+    /// The label file for the first of `languages` that has one; otherwise that for English, or the first.
     ///
     /// A language matches by its primary tag: `en-GB` takes `en`.
     pub fn label_file(&self, languages: &[String]) -> (&str, &str) {

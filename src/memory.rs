@@ -26,7 +26,7 @@ pub fn peak() -> usize {
     PEAK.load(Relaxed)
 }
 
-/// Starts measuring the peak anew.
+/// Starts measuring the peak again.
 pub fn forget_peak() {
     PEAK.store(live(), Relaxed);
 }

@@ -50,7 +50,7 @@ pub struct Style {
     pub height: u32,
     /// Colours of 0 to the map's maximum.
     pub colormap: Colormap,
-    /// Opacity of the strongest evidence, 0..=1; weaker evidence is clearer, none is clear.
+    /// Opacity of the strongest evidence, 0..=1; weaker evidence is more transparent, none is clear.
     pub opacity: f32,
 }
 

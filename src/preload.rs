@@ -15,7 +15,7 @@ type Load<T> = LocalBoxFuture<'static, Result<Rc<T>>>;
 
 enum State<T> {
     Empty,
-    /// Weak, so that the load is dropped, and with it the transfer stopped, when its last waiter goes.
+    /// Weak, so that the load is dropped, and its transfer stopped, when its last waiter goes.
     Loading(WeakShared<Load<T>>, AbortHandle),
     Ready(Rc<T>),
 }
@@ -103,7 +103,7 @@ impl<T: 'static> Preload<T> {
         matches!(&*self.inner.state.borrow(), State::Loading(load, _) if load.upgrade().is_some())
     }
 
-    /// Lets go of the value; a load under way is stopped and its waiters get [`Error::Disposed`].
+    /// Drops the value; a load under way is stopped and its waiters get [`Error::Disposed`].
     pub fn dispose(&self) {
         let state = self.inner.state.replace(State::Empty);
         if let State::Loading(_, handle) = state {

@@ -10,14 +10,14 @@ use crate::manifest::{Activation, Output};
 pub struct Reading {
     /// What makes probabilities of the scores.
     pub apply: Activation,
-    /// What these are: of one class among many, of each class on its own, or no probabilities at all.
+    /// What those are: of one class among many, of each class on its own, or no probabilities at all.
     pub kind: Activation,
 }
 
 impl Reading {
-    /// By what `model.json` says of the output and what the graph is found to end in, which is stepped
-    /// over: its scores are those before. A single class is always read by itself, since a softmax over
-    /// one class is 1 whatever the score.
+    /// From what `model.json` says about the output, and what the graph is found to end in, which is
+    /// stepped over: the scores are those before it. A single class is always read on its own, since a
+    /// softmax over one class is 1 whatever the score.
     pub fn of(output: &Output, ends: Option<Activation>, classes: usize) -> Reading {
         let alone = |activation| match activation {
             Activation::Softmax if classes == 1 => Activation::Sigmoid,
@@ -45,7 +45,7 @@ pub struct Prediction {
     pub score: f32,
 }
 
-/// Checks what predictions are asked for, as the caller gave it.
+/// Checks the caller's options for predictions.
 ///
 /// # Errors
 /// [`Error::BadOption`].
@@ -82,7 +82,7 @@ pub fn rank(
     order
         .into_iter()
         .take(top_k)
-        // Without a threshold nothing is left out: scores that are no probabilities may be negative.
+        // Without a threshold nothing is left out: scores that are not probabilities may be negative.
         .take_while(|&index| threshold == 0.0 || probabilities[index] >= threshold)
         .map(|index| Prediction {
             index,
@@ -96,8 +96,8 @@ pub fn rank(
         .collect()
 }
 
-/// Applies `activation` to scores; every value is a number in 0..=1 but for `none`, which passes
-/// numbers through.
+/// Applies `activation` to scores; every value is a number in 0..=1 except for `none`, which passes numbers
+/// through.
 pub fn probabilities(scores: &[f32], activation: Activation) -> Vec<f32> {
     let mut values: Vec<f32> = match activation {
         Activation::None => scores.to_vec(),

@@ -1,4 +1,4 @@
-//! What a classifier is asked for, and what it gives.
+//! Queries to a classifier, and their results.
 
 use std::fmt;
 use std::sync::Arc;
@@ -51,12 +51,12 @@ impl fmt::Debug for Run {
     }
 }
 
-/// What is asked about a photo.
+/// A query about a photo.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Query {
-    /// Most predictions given.
+    /// Maximum number of predictions.
     pub top_k: usize,
-    /// Least probability of a prediction given.
+    /// Minimum probability of a prediction.
     pub threshold: f32,
     /// The heatmap wanted; none: no heatmap.
     pub heatmap: Option<HeatmapQuery>,
@@ -87,7 +87,7 @@ pub struct HeatmapQuery {
 }
 
 impl HeatmapQuery {
-    /// Whether a certain heatmap is asked for, and not just any.
+    /// Whether a specific heatmap is requested, and not just any.
     pub fn is_certain(&self) -> bool {
         self.class.is_some()
             || self.sign != Sign::For
@@ -101,11 +101,11 @@ impl HeatmapQuery {
 pub enum Class {
     /// By its index in the output tensor.
     Index(usize),
-    /// By its label, letter case aside.
+    /// By its label, ignoring case.
     Label(String),
 }
 
-/// What a [`Query`] gives.
+/// The result of a [`Query`].
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Classification {
@@ -113,22 +113,22 @@ pub struct Classification {
     pub image: Size,
     /// Most probable first.
     pub predictions: Vec<Prediction>,
-    /// The heatmap, where one was asked for; see [`Classification::explained`].
+    /// The heatmap, if one was requested; see [`Classification::explained`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub heatmap: Option<Heatmap>,
-    /// Why there is no heatmap, where one was asked for.
+    /// Why there is no heatmap, if one was requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub no_heatmap: Option<Reason>,
     /// How long it took.
     pub timing: Timing,
     /// The model that classified it.
     pub model: ModelName,
-    /// What heatmaps of other classes are made of.
+    /// What heatmaps of other classes are made from.
     #[serde(skip)]
     pub run: Arc<Run>,
 }
 
-/// Why something could not be had.
+/// Why something is missing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Reason {
     /// The code of the [`Error`](crate::Error).
@@ -187,7 +187,7 @@ pub struct Timing {
     pub total: f64,
 }
 
-/// What a result tells of its model.
+/// What a result says about its model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[allow(missing_docs)]
 pub struct ModelName {
@@ -195,13 +195,13 @@ pub struct ModelName {
     pub version: String,
     /// What the probabilities are; see [`Reading::kind`](crate::rank::Reading::kind).
     pub activation: Activation,
-    /// Unit of the numbers, where they are no probabilities and it is known.
+    /// Unit of the numbers, where they are not probabilities and it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
 }
 
 impl Classification {
-    /// Adds the heatmap, or why there is none; it took so many milliseconds.
+    /// Adds the heatmap, or why there is none, and the milliseconds that it took.
     pub fn explained(&mut self, heatmap: Result<Heatmap>, milliseconds: f64) {
         match heatmap {
             Ok(heatmap) => self.heatmap = Some(heatmap),

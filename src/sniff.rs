@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 
-/// Beginnings of files that are served in a model's place, and what to do about each.
+/// Beginnings of files that are served in place of a model, and what to do about each.
 const FOREIGN: [(&[u8], &str); 9] = [
     (
         b"version https://git-lfs",
@@ -83,20 +83,21 @@ pub fn page(bytes: &[u8], what: &str) -> Result<()> {
     .any(|tag| start.starts_with(tag));
     if page {
         return Err(Error::NotAModel(format!(
-            "{what} is a web page: the server sends a page in place of the file; check the address and that the file was uploaded"
+            "{what} is a web page: the server sends a page in place of the file; check the address and that the \
+            file was uploaded"
         )));
     }
     Ok(())
 }
 
-/// The bytes without a byte order mark and white space in front.
+/// The bytes without a leading byte order mark and white space.
 fn start(bytes: &[u8]) -> &[u8] {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     bytes[..bytes.len().min(HEAD)].trim_ascii_start()
 }
 
-/// Checks the size and the SHA-256 of a file, given as 64 hexadecimal digits, against what
-/// `model.json` says of it.
+/// Checks the size and the SHA-256 of a file, given as 64 hexadecimal digits, against what `model.json`
+/// says about it.
 ///
 /// # Errors
 /// [`Error::Truncated`] and [`Error::Integrity`].
@@ -107,13 +108,14 @@ pub fn identity(actual: (u64, &str), expected: (u64, &str), what: &str) -> Resul
     }
     if bytes > wanted {
         return Err(Error::Integrity(format!(
-            "{what} has {bytes} bytes, model.json says {wanted}; the two are not of one version, copy both again"
+            "{what} has {bytes} bytes, model.json says {wanted}: the two are from different versions; copy both again"
         )));
     }
     let (digest, wanted) = (actual.1, expected.1);
     if digest != wanted {
         return Err(Error::Integrity(format!(
-            "{what} has the SHA-256 {digest}, model.json says {wanted}; the two are not of one version, or the file is damaged: copy both again"
+            "{what} has the SHA-256 {digest}, model.json says {wanted}: the two are from different versions, or \
+            the file is damaged; copy both again"
         )));
     }
     Ok(())
@@ -133,7 +135,7 @@ pub fn truncated(bytes: u64, wanted: u64, what: &str) -> Error {
 /// `.external_data` 13, `.data_location` 14.
 ///
 /// # Errors
-/// [`Error::NotAModel`] when it is no protobuf with a graph, [`Error::Truncated`] when a field reaches
+/// [`Error::NotAModel`] when it is not a protobuf with a graph, [`Error::Truncated`] when a field reaches
 /// past the end, [`Error::ExternalData`] when weights are kept in another file.
 pub fn onnx(bytes: &[u8], what: &str) -> Result<()> {
     if bytes.is_empty() {
@@ -154,7 +156,7 @@ pub fn onnx(bytes: &[u8], what: &str) -> Result<()> {
     }
     if !graph {
         return Err(Error::NotAModel(format!(
-            "{what} is no ONNX model: it holds no graph"
+            "{what} is not an ONNX model: it holds no graph"
         )));
     }
     Ok(())
@@ -200,7 +202,8 @@ fn walk(bytes: &[u8], message: Message, what: &str, depth: usize) -> Result<()> 
     if external {
         let place = place.unwrap_or_else(|| "another file".into());
         return Err(Error::ExternalData(format!(
-            "{what} keeps its weights in {place}; save the model as one file (`onnx.save(model, path, save_as_external_data=False)`) or pack it with `whylens pack`"
+            "{what} keeps its weights in {place}; save the model as one file (`onnx.save(model, path, \
+            save_as_external_data=False)`) or pack it with `whylens pack`"
         )));
     }
     Ok(())
@@ -234,7 +237,7 @@ enum Broken {
 impl Broken {
     fn error(self, what: &str) -> Error {
         match self {
-            Broken::Malformed => Error::NotAModel(format!("{what} is no ONNX model")),
+            Broken::Malformed => Error::NotAModel(format!("{what} is not an ONNX model")),
             Broken::Short => Error::Truncated(format!(
                 "{what} ends in the middle of the model; upload it again"
             )),
@@ -434,6 +437,10 @@ mod tests {
         for _ in 0..200 {
             graph = nested(1, &nested(5, &nested(6, &graph)));
         }
-        refused(onnx(&nested(7, &graph), "m"), "not-a-model", "no ONNX");
+        refused(
+            onnx(&nested(7, &graph), "m"),
+            "not-a-model",
+            "not an ONNX model",
+        );
     }
 }

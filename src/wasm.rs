@@ -42,7 +42,7 @@ struct Loaded {
     classifier: RefCell<Classifier>,
     info: RefCell<Info>,
     report: RefCell<Report>,
-    /// The newest run, and the id of its result: other classes of the same photo need no other.
+    /// The newest run, and the id of its result: other classes of the same photo need no other run.
     newest: RefCell<Option<(String, Arc<Run>)>>,
     options: LoadOptions,
     weights: String,
@@ -84,7 +84,7 @@ struct Report {
     warnings: Vec<String>,
     parsed: u32,
     optimised: u32,
-    /// Bytes that were estimated before the download, and those that were in use when it was done.
+    /// Bytes that were estimated before the download, and those that were in use after it.
     estimated: u64,
     needed: u64,
     peak: u64,
@@ -111,13 +111,13 @@ struct LoadOptions {
     cache: Option<String>,
     #[serde(flatten)]
     patience: Patience,
-    /// Whether to run the network once, so that the first photo finds it fast; not where one waits.
+    /// Whether to run the network once, so that the first photo is fast; not if one is waiting.
     #[serde(default = "yes")]
     warm_up: bool,
     /// Bytes that other modules in this worker take up.
     #[serde(default)]
     memory_elsewhere: f64,
-    /// What the module did that the model is taken over from, and the `model.json` that it has read.
+    /// What the module that hands over the model did, and the `model.json` that it has read.
     #[serde(default)]
     earlier: Earlier,
     manifest: Option<String>,
@@ -145,11 +145,10 @@ fn start() {
     }));
 }
 
-/// Downloads and loads the model whose `model.json` is at `url`, once however often it is called;
-/// gives `{ model, report }`. `progress(phase, loaded, total)` is that of the call that started the
-/// load. Aborting gives up waiting; the load stops when nobody waits any more. Without the feature
-/// `compile`, models without a plan are refused with the code `unplanned`, before their weights are
-/// asked for.
+/// Downloads and loads the model whose `model.json` is at `url`, once however often it is called; returns
+/// `{ model, report }`. `progress(phase, loaded, total)` is that of the call that started the load.
+/// Aborting gives up waiting; the load stops when nobody waits any more. Without the feature `compile`,
+/// models without a plan are refused with the code `unplanned`, before their weights are requested.
 #[wasm_bindgen]
 pub async fn load(
     url: String,
@@ -236,7 +235,7 @@ async fn read(url: String, mut options: LoadOptions, progress: Function) -> Resu
     report.timing.download = milliseconds(downloading);
 
     tell("prepare", 0, 1);
-    // Lets an abort that was asked for meanwhile be heard before this thread is busy.
+    // Lets an abort that came meanwhile be heard before this thread is busy.
     fetch::sleep(0.0).await;
     let compiling = Instant::now();
     memory::forget_peak();
@@ -295,9 +294,9 @@ async fn read(url: String, mut options: LoadOptions, progress: Function) -> Resu
     })
 }
 
-/// Makes sure that heatmaps of these layers can be made: compiles the model anew where it was loaded
-/// without one of them, from the cache where there is one. Gives `{ model, report }` if so. Without the
-/// feature `compile`, layers that are not those of the plan are refused with the code `unplanned`.
+/// Makes sure that heatmaps of these layers can be made: compiles the model again if it was loaded without
+/// one of them, from the cache if there is one. Returns `{ model, report }` if so. Without the feature
+/// `compile`, layers outside the plan are refused with the code `unplanned`.
 #[wasm_bindgen(js_name = addLayers)]
 pub async fn add_layers(url: String, layers: Vec<String>) -> std::result::Result<JsValue, JsValue> {
     let turn = TURN.with(Rc::clone);
@@ -346,7 +345,7 @@ pub fn report(url: &str) -> JsValue {
     loaded(url).map_or(JsValue::UNDEFINED, |loaded| plain(&*loaded.report.borrow()))
 }
 
-/// Lets go of a model; a load of it under way is stopped, and its waiters get `disposed`.
+/// Drops a model; a load of it under way is stopped, and its waiters get `disposed`.
 #[wasm_bindgen]
 pub fn dispose(url: &str) {
     MODELS.with_borrow(|models| {

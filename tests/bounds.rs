@@ -1,4 +1,4 @@
-//! What a model takes when it is loaded and run is what was counted before, and not much less.
+//! A model takes no more memory to load and run than was counted before, and not much less.
 #![cfg(not(target_arch = "wasm32"))]
 
 use std::fs;
@@ -14,7 +14,7 @@ use whylens::{Manifest, Model, Options, Result, Tensor};
 #[allow(dead_code)] // the library uses more of it
 mod memory;
 
-/// Memory is that of the whole process.
+/// Memory is measured for the whole process.
 static ALONE: Mutex<()> = Mutex::new(());
 
 /// What records, shapes and threads take, whatever the model.
@@ -84,7 +84,7 @@ fn noise(shape: &[usize]) -> Tensor {
     Tensor { shape, values }
 }
 
-/// Bytes taken at the most from one photo to the next, each with its gradient.
+/// Most bytes taken from one photo to the next, each with its gradient.
 fn taken(model: &Model, shape: &[usize]) -> Result<u64> {
     let before = memory::live();
     memory::forget_peak();
@@ -171,7 +171,7 @@ fn weights_take_what_was_counted() {
         let loading = (memory::peak() - before) as u64;
         let needed = loading.max(held + taken(&model, &shape).unwrap());
         drop(model);
-        // Natively what is read of the plan is not among what is counted.
+        // Natively, the count does not include the parsed plan.
         if needed > 8 * AROUND {
             let code = load(Some(needed - AROUND)).err().map(|error| error.code());
             assert_eq!(code, Some("over-memory-limit"), "{name}: {needed}");
@@ -183,7 +183,8 @@ fn weights_take_what_was_counted() {
     }
 }
 
-/// Bytes in use, at the most, from before there is a file until its model is ready, and of its weights in FP32.
+/// Most bytes in use from before there is a file until its model is ready, and the bytes of its weights in
+/// FP32.
 fn loading(manifest: &Manifest, planned: &[u8], memory: Option<u64>) -> Result<(u64, u64, u64)> {
     let heatmap = true;
     let options = Options {
@@ -217,7 +218,7 @@ fn a_file_is_let_go_of_as_it_is_read() {
             manifest.name,
             share(taken)
         );
-        // File and weights at once would be 1.5 of them, and work that is not begun yet.
+        // File and weights together would be 1.5 times as much, plus work that has not begun.
         assert!(
             taken <= single * 115 / 100 + work,
             "{taken} of {single}, {work}"

@@ -265,7 +265,7 @@ fn an_onnx_file_is_packed_and_the_folder_classifies() {
         let output = packed(model, &["--license", "MIT"]);
         assert!(output.status.success(), "{model}: {}", errors(&output));
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        // Random weights far from FP16's grid.
+        // Random weights that FP16 cannot represent.
         let single = model.starts_with("keras");
         assert_eq!(text.contains("precision   FP32"), single, "{model}: {text}");
         assert!(text.contains("the same first class"), "{model}: {text}");
@@ -371,7 +371,7 @@ fn predictions_are_given_where_there_is_no_gradient() {
             "{name}: {}",
             errors(&output)
         );
-        // One that is asked for by name cannot be had; the predictions can.
+        // A method requested by name fails; the predictions still come.
         let output = whylens(&["classify", &model, photo, "--method", "gradcam", "--json"]);
         assert_eq!(output.status.code(), Some(1), "{name}");
         let result = &lines(&output)[0];
@@ -474,7 +474,7 @@ fn probabilities_are_told_from_scores() {
     );
 }
 
-/// A model folder that holds the files of the default model; those named are left out.
+/// A model folder with the files of the default model, except those named.
 #[cfg(unix)]
 fn model_without(name: &str, without: &[&str]) -> PathBuf {
     let folder = folder(name);
@@ -492,7 +492,7 @@ fn model_without(name: &str, without: &[&str]) -> PathBuf {
     folder
 }
 
-/// Runs the tool as `whylens` does, with no more than some memory, and not for ever.
+/// Runs the tool as `whylens` does, with limited memory and time.
 #[cfg(unix)]
 fn bounded(arguments: &[&str]) -> Output {
     Command::new("bash")
@@ -745,7 +745,7 @@ fn what_is_packed_is_not_written_over() {
     ]);
     assert!(output.status.success(), "{}", errors(&output));
     assert!(fs::read(at("own/model.onnx")).unwrap() != onnx);
-    // Beside what is written, the input stays.
+    // The input stays beside the output.
     fs::write(at("own/given.onnx"), &onnx).unwrap();
     let output = whylens(&[
         "pack",
@@ -840,8 +840,8 @@ fn no_output_takes_the_place_of_another_or_of_an_input() {
     let photo = at("map-x.png");
     let output = whylens(&["classify", model, &photo, &one, "--heatmap", &at("map.png")]);
     let told = errors(&output);
-    assert!(told.contains("written over"), "{told}");
-    // One that is not there yet, under two names.
+    assert!(told.contains("would overwrite"), "{told}");
+    // A file that does not exist yet, under two names.
     std::os::unix::fs::symlink("link-y.png", at("link-x.png")).unwrap();
     let third = at("b/y.png");
     fs::copy("tests/photos/chelsea.png", &third).unwrap();
@@ -1094,7 +1094,7 @@ fn a_graph_that_the_engine_panics_over_is_told_by_its_code() {
         )
     };
 
-    // The first step takes what a slice with a step of 0 makes.
+    // The first step takes the result of a slice with a step of 0.
     let mut sliced = model.clone();
     let graph = sliced.graph.as_mut().unwrap();
     let input = graph.input[0].name.clone();

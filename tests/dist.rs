@@ -1,4 +1,4 @@
-//! `whylens dist` as the owner of a site runs it, on a page of a few lines.
+//! `whylens dist` as the owner of a site runs it, on a page with a few lines.
 #![cfg(not(target_arch = "wasm32"))]
 
 #[cfg(target_os = "linux")]
@@ -21,7 +21,7 @@ const INDEX: &str = r#"<!doctype html>
 <script type="module" src="www/main.js"></script>
 "#;
 
-/// A folder of its own for each test, with a page in it.
+/// A separate folder for each test, with a page in it.
 fn workplace(name: &str) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("dist-{name}"));
     drop(fs::remove_dir_all(&folder));
@@ -285,7 +285,10 @@ fn a_limit_of_memory_is_written_and_what_pages_would_refuse_is_said() {
         "{told}"
     );
     assert_eq!(warned(&["--memory-limit", "1200MB"]), "");
-    assert!(index().contains("<script type=\"module\" data-models=\"models/small/\" data-offline=\"sw.js\" data-memory-limit=\"1200000000\" src="));
+    assert!(index().contains(
+        "<script type=\"module\" data-models=\"models/small/\" data-offline=\"sw.js\" \
+    data-memory-limit=\"1200000000\" src="
+    ));
     assert!(warned(&["--memory-limit", "600MB"]).contains("the limit is 600 MB"));
 }
 
@@ -296,7 +299,9 @@ fn a_folder_of_other_files_is_left_alone() {
     fs::write(folder.join("site/thesis.txt"), "years of work").unwrap();
     let output = run(&folder, &[]);
     assert!(!output.status.success());
-    assert!(String::from_utf8_lossy(&output.stderr).contains("holds other files"));
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("files that are not from an earlier site")
+    );
     assert!(folder.join("site/thesis.txt").is_file());
 }
 
@@ -381,7 +386,7 @@ fn only_what_an_earlier_site_holds_unchanged_is_removed() {
         (".well-known/security.txt", "Contact:"),
         ("thesis.txt", "years of work"),
         ("models/other/model.json", "{}"),
-        // Changed by hand, and of a name that the next site does not have.
+        // Changed by hand, with a name that the next site does not have.
         (&format!("{www}/page.css"), "p { color: blue }"),
     ] {
         fs::create_dir_all(site.join(file).parent().unwrap()).unwrap();
@@ -400,7 +405,7 @@ fn only_what_an_earlier_site_holds_unchanged_is_removed() {
     ] {
         assert!(after[file].starts_with(text.as_bytes()), "{file}");
         assert!(
-            errors(&output).contains("keeps what is not of the earlier site"),
+            errors(&output).contains("keeps files that are not from the earlier site"),
             "{}",
             errors(&output)
         );
@@ -468,7 +473,7 @@ fn a_list_of_somebody_elses_makes_no_earlier_site() {
         let output = run(&folder, &[]);
         assert!(!output.status.success(), "{list}");
         assert!(
-            errors(&output).contains("holds other files"),
+            errors(&output).contains("files that are not from an earlier site"),
             "{list}: {}",
             errors(&output)
         );
@@ -509,7 +514,8 @@ fn a_hostile_list_removes_nothing_outside() {
     };
     let names: Vec<_> = names.iter().map(|name| listed(name)).collect();
     let list = format!(
-        r#"{{"made_by": "whylens 0.1.0", "files": {{"index.html": {{"bytes": 18446744073709551615, "sha256": ""}}, {}}}}}"#,
+        r#"{{"made_by": "whylens 0.1.0", "files": {{"index.html": {{"bytes": 18446744073709551615, "sha256": \
+        ""}}, {}}}}}"#,
         names.join(", ")
     );
     fs::write(site.join("integrity.json"), list).unwrap();
@@ -536,7 +542,7 @@ fn a_link_to_the_site_stays_a_link() {
     }
 }
 
-/// In a name space of its own, where nobody else sees the mount. Not every system lets one be made.
+/// In a separate mount namespace, where nobody else sees the mount. Not every system allows one.
 #[cfg(target_os = "linux")]
 #[test]
 fn what_is_mounted_within_the_site_stays_there_and_is_not_emptied() {
@@ -653,7 +659,7 @@ fn links_within_a_folder_are_followed_and_end() {
     symlink("..", folder.join("page/www/pkg/loop")).unwrap();
     let told = errors(&run(&folder, &[]));
     assert!(
-        told.contains("loop leads to a folder that it is in"),
+        told.contains("loop leads to a folder that contains it"),
         "{told}"
     );
 }
@@ -765,7 +771,7 @@ fn interrupted_at_any_moment_it_leaves_the_old_site_or_the_new_one_and_nothing_e
     end_at_every_call("beside", "INT");
 }
 
-/// A folder that cannot be exchanged: a shell would be left in one that is gone.
+/// A folder that cannot be exchanged: a shell would be left in a folder that is gone.
 #[cfg(target_os = "linux")]
 #[test]
 fn killed_in_the_current_folder_it_leaves_no_page_that_lacks_files() {
@@ -777,7 +783,7 @@ fn end_at_every_call(place: &str, signal: &str) {
     use killed::{at_every_call, snapshot};
     let folder = workplace(&format!("killed-{place}-{signal}"));
     small_model(&folder);
-    // The current directory is not exchanged for another.
+    // The current directory is not exchanged.
     let (here, arguments): (_, &[&str]) = match place {
         "beside" => (
             folder.clone(),
@@ -862,7 +868,8 @@ fn end_at_every_call(place: &str, signal: &str) {
             again();
             let mut found = snapshot(&site);
             if place == "here" {
-                // Ended between a file and its folder, it leaves an empty one, which might be anybody's.
+                // If it ends between a file and its folder, it leaves an empty folder, which might be
+                // anybody's.
                 found.retain(|path, (what, _)| {
                     new.contains_key(path) || !what.starts_with("folder")
                 });
@@ -890,7 +897,7 @@ fn a_site_within_the_page_is_refused() {
     assert!(!output.status.success());
     let told = errors(&output);
     assert!(
-        told.contains("bad-option") && told.contains("hold itself"),
+        told.contains("bad-option") && told.contains("contain itself"),
         "{told}"
     );
     assert!(!page.join("www/new").exists());

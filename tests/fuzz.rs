@@ -1,9 +1,9 @@
 //! Damaged files of everything that is parsed: manifests, labels, ONNX before and through the engine,
-//! `.npy`, and folders of pipes, devices, links and files of other sizes than they should have: no crash, no
-//! hang, no more memory than allowed, a code for each failure.
+//! `.npy`, and folders of pipes, devices, links and files of wrong sizes: no crash, no hang, no more memory
+//! than allowed, a code for each failure.
 //!
-//! Runs for a few seconds; `WHYLENS_FUZZ=600 cargo test --release --test fuzz` for ten minutes a kind, from
-//! another seed with `WHYLENS_SEED=7`. A file that fails is left in `target/tmp`; once it is mended it
+//! Runs for a few seconds; `WHYLENS_FUZZ=600 cargo test --release --test fuzz` for ten minutes for each
+//! kind; `WHYLENS_SEED=7` sets another seed. A file that fails is left in `target/tmp`; after the fix, it
 //! belongs in `tests/fuzz/KIND/`, whose files are tried first every time.
 #![cfg(not(target_arch = "wasm32"))]
 
@@ -38,10 +38,10 @@ mod npy;
 
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// The library's default limit, and what a file of the corpus takes itself.
+/// The library's default limit, plus what a file of the corpus takes.
 const MOST_MEMORY: usize = 600_000_000;
 
-/// Memory is that of the whole process.
+/// Memory is measured for the whole process.
 static ALONE: Mutex<()> = Mutex::new(());
 
 /// Where panics that the library contained came from.
@@ -71,7 +71,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// All files of a folder that end so, in the order of their names.
+/// All files in a folder with this ending, sorted by name.
 fn files(folder: &str, ending: &str) -> Vec<Vec<u8>> {
     let Ok(entries) = fs::read_dir(root().join(folder)) else {
         return Vec::new();
@@ -82,7 +82,7 @@ fn files(folder: &str, ending: &str) -> Vec<Vec<u8>> {
     paths.iter().map(|path| fs::read(path).unwrap()).collect()
 }
 
-/// Changes a file, perhaps with parts of another one.
+/// Changes a file, perhaps with parts of another.
 type Change<'a> = &'a dyn Fn(&mut Vec<u8>, &[u8], &mut Random);
 
 /// How an attempt fails: the code of an error.
@@ -94,7 +94,7 @@ impl From<Error> for Code {
     }
 }
 
-/// When it was begun, and the file.
+/// When the attempt began, and its file.
 type UnderWay = Option<(Instant, Vec<u8>)>;
 
 /// Changes bytes, without knowing what they mean.
@@ -133,7 +133,7 @@ fn mutate(file: &mut Vec<u8>, other: &[u8], random: &mut Random) {
     }
 }
 
-/// Tries files of a corpus, first the ones that once failed, then changed ones, for the time that is set.
+/// Tries the files of a corpus, first those that once failed, then changed ones, for the time that is set.
 fn fuzz(
     kind: &str,
     corpus: &[Vec<u8>],
@@ -185,7 +185,8 @@ fn fuzz(
         *under_way.lock().unwrap() = None;
         let (took, used) = (start.elapsed(), memory::peak().saturating_sub(before));
         (slowest, largest) = (slowest.max(took), largest.max(used));
-        // In a page, one that the library contains ends the worker; no plan that was checked may lead there.
+        // In a page, a panic that the library contains natively ends the worker; no checked plan may cause
+        // one.
         let contained = kind == "plan" && panics() > panicked;
         let panicked = outcome.is_err() || contained;
         if panicked || took > LONGEST || used > MOST_MEMORY {
@@ -242,7 +243,7 @@ fn damaged_manifests_do_no_harm() {
         estimate::check(&manifest, true, 0, 512e6)?;
         let again = serde_json::to_vec(&manifest).unwrap();
         let mut again = Manifest::parse(&again)?.0;
-        // serde_json reads the last digit of a number nearly.
+        // serde_json may be off in the last digit of a number.
         assert!((again.input.scale / manifest.input.scale - 1.0).abs() < 1e-12);
         again.input.scale = manifest.input.scale;
         again.input.mean.clone_from(&manifest.input.mean);
@@ -378,7 +379,7 @@ fn damaged_tensors_do_no_harm() {
         if random.below(2) == 0 || end < 12 {
             return mutate(file, other, random);
         }
-        // The header is short; it would seldom be met.
+        // The header is short, and would seldom be hit.
         let words = [
             "<f8",
             "|O",
@@ -402,7 +403,7 @@ fn damaged_tensors_do_no_harm() {
     );
 }
 
-/// What a file of choices says, one a byte; the first when there are no more.
+/// The choices in a file, one per byte; the first one when there are no more.
 struct Choices<'a>(std::slice::Iter<'a, u8>);
 
 impl Choices<'_> {
@@ -415,7 +416,7 @@ impl Choices<'_> {
     }
 }
 
-/// Lays something at a path: mostly the file itself.
+/// Puts something at a path: mostly the file itself.
 #[cfg(unix)]
 fn lay(path: &Path, content: &[u8], choices: &mut Choices) {
     use std::os::unix::fs::symlink;
@@ -425,7 +426,7 @@ fn lay(path: &Path, content: &[u8], choices: &mut Choices) {
     if path.symlink_metadata().is_ok() {
         return;
     }
-    // Names that cannot be had, such as one too long, leave nothing there.
+    // An impossible name, such as one that is too long, leaves nothing there.
     let done = match choices.below(32) {
         0 => Ok(()),
         1 => fs::create_dir(path),
@@ -463,7 +464,8 @@ fn lay(path: &Path, content: &[u8], choices: &mut Choices) {
     drop(done);
 }
 
-/// Model folders of every kind of file that a name can stand for, under manifests that tell the truth about them or not.
+/// Model folders with every kind of file that a name can stand for, under manifests that describe them
+/// rightly or wrongly.
 #[cfg(unix)]
 #[test]
 fn odd_folders_do_no_harm() {
@@ -531,7 +533,7 @@ fn odd_folders_do_no_harm() {
                         serde_json::json!({ "file": file, "bytes": number(choices, part.len()) }),
                     );
                 }
-                // One file over and over, with sizes that add up.
+                // The same file many times, with sizes that add up.
                 if choices.below(8) == 0 {
                     let (count, bytes) = (8000u64, 1_000_000u64);
                     parts = vec![serde_json::json!({ "file": "held-0", "bytes": bytes }); 8000];
@@ -560,7 +562,7 @@ fn odd_folders_do_no_harm() {
         }
     };
     let change = |file: &mut Vec<u8>, _: &[u8], random: &mut Random| {
-        // All zero, and with that mostly odd, is one in many.
+        // All zero, which makes most choices unusual, is one in many.
         *file = (0..random.below(400))
             .map(|_| random.below(256) as u8)
             .collect();
@@ -841,7 +843,7 @@ fn damage_tensor(tensor: &mut TensorProto, random: &mut Random) {
     }
 }
 
-/// Steps that fit each other as far as they were thought of, and the shape of each.
+/// Steps that mostly fit each other, and the shape of each.
 #[derive(Default)]
 struct Steps {
     list: Vec<Value>,
@@ -856,7 +858,7 @@ impl Steps {
         self.list.len() - 1
     }
 
-    /// One that is no truth value, mostly of the last.
+    /// A step without truth values, mostly one of the last.
     fn any(&self, random: &mut Random) -> usize {
         let from = match random.below(3) {
             0 => 0,
@@ -866,7 +868,7 @@ impl Steps {
         if self.truths.contains(&at) { 0 } else { at }
     }
 
-    /// One of this shape, made where there is none.
+    /// A step of this shape, made if there is none.
     fn of(&mut self, shape: &[usize], random: &mut Random) -> usize {
         let alike: Vec<usize> = (0..self.list.len())
             .filter(|&at| self.shapes[at] == shape && !self.truths.contains(&at))
@@ -880,7 +882,7 @@ impl Steps {
         self.push(json!({ "fill": shape }), &[one], shape.to_vec())
     }
 
-    /// One more step of any kind.
+    /// Adds a step of any kind.
     fn grow(&mut self, random: &mut Random) {
         const UNARY: &[&str] = &[
             "Abs",
@@ -1013,7 +1015,7 @@ impl Steps {
                 if rows > 200 || summed > 1000 || volume > 1 << 15 {
                     return;
                 }
-                // Of the other with the rows as columns.
+                // From the other one, with its rows as columns.
                 let rank = shape.len();
                 let mut axes: Vec<Value> = (0..rank - 2).map(|at| json!([at, at, at])).collect();
                 axes.push(json!([rank - 2, null, rank - 2]));
@@ -1047,7 +1049,7 @@ impl Steps {
             .clone();
         let map = |channels: usize| vec![1, output[0], output[1], channels];
         let taps = kernel * kernel;
-        // Read over and over: of the file it takes little.
+        // Read many times: it takes little of the file.
         let weights = |inputs: usize, outputs: usize| {
             json!({ "tensor": "w", "groups": 1, "inputs": inputs, "taps": taps, "strides": [1, 0, 0],
                 "scale": [], "bias": vec![0.25; outputs] })
@@ -1085,7 +1087,7 @@ impl Steps {
         }
     }
 
-    /// The sum of the last, in this shape; from one that nothing is made of.
+    /// A sum over some steps, mostly the last ones, in this shape.
     fn end(&mut self, shape: &[usize], random: &mut Random) -> usize {
         let ones = vec![1; shape.len()];
         let mut sum = self.of(&ones, random);
@@ -1147,7 +1149,7 @@ fn random_plan(random: &mut Random) -> Value {
     })
 }
 
-/// A number of a plan in place of another.
+/// Replaces a number of a plan with another.
 fn disturb(plan: &mut String, random: &mut Random) {
     let digits = |at: &usize| plan.as_bytes()[*at].is_ascii_digit();
     let starts: Vec<usize> = (1..plan.len()).filter(digits).collect();
@@ -1252,7 +1254,7 @@ fn plans_of_random_steps_do_no_harm() {
 fn damaged_networks_do_no_harm() {
     let networks = networks();
     assert!(networks.len() > 10);
-    // The number of the manifest is put before the file.
+    // The manifest's number comes before the file.
     let corpus: Vec<Vec<u8>> = networks
         .iter()
         .enumerate()
@@ -1272,7 +1274,7 @@ fn damaged_networks_do_no_harm() {
     let attempt = |file: &[u8]| {
         let (&at, onnx) = file.split_first().unwrap();
         let manifest = &networks[usize::from(at) % networks.len()].0;
-        // What each of these says is its own matter; none may fall over the other's files.
+        // Each of these may succeed or fail; none may crash on another's files.
         drop(shrink::outline(onnx));
         drop(shrink::merge(onnx, &mut |_| {
             Err(Error::ExternalData(String::new()))

@@ -1,6 +1,6 @@
-//! Model folders made to do harm: each is refused with its code within two seconds and little memory,
-//! and the next call works. Prints the table; leaves the graphs in `target/hostile/` for the browser
-//! test `tests/site/hostile.test.js`.
+//! Model folders made to do harm: each is refused with its code within two seconds and in little memory,
+//! and the next call works. Prints the table; leaves the graphs in `target/hostile/` for the browser test
+//! `tests/site/hostile.test.js`.
 #![cfg(not(target_arch = "wasm32"))]
 
 use std::fs;
@@ -167,7 +167,7 @@ fn model(graph: GraphProto) -> Vec<u8> {
     .encode_to_vec()
 }
 
-/// Three scores of the tensor `from`.
+/// Three scores from the tensor `from`.
 fn head(from: &str) -> Vec<NodeProto> {
     vec![
         node("GlobalAveragePool", &[from], "pooled"),
@@ -175,13 +175,13 @@ fn head(from: &str) -> Vec<NodeProto> {
     ]
 }
 
-/// `nodes` make `x` of the image, which is pooled.
+/// `nodes` make `x` from the image; it is then pooled.
 fn of_image(mut nodes: Vec<NodeProto>, initializers: Vec<TensorProto>) -> Vec<u8> {
     nodes.extend(head("x"));
     model(graph(nodes, initializers))
 }
 
-/// `nodes` make `x` of constants, which is reduced and added to the image.
+/// `nodes` make `x` from constants; it is then reduced and added to the image.
 fn of_constants(mut nodes: Vec<NodeProto>, initializers: Vec<TensorProto>) -> Vec<u8> {
     nodes.push(node("Cast", &["x"], "real").with(int("to", 1)));
     nodes.push(node("ReduceMax", &["real"], "one").with(int("keepdims", 0)));
@@ -233,7 +233,7 @@ fn nested(depth: usize) -> GraphProto {
     graph(nodes, vec![condition])
 }
 
-/// What is asked for, the file, and the code it is refused with; `-`: it is taken.
+/// The name of the case, the file, and the code with which it is refused; `-`: it is accepted.
 type Case = (&'static str, Vec<u8>, &'static str);
 
 const SHAPE: &str = "unsupported-model";
@@ -341,7 +341,7 @@ fn graphs() -> Vec<Case> {
         ("weights in /etc/passwd", of_image(vec![node("Conv", &["input", "w"], "x")], vec![TensorProto { data_location: Some(1), external_data: vec![StringStringEntryProto { key: "location".into(), value: "../../../../etc/passwd".into() }], ..float("w", &[3, 3, 1, 1], &[]) }]), "external-data"),
         ("weights of an unknown type", of_image(vec![node("Conv", &["input", "w"], "x")], vec![TensorProto { data_type: 99, ..weights() }]), BROKEN),
         ("weights of text", of_image(vec![node("Conv", &["input", "w"], "x")], vec![TensorProto { data_type: 8, string_data: vec![b"<script>".to_vec(); 9], ..float("w", &[3, 3, 1, 1], &[]) }]), BROKEN),
-        // no classifiers
+        // not classifiers
         ("an operator that does not exist", of_image(vec![node("<script>alert(1)</script>", &["input"], "x")], vec![]), "unsupported-operator"),
         ("no node", model(graph(vec![], vec![])), "not-a-model"),
         ("an output that nothing makes", model(graph(vec![node("Relu", &["input"], "x")], vec![])), BROKEN),
@@ -406,7 +406,7 @@ fn scored(steps: Vec<Value>) -> Vec<Value> {
     [vec![abs(0)], steps, head.collect()].concat()
 }
 
-/// The gradient of the scores, `steps` on it, and one value a channel.
+/// The gradient of the scores, `steps` on it, and one value per channel.
 fn spread(steps: Vec<Value>) -> Vec<Value> {
     let ends = [
         json!([{ "add-axis": 2 }, [0]]),
@@ -417,7 +417,7 @@ fn spread(steps: Vec<Value>) -> Vec<Value> {
     [ends.to_vec(), steps, vec![sum]].concat()
 }
 
-/// `first`, then so many tensors of it, all added up: the last first, so that all have to wait.
+/// `first`, then `count` tensors from it, all added up: the last first, so that all have to wait.
 fn hoard(first: Value, at: usize, count: usize) -> Vec<Value> {
     let mut steps = vec![first];
     steps.extend((0..count).map(|_| abs(at)));
@@ -517,7 +517,7 @@ fn changed(change: impl FnOnce(&mut Value)) -> Vec<u8> {
     json.to_string().into_bytes()
 }
 
-/// The manifest with a field's value replaced by text that need be no JSON of serde's.
+/// The manifest with a field's value replaced by text, which serde need not be able to write.
 fn spelled(field: &str, text: &str) -> Vec<u8> {
     let mark = "a mark that is nowhere else";
     let (parent, name) = field.split_once('.').unwrap();

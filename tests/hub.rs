@@ -1,4 +1,4 @@
-//! `whylens pack hf:ORG/NAME` against a server of the Hub's layout.
+//! `whylens pack hf:ORG/NAME` against a server with the Hub's layout.
 #![cfg(not(target_arch = "wasm32"))]
 
 use std::collections::BTreeMap;
@@ -17,19 +17,19 @@ use futures_util::StreamExt;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-/// The version that `main` is.
+/// The commit that `main` names.
 const SHA: &str = "0123456789abcdef0123456789abcdef01234567";
 
-/// What a server has, does and was asked.
+/// A server's files, faults and past requests.
 #[derive(Default)]
 struct Hub {
     files: BTreeMap<String, Vec<u8>>,
-    /// How many answers of large files break off in their middle.
+    /// How many responses with large files break off in the middle.
     breaks: usize,
-    /// What comes of large files is not what it should be.
+    /// Large files arrive damaged.
     damaged: bool,
     asked: Vec<String>,
-    /// Where large files are, in place of here.
+    /// Where large files are, instead of on this server.
     elsewhere: String,
     /// Tokens, by the first part of the path.
     tokens: Vec<(String, bool)>,
@@ -214,7 +214,7 @@ impl Server {
         told
     }
 
-    /// What was asked for since it was looked at last.
+    /// The requests since the last look.
     fn asked(&self) -> Vec<String> {
         std::mem::take(&mut self.hub.lock().unwrap().asked)
     }
@@ -236,7 +236,7 @@ fn golden() -> Vec<u8> {
     fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/models/resnet.onnx")).unwrap()
 }
 
-/// A repository as `optimum` fills it, with what has nothing to do with the model.
+/// A repository as `optimum` fills it, with files that have nothing to do with the model.
 fn repository() -> Hub {
     let text = |text: &str| text.as_bytes().to_vec();
     let files = [
@@ -279,7 +279,7 @@ fn a_model_of_the_hub_is_packed_of_what_is_needed() {
     let json = fs::read(server.out.join("model.json")).unwrap();
     let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
     assert_eq!(json["name"], "cats");
-    // Once there, its files are not asked for again.
+    // Once there, its files are not requested again.
     done(&server.pack("hf:acme/cats", &[]));
     assert_eq!(server.asked(), ["/api/models"]);
     done(&server.pack("hf:acme/cats@refs/pr/1", &[]));
@@ -341,7 +341,7 @@ fn the_next_run_goes_on_where_one_ended() {
         server.asked().last().unwrap(),
         "/cdn/onnx/model.onnx bytes=100-"
     );
-    // All of it came, but it was not found out.
+    // All of it came, but the run ended before that was noticed.
     fs::rename(server.kept("onnx/model.onnx"), &part).unwrap();
     done(&server.pack("hf:acme/cats", &[]));
     assert!(!part.exists());
@@ -367,7 +367,7 @@ fn what_is_not_what_the_hub_says_is_refused_and_not_kept() {
 fn weights_in_other_files_come_along() {
     let mut hub = repository();
     let model = hub.files.remove("onnx/model.onnx").unwrap();
-    // An initialiser, and the weights of another that are in a file beside it.
+    // An initialiser, and another whose weights are in a file beside it.
     let outside = outside(&model, "model.onnx_data");
     hub.files.insert("onnx/model.onnx".into(), outside.0);
     hub.files.insert("onnx/model.onnx_data".into(), outside.1);
@@ -388,7 +388,7 @@ fn weights_in_other_files_come_along() {
     );
 }
 
-/// The model with its largest weights in a file.
+/// The model with its largest weights in a separate file.
 fn outside(onnx: &[u8], name: &str) -> (Vec<u8>, Vec<u8>) {
     use prost::Message;
     use tract_onnx::pb::{ModelProto, StringStringEntryProto};

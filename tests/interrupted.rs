@@ -1,5 +1,5 @@
-//! A command that is ended, or hindered, at each of its file operations in turn: what it writes is what was there
-//! before, or what is there once the command went through, whole.
+//! A command that is killed, or fails, at each of its file operations in turn leaves either what was there
+//! before, or the complete result.
 #![cfg(target_os = "linux")]
 
 mod killed;
@@ -17,7 +17,7 @@ fn whylens(place: &Path, arguments: &[&str]) -> Output {
     tool.args(arguments).current_dir(place).output().unwrap()
 }
 
-/// What is beside the folder that is written.
+/// What is beside the folder being written.
 fn neighbours(place: &Path) -> Vec<String> {
     let entries = fs::read_dir(place).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -30,7 +30,8 @@ fn told(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Ends the command before each operation in turn, or lets that fail. `lay` makes `place/target` as it was before.
+/// Kills the command before each operation in turn, or makes the operation fail. `lay` restores
+/// `place/target`.
 fn interrupt(place: &Path, target: &str, arguments: &[&str], lay: &dyn Fn()) {
     let target = place.join(target);
     let look = || match target.is_dir() {
@@ -63,7 +64,7 @@ fn interrupt(place: &Path, target: &str, arguments: &[&str], lay: &dyn Fn()) {
                 "{when}: says that it is done"
             );
             assert!(!told.contains("panicked"), "{when}: {told}");
-            // Whatever is left, the next run goes through and leaves nothing.
+            // Whatever is left, the next run succeeds and leaves nothing behind.
             if fault == "signal=KILL" {
                 again(when);
                 assert!(look() == new, "{when}, and again");
@@ -73,7 +74,7 @@ fn interrupt(place: &Path, target: &str, arguments: &[&str], lay: &dyn Fn()) {
     }
 }
 
-/// A folder of its own for each test, with a network, its labels, and a model folder that was made of them.
+/// A separate folder for each test, with a network, its labels, and a model folder made from them.
 fn workplace(name: &str) -> PathBuf {
     let place = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("interrupted-{name}"));
     drop(fs::remove_dir_all(&place));
@@ -98,7 +99,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Copies a folder of files to where nothing, or another one, was.
+/// Copies a folder of files, in place of another if there is one.
 fn copy(from: &Path, to: &Path) {
     drop(fs::remove_dir_all(to));
     fs::create_dir(to).unwrap();

@@ -1,8 +1,8 @@
 //! Damaged photos of every format: no panic, no hang, no more memory than allowed, a code for each
 //! failure.
 //!
-//! Runs for two seconds; `WHYLENS_MUTATE=600 cargo test --release --test mutations` for ten minutes, from
-//! another seed with `WHYLENS_SEED=7`. A file that fails is left in `target/tmp`.
+//! Runs for two seconds; `WHYLENS_MUTATE=600 cargo test --release --test mutations` for ten minutes;
+//! `WHYLENS_SEED=7` sets another seed. A file that fails is left in `target/tmp`.
 #![cfg(not(target_arch = "wasm32"))]
 
 use std::collections::BTreeMap;
@@ -27,7 +27,7 @@ const MOST_MEMORY: usize = 16 * LIMITS.pixels as usize + (64 << 20);
 
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// Where the last panic was: those of decoders are contained natively, but end the worker of a page.
+/// Where the last panic was: panics of decoders are contained natively, but end the worker of a page.
 static PANIC: Mutex<Option<String>> = Mutex::new(None);
 
 /// Marsaglia's xorshift64.
@@ -49,7 +49,7 @@ fn mutate(file: &mut Vec<u8>, other: &[u8], random: &mut Random) {
             0 => file[at] ^= 1 << random.below(8),
             1 => file[at] = random.below(256) as u8,
             2 => file[at] = [0, 1, 0x7f, 0x80, 0xff][random.below(5)],
-            // Headers are short; they would seldom be met.
+            // Headers are short, and would seldom be hit.
             3 | 4 => {
                 let at = random.below(file.len().min(64));
                 file[at] = random.below(256) as u8;
@@ -84,7 +84,7 @@ fn mutate(file: &mut Vec<u8>, other: &[u8], random: &mut Random) {
     }
 }
 
-/// Sets the check sum of every chunk, so that what was changed is looked at.
+/// Sets the checksum of every chunk, so that the changed bytes are read.
 fn mend_sums(png: &mut [u8]) {
     let mut at = 8;
     while let Some(length) = png.get(at..at + 4) {

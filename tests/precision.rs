@@ -1,4 +1,4 @@
-//! `whylens pack` of graphs whose answers half precision would change.
+//! `whylens pack` with graphs whose answers half precision would change.
 #![cfg(not(target_arch = "wasm32"))]
 
 use std::fs;
@@ -9,7 +9,7 @@ use tract_onnx::pb::{ModelProto, NodeProto, TensorProto};
 use whylens::manifest::Precision;
 use whylens::pack::{self, Options};
 
-/// A golden model whose scores are divided by a number that FP16 takes for 0.
+/// A golden model whose scores are divided by a number that is 0 in FP16.
 fn divided() -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/models/resnet.onnx");
     let mut model = ModelProto::decode(&*fs::read(path).unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! `whylens serve` against requests that a browser makes, and that no browser would.
+//! `whylens serve` against requests that browsers make, and requests that no browser would make.
 #![cfg(not(target_arch = "wasm32"))]
 
 use std::fs;
@@ -75,7 +75,7 @@ impl Server {
         );
     }
 
-    /// Waits for the end, which is a matter of seconds; or of for ever.
+    /// Waits for the end, which takes seconds; or else gives up.
     #[cfg(unix)]
     fn end(mut self, signal: &str) -> ExitStatus {
         self.signal(signal);
@@ -168,7 +168,7 @@ fn site(name: &str) -> PathBuf {
         symlink(outer.join("outside"), site.join("folder")).unwrap();
         symlink(outer.join("secret.txt"), site.join("index.html.br")).unwrap();
         symlink(site.join("www/main.js"), site.join("inner.js")).unwrap();
-        // What is opened is not what is asked for.
+        // What is opened is not what was requested.
         for folder in ["www/sub", "www/deep/er"] {
             fs::create_dir_all(site.join(folder)).unwrap();
             symlink(
@@ -267,7 +267,10 @@ fn no_file_outside_the_folder_is_served() {
             "{path}"
         );
     }
-    let absolute = server.raw(b"GET http://localhost/../secret.txt HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    let absolute = server.raw(
+        b"GET http://localhost/../secret.txt HTTP/1.1\r\nhost: localhost\r\nconnection: \
+    close\r\n\r\n",
+    );
     assert!(matches!(absolute.status, 400 | 404), "{}", absolute.head);
     assert_eq!(
         server.get("/inner.js").status,
@@ -375,14 +378,14 @@ fn the_second_signal_ends_it_at_once() {
     let mut server = Server::start("twice", &[]);
     let mut half = TcpStream::connect(&server.address).unwrap();
     half.write_all(b"GET / HTTP/1.1\r\nhost: localho").unwrap();
-    // A response, so that the one before has been taken in.
+    // A response, so that the request before has been read.
     assert_eq!(server.get("/").status, 200);
     server.signal("INT");
     let mut told = String::new();
     let mut errors = BufReader::new(server.process.stderr.take().unwrap());
     errors.read_line(&mut told).unwrap();
     assert!(told.contains("Ctrl-C again"), "{told}");
-    // Had it waited for what is half-sent, it would end with 0.
+    // If it had waited for the half-sent request, it would have ended with 0.
     assert_eq!(server.end("INT").code(), Some(130));
 }
 
@@ -390,7 +393,8 @@ fn the_second_signal_ends_it_at_once() {
 fn a_site_that_is_closed_or_isolated_is_served_so() {
     let page = |connect: &str| {
         format!(
-            "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; {connect} data: blob:; img-src 'self'\">"
+            "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; {connect} data: blob:; \
+            img-src 'self'\">"
         )
     };
     let server = Server::start("told", &[]);

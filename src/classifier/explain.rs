@@ -7,7 +7,7 @@ use crate::model::Forward;
 use crate::preprocess::{Region, Tensor};
 use crate::result::{Class, Heatmap, HeatmapQuery, Run, Size};
 
-/// A heatmap in the making; see [`Classifier::explain`].
+/// An unfinished heatmap; see [`Classifier::explain`].
 pub struct Explaining {
     class_index: usize,
     region: Region,

@@ -198,7 +198,7 @@ fn size(text: &str) -> Result<u64> {
     Ok(bytes)
 }
 
-/// A memory limit. The smallest leaves room for a page, but hardly for a model.
+/// A memory limit. The smallest is more than a page takes without a model.
 fn memory(text: &str) -> Result<u64> {
     let bytes = bytes(text)?;
     ensure!(

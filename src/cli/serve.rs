@@ -133,7 +133,9 @@ fn stopped() -> impl Future<Output = ExitCode> {
     async {
         first.await;
         let second = signals::end();
-        eprintln!("whylens: stopping once the current responses are sent; press Ctrl-C again to stop at once");
+        eprintln!(
+            "whylens: stopping once the current responses are sent; press Ctrl-C again to stop at once"
+        );
         tokio::select! {
             () = tokio::time::sleep(GRACE) => ExitCode::SUCCESS,
             code = second => u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from),
@@ -227,7 +229,7 @@ async fn respond(site: Arc<Site>, request: Request, next: Next) -> Response {
     let cache = if response.status().is_success() && policy::is_named_by_content(&path) {
         policy::FOR_EVER
     } else {
-        // Checked at every visit but not sent again, so that an edit shows at once.
+        // Checked at every request, but sent again only if changed, so that an edit shows at once.
         "no-cache"
     };
     let headers = response.headers_mut();

@@ -45,7 +45,10 @@ impl Staged {
         let cannot = || format!("cannot write {}", target.display());
         let target = resolve(target).with_context(cannot)?;
         let (Some(parent), Some(name)) = (target.parent(), target.file_name()) else {
-            bail!("{} is not a folder that can be written; name one inside it", target.display());
+            bail!(
+                "{} is not a folder that can be written; name one inside it",
+                target.display()
+            );
         };
         end_cleanly();
         let prefix = hidden(name);

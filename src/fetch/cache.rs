@@ -15,7 +15,7 @@ use crate::error::Result;
 /// Added to a file's address to tell its versions apart.
 const VERSION: &str = "whylens-sha256";
 
-/// Written at a time, so that no second copy of the whole file is made.
+/// Bytes written at a time, so that the whole file is never copied.
 const CHUNK: usize = 1 << 20;
 
 /// A version of a file: its address and SHA-256.
@@ -40,7 +40,7 @@ impl Key {
         }
     }
 
-    /// The address of every version.
+    /// The address that all versions share.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -61,7 +61,7 @@ impl Key {
 /// Opens the cache.
 ///
 /// # Errors
-/// Why there is none: a note for `health()`.
+/// The reason why there is none: a note for `health()`.
 pub async fn open(name: &str) -> std::result::Result<Cache, String> {
     let storage = Reflect::get(&js_sys::global(), &"caches".into()).unwrap_or_default();
     if !storage.is_object() {
@@ -77,7 +77,7 @@ pub async fn open(name: &str) -> std::result::Result<Cache, String> {
     }
 }
 
-/// The bytes kept under a key, `size` at the most; a cache that fails counts as empty.
+/// The bytes kept under a key, at most `size`; a cache that fails counts as empty.
 ///
 /// # Errors
 /// [`Error::OutOfMemory`](crate::Error::OutOfMemory).
@@ -98,7 +98,7 @@ pub async fn read(cache: &Cache, key: &Key, size: u64) -> Result<Option<Vec<u8>>
 /// Keeps bytes under a key, and then forgets the file's other versions.
 ///
 /// # Errors
-/// What the browser says, such as that the quota is used up.
+/// What the browser reports, such as that the quota is used up.
 pub async fn write(cache: &Cache, key: &Key, bytes: &[u8]) -> std::result::Result<(), String> {
     try_write(cache, key, bytes)
         .await

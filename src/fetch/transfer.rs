@@ -20,7 +20,7 @@ use crate::sniff;
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Patience {
-    /// Requests for a file, after the first, that bring no more of it than there was before.
+    /// Requests for a file, after the first, that bring nothing more of it.
     pub retries: u32,
     /// Milliseconds before the first retry; doubled with each.
     pub retry_delay: f64,
@@ -28,21 +28,21 @@ pub struct Patience {
     pub stall_timeout: f64,
 }
 
-/// What is more of a file than there ever was: this part of its size. A server that breaks off after each
-/// byte is asked as often as one that sends none.
+/// A request brings more of a file if it adds this fraction of the size to the most that there ever was. A
+/// server that breaks off after each byte gets as many requests as one that sends none.
 const PROGRESS: u64 = 64;
 
-/// What one file has cost so far, however often its download is begun anew.
+/// What one file has cost so far, however often its download starts again.
 pub struct Tries {
     asked: Cell<bool>,
-    /// Requests in vain that are left.
+    /// Requests that may still fail.
     left: Cell<u32>,
-    /// Most bytes there ever were.
+    /// The most bytes that there ever were.
     most: Cell<u64>,
 }
 
 impl Tries {
-    /// Those of a file that was not asked for yet.
+    /// The tries of a file that has not been requested yet.
     pub fn new(patience: Patience) -> Tries {
         Tries {
             asked: Cell::new(false),
@@ -51,7 +51,7 @@ impl Tries {
         }
     }
 
-    /// Takes the request that it costs to begin anew; says whether there was one left.
+    /// Takes the request that starting again costs; returns whether there was one left.
     pub fn anew(&self) -> bool {
         let left = self.left.get();
         self.left.set(left.saturating_sub(1));
@@ -62,9 +62,9 @@ impl Tries {
 /// How large a file is.
 #[derive(Debug, Clone, Copy)]
 pub enum Size {
-    /// That many bytes.
+    /// This many bytes.
     Exactly(u64),
-    /// That many bytes at the most.
+    /// At most this many bytes.
     AtMost(u64),
 }
 
@@ -75,13 +75,13 @@ impl Size {
         }
     }
 
-    /// Whether what arrived is checked by its SHA-256, so that no two versions are mixed unseen.
+    /// Whether what arrived is checked by its SHA-256, so that a mix of versions is noticed.
     fn is_checked(self) -> bool {
         matches!(self, Size::Exactly(_))
     }
 }
 
-/// A small file, whole; `what` it is looked at for is [`sniff::page`].
+/// A small file, whole, checked by [`sniff::page`].
 ///
 /// # Errors
 /// [`Error::Network`], [`Error::HttpStatus`], [`Error::NotAModel`] for a web page, [`Error::BadManifest`]
@@ -109,17 +109,17 @@ pub struct Transfer<'a> {
     pub url: &'a str,
     /// How large it is.
     pub size: Size,
-    /// What the browser's HTTP cache may do at the first attempt.
+    /// What the browser's HTTP cache may do for the first attempt.
     pub mode: RequestCache,
     /// How long to keep trying.
     pub patience: Patience,
-    /// What the file has cost before, and costs.
+    /// What the file has cost so far.
     pub tries: &'a Tries,
     /// Called for each request.
     pub request: &'a dyn Fn(),
-    /// Looks at the first [`sniff::HEAD`] bytes, or all where there are fewer.
+    /// Checks the first [`sniff::HEAD`] bytes, or all if there are fewer.
     pub head: &'a dyn Fn(&[u8]) -> Result<()>,
-    /// Called with the bytes of this file so far; they never become fewer.
+    /// Called with the bytes of this file so far, which never become fewer.
     pub progress: &'a dyn Fn(u64),
 }
 
@@ -127,7 +127,7 @@ pub struct Transfer<'a> {
 pub enum Failure {
     /// Trying again may help.
     Passing(Error),
-    /// The response ended early, but in good order.
+    /// The response ended early, but properly.
     Short(Error),
     /// Trying again does not help.
     Final(Error),
@@ -152,8 +152,8 @@ impl Drop for Connection {
 }
 
 impl Transfer<'_> {
-    /// Appends the file to `bytes`; says whether it was put together from several responses. Dropping the
-    /// future stops the transfer.
+    /// Appends the file to `bytes`; returns whether it was put together from several responses. Dropping
+    /// the future stops the transfer.
     ///
     /// # Errors
     /// [`Error::Network`], [`Error::HttpStatus`], [`Error::Truncated`], [`Error::Integrity`],
@@ -179,14 +179,14 @@ impl Transfer<'_> {
             if !passing || self.tries.left.get() == 0 {
                 return Err(error);
             }
-            // What a browser keeps of a response that broke off, it completes by requests of its own.
+            // A browser completes what it has cached of a broken response by requests of its own.
             mode = RequestCache::NoStore;
             sleep(self.patience.retry_delay * f64::from(1 << in_vain.min(10))).await;
             in_vain += 1;
         }
     }
 
-    /// One request; what there is of the file already begins at `start` and is added to.
+    /// One request; appends to what there is of the file already, which begins at `start`.
     async fn attempt(
         &self,
         bytes: &mut Vec<u8>,
@@ -196,7 +196,8 @@ impl Transfer<'_> {
     ) -> std::result::Result<(), Failure> {
         let unreachable = |thrown: JsValue| {
             Failure::Passing(Error::Network(format!(
-                "{} cannot be reached ({}); check the connection, and that the server allows this page to read it (CORS)",
+                "{} cannot be reached ({}); check the connection, and that the server allows this page to read \
+                it (CORS)",
                 self.url,
                 text(&thrown)
             )))
@@ -229,7 +230,7 @@ impl Transfer<'_> {
             206 => {
                 bytes.truncate(start);
                 return Err(Failure::Passing(Error::Network(format!(
-                    "{} changed while it was downloaded, or the server sent another part of it than was asked for; try again",
+                    "{} changed while it was downloaded, or the server sent a part that was not requested; try again",
                     self.url
                 ))));
             }
@@ -240,7 +241,7 @@ impl Transfer<'_> {
                     joined: false,
                 };
             }
-            // The file ends where the first response ended, or the server counts otherwise.
+            // The file ends where the first response ended, or the server counts differently.
             416 if had > 0 => {
                 bytes.truncate(start);
                 return Err(Failure::Short(self.short(had)));
@@ -298,7 +299,7 @@ impl Transfer<'_> {
         }
     }
 
-    /// Whether a partial response goes on where the bytes so far end, in the same version of the file.
+    /// Whether a partial response continues where the bytes so far end, in the same version of the file.
     fn continues(&self, response: &Response, had: usize, origin: &Origin) -> bool {
         let header = |name| response.headers().get(name).ok().flatten();
         let joins = header("content-range").is_none_or(|range| {
@@ -333,17 +334,18 @@ impl Transfer<'_> {
         let url = self.url;
         match self.size {
             Size::Exactly(expected) => Error::Integrity(format!(
-                "{url} has more than the {expected} bytes that model.json says; the two are not of one version, copy both again"
+                "{url} has more than the {expected} bytes that model.json says: the two are from different \
+                versions; copy both again"
             )),
             Size::AtMost(most) => Error::BadManifest(format!(
-                "{url} has more than {most} bytes; it is not a file of a model folder"
+                "{url} has more than {most} bytes; it is not from a model folder"
             )),
         }
     }
 }
 
-/// What the server calls the version of the file that it sends; none where it does not say, or sends it
-/// compressed: then the name is of what is sent, not of what arrives. Other sites need not show any.
+/// What the server calls the version of the file that it sends; none where it does not say, or compresses
+/// the file: the name is then that of the compressed bytes. Other sites may hide it.
 fn version(response: &Response) -> Option<String> {
     let header = |name| response.headers().get(name).ok().flatten();
     if header("content-encoding").is_some() {
@@ -372,7 +374,7 @@ pub enum Broken {
     Refused(Error),
     /// No byte came for too long.
     Stalled,
-    /// There are more bytes than there may be.
+    /// There are more bytes than allowed.
     TooLong,
     /// The connection broke.
     Connection(JsValue),

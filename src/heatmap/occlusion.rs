@@ -12,8 +12,7 @@ const OCCLUSION_GRID: usize = 7;
 /// colour after the usual normalisation. The window is two cells of the 7×7 grid wide and moves by
 /// one; each cell gets the mean of the windows that cover it.
 ///
-/// It is made step by step, each a run of the network, so that a caller can do something else between
-/// two of them, or stop.
+/// Each step is one run of the network, so that a caller can do something else between two steps, or stop.
 #[derive(Debug, Clone)]
 pub struct Occlusion {
     input: Tensor,
@@ -30,10 +29,10 @@ pub struct Occlusion {
 }
 
 impl Occlusion {
-    /// Begins; `whole` is the score of the input as it is.
+    /// Starts a map; `whole` is the score of the input as it is.
     ///
     /// # Errors
-    /// [`Error::BadOption`] when the input is no batch of one image.
+    /// [`Error::BadOption`] when the input is not a batch of one image.
     pub fn new(input: &Tensor, layout: Layout, whole: f32) -> Result<Occlusion> {
         let size = match (layout, input.shape.as_slice()) {
             (Layout::Nchw, &[1, c, h, w]) | (Layout::Nhwc, &[1, h, w, c]) => [c, h, w],
@@ -57,8 +56,8 @@ impl Occlusion {
         })
     }
 
-    /// How many steps are done, and of how many. Windows reach over the edges by one cell, so that
-    /// every cell is covered four times.
+    /// Steps done, and steps in all. Windows reach over the edges by one cell, so that every cell is
+    /// covered four times.
     pub fn progress(&self) -> (usize, usize) {
         (self.done, (self.rows + 1) * (self.columns + 1))
     }

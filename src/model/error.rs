@@ -6,8 +6,8 @@ use tract_onnx::prelude::TractError;
 
 use crate::error::{Error, Result};
 
-/// Makes an error of a panic, in which graphs end that are unsound in a way that tract does not look
-/// for. In WebAssembly it ends the worker, and the next call gets a new one.
+/// Turns a panic into an error: tract panics at graphs that are unsound in ways that it does not check. In
+/// WebAssembly a panic ends the worker, and the next call gets a new one.
 pub fn contained<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);

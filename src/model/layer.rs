@@ -1,4 +1,4 @@
-//! The maps that heatmaps are taken at.
+//! The maps at which heatmaps are taken.
 
 use serde::{Deserialize, Serialize};
 use tract_onnx::tract_core::internal::*;
@@ -6,7 +6,7 @@ use tract_onnx::tract_core::internal::*;
 use super::run::{self, MOST_ELEMENTS};
 pub use crate::manifest::Layer;
 
-/// A layer that heatmaps can be taken at.
+/// A layer at which heatmaps can be taken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Candidate {
     /// The layer.
@@ -16,12 +16,12 @@ pub struct Candidate {
     pub products: usize,
 }
 
-/// The layers that heatmaps can be taken at.
+/// The layers at which heatmaps can be taken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Candidates {
     /// The latest of each size, the latest first.
     pub list: Vec<Candidate>,
-    /// Whether everything that the scores know of the image has gone through each of them.
+    /// Whether everything that the scores know about the image has passed through each of them.
     pub whole: bool,
 }
 
@@ -55,15 +55,15 @@ pub enum Axes {
     ChannelsFirst,
     /// Row, column, channel.
     ChannelsLast,
-    /// Rows of the grid one after the other, behind some tokens that have no place on it.
+    /// Rows of the grid one after the other, after some tokens that have no place on it.
     Tokens {
-        /// How many those are.
+        /// How many such tokens there are.
         prefix: usize,
     },
 }
 
 impl Place {
-    /// Whether the shape holds what the layer says: a place may come from a file.
+    /// Whether the shape fits the layer: a place may come from a file.
     pub fn is_sound(&self) -> bool {
         let Layer {
             channels,
@@ -89,7 +89,7 @@ impl Place {
         run::product(sizes.chain([size_of::<f32>()]))
     }
 
-    /// The values of the layer in the order of [`FeatureMap`], of a tensor in ONNX's order that may
+    /// The values of the layer in the order of [`FeatureMap`], from a tensor in ONNX's order whose axes may
     /// have length 1 where a value repeats.
     pub fn map(&self, tensor: &Tensor) -> TractResult<FeatureMap> {
         let full = tensor.broadcast_to_shape(&self.shape)?;

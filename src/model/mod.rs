@@ -18,7 +18,7 @@ pub use layer::{Candidate, Candidates, FeatureMap, Layer};
 use run::ops::floats;
 use run::{File, Inputs, Needed, Plan, Run};
 
-/// Version of the plans that are made and understood here.
+/// Version of the plans that this crate makes and understands.
 pub const PLAN: u32 = run::VERSION;
 
 use crate::error::{Error, Result};
@@ -26,19 +26,19 @@ use crate::estimate;
 use crate::manifest::{Activation, Manifest};
 use crate::preprocess::Tensor as Input;
 
-/// Classes whose gradients are looked at to tell whether a model has any.
+/// Classes whose gradients are checked to find out whether a model has any.
 const MOST_CHECKED: usize = 8;
 
-/// How a model is made ready.
+/// How a model is loaded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Options {
-    /// Whether heatmaps are wanted; without, no features are kept and no gradient is built.
+    /// Whether heatmaps are wanted; if not, no features are kept and no gradient is built.
     pub heatmap: bool,
     /// ONNX tensors to explain, in place of the manifest's; empty: the manifest's, or one
     /// that is found.
     pub layers: Vec<String>,
-    /// Bytes that may be in use when it is loaded and run; none: as many as there are. On wasm32, those
-    /// that are in use already count.
+    /// Bytes that may be in use when it is loaded and run; none: no limit. On wasm32, bytes that are in use
+    /// already count.
     pub memory: Option<u64>,
 }
 
@@ -66,19 +66,18 @@ pub struct Forward {
 }
 
 impl Model {
-    /// A model by the plan in its ONNX file, or else by the graph.
+    /// Loads a model by the plan in its ONNX file, or else by the graph.
     ///
     /// # Errors
     /// [`Error::NotAModel`], [`Error::Truncated`], [`Error::ExternalData`],
     /// [`Error::UnsupportedOperator`], [`Error::UnsupportedModel`], [`Error::BadManifest`] when the
-    /// manifest does not fit the graph or names a layer that is not there, [`Error::BadOption`] where the
-    /// options name it,
-    /// [`Error::Unplanned`] without the feature `compile`.
+    /// manifest does not fit the graph or names a layer that does not exist, [`Error::BadOption`] where the
+    /// options name it, [`Error::Unplanned`] without the feature `compile`.
     pub fn load(onnx: &[u8], manifest: &Manifest, options: &Options) -> Result<Model> {
         Model::of(onnx.into(), manifest, options)
     }
 
-    /// As [`Model::load`]; a file that is handed over is let go of as it is read.
+    /// Like [`Model::load`]; an owned file is freed as it is read.
     pub(crate) fn of(mut onnx: Cow<[u8]>, manifest: &Manifest, options: &Options) -> Result<Model> {
         // Natively, tract has kernels for wider vectors than those that a plan is made for.
         if (cfg!(target_arch = "wasm32") || !cfg!(feature = "compile"))
@@ -96,7 +95,8 @@ impl Model {
     /// manifest and these options, or it is not sound.
     ///
     /// # Errors
-    /// [`Error::OverMemoryLimit`] for one that needs more than `options.memory`, before any of it is taken.
+    /// [`Error::OverMemoryLimit`] for one that needs more than `options.memory`, before anything is
+    /// allocated.
     pub fn planned<'a>(
         onnx: impl Into<Cow<'a, [u8]>>,
         manifest: &Manifest,
@@ -171,7 +171,7 @@ impl Model {
     /// Runs the network on one input.
     ///
     /// # Errors
-    /// [`Error::BadOption`] when the tensor has another shape than the graph's input.
+    /// [`Error::BadOption`] when the tensor does not have the shape of the graph's input.
     pub fn forward(&self, input: &Input) -> Result<Forward> {
         let tensor = Tensor::from_shape(&input.shape, &input.values).map_err(|error| {
             Error::BadOption(format!("the input tensor is not sound: {error:#}"))
@@ -192,13 +192,13 @@ impl Model {
     /// Gradient of the score of `class` with respect to the features of each layer.
     ///
     /// # Errors
-    /// [`Error::BadOption`] for a class that is not there, and those of [`Model::explainable`].
+    /// [`Error::BadOption`] for a class that does not exist, and those of [`Model::explainable`].
     pub fn gradients(&self, forward: &Forward, class: usize) -> Result<Vec<FeatureMap>> {
         let backward = self.backward()?;
         let mut cotangent = vec![0.0f32; self.classes()];
         let most = cotangent.len() - 1;
         *cotangent.get_mut(class).ok_or_else(|| {
-            Error::BadOption(format!("class {class} is not there, expected 0 to {most}"))
+            Error::BadOption(format!("there is no class {class}, expected 0 to {most}"))
         })? = 1.0;
         let cotangent = Tensor::from_shape(&self.scores, &cotangent).map_err(failed)?;
         let mut inputs = tvec!(cotangent.into_tvalue());
@@ -206,11 +206,11 @@ impl Model {
         self.maps(&contained(|| backward.run(inputs).map_err(failed))?)
     }
 
-    /// Whether the gradients of what [`Model::forward`] made of `input` tell anything: zero everywhere,
-    /// for every class looked at, while the scores change with the image, they do not.
+    /// Checks that the gradients of a forward pass on `input` explain anything. They do not if they are
+    /// zero everywhere, for every class that is checked, although the scores change with the image.
     ///
     /// # Errors
-    /// [`Error::UnsupportedOperator`] when they tell nothing, and those of [`Model::gradients`].
+    /// [`Error::UnsupportedOperator`] when they explain nothing, and those of [`Model::gradients`].
     pub fn check_gradients(&self, input: &Input, forward: &Forward) -> Result<()> {
         for class in 0..self.classes().min(MOST_CHECKED) {
             let gradients = self.gradients(forward, class)?;
@@ -227,7 +227,7 @@ impl Model {
     /// [`Model::check_gradients`] for one class, whose gradients are known.
     ///
     /// # Errors
-    /// As there.
+    /// The same.
     pub fn check_gradient(
         &self,
         input: &Input,
@@ -257,7 +257,8 @@ impl Model {
             .map(|layer| layer.name.as_str())
             .collect();
         Error::UnsupportedOperator(format!(
-            "the gradient at `{}` is zero everywhere, although the scores change with the photo; name another layer, or use the method eigencam or occlusion",
+            "the gradient at `{}` is zero everywhere, although the scores change with the photo; name another \
+            layer, or use the method eigencam or occlusion",
             names.join("`, `")
         ))
     }
@@ -293,12 +294,12 @@ impl Model {
             .collect()
     }
 
-    /// The layers that heatmaps are taken at; empty without heatmaps.
+    /// The layers at which heatmaps are taken; empty without heatmaps.
     pub fn layers(&self) -> &[Layer] {
         &self.layers
     }
 
-    /// Bytes of the values that one run holds at once, at the most; weights are not among them.
+    /// Most bytes of values that one run holds at once, without the weights.
     pub fn work(&self) -> u64 {
         self.work
     }
@@ -315,15 +316,15 @@ impl Model {
     }
 }
 
-/// Chooses the kernels that suit this machine by measuring them, in a few milliseconds; says whether
-/// tiles for many vector registers are the faster ones. Until then, those for few are used.
+/// Chooses the kernels that suit this machine by measuring them, in a few milliseconds; returns whether
+/// tiles for many vector registers are faster. Until then, those for few are used.
 #[cfg(target_arch = "wasm32")]
 pub fn tune() -> bool {
     let start = web_time::Instant::now();
     run::kernel::tune(8, || start.elapsed().as_secs_f64())
 }
 
-/// Bytes that are in use at once, at the most, from one photo to the next with its heatmap.
+/// Most bytes in use at once, from one photo to the next with its heatmap.
 fn work(places: &[Place], forward: &TypedModel, first: Run, second: Option<Run>) -> u64 {
     let facts = forward.inputs.iter().chain(&forward.outputs[..1]);
     let sizes = facts.map(|&outlet| forward.outlet_fact(outlet).map_or(0, run::bytes));
@@ -332,17 +333,18 @@ fn work(places: &[Place], forward: &TypedModel, first: Run, second: Option<Run>)
     let sum = |all: &[u64]| all.iter().copied().fold(0, u64::saturating_add);
     let maps: Vec<u64> = places.iter().map(Place::bytes).collect();
     let (all, largest) = (sum(&maps), maps.iter().copied().max().unwrap_or(0));
-    // A map is brought into the order of the tensor and then into that of the rows.
+    // A map is brought into the tensor's order, and then into rows.
     let told = |run: Run| run.most.max(sum(&[run.outputs, all, largest]));
     let forward = sum(&[told(first), input, scores, scores]);
     let backward = second.map_or(0, |run| sum(&[told(run), scores, scores]));
-    // Of the photo before, and, where a gradient tells nothing, that one too while another photo is looked at.
+    // Kept from the previous photo and, where a gradient explains nothing, from this one while another is
+    // tried.
     let kept = sum(&[input, scores, first.outputs, all]);
     let most = sum(&[forward, input, all]).max(backward);
     sum(&[kept, most.max(sum(&[all, all, all]))])
 }
 
-/// Refuses a model that would take more than it may; so many bytes of what is needed are in use already.
+/// Refuses a model that would take more than allowed; of what it needs, `ours` bytes are in use already.
 fn check_memory(manifest: &Manifest, options: &Options, needed: u64, ours: usize) -> Result<()> {
     #[cfg(target_arch = "wasm32")]
     let used = crate::memory::live().saturating_sub(ours) as u64;

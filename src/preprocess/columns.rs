@@ -8,8 +8,8 @@ pub fn columns(rgb: &[u8], stride: usize, weights: &[Weights]) -> Vec<u8> {
     if let Some(out) = pairs::columns(rgb, stride, weights) {
         return out;
     }
-    // Each weight three times: a run of pixels is then multiplied with no regard to its channels, in
-    // lanes that are told apart only at the end.
+    // Each weight three times: a run of pixels is then multiplied regardless of channels, in lanes that are
+    // separated only at the end.
     const LANES: usize = 4 * CHANNELS;
     let tripled: Vec<(usize, Vec<i32>)> = weights
         .iter()
@@ -45,7 +45,7 @@ pub fn columns(rgb: &[u8], stride: usize, weights: &[Weights]) -> Vec<u8> {
     out
 }
 
-/// By the instruction that multiplies eight pairs of 16-bit numbers and adds neighbours.
+/// Uses the instruction that multiplies eight pairs of 16-bit numbers and adds neighbours.
 #[cfg(target_arch = "wasm32")]
 mod pairs {
     use core::arch::wasm32::{
@@ -58,7 +58,7 @@ mod pairs {
     /// Pixels multiplied at a time.
     const RUN: usize = 4;
 
-    /// A weight of 23 bits is `high << CUT` + `low`; then both have 16 bits at the most.
+    /// A weight of 23 bits is `high << CUT` + `low`; then both have at most 16 bits.
     const CUT: u32 = 12;
 
     /// A run of weights: high and low parts of the first two, then those of the last two.
@@ -95,7 +95,7 @@ mod pairs {
     impl Column {
         fn new(weights: &Weights, length: usize) -> Option<Column> {
             let runs = weights.values.len().div_ceil(RUN);
-            // The last run must not reach over the end of the line.
+            // The last run must not reach beyond the end of the line.
             let start = weights.start.min(length.checked_sub(runs * RUN)?);
             let mut values = vec![0; weights.start - start];
             values.extend(&weights.values);

@@ -84,7 +84,7 @@ pub fn preprocess(image: &Image, input: &Input) -> Result<(Tensor, Region)> {
     Ok((tensor, region))
 }
 
-/// A picture of the image whose longer side has `longest` pixels at the most: RGB values, width, height.
+/// A picture of the image whose longer side has at most `longest` pixels: RGB values, width, height.
 #[cfg(target_arch = "wasm32")]
 pub fn shrink(image: &Image, longest: u32) -> (std::borrow::Cow<'_, [u8]>, u32, u32) {
     let (columns, rows) = (image.columns, image.rows);
@@ -191,7 +191,7 @@ fn resized_size(image: &Image, input: &Input) -> (u32, u32) {
 trait Level: Copy {
     /// ITU-R 601-2 luma.
     fn luma(rgb: &[Self]) -> Self;
-    /// What stands in the tensor for it, by what stands there for each whole level.
+    /// Its value in the tensor, by those of the whole levels.
     fn normalized(self, levels: &[f32; 256]) -> f32;
 }
 

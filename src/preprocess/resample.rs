@@ -125,7 +125,7 @@ fn weights(side: &Side, shape: Kernel, support: f64) -> Vec<Weights> {
         .collect()
 }
 
-/// The pixels before that any weight asks for.
+/// The source pixels that any weight uses.
 fn span(weights: &[Weights]) -> Range<usize> {
     let start = weights.iter().map(|w| w.start).min().unwrap_or(0);
     let end = weights.iter().map(|w| w.start + w.values.len()).max();
@@ -173,7 +173,7 @@ fn nearest(rgb: &[u8], across: &Side, down: &Side) -> Vec<u8> {
             if side.window.contains(&index) {
                 places.push((at as usize).min(side.from - 1));
             }
-            at += scale; // summed up, not multiplied: Pillow's rounding errors are to be met
+            at += scale; // summed, not multiplied, for the same rounding errors as Pillow's
         }
         places
     };

@@ -1,14 +1,15 @@
-//! pixels → values at fewer or more places, with no filter against aliasing, in floating point.
+//! pixels → values at fewer or more places, without antialiasing, in floating point.
 //!
-//! Places are those of half-pixel centres, `(i + 0.5) × from ÷ to − 0.5`; beyond the edge its pixels go on. `bilinear`
-//! and `bicubic` (a = −0.75) are `torch.nn.functional.interpolate(align_corners=False)`, OpenCV's `INTER_LINEAR` and
-//! `INTER_CUBIC`, and, for `bilinear`, `tf.image.resize`; `area` is OpenCV's `INTER_AREA` where it shrinks.
+//! Places are half-pixel centres, `(i + 0.5) × from ÷ to − 0.5`; beyond the edge, its pixels repeat.
+//! `bilinear` and `bicubic` (a = −0.75) are `torch.nn.functional.interpolate(align_corners=False)`,
+//! OpenCV's `INTER_LINEAR` and `INTER_CUBIC`, and, for `bilinear`, `tf.image.resize`; `area` is OpenCV's
+//! `INTER_AREA` where it shrinks.
 
 use super::resample::Side;
 use super::weights::CHANNELS;
 use crate::manifest::Filter;
 
-/// What a value after is made of: the pixels before from `start` on, times these weights.
+/// What an output value is made of: the source pixels from `start` on, times these weights.
 struct Taps {
     start: usize,
     weights: Vec<f32>,

@@ -7,7 +7,7 @@ pub const HALF: i32 = 1 << (PRECISION - 1);
 /// Red, green and blue, interleaved.
 pub const CHANNELS: usize = 3;
 
-/// What one pixel after is made of: the pixels before from `start` on, times these weights.
+/// What one output pixel is made of: the source pixels from `start` on, times these weights.
 pub struct Weights {
     pub start: usize,
     pub values: Vec<i32>,

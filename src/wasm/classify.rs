@@ -1,4 +1,4 @@
-//! photo → predictions, heatmaps and pixels, asked for by JavaScript.
+//! photo → predictions, heatmaps and pixels, for JavaScript.
 
 use std::sync::Arc;
 
@@ -27,14 +27,14 @@ struct ClassifyOptions {
     scores: bool,
     max_pixels: f64,
     max_bytes: f64,
-    /// Longest side of the picture of what was classified; none: no picture.
+    /// Longest side of the picture that shows what was classified; none: no picture.
     view: Option<f64>,
 }
 
 impl ClassifyOptions {
     fn limits(&self) -> Limits {
         Limits {
-            // The cast saturates: a limit of Infinity is none.
+            // The cast saturates: Infinity means no limit.
             pixels: self.max_pixels as u64,
             bytes: self.max_bytes as u64,
         }
@@ -74,7 +74,7 @@ struct RenderOptions {
     opacity: f32,
 }
 
-/// A photo as the network saw it, but for its values, which cross as a typed array of their own.
+/// A photo as the network saw it, except its values, which cross as a separate typed array.
 #[derive(Serialize, Deserialize)]
 struct Input {
     shape: Vec<usize>,
@@ -82,8 +82,9 @@ struct Input {
     region: Region,
 }
 
-/// Classifies an encoded photo and calls its result `id`. Where heatmaps can be made, the object given holds
-/// `input`: the photo as the network saw it, for [`heatmap`]. `progress(done, total)` is that of a slow heatmap.
+/// Classifies an encoded photo and calls its result `id`. Where heatmaps can be made, the returned object
+/// holds `input`: the photo as the network saw it, for [`heatmap`]. A slow heatmap calls
+/// `progress(done, total)`.
 #[wasm_bindgen]
 pub async fn classify(
     url: String,
@@ -109,8 +110,7 @@ pub async fn classify(
     finish(url, id, options, read, progress, signal).await
 }
 
-/// Classifies pixels: RGBA, straight alpha, sRGB, row-major. `decode` is the time in ms that it took
-/// to get them.
+/// Classifies pixels: RGBA, straight alpha, sRGB, row-major. `decode` is the time in ms that decoding took.
 #[wasm_bindgen(js_name = classifyPixels)]
 #[allow(clippy::too_many_arguments)] // one crossing from JavaScript
 pub async fn classify_pixels(
@@ -183,8 +183,8 @@ async fn finish(
     Ok(object)
 }
 
-/// Decodes a photo as [`classify`] does: `{ rgba, width, height }`, upright, of `longest` pixels a side at
-/// the most; a huge one at half its size.
+/// Decodes a photo as [`classify`] does: `{ rgba, width, height }`, upright, of at most `longest` pixels
+/// per side; a huge one at half its size.
 #[wasm_bindgen(js_name = decodePhoto)]
 pub fn decode_photo(
     photo: &Uint8Array,
@@ -199,7 +199,7 @@ pub fn decode_photo(
     Ok(picture(&image, longest))
 }
 
-/// `{ rgba, width, height }`, of `longest` pixels a side at the most.
+/// `{ rgba, width, height }`, of at most `longest` pixels per side.
 fn picture(image: &Image, longest: f64) -> JsValue {
     // The cast saturates: a longest side of Infinity leaves the image as it is.
     let (rgb, width, height) = preprocess::shrink(image, longest as u32);
@@ -212,8 +212,8 @@ fn picture(image: &Image, longest: f64) -> JsValue {
     object
 }
 
-/// The heatmap of a class of the result `id`, whose `input` [`classify`] gave; the network runs again where
-/// another photo has been seen since. `progress(done, total)` is that of a slow one.
+/// The heatmap of a class of the result `id`, whose `input` [`classify`] returned; the network runs again
+/// if it has seen another photo since. A slow heatmap calls `progress(done, total)`.
 #[wasm_bindgen]
 pub async fn heatmap(
     url: String,
@@ -272,7 +272,7 @@ fn input_object(photo: &Photo) -> JsValue {
     object
 }
 
-/// Between two runs of the network other messages are heard, among them that the caller gives up.
+/// Between two runs of the network, other messages are heard, such as that the caller gives up.
 async fn explain(
     loaded: &Loaded,
     run: &Run,

@@ -16,7 +16,7 @@ use crate::pack::{self, Inspection, Options, Original, Packed, Report, Stage};
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Wanted {
-    /// Bytes that may be used, those of other workers aside.
+    /// Bytes that may be used, not counting those of other workers.
     memory_limit: f64,
     /// The `model.json` that came with the file, in place of options.
     manifest: Option<String>,
@@ -47,7 +47,7 @@ pub fn choose_model(names: Vec<String>) -> std::result::Result<JsValue, JsValue>
         .map_err(thrown)
 }
 
-/// Tells what a graph is: `{ outline, found, manifest, classes, layers, … }`, see [`Found`] and [`Inspection`].
+/// Describes a graph: `{ outline, found, manifest, classes, layers, … }`, see [`Found`] and [`Inspection`].
 /// `onnx` gives the bytes of the file or of a zip that holds it; `beside` holds what gives those of the files that it
 /// may keep its weights in, and of the texts that may say something of it, by name.
 #[wasm_bindgen(js_name = inspectModel)]
@@ -73,7 +73,7 @@ pub fn inspect_model(
 }
 
 /// Makes a model folder: `{ manifest, report, weights }`. What `options` leave open is as the files say.
-/// `progress(done, total)` is told the stages.
+/// `progress(done, total)` counts the stages.
 #[wasm_bindgen(js_name = packModel)]
 pub fn pack_model(
     onnx: Function,
@@ -117,7 +117,7 @@ pub fn pack_model(
     Ok(object)
 }
 
-/// The bytes of a model with the weights that are beside it, once it is clear that there is memory, and the
+/// The bytes of a model with the weights that are beside it, once it is clear that there is enough memory, and the
 /// texts that came with it.
 fn whole(onnx: &Function, beside: &Object, limit: f64) -> Result<(Vec<u8>, Outline, Files)> {
     let keys = Object::keys(beside);
@@ -183,7 +183,8 @@ fn spare(needed: u64, limit: f64) -> Result<()> {
     let (megabytes, left) = (needed as f64 / 1e6, limit / 1e6);
     Err(Error::NeedsMemory {
         message: format!(
-            "to check and pack this model about {megabytes:.0} MB of memory are needed, and {left:.0} MB are left of the limit; raise `memoryLimit`, or use `whylens pack`"
+            "checking and packing this model needs about {megabytes:.0} MB of memory, and {left:.0} MB of the \
+            limit are left; raise `memoryLimit`, or use `whylens pack`"
         ),
         limit: needed,
     })

@@ -1,4 +1,4 @@
-//! Graphs that end each in another way, and graphs that explain nothing; the values are made by
+//! Graphs that each end in a different way, and graphs that explain nothing; the values are made by
 //! `tests/golden/heads/make.py`. Natively and on wasm32.
 
 use serde::Deserialize;
@@ -109,7 +109,7 @@ fn probabilities_are_those_of_onnx_runtime_wherever_they_are_made() {
             <[f32]>::to_vec,
             Softmax,
         ),
-        // Folders that were packed before the graph's own end was recorded.
+        // Folders packed before the end of the graph was recorded.
         ("softmax", Nothing, None, <[f32]>::to_vec, Softmax),
         ("sigmoid", Nothing, None, <[f32]>::to_vec, Sigmoid),
         ("log-softmax", Softmax, None, softmax, Softmax),
@@ -166,9 +166,9 @@ fn a_packed_model_says_what_its_graph_ends_in() {
         let expected = match (head.ends, head.classes) {
             // Softmax makes probabilities of their logarithms too.
             _ if head.name == "log-softmax" => (Activation::Softmax, None),
-            // Made of single operators: told by the scores, which are shares of one.
+            // Made of single operators: recognised by the scores, which sum to one.
             _ if head.name == "softmax-by-hand" => (Activation::None, Some(Activation::Softmax)),
-            // Of one class, a softmax is read as a sigmoid, and so it is kept.
+            // With one class, a softmax is read as a sigmoid, and kept as one.
             (Some(_), 1) => (Activation::None, Some(Activation::Sigmoid)),
             (Some(ends), _) => (Activation::None, Some(ends)),
             (None, 1) => (Activation::Sigmoid, None),
@@ -219,7 +219,7 @@ fn a_classification_does_not_fail_with_its_heatmap() {
             "{name}"
         );
         assert!(heatmap.max > 0.0, "{name}");
-        // One that is asked for by name fails with the reason, which is none of an option.
+        // A method requested by name fails with its reason, which is not a bad option.
         let named = |query| Query {
             heatmap: Some(query),
             ..Query::default()

@@ -1,5 +1,5 @@
-//! What Python's libraries give, file by file: natively, and as visitors have it, under node and in a browser.
-//! One binary, for linking one is what costs time on wasm32.
+//! What Python's libraries compute, file by file: natively and, as visitors run it, under node and in a
+//! browser. One binary, as linking is what takes time on wasm32.
 
 use include_dir::{Dir, include_dir};
 

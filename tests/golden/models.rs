@@ -152,7 +152,7 @@ impl Layer {
     }
 }
 
-/// The largest difference; endless when there are more values than expected, or fewer.
+/// The largest difference; infinite if the number of values is not the expected one.
 pub fn max_difference(actual: &[f32], expected: &[f32]) -> f32 {
     if actual.len() != expected.len() {
         return f32::INFINITY;
@@ -180,7 +180,7 @@ fn correlation(a: &[f32], b: &[f32]) -> f64 {
     }
 }
 
-/// Runs a check on every case and layer; all failures are told at once.
+/// Runs a check on every case and layer; reports all failures at once.
 fn every_layer(check: impl Fn(&Case, &Layer, &Model, &[f32]) -> Result<(), String>) {
     let mut failures = Vec::new();
     for case in cases() {
@@ -270,7 +270,7 @@ fn heatmaps_are_those_of_pytorch_grad_cam() {
                 let map = heatmap(method, &forward.features[0], &gradients[0]).unwrap();
                 let mut golden = take(values, slice).to_vec();
                 if method == Method::EigenCam {
-                    // The sign of a principal component is arbitrary: hold ours to the one that fits.
+                    // The sign of a principal component is arbitrary: compare with the one that fits.
                     let signed = take(values, &class.maps["eigencam-signed"]);
                     let with = |sign: f32| signed.iter().map(|v| (v * sign).max(0.0)).collect();
                     let candidates: [Vec<f32>; 2] = [with(1.0), with(-1.0)];
@@ -307,7 +307,7 @@ fn the_last_layer_is_found() {
     let mut failures = Vec::new();
     for case in cases() {
         let model = case.load(&[]).unwrap();
-        // The same values may go by several names.
+        // The same values may have several names.
         let last = case.layers.last().unwrap();
         let golden = last.map(&floats(&case.values), &last.activations);
         let forward = model.forward(&case.input()).unwrap();
@@ -355,7 +355,7 @@ fn a_final_softmax_or_sigmoid_is_stepped_over() {
     }
 }
 
-/// What a load says of bytes that are no sound model; it must say something.
+/// The error from loading bytes that are not a sound model; there must be one.
 fn refusal(bytes: &[u8], manifest: &Manifest) -> Option<whylens::Error> {
     Model::load(
         bytes,
@@ -388,7 +388,7 @@ fn damaged_files_are_refused_and_never_panic() {
             let at = state as usize % damaged.len();
             damaged[at] ^= (state >> 24) as u8 | 1;
         }
-        // Damage may hit a weight and leave a sound graph; it must not do worse.
+        // Damage may hit a weight and leave a sound graph, but do nothing worse.
         if let Ok(model) = Model::load(&damaged, &manifest, &Options::default()) {
             let _ = model.forward(&case.input());
         }

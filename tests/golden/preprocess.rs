@@ -1,4 +1,4 @@
-//! Photos of every format → tensors, against Pillow and torchvision (`tests/golden/photos/make.py`).
+//! Photos in every format → tensors, against Pillow and torchvision (`tests/golden/photos/make.py`).
 //! Natively and on wasm32, where each test runs under node and in a browser.
 
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ use super::{GOLDEN, golden};
 const MEAN: [f64; 3] = [0.485, 0.456, 0.406];
 const STD: [f64; 3] = [0.229, 0.224, 0.225];
 
-/// Levels of 255 by which a value may differ: the rounding of 32-bit floats. Pixels are the same.
+/// How far a value may differ, in levels of 255: the rounding of 32-bit floats. Pixels are the same.
 const MOST_LEVELS: f64 = 1e-3;
 
 /// SHA-256 of the values of all tensors, bit for bit: the same natively, under node and in a browser.
@@ -152,7 +152,7 @@ fn tensors_are_those_of_pillow_and_torchvision() {
     assert_eq!(format!("{:x}", tensors.finalize()), TENSORS);
 }
 
-/// A picture of `width × height`, black but for a white rectangle.
+/// A picture of `width × height`, black except for a white rectangle.
 fn rectangle((width, height): (u32, u32), x: u32, y: u32, w: u32, h: u32) -> RgbImage {
     RgbImage::from_fn(width, height, |px, py| {
         let inside = (x..x + w).contains(&px) && (y..y + h).contains(&py);
@@ -188,7 +188,7 @@ fn all_orientations_of_a_photo_are_the_same_picture() {
     }
 }
 
-/// Where the white lies in the photo, by the tensor and the region that it is said to cover.
+/// Where the white lies in the photo, according to the tensor and the region that it should cover.
 fn center_of_white(file: &[u8], input: &Input) -> (f64, f64) {
     let image = decode(file, &Limits::default()).unwrap();
     let (tensor, region) = preprocess(&image, input).unwrap();
@@ -270,7 +270,7 @@ fn values_without_antialiasing_are_those_of_torch_and_opencv() {
 fn the_region_is_where_the_tensor_was_taken() {
     for size in [(300, 200), (200, 300), (251, 251), (640, 97)] {
         let (width, height) = size;
-        // Off the middle, inside of what a centre crop keeps.
+        // Off the middle, inside what a centre crop keeps.
         let (x, y, w, h) = (width / 2 + 8, height / 2 - 25, 20, 10);
         let upright = rectangle(size, x, y, w, h);
         let center = (f64::from(x) + 10.0, f64::from(y) + 5.0);
@@ -448,7 +448,7 @@ fn all_files() -> impl Iterator<Item = (&'static str, &'static [u8])> {
         .filter(move |(name, _)| !own.contains(name))
 }
 
-/// A little-endian TIFF file with another value of a tag, whose values are one number.
+/// A little-endian TIFF file with another value for a tag that holds one number.
 fn retagged(file: &str, tag: u16, value: u16) -> Vec<u8> {
     let whole = bytes(file);
     let number = |at: usize| usize::from(u16::from_le_bytes([whole[at], whole[at + 1]]));
@@ -468,7 +468,7 @@ fn kinds_that_cannot_be_read_say_so() {
     const FORMAT: u16 = 339;
     for (file, tag, value, text) in [
         ("tiff-lzw.tif", COLOURS, 3, "a palette of colours"),
-        ("tiff-lzw.tif", COLOURS, 4, "a mask, no picture"),
+        ("tiff-lzw.tif", COLOURS, 4, "a mask, not a picture"),
         ("tiff-lzw.tif", COLOURS, 6, "colours as YCbCr"),
         ("tiff-lzw.tif", COLOURS, 8, "colours as CIE L*a*b*"),
         (
@@ -493,13 +493,13 @@ fn kinds_that_cannot_be_read_say_so() {
             "tiff-lzw.tif",
             COMPRESSION,
             4,
-            "compression by CCITT group 4 of other than bits",
+            "compression by CCITT group 4 for values of more than one bit",
         ),
         (
             "tiff-lzw.tif",
             COMPRESSION,
             6,
-            "compression by JPEG of the old kind",
+            "compression by old-style JPEG",
         ),
         (
             "tiff-lzw.tif",
@@ -511,9 +511,9 @@ fn kinds_that_cannot_be_read_say_so() {
             "tiff-lzw.tif",
             COMPRESSION,
             12345,
-            "compression of number 12345",
+            "compression number 12345",
         ),
-        ("tiff-packbits.tif", BITS, 4, "4 bits a value"),
+        ("tiff-packbits.tif", BITS, 4, "4 bits per value"),
         (
             "tiff-associated-grey.tif",
             COLOURS,
@@ -524,14 +524,14 @@ fn kinds_that_cannot_be_read_say_so() {
             "tiff-tiled.tif",
             PREDICTOR,
             3,
-            "a predictor of floating-point values",
+            "a floating-point predictor for whole numbers",
         ),
-        ("tiff-associated-float.tif", FORMAT, 1, "32 bits a value"),
+        ("tiff-associated-float.tif", FORMAT, 1, "32 bits per value"),
         (
             "tiff-associated-float.tif",
             FORMAT,
             2,
-            "values with a sign, of 32 bits",
+            "signed values of 32 bits",
         ),
         ("tiff-associated-float.tif", FORMAT, 5, "values of kind 5"),
         (
@@ -553,7 +553,7 @@ fn kinds_that_cannot_be_read_say_so() {
             &uneven,
             &Limits::default(),
             "image-format",
-            "each of another size",
+            "of different sizes",
         );
     }
 }

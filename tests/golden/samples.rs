@@ -1,5 +1,5 @@
 //! The four test photographs against Pillow, torchvision, ONNX Runtime and pytorch-grad-cam; the
-//! values are made by `tests/golden/make.py`. Natively, and as visitors have it: on wasm32.
+//! values are made by `tests/golden/make.py`. Natively and, as visitors run it, on wasm32.
 
 use std::sync::Mutex;
 
@@ -86,7 +86,7 @@ fn manifest() -> Manifest {
     Manifest::parse(file(&MODEL, "model.json")).unwrap().0
 }
 
-/// One model for all tests of this file: loading it is most of their time.
+/// One model for all tests of this file, as loading it takes most of their time.
 fn with_classifier<R>(test: impl FnOnce(&Classifier) -> R) -> R {
     static SHARED: Mutex<Option<Classifier>> = Mutex::new(None);
     let mut shared = SHARED

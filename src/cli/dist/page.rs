@@ -31,7 +31,7 @@ pub fn read(named: Option<&Path>, links: bool) -> Result<Files> {
     Ok(files)
 }
 
-/// The page, with the new addresses of its files, and naming its models and service worker.
+/// The page with the new addresses of its files, and with its models and service worker named.
 pub fn rewrite(index: &str, www: &str, models: &[String], arguments: &Arguments) -> Result<String> {
     let mut html = index.to_string();
     for attribute in ["href", "src"] {

@@ -8,8 +8,8 @@ use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 /// A file that marks a folder as left by a killed run, and not anybody else's.
 pub const MARK: &str = "left-by-whylens.txt";
 
-const NOTE: &str =
-    "whylens is making a folder in here. If none is running, this can be removed; the next run does so.\n";
+const NOTE: &str = "whylens is making a folder in here. If none is running, this can be removed; \
+    the next run does so.\n";
 
 /// Makes a folder to work in that nobody else can read.
 pub fn make(folder: &Path, prefix: &str) -> io::Result<PathBuf> {

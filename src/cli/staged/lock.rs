@@ -33,7 +33,9 @@ impl Lock {
                     drop(leftovers);
                     if !told {
                         let folder = path.parent().unwrap_or(path).display();
-                        eprintln!("whylens: waiting for another whylens that is writing into {folder}");
+                        eprintln!(
+                            "whylens: waiting for another whylens that is writing into {folder}"
+                        );
                         told = true;
                     }
                     file.lock().ok()?;

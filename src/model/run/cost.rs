@@ -19,23 +19,23 @@ use super::ops::{Contract, Fill, Filter, Fold, Largest, Product, Unpool};
 /// a series.
 const VALUE: u64 = 32;
 
-/// Multiplications of a product that take as long as a value that tract makes of a view of its own: 90 to 200 ns.
+/// Multiplications of a product that take as long as a value for which tract makes a view: 90 to 200 ns.
 const VIEW: u64 = 1024;
 
 /// What it takes to compute a node.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Cost {
-    /// Bytes that are taken meanwhile.
+    /// Bytes that it takes meanwhile.
     pub scratch: u64,
-    /// Multiplications of a product, or as many as take as long.
+    /// Multiplications of a product, or as many as take the same time.
     pub operations: u64,
-    /// Whether the output takes the place of the first input where nobody else reads that.
+    /// Whether the output takes the place of the first input if nobody else reads that.
     pub in_place: bool,
-    /// Whether the output is no tensor that another node has as well.
+    /// Whether the output shares no tensor with another node.
     pub fresh: bool,
 }
 
-/// Number of values; what is not known counts as one.
+/// Number of values; an unknown length counts as one.
 pub fn volume(fact: &TypedFact) -> u64 {
     let shape = fact.shape.as_concrete().unwrap_or(&[]);
     product(shape.iter().copied())
@@ -49,7 +49,7 @@ pub fn bytes(fact: &TypedFact) -> u64 {
     plain.max(told.unwrap_or(0))
 }
 
-/// Of sizes, without overflow.
+/// The product of sizes, without overflow.
 pub fn product(sizes: impl IntoIterator<Item = usize>) -> u64 {
     let sizes = sizes.into_iter();
     sizes.fold(1, |n, size| n.saturating_mul(size as u64))
@@ -157,7 +157,7 @@ pub fn cost(graph: &TypedModel, node: &TypedNode) -> TractResult<Cost> {
     } else if node.op_is::<AxisOp>() {
         of(0, 0, true)
     } else if node.op_is::<Pad>() || node.op_is::<Downsample>() {
-        // What is made by way of ndarray is copied.
+        // What ndarray makes is copied.
         of(made.saturating_mul(size_of::<f32>() as u64), 0, false)
     } else if node.op_is::<Fill>()
         || node.op_is::<Iff>()
@@ -166,13 +166,13 @@ pub fn cost(graph: &TypedModel, node: &TypedNode) -> TractResult<Cost> {
     {
         of(0, 0, false)
     } else if node.op_is::<Cast>() {
-        // To the type that it has already: the very tensor.
+        // A cast to the type that it has already gives the same tensor.
         let fresh = inputs[0].datum_type != node.outputs[0].fact.datum_type;
         let made = bytes(&node.outputs[0].fact);
         let cost = of(made, 0, false);
         Cost { fresh, ..cost }
     } else {
-        // One of tract's for a graph without a plan.
+        // An operator of tract's, in a graph without a plan.
         let told = node.op.cost(&inputs)?.into_iter();
         let told = told.filter(|(kind, _)| matches!(kind, ops::Cost::FMA(_)));
         let counts = told.map(|(_, n)| n.as_i64().map_or(0, i64::unsigned_abs));
@@ -185,8 +185,8 @@ pub fn cost(graph: &TypedModel, node: &TypedNode) -> TractResult<Cost> {
     })
 }
 
-/// Bytes and operations that it takes tract to find out which values are in the windows of a pooling:
-/// a list of them for each place near a border.
+/// Bytes and operations that tract needs to find the values in the windows of a pooling: a list for each
+/// place near a border.
 fn pool(spec: &PoolSpec, input: &[usize]) -> TractResult<(u64, u64)> {
     let shape = spec.data_format.shape(input)?;
     let padding = spec.computed_padding(shape.hw_dims());

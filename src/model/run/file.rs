@@ -13,9 +13,9 @@ use tract_onnx::pb::tensor_proto::DataType;
 
 use super::ops::Values;
 
-/// What a plan needs of an ONNX file.
+/// What a plan needs from an ONNX file.
 pub struct File<'a> {
-    /// All of it.
+    /// The whole file.
     pub onnx: &'a [u8],
     /// Initialisers that hold FP32, FP16 or INT8 as bytes.
     pub tensors: HashMap<&'a str, Values<'a>>,
@@ -32,7 +32,7 @@ pub struct Span {
 }
 
 impl Span {
-    /// Those of values that are a part of this file.
+    /// The span of values that are a part of this file.
     pub fn of(values: Values, onnx: &[u8]) -> Option<Span> {
         let (width, bytes) = match values {
             Values::Bytes(bytes) => (1, bytes),
@@ -54,7 +54,7 @@ impl Span {
     /// The values.
     ///
     /// # Panics
-    /// When the file does not reach that far any more.
+    /// When the file no longer reaches that far.
     pub fn values<'a>(&self, onnx: &'a [u8]) -> Values<'a> {
         let bytes = &onnx[self.bytes.clone()];
         match self.width {
@@ -72,7 +72,7 @@ enum Field<'a> {
 }
 
 impl<'a> File<'a> {
-    /// Reads a file; what is damaged counts as not there.
+    /// Reads a file; damaged parts count as missing.
     pub fn read(onnx: &'a [u8]) -> File<'a> {
         let mut file = File {
             onnx,

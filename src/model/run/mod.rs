@@ -48,10 +48,10 @@ pub const KEY: &str = "whylens.plan";
 /// four and a half times its gradient down to the patches (24 of 73).
 pub const MOST_STEPS: usize = 8000;
 
-/// Most bytes of a plan's text: what is read of it takes several times as many.
+/// Most bytes of a plan's text; parsed, it takes several times as many.
 const LONGEST: usize = 32_000_000;
 
-/// Most values that are written out in one place.
+/// Most values that are written out in one record.
 pub const MOST_WRITTEN: usize = 4096;
 
 /// Raised with every change of what a plan means.
@@ -87,14 +87,14 @@ pub struct Listing {
 }
 
 impl Plan {
-    /// The plan of a file; none where there is none that can be read.
+    /// The plan of a file; none if there is none that can be read.
     pub fn find(file: &File) -> Option<Plan> {
         let text = file.notes.get(KEY).filter(|text| text.len() <= LONGEST)?;
         let plan: Plan = serde_json::from_str(text).ok()?;
         (plan.version == VERSION).then_some(plan)
     }
 
-    /// Both graphs, but for the weights; without the layers and what the gradient needs unless `heatmap`.
+    /// Both graphs except the weights; without the layers and what the gradient needs unless `heatmap`.
     ///
     /// # Errors
     /// For a plan that does not fit the file, or whose graphs do not fit each other.
@@ -143,16 +143,17 @@ pub struct Halves {
     pub forward: Sketch,
     /// The gradients.
     pub backward: Option<Sketch>,
-    /// What is to be read, and whether for the gradients; what ends last in the file first.
+    /// The weights to be read, and whether they are for the gradients; those that end last in the file come
+    /// first.
     unread: Vec<(bool, Unread)>,
 }
 
 /// Bytes that weights take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Needed {
-    /// For good.
+    /// Permanently.
     pub kept: u64,
-    /// At the most, while they are read, with what is left of the file.
+    /// At most, while they are read, with what is left of the file.
     pub most: u64,
 }
 
@@ -175,7 +176,7 @@ impl Halves {
         }
     }
 
-    /// What the weights take, of a file of so many bytes that is let go of as it is read.
+    /// What the weights take, from a file of this many bytes that is freed as it is read.
     pub fn needed(&self, file: usize) -> Needed {
         let sum = u64::saturating_add;
         let unread = || self.unread.iter().map(|(_, unread)| unread);
@@ -191,7 +192,7 @@ impl Halves {
         Needed { kept, most }
     }
 
-    /// Reads the weights, from the end of the file on; of a file that is ours, what was read is let go of.
+    /// Reads the weights, from the end of the file backwards; an owned file is freed as it is read.
     ///
     /// # Errors
     /// Those of [`Sketch::ready`].

@@ -1,4 +1,4 @@
-//! listing → lowered graph, with every record checked, and what it needs counted before anything is taken.
+//! listing → lowered graph, with every record checked, and its needs counted before allocation.
 
 use std::ops::RangeInclusive;
 
@@ -16,21 +16,21 @@ use super::{MOST_AXES, MOST_EDGES, MOST_ELEMENTS};
 
 /// A graph whose weights are still in the file.
 pub struct Sketch {
-    /// All of it but the weights.
+    /// All of it except the weights.
     pub graph: TypedModel,
-    /// What is to be read.
+    /// The weights to be read.
     pub unread: Vec<Unread>,
     order: Vec<usize>,
 }
 
-/// What a node needs of the file.
+/// What a node needs from the file.
 pub struct Unread {
     node: usize,
-    /// Where in the file it ends; 0: it stands in the plan.
+    /// Where in the file it ends; 0: it is in the plan.
     pub end: usize,
-    /// Bytes that it takes for good, and those that it takes meanwhile.
+    /// Bytes that it takes permanently, and those that it takes meanwhile.
     pub bytes: [u64; 2],
-    /// Bytes of what the plan says of it, from the beginning.
+    /// Bytes of what the plan says about it, which are taken from the start.
     pub told: u64,
     source: Source,
 }
@@ -75,7 +75,7 @@ impl Given {
 }
 
 impl Listing {
-    /// Everything but the weights.
+    /// Everything except the weights.
     ///
     /// # Errors
     /// For a listing that is not sound.
@@ -107,7 +107,7 @@ impl Listing {
         for (at, (step, inputs)) in self.steps.iter().enumerate() {
             for name in step.tensors().into_iter().filter(|_| needed[at]) {
                 let rest = left.checked_sub(tensor(name, file)?.len());
-                left = rest.context("it reads the file's tensors over and over")?;
+                left = rest.context("it reads the file's tensors too often")?;
             }
             let inputs: TVec<OutletId> = inputs.iter().map(|&input| outlets[input]).collect();
             let wired = match needed[at] || matches!(step, Step::Source(_)) {
@@ -136,7 +136,7 @@ fn arity(step: &Step) -> RangeInclusive<usize> {
     }
 }
 
-/// Whether it computes with numbers, and not only moves them.
+/// Whether it computes with numbers, rather than only moving them.
 fn computes(step: &Step) -> bool {
     !matches!(
         step,
@@ -205,7 +205,7 @@ fn numbers(arrangement: &Arrangement) -> u64 {
     4 * (arrangement.scale.len() + arrangement.bias.len()) as u64
 }
 
-/// Number of values; none of a shape that no sound plan has. No tensor is empty: the operators divide by
+/// Number of values; none for a shape that no sound plan has. No tensor is empty: the operators divide by
 /// lengths.
 fn volume(shape: &[usize]) -> Option<usize> {
     let volume = shape.iter().try_fold(1usize, |p, &n| p.checked_mul(n))?;
@@ -225,7 +225,7 @@ impl Sketch {
     /// Reads what a node needs.
     ///
     /// # Errors
-    /// When the node is not what it was read for.
+    /// When the node is not of the kind that it was read for.
     pub fn read(&mut self, unread: Unread, onnx: &[u8]) -> TractResult<()> {
         let node = self.graph.node_mut(unread.node);
         match unread.source {
@@ -248,7 +248,7 @@ impl Sketch {
     /// The graph, once everything is read.
     ///
     /// # Errors
-    /// When it would be run in another order than the one that was followed.
+    /// When it would not be run in the order that was followed.
     pub fn ready(self) -> TractResult<Arc<TypedSimplePlan>> {
         let runnable = work::runnable(self.graph)?;
         let model = runnable.model();

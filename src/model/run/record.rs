@@ -13,7 +13,7 @@ use super::kernel::{Activation, Patches, Window};
 use super::ops::{Arrangement, ScatterWindow};
 use super::{MOST_ELEMENTS, MOST_WRITTEN};
 
-/// Values of a tensor: written out, or by the name of the file's tensor that has the same.
+/// Values of a tensor: written out, or by the name of the file's tensor that has them.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Numbers {
@@ -47,7 +47,7 @@ impl<'de> Deserialize<'de> for Numbers {
     }
 }
 
-/// A list that is given up where it is longer than any sound one.
+/// A list, refused if it is longer than any sound one.
 pub fn few<'de, const MOST: usize, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Vec<T>, D::Error> {
@@ -134,7 +134,7 @@ pub struct PoolRecord {
     pub channels: usize,
 }
 
-/// Longest side of an image, and largest window or step: what no arithmetic on them overflows.
+/// Longest side of an image, and largest window or step, so that no arithmetic on them overflows.
 pub const MOST_SIDE: usize = 1 << 14;
 
 /// Most taps times places of a window: ten times those of AlexNet's first.

@@ -17,7 +17,7 @@ use super::ops::{Contract, Fill, Fold, Largest, Slope, Unpool};
 use super::record::{
     ActivationRecord, MOST_SIDE, Numbers, PatchesRecord, PoolRecord, Weights, WindowRecord,
 };
-/// An operator of one output.
+/// An operator with one output.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Step {

@@ -26,16 +26,16 @@ const NODE: u64 = 1024;
 /// What a run of a graph takes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Run {
-    /// Bytes that are in use at once, at the most, without weights and constants.
+    /// Most bytes in use at once, without weights and constants.
     pub most: u64,
-    /// Bytes of the outputs, which are left.
+    /// Bytes of the outputs, which remain.
     pub outputs: u64,
 }
 
 /// Whose the inputs of a run are.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Inputs {
-    /// The run's: they go when nothing needs them any more.
+    /// The run's: they are freed when nothing needs them any more.
     Given,
     /// The caller's, who has counted them.
     Lent,
@@ -97,7 +97,8 @@ pub fn follow(graph: &TypedModel, order: &[usize], whose: Inputs) -> Result<Run>
     let most = most.max(live).saturating_add(records);
     if most > MOST_WORK {
         return Err(Error::OverMemoryLimit(format!(
-            "a run of the graph needs {} MB for values between its nodes, at most {} MB are allowed; take a smaller model",
+            "a run of the graph needs {} MB for values between its nodes, at most {} MB are allowed; take a \
+            smaller model",
             most / 1_000_000,
             MOST_WORK / 1_000_000
         )));
@@ -109,7 +110,7 @@ pub fn follow(graph: &TypedModel, order: &[usize], whose: Inputs) -> Result<Run>
     })
 }
 
-/// Refuses what takes without end to run.
+/// Refuses what would run practically without end.
 ///
 /// # Errors
 /// [`Error::UnsupportedModel`] for more than [`MOST_OPERATIONS`].
@@ -124,7 +125,7 @@ pub fn check_operations(operations: u64) -> Result<()> {
     }
 }
 
-/// Bytes of all that a node makes.
+/// Bytes of all outputs of a node.
 fn size(node: &TypedNode) -> u64 {
     let sizes = node.outputs.iter().map(|output| bytes(&output.fact));
     sizes.fold(0, u64::saturating_add)

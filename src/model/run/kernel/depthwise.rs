@@ -1,12 +1,12 @@
-//! Image × one filter a channel → image: depthwise convolution, vectors over channels.
+//! Image × one filter per channel → image: depthwise convolution, vectors over channels.
 
 use std::array::from_fn;
 use std::ops::Range;
 
 use super::{Activation, F4, Finish, Window, pad};
 
-/// Weights of a depthwise convolution: the biases, then one row of `channels` a tap, padded to
-/// whole vectors.
+/// Weights of a depthwise convolution: the biases, then one row of `channels` per tap, padded to whole
+/// vectors.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Depthwise {
     weights: Vec<f32>,
@@ -17,7 +17,7 @@ pub struct Depthwise {
 /// Columns that one tile computes at once.
 const COLUMNS: usize = 4;
 
-/// Columns of an output from which on the border is left to the slow path.
+/// Outputs with at least this many columns leave the border to the slow path.
 const SMALL: usize = 32;
 
 impl Depthwise {
@@ -27,7 +27,7 @@ impl Depthwise {
         padded.saturating_mul(taps as u64 + 1).saturating_mul(4)
     }
 
-    /// Packs `channels × taps` weights, read through `weight(channel, tap)`, with one bias a channel.
+    /// Packs `channels × taps` weights, read through `weight(channel, tap)`, with one bias per channel.
     pub fn new(taps: usize, bias: &[f32], weight: impl Fn(usize, usize) -> f32) -> Depthwise {
         let channels = bias.len();
         let padded = channels.next_multiple_of(4);
@@ -54,7 +54,7 @@ impl Depthwise {
     /// Filters an image into `output`.
     ///
     /// # Panics
-    /// When image or output are smaller than the window says, or it has another number of taps.
+    /// When image or output are smaller than the window says, or the number of taps differs.
     pub fn run(&self, image: &[f32], window: &Window, output: &mut [f32], activation: Activation) {
         let volume = |[rows, columns]: [usize; 2]| rows * columns * self.channels;
         assert!(volume(window.input) <= image.len());
@@ -211,7 +211,7 @@ impl Task<'_> {
         self.rest(y, x, taps, columns, output);
     }
 
-    /// The channels of one output that fill no vector.
+    /// The channels of one output that do not fill a vector.
     #[inline(always)]
     fn rest(
         &self,

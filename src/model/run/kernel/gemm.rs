@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use super::{Activation, F4, Finish};
 
-/// Weights of a matrix product, packed once: panels of `width` outputs, each the biases and then
-/// one row an input.
+/// Weights of a matrix product, packed once: panels of `width` outputs, each the biases and then one row
+/// per input.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gemm {
     panels: Vec<f32>,
@@ -33,7 +33,7 @@ pub struct Patches {
 }
 
 impl Patches {
-    /// Neighbouring pixels of so many inputs, each a patch: a plain matrix product.
+    /// Neighbouring pixels of this many inputs, each a patch: a plain matrix product.
     pub fn pixels(count: usize, inputs: usize) -> Patches {
         Patches {
             output: [1, count],
@@ -77,7 +77,7 @@ impl Gemm {
         }
     }
 
-    /// Bytes that such weights take, and those that it takes to pack them.
+    /// Bytes that such weights take, and bytes that packing them takes.
     pub fn bytes(inputs: u64, outputs: usize) -> [u64; 2] {
         let width = Gemm::width(outputs);
         let row = inputs.saturating_add(1).saturating_mul(4);
@@ -85,8 +85,8 @@ impl Gemm {
         [panels.saturating_mul(row), row.saturating_mul(width as u64)]
     }
 
-    /// Packs `outputs × inputs` weights, with one bias an output; `fill(output, row)` writes the
-    /// weights of one output, in the order of the inputs.
+    /// Packs `outputs × inputs` weights, with one bias per output; `fill(output, row)` writes the weights
+    /// of one output, in the order of the inputs.
     pub fn new(inputs: usize, bias: &[f32], mut fill: impl FnMut(usize, &mut [f32])) -> Gemm {
         let outputs = bias.len();
         let width = Gemm::width(outputs);
@@ -115,7 +115,7 @@ impl Gemm {
         }
     }
 
-    /// Number of sums a pixel.
+    /// Number of sums per pixel.
     pub fn outputs(&self) -> usize {
         self.outputs
     }
@@ -217,8 +217,8 @@ impl Gemm {
 /// Arm machines have 32.
 static TALL: AtomicBool = AtomicBool::new(false);
 
-/// Measures both tiles on a product that fits a first-level cache and keeps the faster one: for each,
-/// the best of `rounds` as `now`, in any unit, tells.
+/// Measures both tiles on a product that fits a first-level cache and keeps the faster one: for each, the
+/// best of `rounds`, timed by `now` in any unit.
 #[cfg(any(target_arch = "wasm32", test))]
 pub fn tune(rounds: usize, now: impl Fn() -> f64) -> bool {
     const SIDE: usize = 48;
@@ -267,7 +267,7 @@ struct Tiles<'a> {
 
 impl Tiles<'_> {
     /// The next `R` pixels × `4 C` outputs. `R · C + R + C` registers are live in the inner loop; an
-    /// x86 machine has 15 to give.
+    /// x86 machine has 15 to spare.
     #[inline(always)]
     unsafe fn tile<const R: usize, const C: usize>(&mut self) {
         unsafe {

@@ -1,4 +1,4 @@
-//! FP16 → FP32, without the arithmetic that wasm does not have.
+//! FP16 → FP32, without FP16 arithmetic, which wasm does not have.
 
 /// Widens little-endian IEEE 754 half precision; exact, infinities and NaN included.
 ///

@@ -1,4 +1,4 @@
-//! Image → image with one value a window.
+//! Image → image with one value per window.
 
 use super::Window;
 

@@ -1,4 +1,4 @@
-//! 3×3 convolution by fewer multiplications: a tile of 2×2 outputs takes 16 of them in place of 36.
+//! 3×3 convolution by fewer multiplications: a tile of 2×2 outputs takes 16 of them instead of 36.
 //!
 //! This is F(2×2, 3×3) of A. Lavin and S. Gray, "Fast Algorithms for Convolutional Neural Networks"
 //! (CVPR 2016): Y = Aᵀ [(G g Gᵀ) ⊙ (Bᵀ d B)] A, where the products of all tiles at one of the 16 places
@@ -23,8 +23,8 @@ pub struct Winograd {
 }
 
 impl Winograd {
-    /// Whether such a convolution is faster this way: weights take 16/9 of the memory, and have to be
-    /// read anew for every block of tiles.
+    /// Whether such a convolution is faster this way: weights take 16/9 of the memory, and have to be read
+    /// again for every block of tiles.
     pub fn suits(window: &Window, inputs: usize, outputs: usize) -> bool {
         let &Window {
             output: [rows, columns],
@@ -40,7 +40,7 @@ impl Winograd {
             && rows.min(columns) >= FEWEST
     }
 
-    /// Bytes that such weights take, and those that it takes to transform them.
+    /// Bytes that such weights take, and bytes that transforming them takes.
     pub fn bytes(inputs: usize, outputs: usize) -> [u64; 2] {
         let [product, moment] = Gemm::bytes(inputs as u64, outputs);
         let places = product.saturating_mul(PLACES as u64);
@@ -59,7 +59,7 @@ impl Winograd {
     /// inputs.
     ///
     /// # Panics
-    /// When [`Winograd::suits`] says no.
+    /// When [`Winograd::suits`] returns false.
     pub fn new(
         window: Window,
         inputs: usize,
@@ -93,7 +93,7 @@ impl Winograd {
         }
     }
 
-    /// Number of sums a pixel.
+    /// Number of sums per pixel.
     pub fn outputs(&self) -> usize {
         self.bias.len()
     }
@@ -101,7 +101,7 @@ impl Winograd {
     /// Computes all pixels.
     ///
     /// # Panics
-    /// When the image or the output is smaller than the window says, or the output is more than this
+    /// When the image or the output is smaller than the window says, or the output is larger than this
     /// convolution's.
     pub fn run(&self, image: &[f32], output: Output) {
         let (inputs, outputs) = (self.inputs, self.outputs());

@@ -15,7 +15,7 @@ pub struct Contract {
 
 type Positions = [Option<usize>; 3];
 
-/// What kind of axis the position tells, by tensors that have it.
+/// Kinds of axes, by the tensors that have them.
 const BATCH: [bool; 3] = [true, true, true];
 const ROWS: [bool; 3] = [true, false, true];
 const COLUMNS: [bool; 3] = [false, true, true];
@@ -23,7 +23,7 @@ const SUMMED: [bool; 3] = [true, true, false];
 
 impl Contract {
     /// # Errors
-    /// When not all axes of a tensor are there, each once.
+    /// Unless all axes of a tensor are there, each once.
     pub fn new(axes: &[Positions]) -> TractResult<Contract> {
         for tensor in 0..3 {
             let mut positions: Vec<_> = axes.iter().filter_map(|axis| axis[tensor]).collect();
@@ -38,7 +38,7 @@ impl Contract {
         })
     }
 
-    /// Positions in `tensor` of its axes, by kind; those that no other tensor has, 1 long, are last.
+    /// Positions in `tensor` of its axes, by kind; those of length 1 that no other tensor has come last.
     fn order(&self, tensor: usize, kinds: [[bool; 3]; 3]) -> Vec<usize> {
         let alone = std::array::from_fn(|other| other == tensor);
         let kinds = kinds.into_iter().chain([alone]);

@@ -4,7 +4,7 @@ use tract_onnx::tract_core::internal::*;
 
 use super::super::cost;
 
-/// Where a window lies on its input, one number an axis.
+/// Where a window lies on its input, one number per axis.
 #[derive(Debug, Clone, Hash, PartialEq, Eq)]
 pub struct ScatterWindow {
     pub input: TVec<usize>,
@@ -69,7 +69,7 @@ impl ScatterWindow {
 }
 
 /// Adds each tap's values (batch, channel, tap, place) up where they came from: batch, channel,
-/// place on the input. One tap stands for all when there is but one.
+/// place on the input. If there is only one tap, it stands for all.
 #[derive(Debug, Clone, Hash, PartialEq, Eq)]
 pub struct Fold(pub ScatterWindow);
 

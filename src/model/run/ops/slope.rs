@@ -12,7 +12,7 @@ use tract_onnx::tract_core::ops::nn::{GeluApproximate, LeakyRelu};
 pub struct Slope {
     /// Name of the function.
     pub of: String,
-    /// 0: the name says it all.
+    /// 0 if the name suffices.
     pub parameter: f32,
     slope: fn(f32, f32) -> f32,
 }

@@ -104,7 +104,7 @@ impl Arrangement {
         self.groups == 1 && window.is_some_and(suits)
     }
 
-    /// Bytes that [`Arrangement::pack`] makes of so many values, and those that it takes meanwhile.
+    /// Bytes that [`Arrangement::pack`] makes from this many values, and those that it takes meanwhile.
     pub fn bytes(&self, values: usize, window: Option<&Window>) -> [u64; 2] {
         let outputs = self.bias.len();
         let row = cost::product([self.inputs, self.taps]);
