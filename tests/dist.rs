@@ -285,10 +285,7 @@ fn a_limit_of_memory_is_written_and_what_pages_would_refuse_is_said() {
         "{told}"
     );
     assert_eq!(warned(&["--memory-limit", "1200MB"]), "");
-    assert!(index().contains(
-        "<script type=\"module\" data-models=\"models/small/\" data-offline=\"sw.js\" \
-    data-memory-limit=\"1200000000\" src="
-    ));
+    assert!(index().contains("<script type=\"module\" data-models=\"models/small/\" data-offline=\"sw.js\" data-memory-limit=\"1200000000\" src="));
     assert!(warned(&["--memory-limit", "600MB"]).contains("the limit is 600 MB"));
 }
 
@@ -514,8 +511,7 @@ fn a_hostile_list_removes_nothing_outside() {
     };
     let names: Vec<_> = names.iter().map(|name| listed(name)).collect();
     let list = format!(
-        r#"{{"made_by": "whylens 0.1.0", "files": {{"index.html": {{"bytes": 18446744073709551615, "sha256": \
-        ""}}, {}}}}}"#,
+        r#"{{"made_by": "whylens 0.1.0", "files": {{"index.html": {{"bytes": 18446744073709551615, "sha256": ""}}, {}}}}}"#,
         names.join(", ")
     );
     fs::write(site.join("integrity.json"), list).unwrap();

@@ -267,10 +267,7 @@ fn no_file_outside_the_folder_is_served() {
             "{path}"
         );
     }
-    let absolute = server.raw(
-        b"GET http://localhost/../secret.txt HTTP/1.1\r\nhost: localhost\r\nconnection: \
-    close\r\n\r\n",
-    );
+    let absolute = server.raw(b"GET http://localhost/../secret.txt HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
     assert!(matches!(absolute.status, 400 | 404), "{}", absolute.head);
     assert_eq!(
         server.get("/inner.js").status,
@@ -393,8 +390,7 @@ fn the_second_signal_ends_it_at_once() {
 fn a_site_that_is_closed_or_isolated_is_served_so() {
     let page = |connect: &str| {
         format!(
-            "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; {connect} data: blob:; \
-            img-src 'self'\">"
+            "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; {connect} data: blob:; img-src 'self'\">"
         )
     };
     let server = Server::start("told", &[]);
