@@ -45,7 +45,7 @@ pub enum Error {
     /// The model needs more memory than it is allowed to use.
     #[error("{message}")]
     NeedsMemory {
-        /// What it needs, what there is, and what to do.
+        /// What it needs, what is available, and what to do.
         message: String,
         /// The limit in bytes at which it is expected to be accepted.
         limit: u64,

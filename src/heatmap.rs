@@ -234,7 +234,7 @@ fn first_component(features: &FeatureMap) -> Vec<f32> {
     map.iter().map(|value| (value * scale) as f32).collect()
 }
 
-/// ReLU; what is not a number counts as no evidence.
+/// ReLU; NaN and infinities count as no evidence.
 fn positive(width: usize, height: usize, mut values: Vec<f32>) -> Map {
     for value in &mut values {
         *value = if *value > 0.0 && value.is_finite() {

@@ -58,10 +58,10 @@ pub struct Weights {
     /// in FP32.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parameters: Option<u64>,
-    /// Version of the plan in the file, where it holds one: [`PLAN`](crate::model::PLAN) is understood.
+    /// Version of the plan in the file, if it holds one; [`PLAN`](crate::model::PLAN) is understood.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<u32>,
-    /// The files that hold the weights one after the other, where one would be too large for a host;
+    /// The files that hold the weights one after the other, if a single file would be too large for a host;
     /// empty: `file` holds them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<Part>,
@@ -237,8 +237,7 @@ pub struct Output {
     /// `none` then. May be absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub applied: Option<Activation>,
-    /// Unit of the numbers that the output holds, such as `years`, where it holds no probabilities. May be
-    /// absent.
+    /// Unit of the output's numbers, such as `years`, if they are not probabilities. May be absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
 }

@@ -1,7 +1,7 @@
 //! allocations → bytes in use now, at most, and refused.
 //!
-//! WebAssembly memory never shrinks, so its size is a high-water mark only; what is really in use has
-//! to be counted.
+//! WebAssembly memory never shrinks, so its size is only a high-water mark; the bytes really in use have to
+//! be counted.
 #![allow(unsafe_code)] // an allocator is an unsafe trait; this one counts and passes on
 
 use std::alloc::{GlobalAlloc, Layout, System};

@@ -89,7 +89,7 @@ impl<T: 'static> Preload<T> {
         load
     }
 
-    /// The value, if it is there.
+    /// The value, if it is loaded.
     pub fn get(&self) -> Option<Rc<T>> {
         match &*self.inner.state.borrow() {
             State::Ready(value) => Some(value.clone()),

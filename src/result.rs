@@ -75,14 +75,13 @@ impl Default for Query {
 /// Which heatmap is wanted.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct HeatmapQuery {
-    /// The class explained; none: the most probable one.
+    /// The class to explain; none: the most probable one.
     pub class: Option<Class>,
     /// Whether what speaks for the class is shown, or what speaks against it.
     pub sign: Sign,
     /// How the heatmap is made; none: by the first of [`Classifier::methods`](crate::Classifier::methods) that works.
     pub method: Option<Method>,
-    /// ONNX tensors explained, averaged where there are several; empty: those that the model was
-    /// loaded with.
+    /// ONNX tensors to explain, averaged if there are several; empty: those that the model was loaded with.
     pub layers: Vec<String>,
 }
 
@@ -150,7 +149,7 @@ pub struct Size {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Heatmap {
-    /// Index of the class explained.
+    /// Index of the explained class.
     pub class_index: usize,
     /// Its label.
     pub label: String,

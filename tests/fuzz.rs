@@ -153,7 +153,7 @@ fn fuzz(
     assert!(!corpus.is_empty(), "no {kind}");
     let mut random = Random(setting("WHYLENS_SEED", 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("fuzz-{kind}"));
-    // A hang cannot be ended from within, so it ends the test with the file at hand.
+    // A hang cannot be stopped from within, so it ends the test and keeps the file.
     let under_way: Arc<Mutex<UnderWay>> = Arc::default();
     let watched = Arc::clone(&under_way);
     let (watch, name) = (Arc::downgrade(&watched), kept.clone());

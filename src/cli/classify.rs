@@ -254,7 +254,7 @@ fn write(out: &Path, bytes: &[u8], written: &mut HashSet<Identity>) -> Result<()
     Ok(())
 }
 
-/// The bytes of a photo, or of a tensor.
+/// The bytes of a photo or a tensor.
 fn photo(arguments: &Arguments, path: &Path, limits: &Limits) -> Result<Vec<u8>> {
     if arguments.tensor.is_some() {
         return read::file(path, MOST_TENSOR, |text| {
@@ -376,7 +376,7 @@ fn names<'a>(photos: impl Iterator<Item = &'a PathBuf>) -> Vec<String> {
     photos.map(unique).collect()
 }
 
-/// `out` with the name of a photo before its extension.
+/// `out` with a photo's name added before the extension.
 fn beside(out: &Path, name: &str) -> PathBuf {
     let mut file = out.file_stem().unwrap_or_default().to_os_string();
     file.push(format!("-{name}"));

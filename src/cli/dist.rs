@@ -64,7 +64,7 @@ pub struct Arguments {
     no_offline: bool,
 }
 
-/// A site in the making: path with `/` → bytes. Small enough to be held in memory.
+/// The files of a site: path with `/` → bytes. Small enough to be held in memory.
 type Files = BTreeMap<String, Vec<u8>>;
 
 /// Writes the site.

@@ -1,4 +1,4 @@
-//! model folder or ONNX file → what is in it, on standard output.
+//! model folder or ONNX file → its contents, on standard output.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

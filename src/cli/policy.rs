@@ -38,7 +38,7 @@ pub const fn worker(closed: bool) -> &'static str {
 /// In the policy of a page that may load photos and models from other addresses.
 pub const OPEN: &str = "connect-src 'self' https:";
 
-/// In that of a page that may not.
+/// In the policy of a page that may not.
 pub const CLOSED: &str = "connect-src 'self'";
 
 /// Whether the policy in a page lets it connect only to its own site.

@@ -184,7 +184,7 @@ impl Backend for Inside {
     }
 }
 
-/// A file of the site. `ServeDir` cannot be given tokio's own type.
+/// A file of the site. `ServeDir` cannot take tokio's own type.
 struct Opened(tokio::fs::File);
 
 impl File for Opened {

@@ -41,7 +41,7 @@ pub fn progress(text: &str) {
     }
 }
 
-/// Text in which each character that moves, hides or commands is written as `\u{…}`.
+/// The text, with each character that moves, hides or commands written as `\u{…}`.
 pub fn shown(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for letter in text.chars() {

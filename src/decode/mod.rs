@@ -1,9 +1,9 @@
 //! bytes → upright RGB image.
 //!
 //! What Pillow's `ImageOps.exif_transpose(Image.open(…)).convert("RGB")` gives, except for two things:
-//! transparent parts lie over white, and 16-bit values are rounded to 8 bits, not cut off. As there, colour
-//! profiles (ICC) and gamma are not applied: the numbers in the file are taken for sRGB. Of an animation,
-//! the first frame counts.
+//! transparent parts lie over white, and 16-bit values are rounded to 8 bits, not cut off. As in Pillow,
+//! colour profiles (ICC) and gamma are not applied: the numbers in the file are taken as sRGB. Of an
+//! animation, the first frame is read.
 
 mod format;
 mod header_limits;

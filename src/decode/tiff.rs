@@ -178,7 +178,7 @@ impl Kind {
         }
     }
 
-    /// The channels that count: those of the colour, then alpha.
+    /// The channels that are used: those of the colour, then alpha.
     fn channels(&self) -> impl Iterator<Item = usize> {
         (0..self.own()).chain(self.alpha.map(|(at, _)| at))
     }

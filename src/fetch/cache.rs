@@ -95,7 +95,7 @@ pub async fn read(cache: &Cache, key: &Key, size: u64) -> Result<Option<Vec<u8>>
     Ok(read.await.is_ok().then_some(bytes))
 }
 
-/// Keeps bytes under a key, and then forgets the file's other versions.
+/// Keeps bytes under a key, and then removes the file's other versions.
 ///
 /// # Errors
 /// What the browser reports, such as that the quota is used up.
@@ -137,7 +137,7 @@ async fn try_write(cache: &Cache, key: &Key, bytes: &[u8]) -> std::result::Resul
     Ok(())
 }
 
-/// Forgets what is kept under a key.
+/// Removes what is kept under a key.
 pub async fn delete(cache: &Cache, key: &Key) {
     let _ = JsFuture::from(cache.delete_with_str(&key.versioned)).await;
 }

@@ -1,4 +1,4 @@
-//! What is hidden of the input → how much the score falls.
+//! Hidden parts of the input → how much the score falls.
 
 use super::{Map, positive};
 use crate::error::{Error, Result};

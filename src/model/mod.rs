@@ -45,7 +45,7 @@ pub struct Options {
 /// A model that is ready to run. Holds the only copy of the weights.
 pub struct Model {
     forward: Arc<TypedSimplePlan>,
-    /// Gives the gradients, or why there are none; absent without heatmaps.
+    /// Computes the gradients, or says why there are none; absent without heatmaps.
     backward: Option<Result<Arc<TypedSimplePlan>>>,
     /// Shape of the scores' tensor.
     scores: Vec<usize>,
@@ -91,8 +91,8 @@ impl Model {
         Err(Error::Unplanned(None))
     }
 
-    /// A model by the plan in its file, without compiling anything; none where there is no plan for this
-    /// manifest and these options, or it is not sound.
+    /// Loads a model by the plan in its file, without compiling anything; none if there is no plan for this
+    /// manifest and these options, or the plan is not sound.
     ///
     /// # Errors
     /// [`Error::OverMemoryLimit`] for one that needs more than `options.memory`, before anything is

@@ -1,4 +1,4 @@
-//! the reader's own ONNX file or zip → what it is; its model folder, checked as by `whylens pack`.
+//! the reader's own ONNX file or zip → its description; its model folder, checked as by `whylens pack`.
 
 use js_sys::{Function, Object, Uint8Array};
 use serde::{Deserialize, Serialize};

@@ -107,7 +107,7 @@ pub fn integrity(site: &Files) -> Result<Vec<u8>> {
     )?)
 }
 
-/// The files of the site that is in a folder, with `integrity.json` itself; `None` where there is none.
+/// The files of the site in a folder, including `integrity.json`; `None` if there is no site.
 fn earlier(folder: &Path) -> Option<BTreeMap<String, Listed>> {
     let path = folder.join("integrity.json");
     // Larger than the list of any site: it is not ours.

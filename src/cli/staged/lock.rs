@@ -58,7 +58,7 @@ impl Lock {
 impl Drop for Lock {
     fn drop(&mut self) {
         let mut leftovers = under_way();
-        // Where open files cannot be removed, it stays, which does no harm.
+        // Where open files cannot be removed, the file stays, which does no harm.
         drop(fs::remove_file(&self.path));
         leftovers.retain(|path| *path != self.path);
     }

@@ -387,7 +387,7 @@ impl Sketch {
                 other.op(&shapes)?
             }
         };
-        // Not by `wire_node`, which compares each node with all others, and computes what is constant.
+        // Not by `wire_node`, which compares each node with all others and computes constants.
         let facts: TVec<TypedFact> = op.output_facts(&facts.iter().collect::<TVec<_>>())?;
         let [fact] = &facts[..] else {
             bail!("{} outputs", facts.len());

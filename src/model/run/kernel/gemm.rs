@@ -44,7 +44,7 @@ impl Patches {
         }
     }
 
-    /// How much of an image all patches cover; none where it cannot be counted.
+    /// How much of an image all patches cover; none if there are no patches or the count overflows.
     pub fn reach(&self) -> Option<usize> {
         let [rows, columns] = self.output;
         let down = rows.checked_sub(1)?.checked_mul(self.row)?;

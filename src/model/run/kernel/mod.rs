@@ -24,7 +24,7 @@ pub use winograd::Winograd;
 
 use f4::F4;
 
-/// What is done to a sum before it is stored.
+/// What a sum goes through before it is stored.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Activation {
     /// Limits the value to this range.

@@ -55,8 +55,8 @@ impl Winograd {
         values as u64 * 4
     }
 
-    /// Transforms the weights; `fill(output, row)` writes those of one output, tap by tap, in each the
-    /// inputs.
+    /// Transforms the weights; `fill(output, row)` writes those of one output, tap by tap, and within each
+    /// tap the inputs.
     ///
     /// # Panics
     /// When [`Winograd::suits`] returns false.

@@ -2,8 +2,8 @@
 
 use tract_onnx::tract_core::internal::*;
 
-/// Repeats values along axes of length 1. Unlike `MultiBroadcastTo` it stays where it is: tract
-/// 0.23.9 drops that one before an EinSum even where nothing else gives the length.
+/// Repeats values along axes of length 1. Unlike `MultiBroadcastTo` it stays where it is: tract 0.23.9
+/// drops that before an EinSum even if nothing else gives the length.
 #[derive(Debug, Clone, Hash, PartialEq, Eq)]
 pub struct Fill(pub TVec<usize>);
 

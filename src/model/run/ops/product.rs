@@ -14,7 +14,7 @@ use super::floats;
 pub struct Product {
     pub weights: Packed,
     pub patches: Patches,
-    /// Channels of the input and the window over it, where it has to be padded first.
+    /// Channels of the input and the window over it, if it has to be padded first.
     pub padding: Option<(usize, Window)>,
     pub activation: Activation,
     pub output: TVec<usize>,
@@ -66,7 +66,7 @@ fn filled(
     Ok(tvec!(tensor.into_tvalue()))
 }
 
-/// Bytes of an image with so many channels once it is padded.
+/// Bytes of an image with this many channels, once padded.
 fn padded(window: &Window, channels: usize) -> u64 {
     cost::product(
         window

@@ -81,8 +81,8 @@ impl<'a> Values<'a> {
 const BAND: usize = 24;
 
 impl Arrangement {
-    /// Number of values between the first and the last that are read, both included; none where there
-    /// are none or they cannot be counted.
+    /// Number of values between the first and the last that are read, both included; none if there are none
+    /// or the count overflows.
     pub fn reach(&self) -> Option<usize> {
         let sizes = [self.bias.len(), self.inputs, self.taps];
         let mut reach = 1usize;
@@ -127,7 +127,7 @@ impl Arrangement {
         [kept, moment.saturating_add(read.saturating_mul(4))]
     }
 
-    /// Packed for products, or for the window over padded images where there is one and that is faster.
+    /// Packed for products, or for the window over padded images if there is one and it is faster.
     ///
     /// # Panics
     /// When fewer values than [`Arrangement::reach`] are given.
