@@ -10,11 +10,11 @@ const FOREIGN: [(&[u8], &str); 9] = [
     ),
     (
         b"\x1f\x8b",
-        "gzip data; unpack it, or let the server say `Content-Encoding: gzip`",
+        "gzip data; unpack it, or let the server send `Content-Encoding: gzip`",
     ),
     (
         b"\x28\xb5\x2f\xfd",
-        "Zstandard data; unpack it, or let the server say `Content-Encoding: zstd`",
+        "Zstandard data; unpack it, or let the server send `Content-Encoding: zstd`",
     ),
     (
         b"PK\x03\x04",

@@ -200,7 +200,7 @@ impl Classifier {
             gradients
         } else if query.sign == Sign::Against {
             return Err(Error::BadOption(format!(
-                "{method} is the same for and against a class"
+                "{method} is the same for and against a class; use another method"
             )));
         } else {
             forward.features.clone()

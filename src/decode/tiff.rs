@@ -195,7 +195,7 @@ fn bits<R: Read + Seek>(tags: &mut Decoder<R>, colours: Colours, samples: usize)
             1 if bits == 1 => "one bit per value, and several channels".into(),
             1 => format!("{bits} bits per value"),
             2 => format!("signed values of {bits} bits"),
-            3 => format!("floating-point values of {bits} bits in this kind of colours"),
+            3 => format!("{bits}-bit floating-point values with this kind of colours"),
             _ => format!("values of kind {format}"),
         }));
     }
@@ -286,7 +286,7 @@ fn lay_samples<T: Sample>(
     let step = if kind.planar { 1 } else { kind.samples };
     let least = area.stored * area.height * step;
     if planes.iter().any(|plane| plane.len() < least) {
-        return Err(broken(&"a piece of it is too short"));
+        return Err(broken(&"a strip or tile is too short"));
     }
     let channels: Vec<&[T]> = match kind.planar {
         true => planes.iter().map(Vec::as_slice).collect(),

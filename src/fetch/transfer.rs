@@ -28,8 +28,8 @@ pub struct Patience {
     pub stall_timeout: f64,
 }
 
-/// A request brings more of a file if it adds this fraction of the size to the most that there ever was. A
-/// server that breaks off after each byte gets as many requests as one that sends none.
+/// A request brings more of a file if it adds one part in this many of the size to the most that there ever
+/// was. A server that breaks off after each byte gets as many requests as one that sends none.
 const PROGRESS: u64 = 64;
 
 /// What one file has cost so far, however often its download starts again.

@@ -34,8 +34,7 @@ const MOST_CHECKED: usize = 8;
 pub struct Options {
     /// Whether heatmaps are wanted; if not, no features are kept and no gradient is built.
     pub heatmap: bool,
-    /// ONNX tensors to explain, in place of the manifest's; empty: the manifest's, or one
-    /// that is found.
+    /// ONNX tensors to explain, instead of the manifest's; empty: the manifest's, or one that is found.
     pub layers: Vec<String>,
     /// Bytes that may be in use when it is loaded and run; none: no limit. On wasm32, bytes that are in use
     /// already count.
@@ -57,7 +56,7 @@ pub struct Model {
 
 /// What one forward pass leaves behind: all that a gradient needs later.
 pub struct Forward {
-    /// One score a class, before softmax or sigmoid.
+    /// One score per class, before softmax or sigmoid.
     pub scores: Vec<f32>,
     /// The activations of each of [`Model::layers`]; empty without heatmaps.
     pub features: Vec<FeatureMap>,

@@ -1,4 +1,4 @@
-//! lines of pixels → shorter or longer lines: each pixel a sum of pixels, by weights in fixed point.
+//! lines of pixels → shorter or longer lines: each pixel a sum of pixels, with fixed-point weights.
 
 use super::weights::{CHANNELS, HALF, Weights, to_u8};
 
