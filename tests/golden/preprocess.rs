@@ -538,7 +538,7 @@ fn kinds_that_cannot_be_read_say_so() {
             "tiff-associated-float.tif",
             BITS,
             16,
-            "floating-point values of 16 bits",
+            "16-bit floating-point values with",
         ),
     ] {
         let text = format!("TIFF file cannot be read ({text}");
