@@ -476,6 +476,11 @@ def one(node, a, ins, opset):
     if op == "Gemm": return gemm(a, *ins)
     if op == "MatMul": return x @ ins[1]
     if op == "Einsum": return torch.einsum(a["equation"].decode().replace(" ", ""), *ins)
+    if op == "MaxPool" and len(node.output) > 1:
+        assert not any(a.get("pads", [])) and not a.get("ceil_mode")
+        y, at = F.max_pool2d(x, list(a["kernel_shape"]), list(a["strides"]), return_indices=True)
+        planes = torch.arange(x.shape[0] * x.shape[1]).reshape(*x.shape[:2], 1, 1)
+        return y, at + planes * x.shape[2] * x.shape[3]
     if op == "MaxPool": return max_pool(a, x)
     if op == "AveragePool": return avg_pool(a, x)
     if op == "GlobalAveragePool": return x.mean(list(range(2, x.dim())), keepdim=True)
@@ -620,6 +625,8 @@ def one(node, a, ins, opset):
     if op == "GatherElements":
         at = ins[1].long(); axis = a.get("axis", 0); return torch.gather(x, axis, torch.where(at < 0, at + x.shape[axis], at))
     if op == "GatherND": return gather_nd(a, x, ins[1].long())
+    if op == "ScatterND" and a.get("reduction", b"none") == b"add":
+        return x.index_put(tuple(ins[1].long().unbind(-1)), ins[2], accumulate=True)
     if op == "ScatterND": return scatter_nd(x, ins[1].long(), ins[2])
     if op == "Pad": return pad(a, ins)
     if op in ("Resize", "Upsample"): return resize(a, ins, opset if op == "Resize" else 9)
