@@ -107,15 +107,16 @@ fn folder(path: &Path) -> Result<Given> {
 fn zip(path: &Path, bytes: &[u8]) -> Result<Given> {
     let mut zip = Archive::open(bytes)?;
     let names = zip.names().to_vec();
-    if names
-        .iter()
-        .any(|name| name.rsplit('/').next() == Some("model.json"))
-    {
-        return Err(Error::BadOption(format!(
-            "{} holds a model folder, with its model.json; unpack it, and name the folder",
-            path.display()
-        ))
-        .into());
+    for name in &names {
+        if name.rsplit('/').next() == Some("model.json")
+            && !is_tensorflow(&zip.read(name, MOST_TEXT)?)
+        {
+            return Err(Error::BadOption(format!(
+                "{} holds a model folder, with its model.json; unpack it, and name the folder",
+                path.display()
+            ))
+            .into());
+        }
     }
     let (onnx, texts) = gather(&names, &mut |name, most| Ok(zip.read(name, most)?))?;
     Ok(Given {

@@ -107,7 +107,7 @@ fn gradients_are_those_of_fake_quantisation_in_torch() {
 
 #[test]
 fn quantised_values_and_whole_weights_have_plans() {
-    let unplanned = ["conv_integer", "float_weights", "normal_weights"];
+    let unplanned = ["float_weights", "normal_weights"];
     for name in values().scores.keys() {
         let kept = stored(bytes(&format!("{name}.onnx")), &at_the_stem());
         let plan = shrink::with_plan(&kept, &at_the_stem());

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use prost::Message;
+use prost::encoding::{DecodeContext, decode_key, skip_field};
 use serde::Serialize;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{
@@ -231,24 +232,52 @@ pub fn shrink<'a>(
     Ok(model.encode_to_vec())
 }
 
+/// The file as it was before a plan was added: planned twice, it is the same to the last byte.
+fn without_plan(onnx: &[u8]) -> Result<Vec<u8>> {
+    let mut kept = Vec::with_capacity(onnx.len());
+    let (mut rest, mut graphs) = (onnx, 0);
+    while !rest.is_empty() {
+        let before = rest;
+        let mut skip = || {
+            let (tag, wire) = decode_key(&mut rest)?;
+            skip_field(wire, tag, &mut rest, DecodeContext::default()).map(|()| tag)
+        };
+        let Ok(tag) = skip() else {
+            // What is damaged is told when it is read.
+            return Ok(onnx.to_vec());
+        };
+        let field = &before[..before.len() - rest.len()];
+        let alone = run::File::read(field);
+        graphs += usize::from(tag == 7);
+        let mut names = alone.tensors.keys();
+        let added = match tag {
+            7 => graphs > 1 && names.all(|name| name.starts_with(BESIDE)),
+            _ => alone.notes.contains_key(run::KEY),
+        };
+        if !added {
+            kept.extend_from_slice(field);
+        }
+    }
+    let left = run::File::read(&kept);
+    if !left.tensors.keys().any(|name| name.starts_with(BESIDE)) {
+        return Ok(kept);
+    }
+    // Another program has written the file anew since.
+    let mut model = proto::read(&kept)?;
+    let graph = model.graph.get_or_insert_default();
+    graph
+        .initializer
+        .retain(|tensor| !tensor.name.starts_with(BESIDE));
+    Ok(model.encode_to_vec())
+}
+
 /// Adds the plan that lets a page load the model without compiling it; in place of an older one.
 ///
 /// # Errors
 /// Those of [`Model::load`](crate::model::Model::load); [`Error::UnsupportedModel`] naming what cannot be planned: such a
 /// model is compiled at every load.
 pub fn with_plan(onnx: &[u8], manifest: &Manifest) -> Result<Vec<u8>> {
-    let mut planned = match run::File::read(onnx).notes.contains_key(run::KEY) {
-        false => onnx.to_vec(),
-        true => {
-            let mut model = proto::read(onnx)?;
-            model.metadata_props.retain(|note| note.key != run::KEY);
-            let graph = model.graph.get_or_insert_default();
-            graph
-                .initializer
-                .retain(|tensor| !tensor.name.starts_with(BESIDE));
-            model.encode_to_vec()
-        }
-    };
+    let mut planned = without_plan(onnx)?;
     let (value, beside) = contained(|| plan_text(&planned, manifest))?;
     let key = run::KEY.into();
     let kept = |(name, values): (String, Vec<f32>)| TensorProto {
