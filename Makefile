@@ -77,6 +77,12 @@ kernels: chromium     ## the inner loops alone, in GFLOP/s
 	    --manifest-path benches/kernels/Cargo.toml --target-dir $(BENCH)/kernels$$features; done
 	BENCH_MODULES=$(abspath $(BENCH)) node benches/kernels.mjs $(BENCH)/kernels+simd128*/wasm32-unknown-unknown/release/kernels.wasm
 
+ZOO := target/zoo
+.PHONY: zoo
+zoo: $(TOOL)          ## the table of classifiers in tests/zoo/README.md, measured anew (an hour the first time)
+	test -x $(ZOO)/bin/python || { python3 -m venv $(ZOO) && $(ZOO)/bin/pip install -q -r tests/zoo/requirements.txt; }
+	$(ZOO)/bin/python tests/zoo/run.py --cache $(ZOO)/cache --tool $(TOOL)
+
 .PHONY: toolchain bindgen deny strace chromium firefox
 toolchain:
 	@bash tests/install.sh toolchain

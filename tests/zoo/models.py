@@ -52,7 +52,7 @@ TIMM = """
     convmixer_768_32:64 hgnet_tiny:96 hgnetv2_b0* hrnet_w18_small:96 dla46_c* dla34:96 dpn48b:96
     ese_vovnet19b_slim_dw* ese_vovnet19b_dw selecsls42:96 nf_regnet_b0* eca_nfnet_l0:96 nf_resnet26:96
     focalnet_tiny_srf:224 hiera_tiny_224 mambaout_femto* starnet_s050* sequencer2d_s:224 visformer_tiny
-    eva02_tiny_patch14_224:112* tiny_vit_5m_224:224 halonet26t:256 eca_botnext26ts_256:256 botnet26t_256:256
+    eva02_tiny_patch14_224:112 tiny_vit_5m_224:224 halonet26t:256 eca_botnext26ts_256:256 botnet26t_256:256
     lambda_resnet26t lambda_resnet26rpt_256:256 volo_d1_224:224 davit_tiny mvitv2_tiny xception41:96
     vitamin_small_224:224 rdnet_tiny:96 shvit_s1* swiftformer_xs* fasternet_t0* csatv2 nextvit_small:96
     vit_pwee_patch16_reg1_gap_256 vit_relpos_small_patch16_224 flexivit_small:240 vit_xsmall_patch16_clip_224
@@ -254,7 +254,7 @@ def hf_net(name, size):
 TRANSFORMERS = """
     vit* deit* swin swinv2 convnext* convnextv2* mobilevit* mobilevitv2 mobilenet_v1* mobilenet_v2* resnet* regnet*
     efficientnet poolformer* pvt:224 pvt_v2* segformer* levit:224 bit* beit* data2vec focalnet* dinov2*
-    dinov2_registers* hiera:224 cvt swiftformer* vit_msn* clip* siglip ijepa*
+    dinov2_registers hiera:224 cvt swiftformer* vit_msn* clip* siglip ijepa*
 """
 
 BUILDERS = {"tv_": torchvision_net, "hf_": hf_net}

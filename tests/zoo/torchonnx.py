@@ -923,6 +923,8 @@ def laid(t, C, H, W, last=False):
         t = t.permute(1, 0, 2)
     if t.dim() == 3 and t.shape[2] == C and t.shape[1] >= H * W:
         return t[0, t.shape[1] - H * W :].t().reshape(C, H, W)
+    if t.dim() == 3 and tuple(t.shape[1:]) == (C, H * W):
+        return t[0].reshape(C, H, W)
     raise ValueError(f"layer of shape {tuple(t.shape)} for {C}×{H}×{W}")
 
 
