@@ -112,7 +112,7 @@ pub use result::{
 #[doc(hidden)]
 pub mod internal {
     pub use crate::digest::{hex, sha256};
-    pub use crate::heatmap::heatmap;
+    pub use crate::heatmap::{Map, heatmap};
     pub use crate::model::PLAN;
     #[cfg(feature = "compile")]
     pub use crate::model::compile::{adapt, shrink};

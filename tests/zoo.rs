@@ -7,12 +7,10 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use serde::Deserialize;
-use whylens::heatmap::{self, Method};
+use whylens::internal::{Map as Heatmap, heatmap, shrink};
 use whylens::manifest::Precision;
-use whylens::model::compile::shrink;
-use whylens::model::{Model, Options as Load};
 use whylens::pack::{self, Options, Packed};
-use whylens::preprocess::Tensor;
+use whylens::{Method, Model, Options as Load, Tensor};
 
 /// How many parts the cut is tried in, beside each other.
 const SHARDS: usize = 8;
@@ -203,7 +201,7 @@ fn same_scores(actual: &[f32], golden: &[f32], varies: f64) -> Result<(), String
     Ok(())
 }
 
-fn same_map(actual: &heatmap::Map, golden: &Map) -> Result<(), String> {
+fn same_map(actual: &Heatmap, golden: &Map) -> Result<(), String> {
     if (actual.height, actual.width) != (golden.height, golden.width) {
         return Err(format!(
             "the map has {} × {} places",
@@ -260,7 +258,7 @@ fn hold(case: &Case) -> Result<(), String> {
         same_scores(&forward.scores, &case.scores, case.varies).map_err(at)?;
         let gradients = model.gradients(&forward, golden.class);
         let gradients = gradients.map_err(|e| at(e.to_string()))?;
-        let map = heatmap::heatmap(Method::GradCam, &forward.features[0], &gradients[0]);
+        let map = heatmap(Method::GradCam, &forward.features[0], &gradients[0]);
         same_map(&map.map_err(|e| at(e.to_string()))?, golden).map_err(at)?;
     }
     Ok(())
