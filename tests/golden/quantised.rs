@@ -107,16 +107,11 @@ fn gradients_are_those_of_fake_quantisation_in_torch() {
 
 #[test]
 fn quantised_values_and_whole_weights_have_plans() {
-    let unplanned = ["float_weights", "normal_weights"];
     for name in values().scores.keys() {
         let kept = stored(bytes(&format!("{name}.onnx")), &at_the_stem());
-        let plan = shrink::with_plan(&kept, &at_the_stem());
-        assert_eq!(
-            plan.is_err(),
-            unplanned.contains(&&**name),
-            "{name}: {:?}",
-            plan.err()
-        );
+        if let Err(error) = shrink::with_plan(&kept, &at_the_stem()) {
+            panic!("{name}: {error}");
+        }
     }
 }
 

@@ -125,7 +125,7 @@ test('an ONNX file with one score decides between two classes, each with its hea
   await form.getByLabel('Labels').fill('sound');
   await form.getByText('1 label for 1 class').waitFor();
   await form.getByLabel('Labels').fill('sound\nbroken');
-  await form.getByText('2 labels, one a class').waitFor();
+  await form.getByText('2 labels, one per class').waitFor();
   await taken(form);
   await sample(page, 0);
   await verdict(page, /sound|broken/);
@@ -212,7 +212,8 @@ test('an auxiliary head is no question, a dictionary of labels none either', asy
 test('a graph that takes whole numbers is given pixels as they are', async () => {
   const { page, context } = await here.visit({ query: '?preload=lazy' });
   const form = await drop(page, 'uint8-cast', 'knows 5 classes.');
-  assert.equal(await form.getByLabel('Pixel values').inputValue(), 'raw');
+  assert.equal(await form.getByLabel('Pixel values').inputValue(), 'files');
+  await form.getByText('pixel values from the graph').waitFor();
   await taken(form);
   await sample(page, 0);
   await verdict(page, /class \d/);

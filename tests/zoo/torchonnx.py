@@ -327,12 +327,17 @@ def quantize(a, ins):
     y = straight(torch.round((x.detach().float() / qaxis(s, x, axis).detach().float()).double()), x / qaxis(s, x, axis))
     if z is not None:
         y = y + qaxis(z.double(), x, axis)
-    return y.clamp(lo, hi)
+    return kept(y, lo, hi)
+
+
+def kept(y, lo, hi):
+    # A bound itself is inside, as in torch's fake_quantize; clamp's derivative there is 0.
+    return torch.where((y >= lo) & (y <= hi), y, y.detach().clamp(lo, hi))
 
 
 def straight(value, like):
-    """The value of one, the gradient of the other."""
-    return like + (value - like).detach() if like.requires_grad else value
+    """The value of one, exactly, and the gradient of the other."""
+    return value.detach() + (like - like.detach())
 
 
 def gemm(a, A, B, C=None):
@@ -470,7 +475,7 @@ def quant_range(x):
     scale = np.float32((np.float32(hi) - np.float32(lo)) / np.float32(255))
     scale = float(scale) if scale else 1.0
     zero = int(np.clip(np.round(np.float32(0 - lo) / np.float32(scale)), 0, 255))
-    q = torch.clamp(straight(torch.round((x.detach().float() / np.float32(scale)).double()), x / scale) + zero, 0, 255)
+    q = kept(straight(torch.round((x.detach().float() / np.float32(scale)).double()), x / scale) + zero, 0, 255)
     return q, torch.tensor(scale, dtype=torch.double), torch.tensor(zero, dtype=torch.uint8)
 
 
@@ -505,6 +510,13 @@ def one(node, a, ins, opset):
         return x.mean(list(range(2, x.dim())), keepdim=True)
     if op == "GlobalMaxPool":
         return x.amax(list(range(2, x.dim())), keepdim=True)
+    if op == "BatchNormalization" and a.get("training_mode"):
+        d = [i for i in range(x.dim()) if i != 1]
+        mean = x.mean(d, keepdim=True)
+        spread = ((x - mean) ** 2).mean(d, keepdim=True)
+        beside = lambda t: t.reshape(1, -1, *[1] * (x.dim() - 2))
+        y = (x - mean) / torch.sqrt(spread + a.get("epsilon", 1e-5)) * beside(ins[1]) + beside(ins[2])
+        return tuple([y, ins[3], ins[4]][: len(node.output)])
     if op == "BatchNormalization":
         s = [1, -1] + [1] * (x.dim() - 2)
         _, w, b, m, v = ins[:5]
