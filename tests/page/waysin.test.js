@@ -250,8 +250,8 @@ test('what is no picture is said, and the next photo works', async () => {
     ['large.png', large, 'too large'],
   ])) {
     await page.setInputFiles('#chooser', { name, mimeType: 'image/png', buffer });
-    await page.locator('.alert-view strong', { hasText: said }).waitFor({ timeout: 60_000 });
-    assert.match(await page.locator('.alert-view').innerText(), new RegExp(name));
+    await page.locator('.alert-view', { hasText: name }).waitFor({ timeout: 60_000 });
+    assert.match(await page.locator('.alert-view strong').innerText(), new RegExp(said));
   }
   await page.setInputFiles('#chooser', photo('coffee.png'));
   assert.match(await verdict(page), /espresso/i);

@@ -64,7 +64,7 @@ test('each is refused with its code within two seconds, and the next call works'
     // An address of its own: one that ended the worker three times is not tried again.
     const hostile = `/models/hostile-${at}/`;
     server.put(hostile, { ...files, 'labels.txt': file === 'labels.txt' ? bytes : Buffer.from(SOUND) });
-    const outcome = await attempt(page, hostile);
+    const outcome = await attempt(page, hostile, { memoryLimit: 512e6 });
     const code = outcome.ok ? '-' : outcome.code;
     const memory = await page.evaluate(async ([small, hostile]) => {
       const { wasm = 0 } = (await (await whylens.load(small)).health()).memory ?? {};
