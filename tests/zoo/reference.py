@@ -1,11 +1,16 @@
-"""A filled graph → the right values: scores by ONNX Runtime without optimisation, maps of Grad-CAM by torchonnx.py."""
+"""A filled graph → the right values: scores by ONNX Runtime without optimisation, maps of Grad-CAM by ../golden/torchonnx.py."""
+
+import sys
+from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime as ort
 import torch
-import torchonnx
 from onnx import numpy_helper
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "golden"))
+import torchonnx
 
 PRODUCTS = {
     "Conv",

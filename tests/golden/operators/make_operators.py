@@ -8,6 +8,7 @@ case is about, and its gradient by torch; names: a graph with a node of every op
 """
 import json
 import pathlib
+import sys
 
 import numpy as np
 import onnx
@@ -643,6 +644,8 @@ def gradients(x, scores):
     in float64, as its products with sixteen waves; none where torch's twin of the graph is missing or gives other scores,
     and none of quantised values, whose gradient is a matter of definition (see TWINS)."""
     import torch
+
+    sys.path.append(str(HERE.parent))
     import torchonnx
 
     cases = {}

@@ -299,12 +299,17 @@ def quantize(a, ins):
     y = straight(torch.round((x.detach().float() / qaxis(s, x, axis).detach().float()).double()), x / qaxis(s, x, axis))
     if z is not None:
         y = y + qaxis(z.double(), x, axis)
-    return y.clamp(lo, hi)
+    return kept(y, lo, hi)
+
+
+def kept(y, lo, hi):
+    # A bound itself is inside, as in torch's fake_quantize; clamp's derivative there is 0.
+    return torch.where((y >= lo) & (y <= hi), y, y.detach().clamp(lo, hi))
 
 
 def straight(value, like):
-    """The value of one, the gradient of the other."""
-    return like + (value - like).detach() if like.requires_grad else value
+    """The value of one, exactly, and the gradient of the other."""
+    return value.detach() + (like - like.detach())
 
 
 def gemm(a, A, B, C=None):
@@ -461,7 +466,7 @@ def quant_range(x):
     scale = np.float32((np.float32(hi) - np.float32(lo)) / np.float32(255))
     scale = float(scale) if scale else 1.0
     zero = int(np.clip(np.round(np.float32(0 - lo) / np.float32(scale)), 0, 255))
-    q = torch.clamp(straight(torch.round((x.detach().float() / np.float32(scale)).double()), x / scale) + zero, 0, 255)
+    q = kept(straight(torch.round((x.detach().float() / np.float32(scale)).double()), x / scale) + zero, 0, 255)
     return q, torch.tensor(scale, dtype=torch.double), torch.tensor(zero, dtype=torch.uint8)
 
 
@@ -777,6 +782,8 @@ def laid(t, C, H, W, last=False):
         t = t.permute(1, 0, 2)
     if t.dim() == 3 and t.shape[2] == C and t.shape[1] >= H * W:
         return t[0, t.shape[1] - H * W:].t().reshape(C, H, W)
+    if t.dim() == 3 and tuple(t.shape[1:]) == (C, H * W):
+        return t[0].reshape(C, H, W)
     raise ValueError(f"layer of shape {tuple(t.shape)} for {C}×{H}×{W}")
 
 
