@@ -474,7 +474,7 @@ fn malformed_requests_are_survived() {
 }
 
 #[test]
-fn only_get_and_head_are_responseed() {
+fn only_get_and_head_are_served() {
     let server = Server::start("methods", &[]);
     for method in ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH", "BREW"] {
         assert_eq!(server.ask(method, "/", "").status, 405, "{method}");

@@ -24,6 +24,8 @@ pub(super) struct Given<'a> {
     pub batch: Option<(usize, Vec<u8>)>,
     /// Manifests of other sizes to try, where the graph leaves the size open and nobody said it.
     pub sizes: Vec<Manifest>,
+    /// Whether values of the graph are quantised, and not weights alone.
+    pub quantises_values: bool,
     /// Whether one score may become those of two classes.
     pub splits: bool,
 }
@@ -100,6 +102,7 @@ pub(super) fn read<'a>(
         heads: adapted.heads,
         batch: adapted.batch,
         sizes,
+        quantises_values: outline.quantises_values,
         splits: true,
     })
 }

@@ -225,6 +225,8 @@ pub fn repack<'a>(
         heads: Vec::new(),
         batch: None,
         sizes: Vec::new(),
+        // The precision stays as it is.
+        quantises_values: false,
         splits: false,
     };
     check(given, labels.to_string(), Some(precision), tell)
@@ -267,6 +269,7 @@ fn check(
         mut onnx,
         mut manifest,
         mut guesses,
+        quantises_values,
         splits,
         ..
     } = given;
@@ -291,7 +294,7 @@ fn check(
         ..Load::default()
     };
     // Where values are quantised, rounded weights take some of them to the next step.
-    let mut precision = wanted.unwrap_or(match shrink::outline(onnx.look()?)?.quantises_values {
+    let mut precision = wanted.unwrap_or(match quantises_values {
         true => Precision::Fp32,
         false => Precision::Fp16,
     });

@@ -19,6 +19,12 @@ impl<'a> Original<'a> {
         }
     }
 
+    /// The same, with the bytes of a first reading that was done already.
+    pub fn begun(self, onnx: Vec<u8>) -> Original<'a> {
+        let held = Some(onnx.into());
+        Original { held, ..self }
+    }
+
     /// Its bytes, which are held after that.
     ///
     /// # Errors

@@ -58,10 +58,12 @@ pub fn inspect_model(
 ) -> std::result::Result<JsValue, JsValue> {
     let wanted: Wanted = parse(options).map_err(thrown)?;
     let inspect = || {
-        let (_, outline, texts) = whole(&onnx, &beside, wanted.memory_limit)?;
+        let (first, texts) = whole(&onnx, &beside, wanted.memory_limit)?;
+        let outline = described(&first, wanted.memory_limit)?;
         let found = sources::find(&texts, &outline)?;
         let mut read = || Ok(whole(&onnx, &beside, wanted.memory_limit)?.0);
-        let inspection = pack::inspect(Original::again(&mut read), &found.fill(&wanted.options))?;
+        let onnx = Original::again(&mut read).begun(first);
+        let inspection = pack::inspect(onnx, &found.fill(&wanted.options))?;
         Ok((outline, found, inspection))
     };
     let (outline, found, inspection) = inspect().map_err(thrown)?;
@@ -88,9 +90,10 @@ pub fn pack_model(
         let _ = progress.call2(&JsValue::UNDEFINED, &done.into(), &3.into());
     };
     let mut pack = || {
-        let (_, outline, texts) = whole(&onnx, &beside, wanted.memory_limit)?;
+        let (first, texts) = whole(&onnx, &beside, wanted.memory_limit)?;
+        let outline = described(&first, wanted.memory_limit)?;
         let mut read = || Ok(whole(&onnx, &beside, wanted.memory_limit)?.0);
-        let onnx = Original::again(&mut read);
+        let onnx = Original::again(&mut read).begun(first);
         match &wanted.manifest {
             None => {
                 let found = sources::find(&texts, &outline)?;
@@ -117,9 +120,15 @@ pub fn pack_model(
     Ok(object)
 }
 
-/// The bytes of a model with the weights that are beside it, once it is clear that there is enough memory, and the
-/// texts that came with it.
-fn whole(onnx: &Function, beside: &Object, limit: f64) -> Result<(Vec<u8>, Outline, Files)> {
+/// The description of a model, once it is clear that there is enough memory to pack it.
+fn described(onnx: &[u8], limit: f64) -> Result<Outline> {
+    let outline = shrink::outline(onnx)?;
+    spare(pack::need(&outline, onnx.len()), limit)?;
+    Ok(outline)
+}
+
+/// The bytes of a model with the weights that are beside it, and the texts that came with it.
+fn whole(onnx: &Function, beside: &Object, limit: f64) -> Result<(Vec<u8>, Files)> {
     let keys = Object::keys(beside);
     let names: Vec<String> = keys.iter().filter_map(|name| name.as_string()).collect();
     let given = read(onnx)?;
@@ -160,10 +169,7 @@ fn whole(onnx: &Function, beside: &Object, limit: f64) -> Result<(Vec<u8>, Outli
         }
         shrink::merge(&given, &mut get)?
     };
-    let given = merged.unwrap_or(given);
-    let outline = shrink::outline(&given)?;
-    spare(pack::need(&outline, given.len()), limit)?;
-    Ok((given, outline, texts))
+    Ok((merged.unwrap_or(given), texts))
 }
 
 fn read(file: &Function) -> Result<Vec<u8>> {

@@ -33,6 +33,18 @@ fn number(node: &NodeProto, name: &str, default: f32) -> f32 {
     attribute.map_or(default, |attribute| attribute.f)
 }
 
+/// One input, and one output of its type and shape.
+fn one_alike<'r, 'p: 'r>(
+    solver: &mut Solver<'r>,
+    inputs: &'p [TensorProxy],
+    outputs: &'p [TensorProxy],
+) -> InferenceResult {
+    check_input_arity(inputs, 1)?;
+    check_output_arity(outputs, 1)?;
+    solver.equals(&outputs[0].datum_type, &inputs[0].datum_type)?;
+    solver.equals(&outputs[0].shape, &inputs[0].shape)
+}
+
 /// Nodes of an operator, with names of their own.
 struct Wiring<'a> {
     prefix: &'a str,
@@ -97,10 +109,7 @@ impl Expansion for Celu {
         inputs: &'p [TensorProxy],
         outputs: &'p [TensorProxy],
     ) -> InferenceResult {
-        check_input_arity(inputs, 1)?;
-        check_output_arity(outputs, 1)?;
-        solver.equals(&outputs[0].datum_type, &inputs[0].datum_type)?;
-        solver.equals(&outputs[0].shape, &inputs[0].shape)
+        one_alike(solver, inputs, outputs)
     }
 
     fn wire(

@@ -7,7 +7,7 @@ use tract_onnx::tract_core::ops::math;
 use tract_onnx::tract_hir::infer::*;
 use tract_onnx::tract_hir::ops::expandable::{Expansion, expand};
 
-use super::{Wiring, number};
+use super::{Wiring, number, one_alike};
 
 pub fn register(operators: &mut OnnxOpRegister) {
     operators.insert("LRN", |_, node| {
@@ -43,10 +43,7 @@ impl Expansion for Lrn {
         inputs: &'p [TensorProxy],
         outputs: &'p [TensorProxy],
     ) -> InferenceResult {
-        check_input_arity(inputs, 1)?;
-        check_output_arity(outputs, 1)?;
-        solver.equals(&outputs[0].datum_type, &inputs[0].datum_type)?;
-        solver.equals(&outputs[0].shape, &inputs[0].shape)
+        one_alike(solver, inputs, outputs)
     }
 
     fn wire(
