@@ -24,12 +24,12 @@ const SHA: &str = "0123456789abcdef0123456789abcdef01234567";
 #[derive(Default)]
 struct Hub {
     files: BTreeMap<String, Vec<u8>>,
-    /// How many responses with large files break off in the middle.
+    /// How many responses with large files break off halfway.
     breaks: usize,
     /// Large files arrive damaged.
     damaged: bool,
     asked: Vec<String>,
-    /// Where large files are, instead of on this server.
+    /// The server of large files, if it is not this one.
     elsewhere: String,
     /// Tokens, by the first part of the path.
     tokens: Vec<(String, bool)>,
@@ -80,7 +80,7 @@ async fn resolve(
 ) -> Response {
     let mut hub = hub.lock().unwrap();
     note(&mut hub, &format!("/resolve/{name}"), &headers);
-    assert_eq!(sha, SHA, "of one version");
+    assert_eq!(sha, SHA, "the same version");
     let Some(bytes) = hub.files.get(&name) else {
         return StatusCode::NOT_FOUND.into_response();
     };
@@ -132,7 +132,7 @@ async fn cdn(State(hub): State<Shared>, Part(name): Part<String>, headers: Heade
     };
     let parts = futures_util::stream::iter(sent).then(|part| async {
         if part.is_err() {
-            // What was sent before is to arrive.
+            // Let what was sent before arrive.
             tokio::time::sleep(std::time::Duration::from_millis(200)).await;
         }
         part
@@ -214,7 +214,7 @@ impl Server {
         told
     }
 
-    /// The requests since the last look.
+    /// The requests since the last call.
     fn asked(&self) -> Vec<String> {
         std::mem::take(&mut self.hub.lock().unwrap().asked)
     }
@@ -236,7 +236,7 @@ fn golden() -> Vec<u8> {
     fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/models/resnet.onnx")).unwrap()
 }
 
-/// A repository as `optimum` fills it, with files that have nothing to do with the model.
+/// A repository as `optimum` fills it, with files unrelated to the model.
 fn repository() -> Hub {
     let text = |text: &str| text.as_bytes().to_vec();
     let files = [
@@ -279,7 +279,7 @@ fn a_model_of_the_hub_is_packed_of_what_is_needed() {
     let json = fs::read(server.out.join("model.json")).unwrap();
     let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
     assert_eq!(json["name"], "cats");
-    // Once there, its files are not requested again.
+    // Downloaded files are not requested again.
     done(&server.pack("hf:acme/cats", &[]));
     assert_eq!(server.asked(), ["/api/models"]);
     done(&server.pack("hf:acme/cats@refs/pr/1", &[]));
@@ -341,7 +341,7 @@ fn the_next_run_goes_on_where_one_ended() {
         server.asked().last().unwrap(),
         "/cdn/onnx/model.onnx bytes=100-"
     );
-    // All of it came, but the run ended before that was noticed.
+    // The whole file arrived, but the run ended before it noticed.
     fs::rename(server.kept("onnx/model.onnx"), &part).unwrap();
     done(&server.pack("hf:acme/cats", &[]));
     assert!(!part.exists());
@@ -367,7 +367,7 @@ fn what_is_not_what_the_hub_says_is_refused_and_not_kept() {
 fn weights_in_other_files_come_along() {
     let mut hub = repository();
     let model = hub.files.remove("onnx/model.onnx").unwrap();
-    // An initialiser, and another whose weights are in a file beside it.
+    // A model, and the same with weights in a file beside it.
     let outside = outside(&model, "model.onnx_data");
     hub.files.insert("onnx/model.onnx".into(), outside.0);
     hub.files.insert("onnx/model.onnx_data".into(), outside.1);
@@ -409,7 +409,7 @@ fn outside(onnx: &[u8], name: &str) -> (Vec<u8>, Vec<u8>) {
 fn what_is_not_there_is_said() {
     let server = Server::start("missing", repository());
     let told = server.refused("hf:acme/dogs", &[], "http-status");
-    assert!(told.contains("acme/dogs at the revision main"), "{told}");
+    assert!(told.contains("acme/dogs at revision main"), "{told}");
     let told = server.refused("hf:acme/cats", &["--file", "other.onnx"], "bad-option");
     assert!(
         told.contains("onnx/model.onnx, onnx/model_fp16.onnx"),

@@ -1,4 +1,4 @@
-//! What exporters write, packed without a flag: the answers are those of the exporters' own Python code
+//! What exporters write, packed without options: the answers are those of the exporters' own Python code
 //! (`tests/golden/sources/make.py`).
 
 use std::collections::BTreeMap;
@@ -36,7 +36,7 @@ fn copy(from: &str, to: &Path) {
     fs::copy(Path::new(GOLDEN).join(from), to).unwrap();
 }
 
-/// Packs what is at `what` without a flag, and gives what is said of it.
+/// Packs what is at `what` without options, and returns what the tool prints.
 fn packed(place: &Path, what: &str, name: &str) -> String {
     let output = whylens(place, &["pack", what]);
     let said = text(&output.stdout);
@@ -54,7 +54,7 @@ fn packed(place: &Path, what: &str, name: &str) -> String {
     said
 }
 
-/// The answers to four photos are those of the exporter's own code.
+/// Checks that the answers to four photos are those of the exporter's own code.
 fn agrees(place: &Path, folder: &str, kind: &str) {
     let answers = fs::read_to_string(format!("{GOLDEN}/answers.json")).unwrap();
     let answers: BTreeMap<String, BTreeMap<String, Vec<f64>>> =
@@ -79,7 +79,7 @@ fn agrees(place: &Path, folder: &str, kind: &str) {
             let wanted = expected[index];
             assert!(
                 (actual - wanted).abs() < 0.01,
-                "{kind}, {photo}, class {index}: {actual}, its own code says {wanted}"
+                "{kind}, {photo}, class {index}: {actual}, the exporter's code says {wanted}"
             );
         }
     }
@@ -109,7 +109,7 @@ fn a_folder_of_optimum_says_all() {
     );
     assert!(!said.contains("guessed"), "{said}");
     agrees(&place, "birds-whylens", "optimum");
-    // The ONNX file alone: its texts are one level up.
+    // With the ONNX file alone, its texts are one level up.
     packed(&place, "birds/onnx/model.onnx", "model");
     agrees(&place, "model-whylens", "optimum");
     fs::remove_dir_all(place).unwrap();
@@ -125,7 +125,10 @@ fn a_model_of_several_classes_a_photo_says_so() {
     );
     copy("optimum/onnx/model.onnx", &place.join("birds/model.onnx"));
     let said = packed(&place, "birds", "birds");
-    assert!(said.contains("a sigmoid makes probabilities"), "{said}");
+    assert!(
+        said.contains("a sigmoid turns them into probabilities"),
+        "{said}"
+    );
     agrees(&place, "birds-whylens", "multi-label");
     fs::remove_dir_all(place).unwrap();
 }
@@ -231,7 +234,7 @@ fn a_model_json_of_tensorflow_is_none_of_ours_and_one_of_ours_is_not_packed_out_
     fs::write(place.join("foreign.zip"), zip(&foreign)).unwrap();
     let output = whylens(&place, &["pack", "foreign.zip"]);
     assert!(
-        text(&output.stderr).contains("says the labels"),
+        text(&output.stderr).contains("there are no labels in or beside"),
         "{}",
         text(&output.stderr)
     );
@@ -274,10 +277,10 @@ fn files_that_contradict_each_other_are_told_and_an_option_decides() {
     assert!(output.status.success(), "{}", text(&output.stderr));
     let labels = fs::read_to_string(place.join("birds-whylens/labels.txt")).unwrap();
     assert_eq!(labels, "one\ntwo\nthree\nfour\nfive\n");
-    // What is there is not written over unasked.
+    // Without --force, nothing is overwritten.
     let output = whylens(&place, &["pack", "birds", "--labels", "birds/labels.txt"]);
     assert!(
-        text(&output.stderr).contains("is there already"),
+        text(&output.stderr).contains("already exists"),
         "{}",
         text(&output.stderr)
     );
@@ -300,22 +303,22 @@ fn what_model_json_cannot_say_is_told() {
     copy("processors/model.onnx", &place.join("birds/model.onnx"));
     let said = packed(&place, "birds", "birds");
     assert!(
-        said.contains("asks for `do_pad`, which model.json cannot say"),
+        said.contains("requires `do_pad`, which model.json cannot express"),
         "{said}"
     );
     assert!(said.contains("guessed     the shorter side"), "{said}");
     fs::remove_dir_all(place).unwrap();
 }
 
-/// A zip by its fields (APPNOTE.TXT 4.3), so that these can be false.
+/// A file in a zip, by its fields (APPNOTE.TXT 4.3), so that these can be false.
 struct Entry<'a> {
     name: &'a str,
-    /// Deflated, or as it is.
+    /// Deflated or stored.
     deflated: bool,
     content: &'a [u8],
-    /// What it says that it has.
+    /// The size that it claims.
     size: u32,
-    /// Of Unix, such as that of a link.
+    /// Unix mode, such as that of a link.
     mode: u32,
 }
 

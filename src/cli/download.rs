@@ -17,20 +17,20 @@ use whylens::internal::hex;
 
 use super::terminal;
 
-/// How long a server may send nothing.
+/// How long a server may be silent.
 const STALL: Duration = Duration::from_secs(20);
 
-/// Requests for a file that bring nothing more of it, one after the other, and requests for it in all.
+/// The most requests for a file in a row that bring nothing more of it, and the most in all.
 const MOST_IN_VAIN: u32 = 3;
 const MOST_REQUESTS: u32 = 100;
 
-/// How often an address may lead to another.
+/// How many redirects are followed.
 const MOST_REDIRECTS: usize = 5;
 
-/// Read at a time.
+/// Bytes read at a time.
 const CHUNK: usize = 1 << 16;
 
-/// Asks a server, and those that it leads to.
+/// Sends requests to a server and to those that it redirects to.
 pub struct Client {
     agent: Agent,
     /// The server that may see the token.
@@ -38,7 +38,7 @@ pub struct Client {
     token: Option<String>,
 }
 
-/// What a server says of a file.
+/// What a server says about a file.
 #[derive(Default)]
 struct Said {
     size: Option<u64>,
@@ -60,7 +60,7 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 }
 
 impl Client {
-    /// A client of a server, which alone is told the token.
+    /// A client of a server, the only one that gets the token.
     pub fn new(server: &str, token: Option<String>) -> Client {
         let tls = TlsConfig::builder()
             .provider(TlsProvider::Rustls)
@@ -71,7 +71,7 @@ impl Client {
             .tls_config(tls)
             .user_agent(concat!("whylens/", env!("CARGO_PKG_VERSION")))
             .http_status_as_error(false)
-            // Their headers tell what the file is.
+            // The headers of redirects describe the file.
             .max_redirects(0)
             .timeout_connect(Some(STALL))
             .timeout_recv_response(Some(STALL))
@@ -87,7 +87,7 @@ impl Client {
     /// A small file, whole.
     ///
     /// # Errors
-    /// [`Error::Network`], [`Error::HttpStatus`]; [`Error::NotAModel`] for one of more bytes than `most`.
+    /// [`Error::Network`], [`Error::HttpStatus`]; [`Error::NotAModel`] for one with more than `most` bytes.
     pub fn get(&self, url: &str, most: u64) -> Result<Vec<u8>> {
         let attempt = || {
             let (response, _) = self.ask(url, 0)?;
@@ -103,8 +103,8 @@ impl Client {
         patiently(attempt, &|| 0)
     }
 
-    /// Downloads a file of `most` bytes at the most, unless it is there. What there is of it already is gone on with,
-    /// and the whole is checked by what the server says.
+    /// Downloads a file of at most `most` bytes, unless it exists. An earlier download of a part is continued,
+    /// and the whole is checked against what the server says.
     ///
     /// # Errors
     /// As [`Client::get`]; [`Error::OverMemoryLimit`] for a larger one, [`Error::Integrity`].
@@ -118,7 +118,7 @@ impl Client {
         let file = options.create(true).read(true).append(true).open(&part);
         let mut file = &file.with_context(cannot)?;
         file.lock().with_context(cannot)?;
-        // Another run of the tool may have had it until now.
+        // Another run of the tool may have finished it meanwhile.
         if path.exists() {
             return Ok(());
         }
@@ -134,7 +134,7 @@ impl Client {
             if actual != expected {
                 fs::remove_file(&part).with_context(cannot)?;
                 return Err(Error::Integrity(format!(
-                    "{url} arrived with the SHA-256 {actual}, the server says {expected}; try again"
+                    "{url} arrived with the SHA-256 {actual}; the server says {expected}; try again"
                 ))
                 .into());
             }
@@ -142,7 +142,7 @@ impl Client {
         fs::rename(&part, path).with_context(|| format!("cannot write {}", path.display()))
     }
 
-    /// One request, for what is not in the file yet.
+    /// One request for what is not in the file yet.
     fn attempt(&self, url: &str, mut file: &File, most: u64) -> Result<Said, Failure> {
         let over = |bytes: u64| {
             let text = format!("{url} has {bytes} bytes, at most {most} are allowed");
@@ -156,7 +156,7 @@ impl Client {
         }
         if status == 416 || status == 206 && begins(response.headers()) != Some(had) {
             file.set_len(0)?;
-            let text = format!("{url} is not what it was when its download began; try again");
+            let text = format!("{url} has changed since its download began; try again");
             return Err(Failure::Passing(Error::Network(text)));
         }
         if status != 206 {
@@ -189,13 +189,13 @@ impl Client {
         }
         match said.size {
             Some(size) if had < size => Err(Failure::Passing(Error::Truncated(format!(
-                "{url} ended after {had} of {size} bytes; try again, and the download goes on"
+                "{url} ended after {had} of {size} bytes; try again to continue the download"
             )))),
             _ => Ok(said),
         }
     }
 
-    /// Asks for a file from a byte on, wherever it is led to.
+    /// Requests a file from a byte on, and follows redirects.
     fn ask(&self, url: &str, from: u64) -> Result<(Response<Body>, Said), Failure> {
         let mut said = Said::default();
         let mut at = url.to_string();
@@ -209,12 +209,12 @@ impl Client {
             }
             let response = request.call().map_err(|error| match error {
                 ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
-                    Error::BadOption(format!("`{at}` is no address: {error}")).into()
+                    Error::BadOption(format!("`{at}` is not an address: {error}")).into()
                 }
                 error => broken(&at, &error),
             })?;
             let headers = response.headers();
-            // What the first server says, and not the one that it leads to.
+            // What the first server says counts, not what others say after redirects.
             said.size = said.size.or(number(headers, "x-linked-size"));
             said.sha256 = said.sha256.or_else(|| digest(headers));
             let status = response.status();
@@ -224,7 +224,7 @@ impl Client {
                     .and_then(|to| to.to_str().ok());
                 at = to.and_then(|to| joined(&at, to)).ok_or_else(|| {
                     Error::Network(format!(
-                        "{at} leads nowhere; it answered with status {status}"
+                        "{at} answered with status {status}, but names no valid address"
                     ))
                 })?;
                 continue;
@@ -239,14 +239,11 @@ impl Client {
                 _ => Err(refused.into()),
             };
         }
-        Err(Error::Network(format!(
-            "{url} leads from one address to the next without end"
-        ))
-        .into())
+        Err(Error::Network(format!("{url} redirects more than {MOST_REDIRECTS} times")).into())
     }
 }
 
-/// Tries again what may pass; `so_far`: the bytes that there are, of which more mean that it was not in vain.
+/// Tries again after passing failures; `so_far` gives the bytes that there are: more of them mean progress.
 fn patiently<T>(
     mut attempt: impl FnMut() -> Result<T, Failure>,
     so_far: &dyn Fn() -> u64,
@@ -271,7 +268,7 @@ fn patiently<T>(
 
 fn broken(url: &str, error: &dyn std::fmt::Display) -> Failure {
     Failure::Passing(Error::Network(format!(
-        "{url} cannot be read: {error}; check the connection and try again, and the download goes on"
+        "{url} cannot be read: {error}; check the connection and try again to continue the download"
     )))
 }
 
@@ -291,7 +288,7 @@ fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
     text(headers, name)?.parse().ok()
 }
 
-/// Where a part of a file begins.
+/// Where the part of a file in a response begins.
 fn begins(headers: &HeaderMap) -> Option<u64> {
     let range = text(headers, header::CONTENT_RANGE.as_str())?;
     range
@@ -302,14 +299,14 @@ fn begins(headers: &HeaderMap) -> Option<u64> {
         .ok()
 }
 
-/// The SHA-256 of a large file; what is said of small ones is another digest.
+/// The SHA-256 of a large file; small ones have a different digest.
 fn digest(headers: &HeaderMap) -> Option<String> {
     let tag = text(headers, "x-linked-etag")?.trim_matches('"');
     let is_digest = tag.len() == 64 && tag.bytes().all(|digit| digit.is_ascii_hexdigit());
     is_digest.then(|| tag.to_ascii_lowercase())
 }
 
-/// Where an address leads to.
+/// The address of a redirect.
 fn joined(from: &str, to: &str) -> Option<String> {
     if to.starts_with("https://") || to.starts_with("http://") && from.starts_with("http://") {
         return Some(to.into());

@@ -1,4 +1,4 @@
-//! ONNX file, folder or zip → the model in it, and the texts that came with it.
+//! ONNX file, folder or zip → the model in it and the texts that came with it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,25 +12,25 @@ use whylens::pack::sources::{Choice, Files, choose, is_tensorflow, is_text, spea
 
 use super::read;
 
-/// A model as its exporter left it.
+/// A model as an exporter wrote it.
 pub struct Given {
-    /// The ONNX file, with the weights that are beside it.
+    /// The ONNX file, with the weights from files beside it.
     pub onnx: Vec<u8>,
     /// The texts that came with it, by name.
     pub texts: Files,
-    /// The files of this machine that it was read from, the texts aside.
+    /// The local files from which it was read, without the texts.
     pub files: Vec<PathBuf>,
-    /// The folder that the names of the texts start from; none: they are in a zip.
+    /// The folder to which the names of the texts are relative; none: they are in a zip.
     pub root: Option<PathBuf>,
-    /// What its file or folder is called.
+    /// The name of its file or folder.
     pub name: String,
 }
 
-/// Most files in a folder, those below it among them, and how deep they are looked for.
+/// The most files in a folder and those below it, and how deep files are looked for.
 const MOST_FILES: usize = 20_000;
 const MOST_DEEP: usize = 3;
 
-/// Whether a folder is one of ours, which its model.json describes.
+/// Whether a folder is a model folder, described by its model.json.
 pub fn is_model_folder(path: &Path) -> bool {
     let json = path.join("model.json");
     json.is_file()
@@ -48,7 +48,7 @@ pub fn read(path: &Path) -> Result<Given> {
     }
     let onnx = name(path);
     let folder = path.parent().unwrap_or(Path::new(""));
-    // As `optimum` writes it, the JSON files are one level up.
+    // `optimum` writes the JSON files one level up.
     let below = folder.file_name().is_some_and(|name| name == "onnx");
     let (root, onnx) = match folder.parent() {
         Some(root) if below => (root, format!("onnx/{onnx}")),
@@ -112,7 +112,7 @@ fn zip(path: &Path, bytes: &[u8]) -> Result<Given> {
             && !is_tensorflow(&zip.read(name, MOST_TEXT)?)
         {
             return Err(Error::BadOption(format!(
-                "{} holds a model folder, with its model.json; unpack it, and name the folder",
+                "{} holds a model folder with its model.json; unpack it and name the folder",
                 path.display()
             ))
             .into());
@@ -128,7 +128,7 @@ fn zip(path: &Path, bytes: &[u8]) -> Result<Given> {
     })
 }
 
-/// The model and its texts among files that are known by their names and read one by one, wherever they are.
+/// Gathers the model and its texts from files given by their names and read one by one, wherever they are.
 pub fn gather(
     names: &[String],
     read: &mut dyn FnMut(&str, u64) -> Result<Vec<u8>>,

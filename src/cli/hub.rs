@@ -1,7 +1,7 @@
-//! `hf:ORG/NAME` → a folder of the files that a model is packed of, as the Hugging Face Hub has them.
+//! `hf:ORG/NAME` → a folder with the files of a model on the Hugging Face Hub that packing needs.
 //!
 //! The Hub's layout: `/api/models/ORG/NAME/revision/REVISION` lists the files of a version, and
-//! `/ORG/NAME/resolve/VERSION/FILE` is a file. Of a large one, `x-linked-size` and `x-linked-etag` tell the size and
+//! `/ORG/NAME/resolve/VERSION/FILE` is a file. For large files, `x-linked-size` and `x-linked-etag` give the size and
 //! the SHA-256.
 
 use std::collections::BTreeSet;
@@ -19,16 +19,16 @@ use whylens::manifest::MOST_TEXT;
 use super::download::Client;
 use super::read;
 
-/// What such a model's name begins with.
+/// How the name of such a model begins.
 const SCHEME: &str = "hf:";
 
-/// Where the Hub is, unless the environment's `HF_ENDPOINT` names another.
+/// The Hub's address, unless the environment's `HF_ENDPOINT` gives another.
 const ENDPOINT: &str = "https://huggingface.co";
 
-/// What `optimum` calls the model, and others do.
+/// What `optimum` and others call the model.
 const USUAL: [&str; 2] = ["onnx/model.onnx", "model.onnx"];
 
-/// Texts that are of no use for images, by how their names begin.
+/// How the names of texts begin that are useless for images.
 const OF_TEXTS: [&str; 5] = [
     "tokenizer",
     "vocab",
@@ -37,23 +37,23 @@ const OF_TEXTS: [&str; 5] = [
     "generation_config",
 ];
 
-/// In an address, all but these stands for itself.
+/// What is escaped in a part of an address.
 const PART: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
 
-/// A model of the Hub on this machine.
+/// A model from the Hub on this machine.
 pub struct Fetched {
-    /// The folder, with the files where they are in the repository.
+    /// The folder, with the files at the same places as in the repository.
     pub folder: PathBuf,
     /// The ONNX file in it.
     pub onnx: PathBuf,
 }
 
 impl Fetched {
-    /// What its repository is called.
+    /// The name of its repository.
     pub fn name(&self) -> String {
         let name = self.folder.file_name().unwrap_or_default();
         name.to_string_lossy().into_owned()
@@ -77,14 +77,14 @@ struct Sibling {
     rfilename: String,
 }
 
-/// Downloads what is named `hf:ORG/NAME[@REVISION]`: the ONNX file wanted or the usual one, its weights, and the texts
-/// beside it and at the top. None: it is named otherwise.
+/// Downloads `hf:ORG/NAME[@REVISION]`: the wanted or usual ONNX file, its weights, and the texts beside it and at the
+/// top. None: the name does not begin so.
 pub fn fetch(what: &Path, wanted: Option<&str>) -> Result<Option<Fetched>> {
     let Some(name) = what.to_str().and_then(|text| text.strip_prefix(SCHEME)) else {
         return match wanted {
             None => Ok(None),
             Some(_) => {
-                Err(Error::BadOption(format!("--file is for models named {SCHEME}ORG/NAME")).into())
+                Err(Error::BadOption(format!("--file needs a model named {SCHEME}ORG/NAME")).into())
             }
         };
     };
@@ -97,22 +97,24 @@ pub fn fetch(what: &Path, wanted: Option<&str>) -> Result<Option<Fetched>> {
     let client = Client::new(endpoint, env::var("HF_TOKEN").ok());
     let listing = format!("{endpoint}/api/models/{id}/revision/{}", encoded(revision));
     let version = client.get(&listing, MOST_TEXT).with_context(|| {
-        format!("cannot list the files of {id} at the revision {revision}; a private model needs HF_TOKEN")
+        format!(
+            "cannot list the files of {id} at revision {revision}; a private model needs HF_TOKEN"
+        )
     })?;
     let Version { sha, siblings } = serde_json::from_slice(&version)
-        .map_err(|error| Error::NotAModel(format!("{listing} is no list of files: {error}")))?;
+        .map_err(|error| Error::NotAModel(format!("{listing} is not a list of files: {error}")))?;
     let names: BTreeSet<&str> = siblings
         .iter()
         .map(|sibling| sibling.rfilename.as_str())
         .collect();
     if !is_part(&sha) || !names.iter().all(|name| is_inside(name)) {
         return Err(
-            Error::NotAModel(format!("{listing} names files outside of their repository")).into(),
+            Error::NotAModel(format!("{listing} names files outside the repository")).into(),
         );
     }
     let onnx = choose(id, &names, wanted)?;
 
-    // Named as the model is, which a folder made of it may be.
+    // Named like the model, since its model folder may get the same name.
     let (owner, model) = id.split_once('/').unwrap_or(("", id));
     let folder = cache()?.join(owner).join(&sha).join(model);
     let get = |name: &str, most: u64| -> Result<PathBuf> {
@@ -149,20 +151,20 @@ fn repository(name: &str) -> Result<Repository<'_>> {
     let parts: Vec<&str> = id.split('/').collect();
     if parts.len() > 2 || !parts.iter().all(|part| is_part(part)) || revision.is_empty() {
         return Err(Error::BadOption(format!(
-            "`{SCHEME}{name}` is no model, expected {SCHEME}ORG/NAME or {SCHEME}ORG/NAME@REVISION"
+            "`{SCHEME}{name}` is not a model, expected {SCHEME}ORG/NAME or {SCHEME}ORG/NAME@REVISION"
         ))
         .into());
     }
     Ok(Repository { id, revision })
 }
 
-/// Whether it may be a folder's name, and needs no escape in an address.
+/// Whether it can be a folder's name and needs no escape in an address.
 fn is_part(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
     !name.starts_with('.') && !name.is_empty() && name.chars().all(plain)
 }
 
-/// Whether a file of this name is in the folder that it is looked for in.
+/// Whether a file of this name stays inside its folder.
 fn is_inside(name: &str) -> bool {
     let plain = |part: &str| !part.is_empty() && part != "." && part != "..";
     !name.contains(['\\', ':', '\0']) && name.split('/').all(plain)
@@ -172,7 +174,7 @@ fn encoded(part: impl AsRef<str>) -> String {
     utf8_percent_encode(part.as_ref(), PART).to_string()
 }
 
-/// The ONNX file that is meant.
+/// Chooses the ONNX file.
 fn choose<'a>(id: &str, names: &BTreeSet<&'a str>, wanted: Option<&str>) -> Result<&'a str> {
     let all: Vec<&str> = names
         .iter()
@@ -199,14 +201,14 @@ fn choose<'a>(id: &str, names: &BTreeSet<&'a str>, wanted: Option<&str>) -> Resu
             Error::BadOption(format!("{id} has no file {wanted}; it has {}", list()))
         }
         (None, None) => Error::BadOption(format!(
-            "{id} has several ONNX files; name one by --file: {}",
+            "{id} has several ONNX files; name one of these by --file: {}",
             list()
         )),
     };
     Err(error.into())
 }
 
-/// Whether it may say something of the model.
+/// Whether it may describe the model.
 fn is_beside(name: &str, onnx: &str) -> bool {
     let (folder, file) = name.rsplit_once('/').unwrap_or(("", name));
     let beside = onnx.rsplit_once('/').map_or("", |(folder, _)| folder);
@@ -218,7 +220,7 @@ fn is_beside(name: &str, onnx: &str) -> bool {
     is_text && !of_texts && (folder.is_empty() || folder == beside)
 }
 
-/// The folder that downloads are kept in, so that the next run goes on where this one ends.
+/// The folder for downloads, so that the next run continues where this one ends.
 fn cache() -> Result<PathBuf> {
     let named = |name: &str| {
         env::var_os(name)
@@ -230,7 +232,7 @@ fn cache() -> Result<PathBuf> {
         .or_else(|| named("LOCALAPPDATA"))
         .or_else(home);
     let folder = folder.ok_or_else(|| {
-        Error::BadOption("there is no folder for downloads; name one by XDG_CACHE_HOME".into())
+        Error::BadOption("there is no folder for downloads; set one by XDG_CACHE_HOME".into())
     })?;
     Ok(folder.join("whylens").join("hub"))
 }

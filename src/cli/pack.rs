@@ -19,23 +19,24 @@ use super::{given, hub, plan, read};
 /// Make a model folder of an ONNX classifier, or add what is missing to one made by hand
 #[derive(Args)]
 pub struct Arguments {
-    /// An ONNX file, FP32 or FP16, or the folder or zip that an exporter put it in: what the files in it or beside it
-    /// say of the model is read, and weights in files of their own are brought in. Or a model folder: a plan is added,
-    /// so that pages load it faster. Or hf:ORG/NAME[@REVISION]: a model of the Hugging Face Hub, or of HF_ENDPOINT
+    /// An ONNX file, FP32 or FP16, or the folder or zip that an exporter made: the files in it or beside it are read
+    /// for what they say about the model, and weights in separate files are merged. Or a model folder: a plan is
+    /// added, so that pages load it faster. Or hf:ORG/NAME[@REVISION]: a model on the Hugging Face Hub, or on
+    /// HF_ENDPOINT
     model: PathBuf,
-    /// The ONNX file of a model of the Hub [default: onnx/model.onnx, model.onnx, or the only one]
+    /// The ONNX file of a model on the Hub [default: onnx/model.onnx, model.onnx, or the only one]
     #[arg(long, value_name = "PATH")]
     file: Option<String>,
-    /// One label a line in class order, or a list of them as JSON or CSV [default: as the files beside the model say]
+    /// Labels in class order, one per line or as JSON or CSV [default: as the files beside the model say]
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
-    /// Folder to write; other files in it stay [default: the model's name and -whylens, which must be new]
+    /// Folder to write; other files in it stay [default: the model's name with -whylens, which must be new]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Overwrite the model or the labels given, where they are in the folder to write
+    /// Overwrite the given model or labels if they are in the folder to write
     #[arg(long)]
     force: bool,
-    /// Name shown to people [default: as the files say, or the file's]
+    /// Name shown to people [default: as the files say, or the name of the file]
     #[arg(long)]
     name: Option<String>,
     /// Version of the model [default: 1]
@@ -47,17 +48,17 @@ pub struct Arguments {
     /// Where the weights come from
     #[arg(long, value_name = "TEXT")]
     source: Option<String>,
-    /// Sentence shown beside every result, such as that it is no diagnosis
+    /// Sentence shown beside every result, such as that it is not a diagnosis
     #[arg(long, value_name = "TEXT")]
     disclaimer: Option<String>,
     #[command(flatten)]
     reading: Reading,
-    /// How weights are stored [default: fp16 where the answers stay the same, fp32 otherwise]
+    /// How weights are stored [default: fp16 if the answers stay the same, fp32 otherwise]
     #[arg(long, value_name = "fp16|fp32", value_parser = word::<Precision>)]
     precision: Option<Precision>,
 }
 
-/// What the graph itself does not tell. Values = (pixel × scale − mean) / std.
+/// What the graph does not say. Values = (pixel × scale − mean) / std.
 #[derive(Args)]
 pub struct Reading {
     /// Axis order of the input [default: read from the graph]
@@ -66,22 +67,22 @@ pub struct Reading {
     /// Colours of the input [default: rgb, or grey for one channel]
     #[arg(long, value_name = "rgb|bgr|grey", value_parser = word::<Channels>)]
     channels: Option<Channels>,
-    /// Width and height of the input, where the graph leaves them open
+    /// Width and height of the input, if the graph leaves them open
     #[arg(long, value_name = "WxH", value_parser = size)]
     size: Option<(u32, u32)>,
-    /// How a photo is brought to size: shorter-side:256, exact or fit
+    /// How a photo is resized: shorter-side:256, exact or fit
     #[arg(long, value_name = "MODE[:SIZE]")]
     resize: Option<String>,
     /// Resampling filter [default: bilinear]
     #[arg(long, value_name = "nearest|box|bilinear|bicubic|lanczos|area", value_parser = word::<Filter>)]
     filter: Option<Filter>,
-    /// Only the nearest pixels, as torch's tensors, TensorFlow and OpenCV take them; all without it, as Pillow
+    /// Use only the nearest pixels, like torch's tensors, TensorFlow and OpenCV; the default is all, like Pillow
     #[arg(long)]
     no_antialias: bool,
     /// Factor applied to pixels (0 to 255) first [default: 1/255]
     #[arg(long, value_name = "FACTOR", value_parser = number)]
     scale: Option<f64>,
-    /// Subtracted after scaling: one value, or one a channel
+    /// Subtracted after scaling: one value, or one per channel
     #[arg(
         long,
         value_name = "M[,M,M]",
@@ -89,20 +90,20 @@ pub struct Reading {
         allow_hyphen_values = true
     )]
     mean: Option<Vec<f64>>,
-    /// Divided by last: one value, or one a channel
+    /// Divided by last: one value, or one per channel
     #[arg(long, value_name = "S[,S,S]", value_delimiter = ',')]
     std: Option<Vec<f64>>,
-    /// What makes probabilities of the graph's output [default: nothing where the graph ends in a softmax or
+    /// What turns the graph's output into probabilities [default: nothing if the graph ends in a softmax or
     /// sigmoid, sigmoid for one class, softmax otherwise]
     #[arg(long, value_name = "softmax|sigmoid|none", value_parser = word::<Activation>)]
     activation: Option<Activation>,
-    /// Name of the output with the scores, where there are several
+    /// Name of the output with the scores, if there are several
     #[arg(long, value_name = "NAME")]
     output: Option<String>,
     /// Unit of an output that is a number, such as years
     #[arg(long, value_name = "TEXT")]
     unit: Option<String>,
-    /// ONNX tensor that heatmaps are taken at [default: the first that `inspect` lists]
+    /// ONNX tensor at which heatmaps are taken [default: the first that `inspect` lists]
     #[arg(long, value_name = "TENSOR")]
     layer: Option<String>,
 }
@@ -125,7 +126,7 @@ fn size(text: &str) -> Result<(u32, u32)> {
 }
 
 impl Arguments {
-    /// Whether anything but the model is given.
+    /// Whether any option but the model is given.
     fn says_more(&self) -> bool {
         let texts = [
             &self.name,
@@ -147,7 +148,7 @@ impl Arguments {
 }
 
 impl Reading {
-    /// The options that a graph is read with.
+    /// The options for reading a graph.
     pub fn options(&self) -> Result<Options> {
         let filter = self.filter.unwrap_or(Filter::Bilinear);
         let resize = match &self.resize {
@@ -196,19 +197,20 @@ impl Reading {
     }
 }
 
-/// What is said where no layer sees everything.
-pub const PARTIAL: &str = "none sees everything: no tensor with rows and columns lies on every way from the image to the scores; this is what most of it goes through";
+/// The message if no layer sees everything.
+pub const PARTIAL: &str = "none sees everything: no tensor with rows and columns lies on every path from the image to \
+                           the scores; this is what most paths go through";
 
 const MODEL: &str = "model.onnx";
 const LABELS: &str = "labels.txt";
 const MANIFEST: &str = "model.json";
 
-/// Packs the model and tells what was found out.
+/// Packs the model and reports what was found.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     if given::is_model_folder(&arguments.model) {
         if arguments.says_more() {
             return Err(Error::BadOption(format!(
-                "{} is a model folder, whose model.json says all; change it there and name the folder alone",
+                "{} is a model folder, described by its model.json; change that file and name only the folder",
                 arguments.model.display()
             ))
             .into());
@@ -241,7 +243,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             sources::labels(&file.display().to_string(), &bytes)?
         }
         (None, Some(labels)) => labels.clone(),
-        // The graph may hold them itself.
+        // The graph may hold them.
         (None, None) => Vec::new(),
     };
     let labels = labels.join("\n");
@@ -259,7 +261,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     if !arguments.force {
         if arguments.out.is_none() && out.exists() {
             return Err(Error::BadOption(format!(
-                "{} is there already; name another folder by --out, or add --force",
+                "{} already exists; name another folder by --out, or add --force",
                 out.display()
             ))
             .into());
@@ -283,7 +285,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         report,
     } = pack::pack(given.onnx, &labels, &options, &mut |_| ()).map_err(|error| match error {
         Error::BadManifest(_) if labels.is_empty() => Error::BadOption(format!(
-            "nothing in or beside {} says the labels; give them by --labels FILE, one a line in class order",
+            "there are no labels in or beside {}; give them by --labels FILE, one per line in class order",
             arguments.model.display()
         )),
         error => error,
@@ -305,7 +307,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             manifest.output.unit.as_deref().unwrap_or("scores")
         ),
         (activation, None) => {
-            println!("output      scores; a {activation} makes probabilities of them")
+            println!("output      scores; a {activation} turns them into probabilities")
         }
     }
     println!(
@@ -323,7 +325,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     match (&report.layer, &report.no_gradients) {
         (Some(layer), None) => println!("heatmaps    at `{layer}`"),
         (_, reason) => println!(
-            "heatmaps    without gradients only: {}",
+            "heatmaps    only without gradients: {}",
             reason.as_deref().unwrap_or("no layer")
         ),
     }
@@ -339,7 +341,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         probability,
         same_first,
     } = report.difference;
-    let first = if same_first { "the same" } else { "ANOTHER" };
+    let first = if same_first {
+        "the same"
+    } else {
+        "A DIFFERENT"
+    };
     println!(
         "agreement   scores within {score:.1e}, probabilities within {probability:.1e}, {first} first class"
     );
@@ -356,7 +362,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What is packed is not what is written.
+/// Refuses to overwrite what is packed.
 fn spare(given: &[PathBuf], out: &Path) -> Result<()> {
     for name in [MODEL, LABELS, MANIFEST] {
         let Some(written) = read::identity(&out.join(name)) else {
@@ -365,7 +371,7 @@ fn spare(given: &[PathBuf], out: &Path) -> Result<()> {
         let is_written = |input: &&PathBuf| read::identity(input).is_some_and(|id| id == written);
         if let Some(input) = given.iter().find(is_written) {
             return Err(Error::BadOption(format!(
-                "{} would be overwritten by what is made of it; name another folder, or add --force",
+                "{} would be overwritten by the result; name another folder, or add --force",
                 input.display()
             ))
             .into());

@@ -1,4 +1,4 @@
-//! Scores of a file and of what was made of it → how far they are apart.
+//! Scores of a file and of the file made from it → how much they differ.
 
 use serde::Serialize;
 
@@ -18,7 +18,7 @@ pub struct Difference {
     pub same_first: bool,
 }
 
-/// An input that is like a photo: soft blobs of colour in the range that the network expects.
+/// An input that resembles a photo: soft blobs of colour in the range that the network expects.
 pub(super) fn made_up_image(input: &Input) -> Tensor {
     let shape = input.shape().to_vec();
     let count = input.channels.count();
@@ -39,13 +39,13 @@ pub(super) fn made_up_image(input: &Input) -> Tensor {
     Tensor { shape, values }
 }
 
-/// Whether scores are the shares of several classes in one.
+/// Whether scores are non-negative and add up to 1.
 pub(super) fn are_shares(scores: &[f32]) -> bool {
     let sum: f32 = scores.iter().sum();
     scores.len() > 1 && scores.iter().all(|&score| score >= 0.0) && (sum - 1.0).abs() < 1e-3
 }
 
-/// How far scores lie apart; 1 for a single one.
+/// The largest score minus the smallest; 1 for a single score.
 pub(super) fn span(scores: &[f32]) -> f32 {
     let low = scores.iter().copied().fold(f32::INFINITY, f32::min);
     let high = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);

@@ -1,4 +1,4 @@
-//! ONNX file as it was exported, and what is said of it → a classifier of one photo, with its manifest.
+//! ONNX file as it was exported, with options → a classifier of one photo, with its manifest.
 
 use std::borrow::Cow;
 
@@ -13,27 +13,27 @@ use crate::model::compile::outputs::{self, Head};
 use crate::model::compile::shrink;
 use crate::preprocess::Tensor;
 
-/// A graph that was adapted, and what is known of it.
+/// An adapted graph and what is known about it.
 pub(super) struct Given<'a> {
     pub onnx: Original<'a>,
     pub manifest: Manifest,
     pub guesses: Vec<Guess>,
-    /// The tensors that may hold the scores, the one taken first.
+    /// The tensors that may hold the scores, beginning with the one that is used.
     pub heads: Vec<Head>,
-    /// The batch that the graph was made for, where it is not 1, and the file before that was changed.
+    /// The batch that the graph was made for, if it is not 1, and the file before the batch was changed.
     pub batch: Option<(usize, Vec<u8>)>,
-    /// Manifests of other sizes to try, where the graph leaves the size open and nobody said it.
+    /// Manifests of other sizes to try if neither the graph nor an option gives the size.
     pub sizes: Vec<Manifest>,
-    /// Whether values of the graph are quantised, and not weights alone.
+    /// Whether values of the graph are quantised, and not only weights.
     pub quantises_values: bool,
-    /// Whether one score may become those of two classes.
+    /// Whether a single score may become the scores of two classes.
     pub splits: bool,
 }
 
-/// Usual sides of inputs, after the most usual one.
+/// Common sides of inputs, after the most common one.
 const SIDES: [u32; 12] = [256, 299, 384, 512, 240, 192, 160, 128, 96, 64, 32, 28];
 
-/// Adapts a graph and reads of it what it tells; `labels` is how many there are.
+/// Adapts a graph and reads from it what it says; `labels` is their number.
 ///
 /// # Errors
 /// Those of [`adapt::adapt`] and of [`pack`](super::pack()).
@@ -44,7 +44,7 @@ pub(super) fn read<'a>(
 ) -> Result<Given<'a>> {
     let fourth = |values: &Option<Vec<f64>>, default| match values.as_deref() {
         Some(&[_, _, _, value]) => value,
-        // What all colours have in common.
+        // The value that all colours share.
         Some([first, rest @ ..]) if rest.iter().all(|other| other == first) => *first,
         _ => default,
     };
@@ -108,10 +108,10 @@ pub(super) fn read<'a>(
 }
 
 impl Given<'_> {
-    /// Loads the graph, in another size or with a batch of one where it must be.
+    /// Loads the graph, if necessary in another size or with a batch of one.
     ///
     /// # Errors
-    /// Those of `load`; [`Error::UnsupportedModel`] for a graph that works with its own batch alone.
+    /// Those of `load`; [`Error::UnsupportedModel`] for a graph that works only with its own batch.
     pub fn load(&mut self, load: impl Fn(Cow<[u8]>, &Manifest) -> Result<Model>) -> Result<Model> {
         let error = match load(self.onnx.take()?, &self.manifest) {
             Ok(model) => return self.check_batch(model),
@@ -131,7 +131,7 @@ impl Given<'_> {
         Err(error)
     }
 
-    /// Whether a batch of one gives each image of a whole batch its scores.
+    /// Checks that an image alone gets the same scores as in a whole batch.
     fn check_batch(&mut self, model: Model) -> Result<Model> {
         let Some((batch, whole)) = self.batch.take() else {
             return Ok(model);
@@ -140,7 +140,7 @@ impl Given<'_> {
         let one = model.forward(&image)?.scores;
         let mut shape = image.shape.clone();
         shape[0] = batch;
-        // A graph of an absurd batch is refused before so many images are made.
+        // A graph with an absurd batch is refused before so many images are made.
         let all = Model::in_batches(&whole, &self.manifest, batch)
             .and_then(|model| {
                 let values = image.values.repeat(batch);
@@ -152,10 +152,10 @@ impl Given<'_> {
         let fits = all.len() == one.len() * batch
             && compare(&one, &all[..one.len()], Activation::None).score <= MOST_APART * largest;
         fits.then_some(model)
-            .ok_or_else(|| batched(batch, "an image alone gets other scores"))
+            .ok_or_else(|| batched(batch, "an image alone gets different scores"))
     }
 
-    /// Runs the graph as it is given, with one score taken apart into two sides.
+    /// Runs the graph as given, with a single score split into two.
     ///
     /// # Errors
     /// Those of [`Given::load`].
@@ -172,7 +172,7 @@ impl Given<'_> {
         drop(model);
         let (sides, name) = adapt::two_sides(self.onnx.look()?, &output.name)?;
         (self.onnx, output.name) = (Original::from(sides), name);
-        // Of one class, a softmax is read as a sigmoid.
+        // With one class, a softmax is read as a sigmoid.
         output.applied = output.applied.and(Some(Activation::Sigmoid));
         Model::as_given(self.onnx.take()?, &self.manifest)
     }
@@ -186,11 +186,13 @@ impl Given<'_> {
     }
 }
 
-/// Largest difference of a score, as a share of the largest one, that sums in another order make.
+/// Largest difference of a score, as a share of the largest one, that summing in another order makes.
 const MOST_APART: f32 = 1e-3;
 
 fn batched(batch: usize, cause: &str) -> Error {
     Error::UnsupportedModel(format!(
-        "the graph is made for {batch} images at once and does not work with one ({cause}); export it with an example of one image, such as `torch.zeros(1, 3, 224, 224)`, or with an open first axis (`dynamic_axes` or `dynamic_shapes`)"
+        "the graph is made for {batch} images at once and does not work with one ({cause}); export it with an \
+         example of one image, such as `torch.zeros(1, 3, 224, 224)`, or with an open first axis (`dynamic_axes` or \
+         `dynamic_shapes`)"
     ))
 }

@@ -1,4 +1,4 @@
-//! ONNX file → what it is, and the manifest that its graph suggests.
+//! ONNX file → what it is and the manifest that its graph suggests.
 
 use serde::Serialize;
 
@@ -18,34 +18,34 @@ use crate::model::{Candidate, Candidates, Layer, Model, Options as Load};
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Inspection {
-    /// The manifest that the graph suggests; the weights are still to be filled in.
+    /// The manifest that the graph suggests, without the facts about the weights.
     pub manifest: Manifest,
-    /// What of it is guessed.
+    /// What is guessed in it.
     pub guesses: Vec<Guess>,
-    /// The tensors that may hold the scores, the one taken first; a single one is certain.
+    /// The tensors that may hold the scores, beginning with the one that is used; a single one is certain.
     pub heads: Vec<Head>,
-    /// Names of the classes, where the graph holds them.
+    /// Names of the classes, if the graph holds them.
     pub labels: Option<Vec<String>>,
-    /// Number of classes; one that is read by a sigmoid becomes two when it is packed.
+    /// Number of classes; a single one with a sigmoid becomes two when packed.
     pub classes: usize,
-    /// The softmax or sigmoid at the end of the graph, which is stepped over.
+    /// The softmax or sigmoid at the end of the graph, which is skipped.
     pub activation: Option<Activation>,
-    /// The layers that heatmaps can be taken at, the latest of each size, the latest first.
+    /// The layers at which heatmaps can be taken: the latest of each size, the latest first.
     pub layers: Vec<Candidate>,
     /// Whether they see everything that the scores are made of.
     pub whole: bool,
-    /// The one that is taken when none is named.
+    /// The default layer.
     pub layer: Option<Layer>,
     /// Why there are no gradients: code and message.
     pub no_gradients: Option<(&'static str, String)>,
-    /// How heatmaps can be made.
+    /// The methods that work for this model.
     pub methods: Vec<Method>,
 }
 
-/// Prepares a graph and tells what it is.
+/// Loads a graph and describes it.
 ///
 /// # Errors
-/// Those of [`pack`](super::pack()), labels and FP16 aside.
+/// Those of [`pack`](super::pack()), except for labels and FP16.
 pub fn inspect<'a>(onnx: impl Into<Original<'a>>, options: &Options) -> Result<Inspection> {
     let mut given = read(onnx.into(), options, None)?;
     let in_logarithms = given.ends_in_logarithms()?;
@@ -84,7 +84,7 @@ pub fn inspect<'a>(onnx: impl Into<Original<'a>>, options: &Options) -> Result<I
     })
 }
 
-/// `model.json` as far as the graph and the options tell; the weights are still to be filled in.
+/// `model.json` as far as the graph and the options give it, without the facts about the weights.
 pub(super) fn manifest(
     outline: &Outline,
     options: &Options,
@@ -93,7 +93,7 @@ pub(super) fn manifest(
     let [(name, shape)] = outline.inputs.as_slice() else {
         let names: Vec<&String> = outline.inputs.iter().map(|(name, _)| name).collect();
         return Err(Error::UnsupportedModel(format!(
-            "the graph has the inputs {names:?}, expected one, the image"
+            "the graph has the inputs {names:?}, expected only the image"
         )));
     };
     let &[_, a, b, c] = shape.as_slice() else {
@@ -134,7 +134,7 @@ pub(super) fn manifest(
         guesses.push(Guess::Size);
     }
     let side = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
-    // Where one side is known, the other is taken to be as long.
+    // If one side is known, the other is assumed to be as long.
     let usual = width.or(height).map_or(224, side);
     let open = options.size.unwrap_or((usual, usual));
     let (width, height) = (width.map_or(open.0, side), height.map_or(open.1, side));
@@ -143,7 +143,7 @@ pub(super) fn manifest(
         guesses.push(Guess::Resize);
         Resize {
             mode: ResizeMode::ShorterSide,
-            // 256 for 224, 342 for 299, as torchvision has it.
+            // 256 for 224, 342 for 299, as in torchvision.
             size: Some(u32::try_from((u64::from(short) * 8 + 3) / 7).unwrap_or(u32::MAX)),
             filter: Filter::Bilinear,
             antialias: true,
@@ -158,7 +158,7 @@ pub(super) fn manifest(
     }
     let count = channels.count();
     let imagenet = |values: [f64; 3]| match (options.scale, layout, count) {
-        // Keras: -1..1. PyTorch: mean and spread of ImageNet.
+        // Keras: -1..1. PyTorch: mean and standard deviation of ImageNet.
         (None, Layout::Nchw, 3) => values.to_vec(),
         _ => vec![0.5; count],
     };
@@ -167,7 +167,7 @@ pub(super) fn manifest(
         Some(one) if one.len() == 1 => Ok(vec![one[0]; count]),
         Some(all) if all.len() == count => Ok(all.clone()),
         Some(all) => Err(Error::BadOption(format!(
-            "`mean` and `std` have one value or {count}, not {}",
+            "`mean` and `std` need one value or {count}, not {}",
             all.len()
         ))),
     };
@@ -180,7 +180,7 @@ pub(super) fn manifest(
         (None, [only]) => only.clone(),
         (_, names) => {
             return Err(Error::BadOption(format!(
-                "name the output with the scores (--output); the graph has {names:?}"
+                "name the output with the scores by --output; the graph has {names:?}"
             )));
         }
     };
@@ -227,7 +227,7 @@ pub(super) fn manifest(
         },
         labels: [("en".to_string(), "labels.txt".to_string())].into(),
     };
-    // Checks sizes and numbers as a reader of the folder will.
+    // Checks sizes and numbers as readers of the folder do.
     let json = serde_json::to_vec(&manifest).map_err(|e| Error::BadManifest(e.to_string()))?;
     Manifest::parse(&json)?;
     Ok(manifest)

@@ -29,7 +29,7 @@ use crate::model::{Candidates, Model, Options as Load, PLAN};
 use crate::rank::Reading;
 use crate::sniff;
 
-/// What cannot be read from the graph. What is absent is guessed, and said so.
+/// What cannot be read from the graph. What is missing is guessed, and the report says so.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Options {
@@ -47,25 +47,25 @@ pub struct Options {
     pub layout: Option<Layout>,
     /// Colour channels of the input.
     pub channels: Option<Channels>,
-    /// Width and height of the input, where the graph leaves them open.
+    /// Width and height of the input, if the graph leaves them open.
     pub size: Option<(u32, u32)>,
-    /// How the photo is brought to size.
+    /// How the photo is resized.
     pub resize: Option<Resize>,
     /// Factor applied to pixels first.
     pub scale: Option<f64>,
-    /// Subtracted after scaling, one value or one a channel; a fourth is that of opacity.
+    /// Subtracted after scaling: one value, or one per channel; a fourth is for opacity.
     pub mean: Option<Vec<f64>>,
-    /// Divided by last, one value or one a channel; a fourth is that of opacity.
+    /// Divided by last: one value, or one per channel; a fourth is for opacity.
     pub std: Option<Vec<f64>>,
-    /// What has to be applied to the graph's output.
+    /// What must be applied to the graph's output.
     pub activation: Option<Activation>,
-    /// Name of the output, where there are several.
+    /// Name of the output, if there are several.
     pub output: Option<String>,
     /// Unit of an output that is a number, such as `years`.
     pub unit: Option<String>,
-    /// ONNX tensor that heatmaps are taken at.
+    /// ONNX tensor at which heatmaps are taken.
     pub layer: Option<String>,
-    /// How weights are stored; none: FP16 where the result stays the same, FP32 otherwise.
+    /// How weights are stored; none: FP16 if the result stays the same, FP32 otherwise.
     pub precision: Option<Precision>,
 }
 
@@ -76,45 +76,45 @@ pub struct Packed {
     pub manifest: Manifest,
     /// The file that the manifest names as weights.
     pub onnx: Vec<u8>,
-    /// The labels, one a line, in class order: those given, or those of the graph; of a single one, both sides.
+    /// The labels, one per line, in class order: those given or those of the graph; for a single score, both sides.
     pub labels: String,
-    /// What was found out while checking it.
+    /// What checking it found.
     pub report: Report,
 }
 
-/// What was found out while checking a model.
+/// What checking a model found.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    /// Guesses made, each to be checked by whoever knows the model.
+    /// Guesses, to be checked by someone who knows the model.
     pub guesses: Vec<Guess>,
     /// Number of classes.
     pub classes: usize,
-    /// The layer that heatmaps are taken at; none when there can be no heatmap.
+    /// The layer at which heatmaps are taken; none if there can be no heatmap.
     pub layer: Option<String>,
-    /// Whether the layer found sees everything that the scores are made of.
+    /// Whether the layer sees everything that the scores are made of.
     pub whole: bool,
     /// Why there are no gradients, so that only methods without them can be used.
     pub no_gradients: Option<String>,
-    /// Why the model is compiled at every load; none when its file holds a plan.
+    /// Why the model is compiled at every load; none if its file holds a plan.
     pub unplanned: Option<String>,
-    /// How heatmaps can be made.
+    /// The methods that work for this model.
     pub methods: Vec<Method>,
     /// How the weights are stored.
     pub precision: Precision,
-    /// Size of the file that was given.
+    /// Size of the given file.
     pub bytes_given: usize,
-    /// Size of the file that is kept.
+    /// Size of the stored file.
     pub bytes_kept: usize,
-    /// Memory needed while loading, estimated, in bytes.
+    /// Estimated memory that loading needs, in bytes.
     pub memory: u64,
-    /// The file kept against that given.
+    /// The stored file against the given one.
     pub difference: Difference,
-    /// What FP16 would have made of it, where it was tried and not kept.
+    /// The difference that FP16 would make, if it was tried and rejected.
     pub refused: Option<Difference>,
 }
 
-/// What the graph does not tell and nobody said.
+/// What neither the graph nor an option says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[allow(missing_docs)] // `Display` says what each is
@@ -133,27 +133,40 @@ pub enum Guess {
 impl fmt::Display for Guess {
     fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
         formatter.write_str(match self {
-            Guess::Activation => "the scores are taken for those of a softmax; --activation sigmoid|none for another",
-            Guess::Channels => "the graph does not say how many colours it takes; three are taken, --channels grey for one",
-            Guess::Colours => "colours are taken in the order red, green, blue; --channels bgr for the other",
-            Guess::Opacity => "the fourth channel is taken for opacity, which is full in photos; a fourth value of --mean and --std for its own",
-            Guess::Output => "several outputs may hold the scores; --output for another one",
-            Guess::Pixels => "pixels are scaled as most networks trained on ImageNet want it; --scale, --mean and --std for another way (1, 0, 1 for a graph that takes 0 to 255)",
-            Guess::Resize => "the shorter side of a photo becomes 8/7 of the input's (256 for 224), bilinear, and the middle is cut out; --resize and --filter for another way",
-            Guess::Single => "the one score is taken for that of a sigmoid, which makes two classes; --activation none for a number",
-            Guess::Size => "the graph leaves the size of the image open; a usual one is taken, --size for another",
+            Guess::Activation => "the scores are read as those of a softmax; otherwise, --activation sigmoid|none",
+            Guess::Channels => {
+                "the graph does not say how many colours it takes; three are assumed, --channels grey for one"
+            }
+            Guess::Colours => "colours are in the order red, green, blue; otherwise, --channels bgr",
+            Guess::Opacity => {
+                "the fourth channel is read as opacity, which is full in photos; give it its own fourth value of \
+                 --mean and --std if it needs one"
+            }
+            Guess::Output => "several outputs may hold the scores; choose another with --output",
+            Guess::Pixels => {
+                "pixels are scaled as for most networks trained on ImageNet; otherwise, --scale, --mean and --std \
+                 (1, 0, 1 for a graph that takes 0 to 255)"
+            }
+            Guess::Resize => {
+                "the shorter side of a photo becomes 8/7 of the input's (256 for 224), bilinear, and the middle is \
+                 cut out; otherwise, --resize and --filter"
+            }
+            Guess::Single => {
+                "the only score is read as that of a sigmoid, which makes two classes; for a number, --activation none"
+            }
+            Guess::Size => "the graph leaves the size of the image open; a common one is used, --size for another",
         })
     }
 }
 
-/// What is being done, told to whoever waits for it.
+/// What is being done, reported to the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// The file given is compiled and run.
+    /// The given file is compiled and run.
     Run,
-    /// The file to keep is made.
+    /// The file to store is made.
     Store,
-    /// The file to keep is compiled, run, and compared.
+    /// The file to store is compiled, run and compared.
     Compare,
 }
 
@@ -163,17 +176,17 @@ const MOST_DIFFERENCE: f32 = 0.01;
 const MOST_ROUNDED: f32 = 0.05;
 /// The same for what simplifying the graph may make: sums in another order.
 const MOST_SIMPLIFIED: f32 = 1e-3;
-/// The same where values are quantised, which a sum in another order may take to the next step. ONNX
+/// The same if values are quantised, since a sum in another order may move one to the next step. ONNX
 /// Runtime's own levels of optimisation differ by 0.02 for a DeiT-Tiny in int8.
 const MOST_REQUANTISED: f32 = 0.1;
 
-/// Packs an ONNX file that holds its own weights (see [`shrink::merge`]).
+/// Packs an ONNX file that holds all of its weights (see [`shrink::merge`]).
 ///
 /// # Errors
 /// Those of [`Model::load`] for what cannot be used; [`Error::BadOption`] for an option that does not
 /// fit the graph, [`Error::BadManifest`] when there are more or fewer labels than classes,
-/// [`Error::UnsupportedModel`] when FP16 was asked for and changes the result, or when the graph gives
-/// other scores once it is simplified.
+/// [`Error::UnsupportedModel`] when FP16 was requested and changes the result, or when simplifying the graph
+/// changes its scores.
 pub fn pack<'a>(
     onnx: impl Into<Original<'a>>,
     labels: &str,
@@ -193,7 +206,7 @@ pub fn pack<'a>(
     }
     if options.activation == Some(Activation::Softmax) && count == 1 {
         return Err(Error::BadOption(
-            "a softmax over one class is 1 for every photo; the activation of one class is sigmoid or none".into(),
+            "a softmax over one class is 1 for every photo; for one class, the activation is sigmoid or none".into(),
         ));
     }
     let own = given.heads[0].labels.take().filter(|_| count == 0);
@@ -201,7 +214,7 @@ pub fn pack<'a>(
     check(given, labels, options.precision, tell)
 }
 
-/// Packs the ONNX file of a model folder anew.
+/// Packs the ONNX file of a model folder again.
 ///
 /// # Errors
 /// Those of [`pack`]; [`Error::Truncated`] and [`Error::Integrity`] when the file is not the one that
@@ -232,8 +245,8 @@ pub fn repack<'a>(
     check(given, labels.to_string(), Some(precision), tell)
 }
 
-/// What the output holds, by the graph: a guess of it falls away where the graph ends in a softmax or
-/// sigmoid, and one class is never that of a softmax.
+/// Settles what the output holds by the graph: no guess is needed if the graph ends in a softmax or
+/// sigmoid, and a single class never has a softmax.
 fn settle(in_logarithms: bool, model: &Model, manifest: &mut Manifest, guesses: &mut Vec<Guess>) {
     let guessed = guesses.contains(&Guess::Activation);
     guesses.retain(|guess| *guess != Guess::Activation);
@@ -241,7 +254,7 @@ fn settle(in_logarithms: bool, model: &Model, manifest: &mut Manifest, guesses: 
     let logarithms = !single && in_logarithms;
     let output = &mut manifest.output;
     (output.activation, output.applied) = match ends {
-        // Those of probabilities: softmax makes these of them.
+        // A softmax turns logarithms of probabilities back into probabilities.
         Some(_) if logarithms => (Activation::Softmax, None),
         Some(ends) => (Activation::None, Some(ends)),
         None if single && output.activation == Activation::Softmax => (Activation::Sigmoid, None),
@@ -283,7 +296,7 @@ fn check(
     let before = original.forward(&image)?;
     drop(original);
     if guesses.contains(&Guess::Activation) && are_shares(&before.scores) {
-        // A softmax that is made of single operators: applied again, it would level all classes.
+        // A softmax written as single operators: applied again, it would level all classes.
         guesses.retain(|guess| *guess != Guess::Activation);
         manifest.output.activation = Activation::None;
         manifest.output.applied = Some(Activation::Softmax);
@@ -293,7 +306,7 @@ fn check(
         heatmap: true,
         ..Load::default()
     };
-    // Where values are quantised, rounded weights take some of them to the next step.
+    // If values are quantised, rounded weights move some of them to the next step.
     let mut precision = wanted.unwrap_or(match quantises_values {
         true => Precision::Fp32,
         false => Precision::Fp16,
@@ -333,18 +346,21 @@ fn check(
         };
         if precision == Precision::Fp32 && share > most {
             return Err(Error::UnsupportedModel(format!(
-                "simplified for the page, the graph gives scores that are off by {:.1} % of their span from those of the graph as given; it would give wrong answers here. Export it in FP32 without quantisation, or with another exporter",
+                "simplified, the graph gives scores that differ by {:.1} % of their span from those of the graph as \
+                 given, so its answers would be wrong here; export it in FP32 without quantisation, or with \
+                 another exporter",
                 share * 100.0
             )));
         }
         let near = difference.probability <= MOST_DIFFERENCE && share <= most.max(MOST_ROUNDED);
-        // Of very large scores, sums in another order may change a probability: the report tells it.
+        // If scores are very large, sums in another order may change a probability; the report says so.
         if finite && (near || precision == Precision::Fp32) {
             break (kept, packed, after, difference);
         }
         if wanted.is_some() {
             return Err(Error::UnsupportedModel(format!(
-                "stored in FP16, a probability differs by {:.3} and a score by {:.1} % of their span, at most {MOST_DIFFERENCE} and {} % are allowed; leave the precision open, or store it in FP32",
+                "stored in FP16, a probability differs by {:.3} and a score by {:.1} % of their span (at most \
+                 {MOST_DIFFERENCE} and {} % are allowed); leave the precision open, or store it in FP32",
                 difference.probability,
                 share * 100.0,
                 MOST_ROUNDED * 100.0
@@ -398,13 +414,13 @@ fn check(
     })
 }
 
-/// Largest difference of a score that running by the plan may make.
+/// Largest difference of a score that the plan may make.
 const MOST_PLAN_DIFFERENCE: f32 = 1e-3;
 
 /// Adds a plan to an ONNX file (see [`shrink::with_plan`]) and checks that it gives the same scores.
 ///
 /// # Errors
-/// Those of [`shrink::with_plan`]; [`Error::UnsupportedModel`] when the plan gives other scores.
+/// Those of [`shrink::with_plan`]; [`Error::UnsupportedModel`] when the plan gives different scores.
 pub fn plan(onnx: &[u8], manifest: &Manifest) -> Result<Vec<u8>> {
     let load = Load {
         heatmap: true,
@@ -424,14 +440,14 @@ pub fn plan(onnx: &[u8], manifest: &Manifest) -> Result<Vec<u8>> {
         .fold(1f32, |most, score| most.max(score.abs()));
     if difference > MOST_PLAN_DIFFERENCE * largest {
         return Err(Error::UnsupportedModel(format!(
-            "run by its plan, a score differs by {difference:.1e}"
+            "with its plan, a score differs by {difference:.1e}"
         )));
     }
     Ok(planned)
 }
 
-/// Bytes of memory that [`pack`] and [`inspect`] need at the most of a file that can be read again: the file that is
-/// kept, the tensors in its order and in that of the kernels, and a run.
+/// The most memory in bytes that [`pack`] and [`inspect`] need for a file that can be read again: the stored file,
+/// the tensors in its order and in that of the kernels, and a run.
 pub fn need(outline: &Outline, bytes: usize) -> u64 {
     let single = (outline.parameters as u64).saturating_mul(4);
     single
@@ -440,7 +456,7 @@ pub fn need(outline: &Outline, bytes: usize) -> u64 {
         .saturating_add(RUN)
 }
 
-/// What a run of a usual network takes with its gradient, which is not known before it is compiled.
+/// What a run of a common network takes with its gradient; the exact size is known only after compiling.
 const RUN: u64 = 32_000_000;
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::error::Result;
 
-/// The bytes of an ONNX file. Where they can be read again, they are not kept beside what is made of them.
+/// The bytes of an ONNX file. If they can be read again, they are dropped once something is made of them.
 pub struct Original<'a> {
     held: Option<Cow<'a, [u8]>>,
     again: Option<&'a mut dyn FnMut() -> Result<Vec<u8>>>,
@@ -19,13 +19,13 @@ impl<'a> Original<'a> {
         }
     }
 
-    /// The same, with the bytes of a first reading that was done already.
+    /// The same, with the bytes of a first reading that is already done.
     pub fn begun(self, onnx: Vec<u8>) -> Original<'a> {
         let held = Some(onnx.into());
         Original { held, ..self }
     }
 
-    /// Its bytes, which are held after that.
+    /// Its bytes, which stay in memory.
     ///
     /// # Errors
     /// Those of reading them.
@@ -36,7 +36,7 @@ impl<'a> Original<'a> {
         Ok(self.held.as_deref().unwrap_or_default())
     }
 
-    /// Its bytes, which are not held after that where they can be read again.
+    /// Its bytes, which do not stay in memory if they can be read again.
     ///
     /// # Errors
     /// Those of reading them.

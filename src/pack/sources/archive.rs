@@ -16,13 +16,13 @@ pub struct Archive<'a> {
     names: Vec<String>,
 }
 
-/// Whether bytes begin as a zip does.
+/// Whether bytes begin like a zip.
 pub fn is_zip(bytes: &[u8]) -> bool {
     bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"PK\x05\x06")
 }
 
 impl<'a> Archive<'a> {
-    /// Reads the list of files. Folders, links and names that lead out of the zip are left away.
+    /// Reads the list of files. Folders, links and names that lead out of the zip are left out.
     ///
     /// # Errors
     /// [`Error::Truncated`] for a zip that is cut short, [`Error::NotAModel`] for one that cannot be read.
@@ -49,12 +49,12 @@ impl<'a> Archive<'a> {
         Ok(Archive { zip, names })
     }
 
-    /// Names of the files, `/` between folders.
+    /// Names of the files, with `/` between folders.
     pub fn names(&self) -> &[String] {
         &self.names
     }
 
-    /// How many bytes a file says that it has.
+    /// The size in bytes that a file claims.
     ///
     /// # Errors
     /// Those of [`Archive::read`].
@@ -62,10 +62,10 @@ impl<'a> Archive<'a> {
         Ok(self.zip.by_name(name).map_err(unreadable)?.size())
     }
 
-    /// The bytes of a file, of which it may have `most`.
+    /// The bytes of a file, at most `most`.
     ///
     /// # Errors
-    /// [`Error::OverMemoryLimit`] where it has more, [`Error::Truncated`] where it is damaged.
+    /// [`Error::OverMemoryLimit`] if it has more, [`Error::Truncated`] if it is damaged.
     pub fn read(&mut self, name: &str, most: u64) -> Result<Vec<u8>> {
         let file = self.zip.by_name(name).map_err(unreadable)?;
         let size = file.size();
@@ -78,7 +78,7 @@ impl<'a> Archive<'a> {
             return Err(over(size));
         }
         let mut bytes = Vec::new();
-        // What it says of itself may be false: room is made as bytes come.
+        // The size that it claims may be false: memory is taken as bytes arrive.
         let read = file.take(size + 1).read_to_end(&mut bytes);
         let read = read.map_err(|error| {
             Error::Truncated(format!(
@@ -87,7 +87,7 @@ impl<'a> Archive<'a> {
         })?;
         if read as u64 != size {
             return Err(Error::Truncated(format!(
-                "{name} in the zip has {} {size} bytes that it says; make the zip again",
+                "{name} in the zip has {} {size} bytes that it claims; make the zip again",
                 if read as u64 > size {
                     "more than the"
                 } else {
@@ -102,11 +102,11 @@ impl<'a> Archive<'a> {
 fn unreadable(error: ZipError) -> Error {
     match error {
         ZipError::UnsupportedArchive(reason) => {
-            let next = "make it without a password, by the usual method (deflate)";
+            let next = "make it without a password and with the usual method (deflate)";
             Error::NotAModel(format!("the zip cannot be read: {reason}; {next}"))
         }
         error => Error::Truncated(format!(
-            "the zip is damaged or not complete ({error}); get it again"
+            "the zip is damaged or incomplete ({error}); get it again"
         )),
     }
 }

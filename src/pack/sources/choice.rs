@@ -1,11 +1,11 @@
-//! names of files → the ONNX file to take, and the texts that may say something of it.
+//! names of files → the ONNX file to take and the texts that may describe it.
 
 use serde::Serialize;
 
 use super::labels;
 use crate::error::{Error, Result};
 
-/// Files whose names exporters fix.
+/// Files to which exporters give fixed names.
 const KNOWN: [&str; 6] = [
     "config.json",
     "preprocessor_config.json",
@@ -15,25 +15,24 @@ const KNOWN: [&str; 6] = [
     "signature.json",
 ];
 
-/// What of a folder is a model.
+/// The files of a folder that belong to a model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Choice {
     /// Name of the ONNX file.
     pub onnx: String,
-    /// Names of the texts that may say something of it.
+    /// Names of the texts that may describe it.
     pub texts: Vec<String>,
-    /// Names of the files beside it that it may keep its weights in.
+    /// Names of the files beside it that may hold its weights.
     pub weights: Vec<String>,
 }
 
-/// Chooses among files by their names alone (`/` between folders): the ONNX file, and the texts beside it and
-/// in the folder above, as `optimum` writes them.
+/// Chooses among files by their names alone (`/` between folders): the ONNX file and the texts beside it and
+/// in the folder above, where `optimum` writes them.
 ///
-/// Of several ONNX files, `model.onnx` is taken before `model_fp16.onnx`, `model_quantized.onnx` and the
-/// like, which are made of it.
+/// `model.onnx` comes before `model_fp16.onnx`, `model_quantized.onnx` and the like, which are made from it.
 ///
 /// # Errors
-/// [`Error::NotAModel`] where there is no ONNX file, [`Error::BadOption`] where there are several models.
+/// [`Error::NotAModel`] if there is no ONNX file, [`Error::BadOption`] if there are several models.
 pub fn choose(names: &[String]) -> Result<Choice> {
     let hidden = |name: &str| {
         name.split('/')
@@ -58,7 +57,7 @@ pub fn choose(names: &[String]) -> Result<Choice> {
     let mut texts = Vec::new();
     for place in [Some(folder), above].into_iter().flatten() {
         for name in plain().filter(|name| self::folder(name) == place) {
-            // The nearer file stands for one of its name above.
+            // A nearer file hides one of the same name above.
             let nearer = texts.iter().any(|near: &String| base(near) == base(name));
             if (speaks_of(name, onnx) || labels::is_lone(name)) && !nearer {
                 texts.push(name.clone());
@@ -73,8 +72,8 @@ pub fn choose(names: &[String]) -> Result<Choice> {
     })
 }
 
-/// Whether a text is named as one that says something of a model: as exporters name it, for its labels, or
-/// like the model itself.
+/// Whether the name of a text shows that it describes a model: an exporter's name, one for labels, or the
+/// model's own.
 pub fn speaks_of(text: &str, onnx: &str) -> bool {
     let stem = |name: &str| {
         base(name)
@@ -85,10 +84,10 @@ pub fn speaks_of(text: &str, onnx: &str) -> bool {
     KNOWN.contains(&base(text)) || labels::is_named(text) || namesake
 }
 
-/// The file that the others are made of: its name is the beginning of theirs.
+/// The file from which the others are made: their names begin with its name.
 fn original<'a>(models: &[&'a String]) -> Result<&'a String> {
     let stem = |name: &str| base(name)[..base(name).len() - ".onnx".len()].to_ascii_lowercase();
-    // Kept apart from the model by name only: `model` < `model_fp16` < `model_quantized`.
+    // The best first: `model` < `model_fp16` < `model_quantized`.
     let ranked = [
         "",
         "_optimized",
@@ -116,13 +115,13 @@ fn original<'a>(models: &[&'a String]) -> Result<&'a String> {
     }
     let names: Vec<&str> = models.iter().take(5).map(|name| name.as_str()).collect();
     Err(Error::BadOption(format!(
-        "there are {} models in it ({}); take one of them out, or name its file",
+        "there are {} models in it ({}); name the file of one, or keep only that one",
         models.len(),
         names.join(", ")
     )))
 }
 
-/// Any name is possible, but for those of other kinds of files.
+/// Any name is possible, except those of other kinds of files.
 fn may_hold_weights(name: &str) -> bool {
     let other = [
         "ckpt",
@@ -151,12 +150,12 @@ fn may_hold_weights(name: &str) -> bool {
     !foreign && !is_text(name) && !other.contains(&kind)
 }
 
-/// Whether a name is that of an ONNX file.
+/// Whether this is the name of an ONNX file.
 fn is_onnx(name: &str) -> bool {
     base(name).to_ascii_lowercase().ends_with(".onnx") && base(name).len() > ".onnx".len()
 }
 
-/// Whether a name is that of a text which may say something of a model.
+/// Whether this is the name of a text that may describe a model.
 pub fn is_text(name: &str) -> bool {
     let base = base(name).to_ascii_lowercase();
     let kind = base.rsplit_once('.').map(|(_, kind)| kind);

@@ -49,7 +49,7 @@ pub(super) fn image<'a>(said: &mut Said, note: &dyn Fn(&str) -> Option<&'a str>)
     }));
     let custom_vision = note("CustomVision.Metadata.Version").is_some();
     if custom_vision && said.resize.is_none() {
-        // As the sample that comes with an export does it: `PIL.Image.resize((width, height))`.
+        // As in the sample code of an export: `PIL.Image.resize((width, height))`.
         said.resize = Some(exact(None, Filter::Bicubic));
         let side = |key: &str| note(key)?.parse().ok().filter(|&side: &u32| side > 0);
         said.size = side("CustomVision.Preprocess.TargetWidth")
@@ -71,7 +71,7 @@ pub(super) fn properties(from: &str, json: &Value) -> Option<Said> {
     Some(said)
 }
 
-/// Lobe: labels, and the input's size. Its own code cuts the middle square and divides by 255.
+/// Lobe: labels and the input's size. Lobe's own code cuts out the middle square and divides by 255.
 pub(super) fn signature(from: &str, json: &Value) -> Option<Said> {
     let mut said = Said::by(from);
     said.labels = labels::listed(json.get("classes")?.get("Label")?);

@@ -1,11 +1,11 @@
-//! a graph's first operations → the range of pixels that it takes.
+//! a graph's first operations → the range of pixels that it expects.
 
 use super::{Pixels, Said};
 use crate::manifest::Channels;
 use crate::model::compile::lead::Lead;
 use crate::model::compile::shrink::Outline;
 
-/// A graph that normalises its input itself is given pixels as they are, or 0 to 1.
+/// A graph that normalises its own input gets pixels from 0 to 255, or from 0 to 1.
 pub(super) fn read(outline: &Outline) -> Option<Said> {
     let mut said = Said::by("the graph");
     said.weak = true;
@@ -19,8 +19,8 @@ pub(super) fn read(outline: &Outline) -> Option<Said> {
     Some(said)
 }
 
-/// The largest value that the graph takes for a pixel, 255 or 1, where what it subtracts and divides by
-/// tells it.
+/// The largest value that the graph expects of a pixel, 255 or 1, if what it subtracts and divides by shows
+/// this.
 fn range(Lead { scale, offset }: &Lead) -> Option<f64> {
     let average = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
     let spread = 1.0 / average(scale);
@@ -35,7 +35,7 @@ fn range(Lead { scale, offset }: &Lead) -> Option<f64> {
     ((0.15..=0.6).contains(&spread) && (0.25..=0.65).contains(&mean)).then_some(1.0)
 }
 
-/// Caffe's means, which are different in each channel.
+/// Recognises Caffe's means, which differ in each channel.
 fn order(Lead { scale, offset }: &Lead) -> Option<Channels> {
     let means: Vec<f64> = match scale.as_slice() {
         [one] => offset.iter().map(|value| -value / one).collect(),

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{Pixels, Said, exact, labels, shorter_side};
 use crate::manifest::{Activation, Channels, Filter, Resize};
 
-/// Labels, and how the pipeline of transformers makes probabilities of scores.
+/// Labels, and how the pipeline of transformers turns scores into probabilities.
 pub(super) fn config(from: &str, json: &Value) -> Vec<Said> {
     let mut said = Said::by(from);
     let id2label = json.get("id2label").and_then(labels::listed);
@@ -44,7 +44,7 @@ pub(super) fn config(from: &str, json: &Value) -> Vec<Said> {
     vec![said, gaps]
 }
 
-/// What an image processor of transformers does, by its class's own defaults for what the file leaves out.
+/// What an image processor of transformers does, with its class's defaults for what the file leaves out.
 pub(super) fn processor(from: &str, json: &Value) -> Option<Said> {
     let json = json.get("image_processor").unwrap_or(json);
     let word = |key: &str| json.get(key).and_then(Value::as_str);
@@ -52,7 +52,7 @@ pub(super) fn processor(from: &str, json: &Value) -> Option<Said> {
     let class = class.unwrap_or_default();
     let kind = Kind::of(class);
     let flag = |key: &str, default| json.get(key).and_then(Value::as_bool).unwrap_or(default);
-    // A processor of texts or of sounds says none of these.
+    // A processor of text or sound says none of these.
     ["size", "image_mean", "crop_size", "do_resize"]
         .iter()
         .find_map(|key| json.get(key))?;
@@ -73,13 +73,13 @@ pub(super) fn processor(from: &str, json: &Value) -> Option<Said> {
             said.size = size;
         }
         Err(text) => said.limits.push(format!(
-            "{from} asks for {text}, which model.json cannot say"
+            "{from} requires {text}, which model.json cannot express"
         )),
     }
     Some(said)
 }
 
-/// Image processors that do something of their own.
+/// Image processors that differ from the others.
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     ConvNext,
@@ -88,7 +88,7 @@ enum Kind {
     MobileVit,
     Perceiver,
     PoolFormer,
-    /// Crops the middle unless told otherwise: CLIP, BiT, DeiT, MobileNet.
+    /// Crops the middle by default: CLIP, BiT, DeiT, MobileNet.
     Cropping,
     Plain,
 }
@@ -133,14 +133,14 @@ fn pixels(json: &Value, kind: Kind, flag: &dyn Fn(&str, bool) -> bool) -> Option
         true => factor.unwrap_or(1.0 / 255.0),
         false => 1.0,
     };
-    // MobileViT has no mean, and does not normalise.
+    // MobileViT has no mean and does not normalise.
     let normalises = flag("do_normalize", kind != Kind::MobileVit);
     let (mut mean, mut std) = match normalises {
         true => (list("image_mean")?, list("image_std")?),
         false => (vec![0.0], vec![1.0]),
     };
     if kind == Kind::EfficientNet {
-        // `image * scale - 1` before the mean; and by `include_top` the deviation once more behind.
+        // `image * scale - 1` before the mean; with `include_top`, a second division by the deviation.
         if flag("rescale_offset", false) {
             mean.iter_mut().for_each(|mean| *mean += 1.0);
         }
@@ -157,7 +157,7 @@ fn pixels(json: &Value, kind: Kind, flag: &dyn Fn(&str, bool) -> bool) -> Option
     Some(Pixels { scale, mean, std })
 }
 
-/// The resize, and width and height of what comes out; what it is where `model.json` cannot say it.
+/// The resize and the resulting width and height, or what `model.json` cannot express.
 fn resize(
     json: &Value,
     kind: Kind,
@@ -205,7 +205,7 @@ fn resize(
             ),
             Kind::ConvNext => return Ok((exact(None, filter), Some((side, side)))),
             Kind::Levit => ((256.0 / 224.0 * f64::from(side)) as u32, cropped),
-            // Null in the file stands for none.
+            // A null in the file means none.
             Kind::PoolFormer if json.get("crop_pct").is_none() => (larger(side, 0.9), cropped),
             Kind::PoolFormer => (
                 percent.map_or(side, |percent| larger(side, percent)),
@@ -214,13 +214,13 @@ fn resize(
             _ => (side, cropped),
         };
         if size.get("longest_edge").is_some() {
-            return Err("a limit of the longer side".into());
+            return Err("a limit on the longer side".into());
         }
-        let out = out.ok_or("a resize by the shorter side without a crop")?;
+        let out = out.ok_or("a resize of the shorter side without a crop")?;
         return Ok((shorter_side(side, filter), Some(out)));
     }
     let (width, height) = sides(size).ok_or_else(|| match size.is_null() {
-        true => "a size that it does not name".to_string(),
+        true => "a size without naming it".to_string(),
         false => format!("the size {size}"),
     })?;
     let squared = width == height;
@@ -243,10 +243,10 @@ fn resize(
     }
 }
 
-/// Pillow's numbers, or torchvision's words.
+/// Pillow's numbers or torchvision's words.
 fn filter(json: &Value) -> Result<Filter, String> {
     match json.get("resample").unwrap_or(&Value::Null) {
-        Value::Null => Err("a filter that it does not name".into()),
+        Value::Null => Err("a filter without naming it".into()),
         value => match value
             .as_u64()
             .map(|number| number.to_string())

@@ -1,14 +1,14 @@
-//! files of labels → one label a class, in class order.
+//! files of labels → one label per class, in class order.
 
 use serde_json::Value;
 
 use super::{Files, Said, json};
 use crate::error::{Error, Result};
 
-/// Most classes that are read.
+/// The most classes that are read.
 const MOST_CLASSES: usize = 100_000;
 
-/// Names of columns that hold a label, the best first, and an index.
+/// Names of columns that hold a label, the best first.
 const LABEL_COLUMNS: [&str; 10] = [
     "label",
     "labels",
@@ -31,7 +31,7 @@ const INDEX_COLUMNS: [&str; 7] = [
     "number",
 ];
 
-/// Plain files of labels: those that are named so, or else the only text that is no note for people.
+/// Plain files of labels: those named like labels, or else the only text that is not a note for people.
 pub(super) fn files(files: &Files) -> Result<Vec<Said>> {
     let mut named: Vec<(&String, &Vec<u8>)> =
         files.iter().filter(|(name, _)| is_named(name)).collect();
@@ -51,11 +51,11 @@ pub(super) fn files(files: &Files) -> Result<Vec<Said>> {
     Ok(said)
 }
 
-/// One label a class, in class order, of a file's bytes: by its name JSON, a table (`.csv`, `.tsv`), or one a
-/// line.
+/// Reads labels in class order from a file's bytes: by its name, JSON, a table (`.csv`, `.tsv`), or one label
+/// per line.
 ///
 /// # Errors
-/// [`Error::BadManifest`] where they cannot be read.
+/// [`Error::BadManifest`] if they cannot be read.
 pub fn read(name: &str, bytes: &[u8]) -> Result<Vec<String>> {
     let labels = match base(name).rsplit('.').next() {
         Some("json") => listed(&json(name, bytes)?),
@@ -64,7 +64,7 @@ pub fn read(name: &str, bytes: &[u8]) -> Result<Vec<String>> {
     };
     labels.filter(|labels| !labels.is_empty()).ok_or_else(|| {
         Error::BadManifest(format!(
-            "{name} holds no labels that can be read; expected one a line, or a list in class order"
+            "{name} holds no labels that can be read; expected one per line, or a list in class order"
         ))
     })
 }
@@ -73,7 +73,7 @@ fn base(name: &str) -> String {
     name.rsplit('/').next().unwrap_or(name).to_ascii_lowercase()
 }
 
-/// Whether a file is named as one of labels.
+/// Whether a file is named like one with labels.
 pub(super) fn is_named(name: &str) -> bool {
     let base = base(name);
     let Some((stem, kind)) = base.rsplit_once('.') else {
@@ -110,7 +110,7 @@ fn text<'a>(name: &str, bytes: &'a [u8]) -> Result<&'a str> {
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
 
-/// One a line. Numbers before all of them (`0 tench`, `0: tench`) and WordNet's ids are left away.
+/// One label per line. Numbers before all of them (`0 tench`, `0: tench`) and WordNet's ids are left out.
 pub(super) fn lines(text: &str) -> Vec<String> {
     let mut labels: Vec<&str> = text.trim_end().lines().map(str::trim).collect();
     if let Some(cut) = labels
@@ -144,7 +144,7 @@ fn is_wordnet(text: &str) -> bool {
     digits.len() == 8 && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// A table with a header, or with a label or an index and a label in each row.
+/// A table with a header, or with a label, or an index and a label, in each row.
 fn table(name: &str, text: &str) -> Result<Option<Vec<String>>> {
     let first = text.lines().next().unwrap_or_default();
     let count = |separator: &u8| first.bytes().filter(|byte| byte == separator).count();
@@ -183,7 +183,7 @@ fn table(name: &str, text: &str) -> Result<Option<Vec<String>>> {
     if label.is_some() || index.is_some() {
         rows.remove(0);
     }
-    // A column `class` may hold the number, beside one with the name.
+    // A column `class` may hold the number beside one with the name.
     if index.is_none() && header.len() > 1 {
         let numeric = |at: &usize| rows.iter().all(|row| row.get(*at).is_some_and(is_number));
         index = (0..header.len()).find(numeric);
@@ -213,7 +213,7 @@ fn table(name: &str, text: &str) -> Result<Option<Vec<String>>> {
     Ok(ordered(pairs))
 }
 
-/// Labels of JSON: a list, an object by index or by label, or one of these below a key that says so.
+/// Labels in JSON: a list, an object by index or by label, or one of these under a known key.
 pub(super) fn listed(json: &Value) -> Option<Vec<String>> {
     match json {
         Value::Array(list) if !list.is_empty() && list.len() <= MOST_CLASSES => {
@@ -225,7 +225,7 @@ pub(super) fn listed(json: &Value) -> Option<Vec<String>> {
                 Some((place.unwrap_or(at), label(value)?))
             });
             let pairs: Vec<(usize, String)> = pairs.collect::<Option<_>>()?;
-            // Ids that count from elsewhere tell the order only.
+            // If the ids are not 0, 1, 2, …, the order of the list counts.
             let in_order = pairs.iter().map(|(_, label)| label.clone()).collect();
             ordered(pairs).or(Some(in_order))
         }
@@ -280,7 +280,7 @@ fn label(value: &Value) -> Option<String> {
     }
 }
 
-/// Labels by index; none where one is missing or there twice.
+/// Labels by index; none if an index is missing or occurs twice.
 fn ordered(mut pairs: Vec<(usize, String)>) -> Option<Vec<String>> {
     pairs.sort_by_key(|(index, _)| *index);
     let whole = pairs

@@ -1,4 +1,4 @@
-//! what each source says → what holds: the first says it, another may only agree.
+//! what each source says → what is used: the first source decides, and the others must agree.
 
 use super::{Conflict, Fact, Found, Pixels, Said, What};
 use crate::manifest::{Activation, Channels, Resize, ResizeMode};
@@ -19,7 +19,7 @@ impl<'a> Merged<'a> {
         same: impl Fn(&T, &T) -> bool,
         show: impl Fn(&T) -> String,
     ) -> Option<&'a T> {
-        // Those that fill gaps come last.
+        // Sources that only fill gaps come last.
         let strong = self.said.iter().filter(|said| !said.weak);
         let ordered = strong.chain(self.said.iter().filter(|said| said.weak));
         let mut values = ordered.filter_map(|said| get(said).map(|value| (said, value)));
@@ -88,7 +88,7 @@ pub(super) fn merge(said: &[Said], outline: &Outline) -> Found {
         options: Options {
             name: name.cloned().unwrap_or_default(),
             license: license.cloned(),
-            // A processor is the same for grey photos: the graph knows better.
+            // A processor looks the same for grey photos: the graph knows better.
             channels: channels
                 .copied()
                 .filter(|c| colours(outline).is_none_or(|count| count == c.count())),
@@ -106,7 +106,7 @@ pub(super) fn merge(said: &[Said], outline: &Outline) -> Found {
     }
 }
 
-/// Width and height of the image, where the graph fixes them.
+/// Width and height of the image, if the graph fixes them.
 fn sides(outline: &Outline) -> Option<(u32, u32)> {
     let (_, shape) = outline.inputs.first()?;
     let &[_, a, b, c] = shape.as_slice() else {
@@ -118,7 +118,7 @@ fn sides(outline: &Outline) -> Option<(u32, u32)> {
     Some((side(width)?, side(height)?))
 }
 
-/// How many colours the image has, where the graph tells.
+/// The number of colours in the image, if the graph gives it.
 fn colours(outline: &Outline) -> Option<usize> {
     let (_, shape) = outline.inputs.first()?;
     let &[_, first, _, last] = shape.as_slice() else {
@@ -157,7 +157,7 @@ fn values(pixels: &Pixels) -> String {
     )
 }
 
-/// Whether both give the same values, however they say it.
+/// Whether both give the same values, however they are written.
 fn alike(one: &Pixels, other: &Pixels) -> bool {
     let at = |values: &[f64], index: usize| values.get(index).or(values.first()).copied();
     (0..3).all(|index| {

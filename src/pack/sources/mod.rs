@@ -1,4 +1,4 @@
-//! files beside a model, and the model's own notes → what they say of it, each fact with its source.
+//! files beside a model, and the model's own notes → what they say about it, each fact with its source.
 
 pub mod archive;
 mod choice;
@@ -30,41 +30,41 @@ use crate::model::compile::shrink::Outline;
 /// `../config.json`).
 pub type Files = BTreeMap<String, Vec<u8>>;
 
-/// What the files of a model say of it.
+/// What the files of a model say about it.
 #[derive(Debug, Clone, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Found {
-    /// One a class, in class order.
+    /// One per class, in class order.
     pub labels: Option<Vec<String>>,
-    /// What they say of name, licence, pixels, size and output; what they do not say is none.
+    /// What they say about name, licence, pixels, size and output; none for the rest.
     pub options: Options,
-    /// Where each fact is from.
+    /// Where each fact comes from.
     pub facts: Vec<Fact>,
-    /// What two files say differently: nothing of it is taken.
+    /// What two files contradict each other about; neither value is used.
     pub conflicts: Vec<Conflict>,
-    /// What the files ask for and `model.json` cannot say, each in a sentence.
+    /// What the files require and `model.json` cannot express, each in a sentence.
     pub limits: Vec<String>,
 }
 
-/// That a file says something.
+/// Something that a file says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fact {
     /// What it says.
     pub what: What,
-    /// Which file it is.
+    /// The name of the file.
     pub from: String,
 }
 
-/// That two files say different things.
+/// A contradiction between two files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Conflict {
-    /// Of what they say it.
+    /// What it is about.
     pub what: What,
     /// Each file, and what it says.
     pub said: [(String, String); 2],
 }
 
-/// What a file can say of a model.
+/// What a file can say about a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[allow(missing_docs)] // `Display` says what each is
@@ -133,7 +133,7 @@ impl Pixels {
 #[derive(Debug, Clone, Default)]
 struct Said {
     from: String,
-    /// It fills gaps only: where another source says something else, that one is right.
+    /// Only fills gaps: any other source takes precedence.
     weak: bool,
     labels: Option<Vec<String>>,
     size: Option<(u32, u32)>,
@@ -155,13 +155,13 @@ impl Said {
     }
 }
 
-/// Reads what the files that came with a model say, and what its graph and its notes do.
+/// Reads what the files that came with a model, its graph and its notes say.
 ///
-/// `files` are those that [`choose`] names as texts.
+/// `files` are the texts that [`choose`] names.
 ///
 /// # Errors
-/// [`Error::BadManifest`] for a file that should say something and cannot be read;
-/// [`Error::UnsupportedModel`] where a file says that the model is no classifier.
+/// [`Error::BadManifest`] for a file of these that cannot be read;
+/// [`Error::UnsupportedModel`] if a file says that the model is not a classifier.
 pub fn find(files: &Files, outline: &Outline) -> Result<Found> {
     let mut said = Vec::new();
     said.extend(notes::read(outline)?);
@@ -190,7 +190,7 @@ pub fn find(files: &Files, outline: &Outline) -> Result<Found> {
 }
 
 impl Found {
-    /// The options, and for what they leave open what the files say.
+    /// The options, with what the files say where they leave something open.
     pub fn fill(&self, given: &Options) -> Options {
         let found = self.options.clone();
         let pixels = given.scale.is_none() && given.mean.is_none() && given.std.is_none();
@@ -215,7 +215,7 @@ impl Found {
         }
     }
 
-    /// Whether the options decide all that the files contradict each other in.
+    /// Checks that the options decide everything about which the files contradict each other.
     ///
     /// # Errors
     /// [`Error::BadOption`] with what both say, and the option that decides it.
@@ -234,7 +234,7 @@ impl Found {
         };
         let [(one, first), (other, second)] = said;
         Err(Error::BadOption(format!(
-            "two files contradict each other: {what} is {first} by {one}, {second} by {other}; say which is right by {}",
+            "two files contradict each other: {what} is {first} in {one}, {second} in {other}; set the right one by {}",
             what.option()
         )))
     }
@@ -262,7 +262,7 @@ impl Found {
 fn json(name: &str, bytes: &[u8]) -> Result<serde_json::Value> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     serde_json::from_slice(bytes)
-        .map_err(|error| Error::BadManifest(format!("{name} is no JSON: {error}")))
+        .map_err(|error| Error::BadManifest(format!("{name} is not JSON: {error}")))
 }
 
 fn shorter_side(size: u32, filter: Filter) -> Resize {

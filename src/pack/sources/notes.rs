@@ -1,4 +1,4 @@
-//! notes inside an ONNX file (`metadata_props`) → what Ultralytics, Custom Vision, WinML and others say there.
+//! notes inside an ONNX file (`metadata_props`) → what Ultralytics, Custom Vision, WinML and others write there.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::manifest::{Channels, Filter};
 use crate::model::compile::shrink::Outline;
 
-/// Keys that exporters keep the names of classes under.
+/// Keys under which exporters store the names of classes.
 const LABELS: [&str; 7] = [
     "names",
     "labels",
@@ -27,7 +27,7 @@ pub(super) fn read(outline: &Outline) -> Result<Vec<Said>> {
     if let (Some(task), Some("Ultralytics")) = (note("task"), note("author")) {
         if task != "classify" {
             return Err(Error::UnsupportedModel(format!(
-                "the file says that its task is `{task}`; expected a classifier, `classify`"
+                "the file says that its task is `{task}`; export a classifier, whose task is `classify`"
             )));
         }
         ultralytics(&mut said, note("imgsz").and_then(python::literal));
@@ -37,7 +37,7 @@ pub(super) fn read(outline: &Outline) -> Result<Vec<Said>> {
     Ok(vec![said])
 }
 
-/// As `classify_transforms` of Ultralytics does it.
+/// Like `classify_transforms` of Ultralytics.
 fn ultralytics(said: &mut Said, size: Option<Value>) {
     said.channels = Some(Channels::Rgb);
     said.pixels = Some(Pixels::scaled(1.0 / 255.0));
@@ -56,7 +56,7 @@ fn ultralytics(said: &mut Said, size: Option<Value>) {
     }
 }
 
-/// JSON, what Python's `str()` makes of a value, or names with commas between them.
+/// JSON, the output of Python's `str()`, or names separated by commas or line ends.
 fn value(text: &str) -> Value {
     let read = serde_json::from_str(text)
         .ok()
@@ -64,7 +64,7 @@ fn value(text: &str) -> Value {
     read.unwrap_or_else(|| {
         let separator = if text.contains('\n') { '\n' } else { ',' };
         let names: Vec<&str> = text.split(separator).map(str::trim).collect();
-        // One word alone may be anything.
+        // A single word may be anything.
         match names.len() {
             1 => Value::Null,
             _ => names.into(),

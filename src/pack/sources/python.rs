@@ -1,8 +1,8 @@
-//! text of a Python literal, as `str()` writes lists and dictionaries → JSON.
+//! Python literal, such as a list or dictionary written by `str()` → JSON.
 
 use serde_json::{Map, Number, Value};
 
-/// Deepest nesting that is read.
+/// The deepest nesting that is read.
 const MOST_DEEP: usize = 8;
 
 /// Reads strings, numbers, lists, tuples, dictionaries, `True`, `False` and `None`; keys become strings.

@@ -1,17 +1,17 @@
-//! Teachable Machine's metadata.json → labels, and what its own code does to a photo.
+//! Teachable Machine's metadata.json → labels, and what its own code does with a photo.
 
 use serde_json::Value;
 
 use super::{Pixels, Said, labels, shorter_side};
 use crate::manifest::{Channels, Filter};
 
-/// Whether a `model.json` is that of TensorFlow.js, which Teachable Machine exports: it says nothing of photos.
+/// Whether a `model.json` is for TensorFlow.js, as from Teachable Machine: it says nothing about photos.
 pub fn is_tensorflow(json: &[u8]) -> bool {
     let json: Option<Value> = serde_json::from_slice(json).ok();
     json.is_some_and(|json| json.get("weightsManifest").is_some())
 }
 
-/// The middle square of a photo, −1 to 1: the Python code that comes with an export does it by
+/// The middle square of a photo, −1 to 1, as in the Python code of an export:
 /// `ImageOps.fit(image, size, LANCZOS)` and `pixel / 127.5 - 1`.
 pub(super) fn metadata(from: &str, json: &Value) -> Option<Said> {
     json.get("tmVersion").or(json.get("packageName"))?;

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{Pixels, Said, exact, labels, shorter_side};
 use crate::manifest::{Activation, Channels, Filter};
 
-/// As `timm.data.resolve_data_config` and `transforms_imagenet_eval` read it, with their defaults.
+/// Read like `timm.data.resolve_data_config` and `transforms_imagenet_eval`, with their defaults.
 pub(super) fn config(from: &str, json: &Value) -> Option<Said> {
     let cfg = json.get("pretrained_cfg")?;
     let mut said = Said::by(from);
@@ -46,7 +46,7 @@ pub(super) fn config(from: &str, json: &Value) -> Option<Said> {
         Some("box") => Filter::Box,
         Some(other) => {
             said.limits.push(format!(
-                "{from} asks for the filter `{other}`, which there is not here"
+                "{from} requires the filter `{other}`, which is not available here"
             ));
             return Some(said);
         }
@@ -60,7 +60,7 @@ pub(super) fn config(from: &str, json: &Value) -> Option<Said> {
         "center" if width == height => Some(shorter_side(larger(width), filter)),
         mode => {
             said.limits.push(format!(
-                "{from} asks for the crop `{mode}` to {width} × {height}, which model.json cannot say"
+                "{from} requires the crop `{mode}` to {width} × {height}, which model.json cannot express"
             ));
             None
         }
