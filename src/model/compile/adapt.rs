@@ -1,4 +1,4 @@
-//! ONNX as it was exported → the same as a classifier of one photo: one input of numbers, one list of scores.
+//! ONNX as it was exported → a classifier of one photo: one input of numbers, one list of scores.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -17,12 +17,12 @@ use super::proto;
 use crate::error::{Error, Result};
 use crate::manifest::{Activation, Layout};
 
-/// What is known of a graph beside its file.
+/// What is known about a graph besides its file.
 #[derive(Debug, Clone, Default)]
 pub struct Known<'a> {
     /// Name of the output with the scores.
     pub output: Option<&'a str>,
-    /// How many labels there are.
+    /// Number of labels.
     pub labels: Option<usize>,
     /// Axis order of the input.
     pub layout: Option<Layout>,
@@ -30,25 +30,25 @@ pub struct Known<'a> {
     pub opacity: f32,
 }
 
-/// A graph that was adapted.
+/// An adapted graph.
 #[derive(Debug, Clone)]
 pub struct Adapted {
-    /// The file, where it was changed; its only output holds the scores, or what a softmax or sigmoid makes of them.
+    /// The file, if it was changed; its only output holds the scores or the probabilities made from them.
     pub onnx: Option<Vec<u8>>,
-    /// The tensors that may hold the scores, the one taken first; a single one is certain.
+    /// The tensors that may hold the scores, beginning with the one that is used; a single one is certain.
     pub heads: Vec<Head>,
-    /// Whether the input takes pixels as they are, 0 to 255.
+    /// Whether the input takes pixels from 0 to 255.
     pub pixels: bool,
     /// Whether a fourth channel was filled in.
     pub opacity: bool,
-    /// The batch that the graph was made for, where it is not 1, and the file without its change.
+    /// The batch that the graph was made for, if it is not 1, and the file before the batch was changed.
     pub batch: Option<(usize, Vec<u8>)>,
 }
 
 /// Adapts a graph.
 ///
 /// # Errors
-/// [`Error::NotAModel`], [`Error::Truncated`]; [`Error::BadOption`] for an output that is not there.
+/// [`Error::NotAModel`], [`Error::Truncated`]; [`Error::BadOption`] for an output that does not exist.
 pub fn adapt<'a>(onnx: impl Into<Cow<'a, [u8]>>, known: &Known) -> Result<Adapted> {
     let onnx = onnx.into();
     let mut model = proto::decode(&onnx)?;
@@ -81,7 +81,7 @@ pub fn adapt<'a>(onnx: impl Into<Cow<'a, [u8]>>, known: &Known) -> Result<Adapte
     })
 }
 
-/// The tensors that may hold the scores, the one to take first.
+/// The tensors that may hold the scores, beginning with the one to use.
 fn choose(graph: &GraphProto, known: &Known) -> Result<Vec<Head>> {
     let found = outputs::find(graph);
     if let Some(name) = known.output {
@@ -105,10 +105,10 @@ fn choose(graph: &GraphProto, known: &Known) -> Result<Vec<Head>> {
     }
 }
 
-/// Most heads that a message names.
+/// The most heads that a message names.
 const MOST_LISTED: usize = 8;
 
-/// Heads by name, each with its number of classes.
+/// The names of heads, each with its number of classes.
 pub fn list(heads: &[Head]) -> String {
     let names = heads
         .iter()
@@ -121,7 +121,7 @@ pub fn list(heads: &[Head]) -> String {
     names.collect::<Vec<_>>().join(", ")
 }
 
-/// Makes a head the only output; says whether anything changed.
+/// Makes a head the only output; returns whether anything changed.
 fn take(graph: &mut GraphProto, head: &Head) -> Result<bool> {
     if let Some(two) = &head.mean_of {
         let half = format!("{}.half", head.name);
@@ -134,14 +134,14 @@ fn take(graph: &mut GraphProto, head: &Head) -> Result<bool> {
     }
     let inputs = graph.input.clone();
     proto::prune(graph, &head.name)?;
-    // An image that the head does not need is missed later, by name.
+    // If the head does not need the image, a later error names it.
     if graph.input.is_empty() {
         graph.input = inputs;
     }
     Ok(true)
 }
 
-/// The input that is no weight.
+/// The input that is not a weight.
 fn image(graph: &GraphProto) -> Option<usize> {
     let weights: HashSet<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
     let is_given = |input: &&ValueInfoProto| !weights.contains(input.name.as_str());
@@ -178,7 +178,7 @@ pub(super) fn set_length(value: &mut ValueInfoProto, axis: usize, length: i64) {
     }
 }
 
-/// Operators that hand numbers on as they are.
+/// Operators that pass numbers on unchanged.
 const MOVING: [&str; 8] = [
     "Identity",
     "Transpose",
@@ -190,8 +190,8 @@ const MOVING: [&str; 8] = [
     "Gather",
 ];
 
-/// Lets an input of whole numbers take floating-point ones, which all else here deals in; says whether it was
-/// one.
+/// Makes an input of whole numbers take floating-point ones, as everything else here does; returns whether it
+/// was one.
 fn take_pixels(graph: &mut GraphProto, at: usize) -> bool {
     let whole = [DataType::Uint8, DataType::Int32, DataType::Int64].map(|kind| kind as i32);
     let name = graph.input[at].name.clone();
@@ -200,7 +200,7 @@ fn take_pixels(graph: &mut GraphProto, at: usize) -> bool {
         return false;
     };
     let kind = std::mem::replace(&mut given.elem_type, DataType::Float as i32);
-    // Behind a cast to floating point nothing can tell the difference.
+    // After a cast to floating point, there is no difference.
     let mut moved = HashSet::from([name.clone()]);
     let mut exact = true;
     for node in &graph.node {
@@ -231,7 +231,7 @@ fn take_pixels(graph: &mut GraphProto, at: usize) -> bool {
     true
 }
 
-/// Puts a fourth channel behind the three colours of an input of four; says whether it has four.
+/// Adds the fourth channel to the three colours for an input of four; returns whether it has four.
 fn fill_opacity(graph: &mut GraphProto, at: usize, opset: i64, known: &Known) -> bool {
     let is_four = |axis: usize| length(&graph.input[at], axis) == Some(4);
     let axis = match known.layout {
@@ -275,11 +275,11 @@ fn fill_opacity(graph: &mut GraphProto, at: usize, opset: i64, known: &Known) ->
     true
 }
 
-/// Two scores of a single one: its negative, which speaks for the first class, and itself. What makes a
-/// probability of it at the end of the graph makes both; the name of the new output comes second.
+/// Turns a single score into two: its negative, which speaks for the first class, and itself. A softmax or
+/// sigmoid at the end of the graph then applies to both. Also returns the name of the new output.
 ///
 /// # Errors
-/// [`Error::NotAModel`], [`Error::Truncated`]; [`Error::UnsupportedModel`] for a graph that is broken.
+/// [`Error::NotAModel`], [`Error::Truncated`]; [`Error::UnsupportedModel`] for a broken graph.
 pub fn two_sides(onnx: &[u8], output: &str) -> Result<(Vec<u8>, String)> {
     let mut model: ModelProto = proto::decode(onnx)?;
     let graph = model.graph.get_or_insert_default();
@@ -302,7 +302,7 @@ pub fn two_sides(onnx: &[u8], output: &str) -> Result<(Vec<u8>, String)> {
     Ok((model.encode_to_vec(), last))
 }
 
-/// Lets all nodes read `to` in place of `from`.
+/// Makes all nodes read `to` instead of `from`.
 fn rename(graph: &mut GraphProto, from: &str, to: &str) {
     for input in graph.node.iter_mut().flat_map(|node| &mut node.input) {
         if input == from {

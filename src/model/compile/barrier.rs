@@ -1,4 +1,4 @@
-//! An identity that no optimisation moves anything across: it keeps a layer where ONNX has it until
+//! An identity across which no optimisation moves anything: it keeps a layer where ONNX has it until
 //! the graph is differentiated there.
 
 use tract_onnx::tract_core::internal::*;
@@ -31,7 +31,7 @@ impl TypedOp for Barrier {
     as_op!();
 }
 
-/// Puts a barrier on each output from the second on: the layers.
+/// Puts a barrier on each output but the first: on the layers.
 pub fn insert(graph: &mut TypedModel) -> TractResult<()> {
     for index in 1..graph.outputs.len() {
         let outlet = graph.outputs[index];

@@ -7,17 +7,17 @@ use tract_onnx::pb::{GraphProto, NodeProto, TensorProto, ValueInfoProto};
 
 use super::adapt::{integers, length, set_length};
 
-/// The batch of an input of images, where it is fixed to several.
+/// The batch of an input of images, if it is fixed to several.
 pub fn of(input: &ValueInfoProto) -> Option<usize> {
     let is_image = (0..5).map(|axis| length(input, axis)).collect::<Vec<_>>();
     let size = is_image[0].filter(|&size| size > 1 && is_image[4].is_none())?;
     usize::try_from(size).ok()
 }
 
-/// What an input of an operator is to the shape of a tensor.
+/// The role of an operator's input in the shape of a tensor.
 enum Part {
     Whole,
-    /// The whole, or what it is put together of, the first axis first.
+    /// The whole shape, or parts that begin with the first axis.
     Start,
 }
 
@@ -31,11 +31,11 @@ fn part(operator: &str, number: usize) -> Option<Part> {
     }
 }
 
-/// Operators that bring constants of the whole batch together with what is computed.
+/// Operators that combine constants of the whole batch with computed values.
 const MIXING: [&str; 7] = ["Add", "Concat", "Div", "Mul", "Sub", "Where", "Expand"];
 
-/// Makes a batch of one of a fixed one: of the input, of shapes that name it, of constants that hold the same
-/// for each image.
+/// Turns a fixed batch into a batch of one: in the input, in shapes that name it, and in constants that hold
+/// the same values for each image.
 pub fn single(graph: &mut GraphProto, at: usize, batch: i64) {
     set_length(&mut graph.input[at], 0, 1);
     graph.value_info.clear();
@@ -75,7 +75,7 @@ pub fn single(graph: &mut GraphProto, at: usize, batch: i64) {
     graph.initializer.extend(made);
 }
 
-/// The tensor of a node that holds one.
+/// The tensor of a Constant node.
 fn constant(node: &NodeProto) -> Option<(String, TensorProto)> {
     let value = |name: &str| node.attribute.iter().find(|a| a.name == name);
     if node.op_type != "Constant" {
@@ -88,8 +88,8 @@ fn constant(node: &NodeProto) -> Option<(String, TensorProto)> {
     Some((node.output.first()?.clone(), tensor))
 }
 
-/// A shape for one image: the first axis as long as the batch, or else, where no axis is left open, the first
-/// that is a multiple of it.
+/// A shape for one image: changes the first axis that is as long as the batch or else, if no axis is open, the
+/// first that is a multiple of it.
 fn single_shape(tensor: &TensorProto, batch: i64, part: Part) -> Option<TensorProto> {
     let mut lengths = match tensor.raw_data.is_empty() {
         true => tensor.int64_data.clone(),
@@ -115,7 +115,7 @@ fn single_shape(tensor: &TensorProto, batch: i64, part: Part) -> Option<TensorPr
     Some(integers("", &lengths))
 }
 
-/// The row of one image, where all rows are the same.
+/// The row of one image, if all rows are the same.
 fn single_rows(tensor: &TensorProto, batch: i64) -> Option<TensorProto> {
     let count = usize::try_from(batch).ok()?;
     let is_batch = tensor.dims.len() > 1 && tensor.dims[0] == batch;

@@ -1,7 +1,7 @@
-//! graph as ONNX has it → the same with its shapes known, none of them absurd.
+//! graph as ONNX has it → the same graph with known shapes, none of them absurd.
 //!
-//! tract computes what is constant while it looks for shapes, and asks how large it was only
-//! afterwards. Here every shape is looked at before anything of it is computed.
+//! While tract looks for shapes, it computes constants, and checks their size only afterwards. Here
+//! every shape is checked before anything is computed.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -17,14 +17,14 @@ use crate::model::error::failed;
 use crate::model::run::cost::cost;
 use crate::model::run::{MOST_AXES, MOST_ELEMENTS, work};
 
-/// Most elements that are computed before the image is known, over four times those in the file:
+/// The most elements that may be computed before the image is known, besides four times those in the file:
 /// 128 MiB of FP32.
 const MOST_COMPUTED: usize = 1 << 25;
 
-/// From here on tract's analysis takes lengths for others: it keeps 32 bits of some.
+/// From here on, tract's analysis confuses lengths: it keeps only 32 bits of some.
 const ABSURD: u64 = 1 << 31;
 
-/// How the names of operators begin that pass numbers on, compute with them, or take them for
+/// How the names of operators begin that pass numbers on, compute with them, or use them as
 /// positions, where the largest number means the end.
 const HARMLESS: &[&str] = &[
     "Abs",
@@ -157,7 +157,7 @@ fn check_numbers(graph: &InferenceModel, id: usize) -> Result<()> {
         let numbers = plain.as_slice::<i64>().map_err(failed)?;
         if let Some(number) = numbers.iter().find(|n| n.unsigned_abs() >= ABSURD) {
             return Err(Error::UnsupportedModel(format!(
-                "node `{}` is given the absurd number {number}",
+                "node `{}` gets the absurd number {number}",
                 node.name
             )));
         }
@@ -165,7 +165,7 @@ fn check_numbers(graph: &InferenceModel, id: usize) -> Result<()> {
     Ok(())
 }
 
-/// Elements of what a node computes from constants alone; none: it depends on the image.
+/// The number of elements that a node computes from constants alone; none: it depends on the image.
 fn constant(graph: &InferenceModel, id: usize) -> TractResult<Option<Result<usize>>> {
     let node = graph.node(id);
     let (inputs, outputs) = graph.node_facts(id)?;
@@ -179,7 +179,7 @@ fn constant(graph: &InferenceModel, id: usize) -> TractResult<Option<Result<usiz
     })))
 }
 
-/// Learns what one node tells of the tensors around it; gives those of which more is known now.
+/// Infers what one node says about the tensors around it; returns those about which more is known now.
 fn infer(graph: &mut InferenceModel, id: usize) -> TractResult<Vec<(OutletId, InferenceFact)>> {
     let mut op = graph.node(id).op.clone();
     let node = graph.node(id);
@@ -215,7 +215,7 @@ fn infer(graph: &mut InferenceModel, id: usize) -> TractResult<Vec<(OutletId, In
 fn elements(fact: &InferenceFact, name: &str) -> Result<Option<usize>> {
     let absurd = |shape: &dyn std::fmt::Debug| {
         Err(Error::UnsupportedModel(format!(
-            "node `{name}` makes a tensor of the absurd shape {shape:?}"
+            "node `{name}` makes a tensor with the absurd shape {shape:?}"
         )))
     };
     let rank = fact.shape.dims().count();
@@ -236,7 +236,7 @@ fn elements(fact: &InferenceFact, name: &str) -> Result<Option<usize>> {
     }
 }
 
-/// Refuses a graph that takes without end to run.
+/// Refuses a graph that would run without end.
 ///
 /// # Errors
 /// [`Error::UnsupportedModel`] for one that takes more than [`work::MOST_OPERATIONS`].

@@ -1,4 +1,4 @@
-//! Operators that tract 0.23.9 does not have, or reads otherwise than ONNX defines them.
+//! Operators that tract 0.23.9 lacks, or reads differently from ONNX's definition.
 
 mod attention;
 mod batch_norm;
@@ -14,7 +14,7 @@ use tract_onnx::tract_core::ops::math;
 use tract_onnx::tract_hir::infer::*;
 use tract_onnx::tract_hir::ops::expandable::{Expansion, expand};
 
-/// Takes the place of tract's operators.
+/// Replaces tract's operators.
 pub fn register(operators: &mut OnnxOpRegister) {
     operators.insert("Celu", |_, node| {
         let alpha = number(node, "alpha", 1.0);
@@ -45,7 +45,7 @@ fn one_alike<'r, 'p: 'r>(
     solver.equals(&outputs[0].shape, &inputs[0].shape)
 }
 
-/// Nodes of an operator, with names of their own.
+/// Writes the nodes of an operator and names them.
 struct Wiring<'a> {
     prefix: &'a str,
     model: &'a mut TypedModel,
@@ -72,7 +72,7 @@ impl Wiring<'_> {
         self.model.add_const(name, tensor)
     }
 
-    /// A constant of one element and so many axes.
+    /// A constant of one element with `rank` axes.
     fn scalar(&mut self, value: f32, rank: usize) -> TractResult<OutletId> {
         self.constant(tensor0(value).broadcast_into_rank(rank)?)
     }
@@ -92,7 +92,7 @@ impl Wiring<'_> {
     }
 }
 
-/// max(x, 0) + min(α (exp(x / α) − 1), 0). Barron, 2017, arXiv:1704.07483; tract leaves the first α out.
+/// max(x, 0) + min(α (exp(x / α) − 1), 0). Barron, 2017, arXiv:1704.07483. tract omits the first α.
 #[derive(Debug, Clone)]
 struct Celu {
     alpha: f32,

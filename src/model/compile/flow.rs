@@ -1,4 +1,4 @@
-//! graph → the ways from the image to the scores.
+//! graph → the paths from the image to the scores.
 
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::array::TypedConcat;
@@ -10,30 +10,30 @@ use super::grid::{Grids, Line};
 use super::links;
 use super::quantised::Spread;
 
-/// The nodes that depend on the image and that the scores depend on.
+/// The nodes that depend on the image and on which the scores depend.
 pub struct Flow {
     /// In order of computation, the image first and the scores last.
     pub order: Vec<usize>,
     active: Vec<bool>,
     /// The readers of each node.
     readers: Vec<Vec<usize>>,
-    /// Those of them that its grid reaches, or all where it has none that is heard.
+    /// The readers that its grid reaches, or all if it has no grid that is heard.
     carried: Vec<Vec<usize>>,
     /// For each axis of a node that runs over places of the image: whether places reach the scores,
-    /// and not only tokens before them.
+    /// and not only the tokens before them.
     heard: Vec<Vec<bool>>,
     /// Which nodes are matrix products or convolutions.
     products: Vec<bool>,
 }
 
 impl Flow {
-    /// Reads the nodes of `order`, all that the scores depend on in order of computation.
+    /// Reads the nodes of `order`: all on which the scores depend, in order of computation.
     pub fn of(graph: &TypedModel, order: &[usize], grids: &Grids) -> Flow {
         let count = graph.nodes().len();
         let mut active = vec![false; count];
         for &id in order {
             let node = graph.node(id);
-            // Every place sets the step of a tensor that is quantised at run time; no gradient comes by it.
+            // Every place affects the step of a tensor quantised at run time, but no gradient passes there.
             active[id] = node.op_is::<TypedSource>()
                 || !node.op_is::<Spread>() && node.inputs.iter().any(|i| active[i.node]);
         }
@@ -52,7 +52,7 @@ impl Flow {
                 && (node.op_is::<Conv>() || node.op_is::<Deconv>() || node.op_is::<EinSum>());
             flow.hear(graph, grids, id);
         }
-        // What the image does not reach any more is left.
+        // What the image no longer reaches is skipped.
         let mut reached = vec![false; count];
         for &id in &flow.order {
             if graph.node(id).op_is::<TypedSource>() || reached[id] {
@@ -66,7 +66,7 @@ impl Flow {
         flow
     }
 
-    /// Finds what of a node reaches the scores through its readers, which are known, and makes it a
+    /// Finds what part of a node reaches the scores through its known readers, and makes it a
     /// reader of its inputs.
     fn hear(&mut self, graph: &TypedModel, grids: &Grids, id: usize) {
         let scores = graph.outputs[0].node == id;
@@ -83,7 +83,7 @@ impl Flow {
                 through.push((reader, passed.contains(&true)));
             }
         }
-        // Tokens before a grid speak for themselves only where the grid has fallen silent.
+        // Tokens before a grid count on their own only if nothing of the grid is heard.
         let silent = !heard.contains(&true);
         let carried = through.into_iter().filter(|&(_, passes)| passes || silent);
         self.carried[id] = carried.map(|(reader, _)| reader).collect();
@@ -95,7 +95,7 @@ impl Flow {
         }
     }
 
-    /// Whether places of the image reach the scores from a node, where it runs over any.
+    /// Whether places of the image reach the scores from a node, if it runs over any.
     pub fn is_heard(&self, id: usize) -> bool {
         self.heard[id].is_empty() || self.heard[id].contains(&true)
     }
@@ -116,9 +116,8 @@ impl Flow {
         &self.readers[id]
     }
 
-    /// Nodes that every way from the image to the scores goes through, in order of computation;
-    /// of all ways or only of those through `by`. A way over tokens that have no place on the grid
-    /// is none.
+    /// The nodes on every path from the image to the scores, or on every such path through `by`, in
+    /// order of computation. A path over tokens without a place on the grid does not count.
     pub fn cuts(&self, by: Option<usize>) -> Vec<usize> {
         let part = by.map(|by| self.around(by));
         let within = |id: usize| part.as_ref().is_none_or(|part| part[id]);
@@ -143,13 +142,13 @@ impl Flow {
         cuts
     }
 
-    /// The node, all before it and all behind it.
+    /// The node, and all before and after it.
     fn around(&self, id: usize) -> Vec<bool> {
         let around = self.behind(id).into_iter().zip(self.before(id));
         around.map(|(behind, before)| behind || before).collect()
     }
 
-    /// Which nodes one depends on, itself among them.
+    /// Which nodes a node depends on, including itself.
     fn before(&self, id: usize) -> Vec<bool> {
         let mut before = vec![false; self.readers.len()];
         before[id] = true;
@@ -159,7 +158,7 @@ impl Flow {
         before
     }
 
-    /// Which nodes depend on one.
+    /// Which nodes depend on a node.
     fn behind(&self, id: usize) -> Vec<bool> {
         let mut behind = vec![false; self.readers.len()];
         let mut pending = vec![id];
@@ -183,7 +182,7 @@ impl Flow {
             .count()
     }
 
-    /// Number of products that a node depends on, itself among them.
+    /// Number of products that a node depends on, including itself.
     pub fn products_before(&self, id: usize) -> usize {
         let before = self.before(id);
         let products = before.iter().zip(&self.products);
@@ -193,7 +192,7 @@ impl Flow {
     }
 }
 
-/// For each line of an input: whether places of it are heard through a node, of whose own lines
+/// For each line of an input: whether its places are heard through a node, for whose own lines
 /// `heard` says the same.
 fn passed(
     graph: &TypedModel,

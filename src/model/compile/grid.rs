@@ -2,7 +2,7 @@
 //!
 //! Each axis is a product of parts, the slowest first: 56 rows are cut into 8 windows of 7, tokens
 //! are rows times columns. So a grid is followed through windows and back, through tokens, rolls
-//! and merged patches, and tokens in another order than that of the grid are known as such.
+//! and merged patches, and tokens that are not in the order of the grid are recognised.
 
 use std::collections::HashMap;
 
@@ -18,15 +18,15 @@ use super::links::{Range, constant, links, ranges, shape, whole};
 use crate::manifest::Layout;
 use crate::model::layer::Axes;
 
-/// Most tokens before those of the grid: a class token and registers.
+/// The most tokens before those of the grid: a class token and registers.
 pub const MOST_PREFIX: usize = 16;
 
-/// A factor of an axis. Lengths of 1 are no part.
+/// A factor of an axis. Lengths of 1 are not parts.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Part {
     of: Of,
     length: usize,
-    /// By how much the row or column changes from one to the next.
+    /// The distance in rows or columns from one to the next.
     step: usize,
 }
 
@@ -95,7 +95,7 @@ impl Grids {
     }
 
     /// The tensor as a map, if it is one: channels and one grid of more than one place, in an order
-    /// that [`Axes`] has.
+    /// of [`Axes`].
     pub fn map(&self, outlet: OutletId) -> Option<Map> {
         let axes = self.axes(outlet).filter(|axes| axes.len() <= 4)?;
         let mut axes: Vec<&[Part]> = axes.iter().map(|axis| axis.as_slice()).collect();
@@ -112,7 +112,7 @@ impl Grids {
             ([channels], []) | ([], [channels]) => *channels,
             _ => return None,
         };
-        // What lies inside a place of the grid may be among the channels, not what lies around it.
+        // What lies inside a place of the grid may be among the channels; what lies around it may not.
         let inside = channels.iter().all(|part| {
             let around = places.iter().find(|place| place.of == part.of);
             part.of == Of::Other || around.is_some_and(|place| part.step < place.step)
@@ -131,7 +131,7 @@ impl Grids {
         })
     }
 
-    /// Whether parts of the image are spread over the tensor, in whatever order.
+    /// Whether parts of the image are spread over the tensor, in any order.
     pub fn is_spread(&self, outlet: OutletId) -> bool {
         let axes = self.axes(outlet);
         axes.is_some_and(|axes| axes.iter().flatten().any(|part| part.of != Of::Other))
@@ -215,7 +215,7 @@ impl Grids {
         Some(self.linked(graph, node, shape))
     }
 
-    /// Each axis as the axis of an input that it is computed from, place by place.
+    /// For each axis, the axis of an input from which it is computed, place by place.
     fn linked(&self, graph: &TypedModel, node: &TypedNode, shape: &[usize]) -> Vec<Axis> {
         let links = links(graph, node);
         let axis = |axis: usize| {
@@ -291,8 +291,8 @@ pub struct Line {
     pub prefix: usize,
 }
 
-/// An axis of rows or columns taken apart by a table of places, as windows are in an unfolding:
-/// the axes of the table.
+/// The axes of a table of places that splits an axis of rows or columns, like the windows of an
+/// unfolding.
 fn windows(axis: &Axis, table: Option<Arc<Tensor>>) -> Option<Vec<Axis>> {
     let &[
         line @ Part {
@@ -326,7 +326,7 @@ fn windows(axis: &Axis, table: Option<Arc<Tensor>>) -> Option<Vec<Axis>> {
     let tiled = down == right * width as i64 || right == down * height as i64;
     Some(match (down, height) >= (right, width) {
         _ if tiled => vec![rows, columns],
-        // Where windows overlap, the places inside one are no part of the grid.
+        // If windows overlap, the places inside one are not part of the grid.
         true => vec![rows, other(width)],
         false => vec![other(height), columns],
     })
@@ -343,7 +343,7 @@ fn photo(shape: &[usize], input: Layout) -> Option<Vec<Axis>> {
     })
 }
 
-/// Where the image was lost, a kernel with a height and a width finds it again.
+/// If the grid was lost, a kernel with a height and a width finds it again.
 fn seen(node: &TypedNode, shape: &[usize]) -> Option<Layout> {
     let pool = &node.op_as::<Conv>()?.pool_spec;
     let kernel = pool.kernel_shape.iter().all(|&side| side > 1);
@@ -376,7 +376,7 @@ fn lengths(axes: &[Axis]) -> Vec<usize> {
     axes.iter().map(length).collect()
 }
 
-/// The tokens before a grid, its rows and its columns, where parts are no more than that.
+/// The tokens before a grid, its rows and its columns, if the parts are nothing else.
 fn grid(parts: &[Part]) -> Option<(usize, usize, usize)> {
     let kinds: TVec<Of> = parts.iter().map(|part| part.of).collect();
     match kinds[..] {
@@ -412,7 +412,7 @@ fn tokens(prefix: usize, height: usize, width: usize) -> Option<Axis> {
     }
 }
 
-/// Parts that lie side by side as they did before they were cut become one.
+/// Merges parts that lie side by side as before they were cut.
 fn merge(axis: Axis) -> Axis {
     let mut merged = Axis::new();
     for part in axis {
@@ -450,7 +450,7 @@ fn cut(axis: &Axis, range: &Range, length: usize) -> Axis {
     }
 }
 
-/// An axis of which every place becomes wider or narrower.
+/// An axis whose places all become wider or narrower.
 fn resized(axis: &Axis, to: usize) -> Axis {
     match axis[..] {
         _ if length(axis) == to => axis.clone(),
@@ -484,7 +484,7 @@ fn turned(op: &AxisOp, axes: &[Axis], shape: &[usize]) -> Option<Vec<Axis>> {
     Some(axes)
 }
 
-/// The parts dealt out to axes of these lengths; none where an axis ends inside a part that cannot
+/// The parts distributed to axes of these lengths; none if an axis ends inside a part that cannot
 /// be cut there.
 fn regrouped(parts: &[Part], lengths: &[usize]) -> Option<Vec<Axis>> {
     let mut pending: Vec<Part> = parts.iter().rev().copied().collect();

@@ -21,7 +21,7 @@ use crate::model::layer::{Axes, Candidate, Candidates, Layer, Place};
 /// Reads the shape of a layer.
 ///
 /// # Errors
-/// [`Error::BadOption`] for a tensor that is no map of an image.
+/// [`Error::BadOption`] for a tensor that is not a map of an image.
 pub fn place(graph: &TypedModel, outlet: OutletId, name: String, input: Layout) -> Result<Place> {
     let order = order(graph, outlet.node);
     let grids = Grids::of(graph, &order, input);
@@ -36,7 +36,8 @@ pub fn place(graph: &TypedModel, outlet: OutletId, name: String, input: Layout) 
         Some(map) => map,
         None if grids.is_spread(outlet) => {
             return Err(Error::BadOption(format!(
-                "tensor `{name}` of shape {shape:?} has parts of the image in another order than rows and columns; name a layer before or behind it"
+                "tensor `{name}` of shape {shape:?} holds parts of the image, but not in rows and columns; name a \
+                 layer before or after it"
             )));
         }
         None => match *shape.as_slice() {
@@ -47,7 +48,8 @@ pub fn place(graph: &TypedModel, outlet: OutletId, name: String, input: Layout) 
             }
             _ => {
                 return Err(Error::BadOption(format!(
-                    "tensor `{name}` has the shape {shape:?}, expected a map (1×C×H×W or 1×H×W×C) or tokens (1×T×C)"
+                    "tensor `{name}` has the shape {shape:?}, expected a map (1×C×H×W or 1×H×W×C) or tokens \
+                     (1×T×C)"
                 )));
             }
         },
@@ -61,7 +63,7 @@ pub fn place(graph: &TypedModel, outlet: OutletId, name: String, input: Layout) 
     Ok(Place { layer, shape, axes })
 }
 
-/// A tensor that the image could not be followed to, read by its shape alone.
+/// Reads a tensor by its shape alone, if the image could not be followed to it.
 fn guess(
     grids: &Grids,
     order: &[usize],
@@ -100,7 +102,7 @@ fn guess(
     }
 }
 
-/// Nodes that one depends on, in order of computation, itself included.
+/// The nodes on which a node depends, in order of computation, including itself.
 fn order(graph: &TypedModel, target: usize) -> Vec<usize> {
     let sources: Vec<usize> = graph.inputs.iter().map(|input| input.node).collect();
     tract_onnx::tract_core::model::order::eval_order_for_nodes(
@@ -112,9 +114,9 @@ fn order(graph: &TypedModel, target: usize) -> Vec<usize> {
     .unwrap_or_default()
 }
 
-/// The layers to explain: tensors with a grid that every way from the image to the scores goes
-/// through, the latest of each size, the latest first. Where there is none, those of the ways through
-/// the tensor that most products lie before.
+/// The layers to explain: tensors with a grid on every path from the image to the scores, the latest
+/// of each size, the latest first. If there are none, those on every path through the tensor with the
+/// most products before it.
 pub fn candidates(graph: &TypedModel, input: Layout) -> Candidates {
     let order = order(graph, graph.outputs[0].node);
     let grids = Grids::of(graph, &order, input);
@@ -162,7 +164,7 @@ pub fn candidates(graph: &TypedModel, input: Layout) -> Candidates {
 /// Finds the layer to explain, the first of [`candidates`].
 ///
 /// # Errors
-/// [`Error::UnsupportedModel`] when there is none.
+/// [`Error::UnsupportedModel`] if there is none.
 pub fn find(graph: &TypedModel, input: Layout) -> Result<(String, OutletId)> {
     let found = candidates(graph, input).list.into_iter().next();
     let name = found.map(|candidate| candidate.layer.name);
@@ -177,9 +179,9 @@ struct Choice<'a> {
     graph: &'a TypedModel,
     grids: &'a Grids,
     flow: &'a Flow,
-    /// Nodes that a product lies before, or that are one.
+    /// Nodes that are a product or come after one.
     made: HashSet<usize>,
-    /// Nodes that only blur or frame what the last products made.
+    /// Nodes that only blur or pad what the last products made.
     framed: HashSet<usize>,
 }
 
@@ -208,7 +210,7 @@ impl<'a> Choice<'a> {
         }
     }
 
-    /// Whether a node's output is a map of what products have made of the photo.
+    /// Whether a node's output is a map that products have made from the photo.
     fn is_map(&self, id: usize) -> bool {
         let fact = self.graph.outlet_fact(id.into());
         let photo = self
@@ -233,13 +235,13 @@ impl<'a> Choice<'a> {
             && !self.framed.contains(&id)
     }
 
-    /// Whether it is a map that something is still made of: no map of the classes themselves, and no
+    /// Whether it is a map from which something is still made: neither a map of the classes nor a
     /// part of an attention.
     fn is_layer(&self, id: usize) -> bool {
         self.is_map(id) && self.flow.products_behind(id) > 0 && !self.is_projection(id)
     }
 
-    /// Whether it is a linear image of its input that attention cuts into keys and values.
+    /// Whether it is a linear projection that attention cuts into keys and values.
     fn is_projection(&self, id: usize) -> bool {
         let active = |id: usize| self.flow.inputs(self.graph.node(id));
         let mut source = id;
@@ -276,7 +278,7 @@ impl<'a> Choice<'a> {
     }
 }
 
-/// Whether an operator only blurs or frames a map.
+/// Whether an operator only blurs or pads a map.
 fn frames(grids: &Grids, node: &TypedNode) -> bool {
     let over = |op: &Reduce| {
         op.axes

@@ -1,4 +1,4 @@
-//! graph → what it does to the values of its input before anything else.
+//! graph → what it first does to the values of its input.
 
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
@@ -6,10 +6,10 @@ use tract_onnx::prelude::f16;
 
 use super::proto;
 
-/// Most values of a constant that is one a channel.
+/// The most values of a constant with one per channel.
 const MOST_CHANNELS: usize = 4;
 
-/// Value × scale + offset: one of each, or one a channel.
+/// Value × scale + offset: one of each, or one per channel.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Lead {
     /// Factor of the values.
@@ -18,12 +18,12 @@ pub struct Lead {
     pub offset: Vec<f64>,
 }
 
-/// Sums, products and a normalisation over the input, one after the other; none: the graph begins with
-/// something else.
+/// Combines the sums, products and normalisation at the start of the graph; none: it begins with something
+/// else.
 pub(super) fn lead(graph: &GraphProto, input: &str) -> Option<Lead> {
     let mut found = None;
     let mut name = input;
-    // A circle is refused later, but must end here.
+    // A cycle is refused later, but must end here.
     for _ in 0..graph.node.len() {
         let mut readers = graph
             .node
@@ -76,7 +76,7 @@ fn step(graph: &GraphProto, node: &NodeProto, name: &str) -> Option<Lead> {
     Some(Lead { scale, offset })
 }
 
-/// Both steps as one; none: they have values for different numbers of channels.
+/// Both steps as one; none: their numbers of channels differ.
 fn after(first: &Lead, then: &Lead) -> Option<Lead> {
     let both = |a: &[f64], b: &[f64], join: fn(f64, f64) -> f64| {
         let count = a.len().max(b.len());

@@ -1,4 +1,4 @@
-//! protobuf → whether it stays within limits, before anything is made of it.
+//! protobuf → whether it stays within limits, checked before anything is made from it.
 
 use std::collections::HashSet;
 
@@ -10,12 +10,12 @@ use super::quantised::composite::OPERATORS;
 use crate::error::{Error, Result};
 use crate::model::run::{MOST_AXES, MOST_EDGES, MOST_ELEMENTS};
 
-/// Most nodes of a graph, those of nested graphs too: twice those of a Swin-S by torch's older exporter,
+/// The most nodes of a graph, with nested graphs: twice those of a Swin-S from torch's older exporter,
 /// which computes shapes node by node.
 pub const MOST_NODES: usize = 24_000;
-/// Most nodes that depend on the image: the engine's passes over more take minutes.
+/// The most nodes that depend on the image: with more, the engine's passes take minutes.
 pub const MOST_COMPUTED: usize = 4000;
-/// Attributes that are no less than 1.
+/// Attributes that must be at least 1.
 const SIZES: &[&str] = &[
     "blocksize",
     "dilations",
@@ -25,11 +25,12 @@ const SIZES: &[&str] = &[
     "num_groups",
     "strides",
 ];
-/// Most letters of an Einsum's equation.
+/// The most letters of an Einsum's equation.
 const LONGEST_EQUATION: usize = 200;
-/// Most bytes of a name that is put into a message.
+/// The most bytes of a name in a message.
 const LONGEST_NAME: usize = 200;
-/// Initialisers and constants of a graph, those of nested graphs too.
+
+/// Initialisers and constants of a graph and its nested graphs.
 pub fn tensors(graph: &GraphProto) -> Vec<&TensorProto> {
     let mut found: Vec<&TensorProto> = graph.initializer.iter().collect();
     for attribute in graph.node.iter().flat_map(|node| &node.attribute) {
@@ -42,14 +43,14 @@ pub fn tensors(graph: &GraphProto) -> Vec<&TensorProto> {
     found
 }
 
-/// Nodes of a graph, those of nested graphs too.
+/// The number of nodes of a graph and its nested graphs.
 pub fn count(graph: &GraphProto) -> usize {
     let nested = graph.node.iter().flat_map(|node| &node.attribute);
     let nested = nested.flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs));
     graph.node.len() + nested.map(count).sum::<usize>()
 }
 
-/// Refuses what takes the engine time or memory without bound before it knows any shape.
+/// Refuses what would take the engine unbounded time or memory before it knows any shape.
 pub fn check_nodes(graph: &GraphProto) -> Result<()> {
     for node in &graph.node {
         let absurd = |text: String| {
@@ -62,7 +63,7 @@ pub fn check_nodes(graph: &GraphProto) -> Result<()> {
                 "has {edges} inputs or outputs, at most {MOST_EDGES} are allowed"
             ));
         }
-        // The end of a slice may be the largest number.
+        // The end of a slice may be the largest integer.
         let sizes = !matches!(node.op_type.as_str(), "Slice" | "Constant");
         for attribute in &node.attribute {
             let mut numbers = attribute.ints.iter().chain([&attribute.i]);
@@ -71,7 +72,7 @@ pub fn check_nodes(graph: &GraphProto) -> Result<()> {
             }
             if SIZES.contains(&attribute.name.as_str()) {
                 let mut sizes = attribute.ints.iter().chain([&attribute.i]);
-                // A list leaves the single number at 0.
+                // With a list, the single number stays 0.
                 let single = attribute.ints.is_empty();
                 if let Some(size) = sizes.find(|&&n| n < i64::from(single)) {
                     return absurd(format!("has a `{}` of {size}", attribute.name));
@@ -88,7 +89,7 @@ pub fn check_nodes(graph: &GraphProto) -> Result<()> {
                     return absurd(format!("scans {scanned} of {inputs} inputs"));
                 }
             }
-            // Some operators count from the axis to the last.
+            // Some operators count from the axis to the last one.
             let axes = matches!(attribute.name.as_str(), "axis" | "axes");
             let mut numbers = attribute.ints.iter().chain([&attribute.i]);
             if let Some(axis) = numbers.find(|n| axes && n.unsigned_abs() > MOST_AXES as u64) {
@@ -105,7 +106,9 @@ pub fn check_nodes(graph: &GraphProto) -> Result<()> {
                 axes.sort_unstable();
                 if axes.iter().zip(0..).any(|(&axis, wanted)| axis != wanted) {
                     let perm = &attribute.ints;
-                    return absurd(format!("has a `perm` of {perm:?}, which is no permutation"));
+                    return absurd(format!(
+                        "has a `perm` of {perm:?}, which is not a permutation"
+                    ));
                 }
             }
             if node.op_type == "Einsum" && attribute.s.len() > LONGEST_EQUATION {
@@ -118,7 +121,7 @@ pub fn check_nodes(graph: &GraphProto) -> Result<()> {
     Ok(())
 }
 
-/// Number of elements that the dimensions give.
+/// The number of elements of a tensor with these dimensions.
 pub fn elements(dims: &[i64]) -> Option<usize> {
     dims.iter()
         .try_fold(1usize, |product, &dim| {
@@ -148,7 +151,7 @@ pub fn check_tensor(tensor: &TensorProto) -> Result<()> {
         Ok(DataType::Float16 | DataType::Int16 | DataType::Uint16) => 2,
         Ok(DataType::Float | DataType::Int32 | DataType::Uint32) => 4,
         Ok(DataType::Double | DataType::Int64 | DataType::Uint64) => 8,
-        // Two lie in a byte.
+        // A byte holds two.
         Ok(DataType::Uint4 | DataType::Int4) => 1,
         Ok(DataType::String) if tensor.raw_data.is_empty() => return Ok(()),
         _ => {
@@ -182,7 +185,7 @@ pub fn check_tensor(tensor: &TensorProto) -> Result<()> {
     Ok(())
 }
 
-/// Refuses nested graphs whose outputs nothing gives.
+/// Refuses nested graphs whose outputs nothing computes.
 pub fn check_nested(graph: &GraphProto) -> Result<()> {
     let attributes = graph.node.iter().flat_map(|node| &node.attribute);
     for nested in attributes.flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs)) {
@@ -213,7 +216,7 @@ pub fn check_operators(graph: &GraphProto) -> Result<()> {
     }
 }
 
-/// Known to tract, but of a crate that is not linked; see `src/stubs`.
+/// Known to tract, but in a crate that is not linked; see `src/stubs`.
 const LEFT_OUT: [&str; 2] = ["DFT", "STFT"];
 
 /// Nodes whose operator cannot be run.
@@ -227,7 +230,7 @@ pub fn unsupported(graph: &GraphProto) -> Vec<&NodeProto> {
     graph.node.iter().filter(unknown).collect()
 }
 
-/// What to call a node: its name, or that of its first output.
+/// The name of a node, or else of its first output.
 pub fn label(node: &NodeProto) -> &str {
     short(match node.output.first() {
         Some(output) if node.name.is_empty() => output,
@@ -235,7 +238,7 @@ pub fn label(node: &NodeProto) -> &str {
     })
 }
 
-/// As much of a name as a message takes.
+/// As much of a name as a message holds.
 pub fn short(name: &str) -> &str {
     &name[..name.floor_char_boundary(LONGEST_NAME)]
 }

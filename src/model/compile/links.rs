@@ -1,13 +1,13 @@
-//! node of a graph → which axes of its output run with which of its inputs, and over which places.
+//! node of a graph → which axes of its output run with which axes of its inputs, and over which places.
 
 use std::sync::Arc;
 
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::array::{Gather, Slice, StridedSlice};
 
-/// Most numbers of a table of places that is computed.
+/// The most numbers of a table of places that is computed.
 const MOST_PLACES: usize = 1 << 16;
-/// Most operators that compute one.
+/// The most operators that compute one.
 const MOST_STEPS: usize = 64;
 
 /// An axis of an output that runs with one of an input.
@@ -27,7 +27,7 @@ pub fn links(graph: &TypedModel, node: &TypedNode) -> Vec<Link> {
         return Vec::new();
     };
     if inputs.len() == 1 && node.op_as::<AxisOp>().is_none() {
-        // An operator that tells nothing of its axes, as a plugged-in activation.
+        // Some operators say nothing about their axes, such as a plugged-in activation.
         let told = node.op.axes_mapping(&inputs, &outputs);
         let silent = told.is_ok_and(|m| {
             m.iter_all_axes()
@@ -62,16 +62,16 @@ pub fn links(graph: &TypedModel, node: &TypedNode) -> Vec<Link> {
     links
 }
 
-/// Some places of an axis, at the same distance from one another.
+/// Evenly spaced places of an axis.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Range {
     /// The axis.
     pub axis: usize,
     /// The first place.
     pub start: usize,
-    /// The place behind the last.
+    /// The place after the last.
     pub end: usize,
-    /// The distance; 0 where it is not always the same, or backwards.
+    /// The distance; 0 if it varies or is negative.
     pub step: usize,
 }
 
@@ -139,8 +139,8 @@ pub fn ranges(graph: &TypedModel, node: &TypedNode) -> Option<TVec<Range>> {
     })
 }
 
-/// The value of a tensor that does not depend on the image; small whole numbers, such as tables of
-/// places, are computed where the graph does.
+/// The value of a tensor that does not depend on the image. Small whole numbers, such as tables of
+/// places, are computed as in the graph.
 pub fn constant(graph: &TypedModel, outlet: OutletId) -> Option<Arc<Tensor>> {
     computed(graph, outlet, &mut 0)
 }

@@ -55,7 +55,7 @@ impl Draft {
             (true, true) => manifest.heatmap.layer.iter().cloned().collect(),
             (true, false) => options.layers.clone(),
         };
-        // Without options, it is the manifest that names the layer.
+        // Without options, the manifest names the layer.
         let named = |error| match error {
             Error::BadOption(text) if options.layers.is_empty() => {
                 Error::BadManifest(format!("model.json at `heatmap.layer`: {text}"))
@@ -143,8 +143,7 @@ impl Draft {
     }
 }
 
-/// The text of a plan for an ONNX file, and what is to be kept in the file for it, see
-/// [`shrink::with_plan`].
+/// The text of a plan for an ONNX file, and what the file must hold for it; see [`shrink::with_plan`].
 fn plan_text(onnx: &[u8], manifest: &Manifest) -> Result<(String, write::Beside)> {
     let options = Options {
         heatmap: true,
@@ -174,7 +173,7 @@ fn plan_text(onnx: &[u8], manifest: &Manifest) -> Result<(String, write::Beside)
 }
 
 impl Model {
-    /// A model by the graph in its file, with the kernels that are best here.
+    /// A model by the graph in its file, with the kernels that are best on this machine.
     ///
     /// # Errors
     /// Those of [`Model::load`].
@@ -192,7 +191,7 @@ impl Model {
         Ok(model)
     }
 
-    /// As a page runs a model without a plan, whatever this machine has.
+    /// A model without a plan as a page runs it, on any machine.
     ///
     /// # Errors
     /// Those of [`Model::load`].
@@ -200,8 +199,8 @@ impl Model {
         contained(|| Draft::new(onnx.into(), manifest, options)?.ready(Kernels::Own))
     }
 
-    /// A graph operator by operator, with nothing simplified and nothing to explain: what the other ways
-    /// to run it are compared with.
+    /// A graph operator by operator, neither simplified nor explained: the reference for the other ways
+    /// to run it.
     ///
     /// # Errors
     /// Those of [`Model::load`].
@@ -209,7 +208,7 @@ impl Model {
         Model::in_batches(onnx, manifest, 1)
     }
 
-    /// [`Model::as_given`] for so many photos at once; all their scores count as one photo's.
+    /// [`Model::as_given`] for several photos at once; all their scores count as one photo's.
     ///
     /// # Errors
     /// Those of [`Model::load`].
@@ -247,11 +246,11 @@ impl Model {
 enum Kernels {
     /// Those of this crate.
     Own,
-    /// tract's: natively, it has some for wider vectors.
+    /// tract's: natively, some use wider vectors.
     Tract,
 }
 
-/// Differentiated or not: optimised and ready to run.
+/// A graph, differentiated or not → optimised and ready to run.
 fn optimised(graph: TypedModel, kernels: Kernels) -> TractResult<Arc<TypedSimplePlan>> {
     let mut graph = match kernels {
         Kernels::Own => lower::lower(&graph, None)?,

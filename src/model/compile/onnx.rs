@@ -13,11 +13,11 @@ use super::{bounds, corrected, limits, proto};
 use crate::error::{Error, Result};
 use crate::manifest::{Activation, Manifest};
 
-/// A graph as ONNX has it.
+/// A graph read from ONNX.
 pub struct Parsed {
-    /// Outputs: the scores, then the wanted layers. Outlets are labelled with ONNX names.
+    /// Its outputs are the scores, then the wanted layers. Outlets are labelled with ONNX names.
     pub graph: TypedModel,
-    /// The softmax or sigmoid at the end of the file that is left away.
+    /// The softmax or sigmoid at the end of the file, which is left out.
     pub activation: Option<Activation>,
 }
 
@@ -26,7 +26,7 @@ pub fn parse(onnx: Cow<[u8]>, manifest: &Manifest, layers: &[String]) -> Result<
     parse_batch(onnx, manifest, layers, 1)
 }
 
-/// [`parse`] for so many photos at once.
+/// [`parse`] for several photos at once.
 pub fn parse_batch(
     onnx: Cow<[u8]>,
     manifest: &Manifest,
@@ -63,7 +63,7 @@ pub fn parse_batch(
     let &[input] = inputs.as_slice() else {
         let names: Vec<_> = inputs.iter().map(|i| &graph.node(i.node).name).collect();
         return Err(Error::UnsupportedModel(format!(
-            "the graph has the inputs {names:?}, expected one, the image"
+            "the graph has the inputs {names:?}, expected only the image"
         )));
     };
     let mut shape = manifest.input.shape();
@@ -76,7 +76,7 @@ pub fn parse_batch(
     });
     if !fits || declared.rank().concretize().is_some_and(|rank| rank != 4) {
         return Err(Error::BadManifest(format!(
-            "the graph's input has the shape {declared:?}, `input` in model.json gives {shape:?}"
+            "the graph's input has the shape {declared:?}, but `input` in model.json gives {shape:?}"
         )));
     }
     graph
@@ -98,7 +98,7 @@ pub fn parse_batch(
     graph
         .outlet_labels
         .retain(|outlet, name| outputs.contains(outlet) || !numbers.contains(name));
-    // A length that depends on values becomes a formula, and tract may take minutes to compare two.
+    // A length that depends on values becomes a formula, and tract may take minutes to compare two of them.
     let mut outlets = graph
         .nodes
         .iter()
@@ -128,7 +128,7 @@ pub fn output(graph: &GraphProto, manifest: &Manifest) -> Result<String> {
         &[only] => Ok(only.into()),
         names if names.contains(&wanted.as_str()) => Ok(wanted.clone()),
         names => Err(Error::BadManifest(format!(
-            "the graph has the outputs {names:?}, but no `{wanted}`, which `output.name` asks for"
+            "the graph has the outputs {names:?}, but not `{wanted}`, which `output.name` gives"
         ))),
     }
 }

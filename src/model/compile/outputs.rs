@@ -13,28 +13,28 @@ use super::proto;
 pub struct Head {
     /// Name of the tensor.
     pub name: String,
-    /// Number of classes, where the graph tells it.
+    /// Number of classes, if the graph gives it.
     pub classes: Option<usize>,
-    /// Names of the classes in class order, where the graph holds them.
+    /// Names of the classes in class order, if the graph holds them.
     #[serde(skip)]
     pub labels: Option<Vec<String>>,
-    /// The two tensors that it is the mean of; none: it is in the graph.
+    /// The two tensors of which it is the mean; none: it is in the graph.
     #[serde(skip)]
     pub mean_of: Option<[String; 2]>,
 }
 
-/// Parts of names that outputs with scores have.
+/// Parts of the names of outputs with scores.
 const LIKELY: [&str; 6] = ["logit", "prob", "score", "softmax", "class", "pred"];
 
-/// Most outputs that are looked at, each with all that it is computed by.
+/// The most outputs that are examined, each with everything that it is computed from.
 const MOST_HEADS: usize = 64;
 
-/// An auxiliary head leaves the network before so much of it is computed: 0.75 for the later of GoogLeNet's.
+/// An auxiliary head leaves the network before this share is computed; GoogLeNet's later one leaves at 0.75.
 const AUXILIARY: f64 = 0.9;
 
-/// Tensors that may hold the scores. Left away are outputs that are no list of numbers (labels, maps, features),
-/// those that another one is computed from, and heads that leave the network early. Two heads of a distilled
-/// network come with their mean, which is what such networks answer with.
+/// Tensors that may hold the scores. Left out are outputs that are not lists of numbers (labels, maps, features),
+/// those from which another is computed, and heads that leave the network early. The two heads of a distilled
+/// network come with their mean, which such networks use as their answer.
 pub fn find(graph: &GraphProto) -> Vec<Head> {
     let producers = producers(graph);
     let types = types(graph);
@@ -67,7 +67,7 @@ pub fn find(graph: &GraphProto) -> Vec<Head> {
         .map(|head| proto::end(graph, &head.name).is_some())
         .collect();
     let made_by = |at: usize| producers[computed[at].name.as_str()];
-    // Features are computed from, too; but what went through a softmax is an answer of its own.
+    // Features are only a step to other outputs; but what went through a softmax is an answer of its own.
     let passed_on = |at: usize| {
         (0..computed.len()).any(|by| {
             made_by(by) != made_by(at)
@@ -112,12 +112,12 @@ pub fn find(graph: &GraphProto) -> Vec<Head> {
     heads
 }
 
-/// Whether nobody has to be asked: there is one, or it is the mean of those of a distilled network.
+/// Whether no question is needed: there is one head, or the mean of those of a distilled network.
 pub fn is_certain(heads: &[Head]) -> bool {
     heads.len() == 1 || heads.iter().any(|head| head.mean_of.is_some())
 }
 
-/// The head of this name: one that was found, or any output.
+/// The head with this name: one that was found, or any output.
 pub fn named(graph: &GraphProto, heads: &[Head], name: &str) -> Option<Head> {
     let found = heads.iter().find(|head| head.name == name).cloned();
     found.or_else(|| {
@@ -126,7 +126,7 @@ pub fn named(graph: &GraphProto, heads: &[Head], name: &str) -> Option<Head> {
     })
 }
 
-/// What an output is called without the dictionary that is made of it for people.
+/// The head behind an output, without the dictionary that is made from it for people.
 fn head(
     graph: &GraphProto,
     producers: &HashMap<&str, usize>,
@@ -134,7 +134,7 @@ fn head(
     output: &str,
 ) -> Head {
     let (mut name, mut labels) = (output, None);
-    // A circle is refused later, but must end here.
+    // A cycle is refused later, but must end here.
     for _ in 0..=graph.node.len() {
         match producers.get(name).map(|&at| &graph.node[at]) {
             Some(node) if node.op_type == "ZipMap" && !node.input.is_empty() => {
@@ -169,7 +169,7 @@ fn class_names(node: &NodeProto) -> Option<Vec<String>> {
     })
 }
 
-/// What is no tensor.
+/// Not a tensor.
 const OTHER: i32 = -1;
 
 /// Type of a tensor's elements and the lengths of its axes, as far as they are known.
@@ -179,14 +179,14 @@ struct Kind {
 }
 
 impl Kind {
-    /// The lengths of the axes behind the batch that are not 1.
+    /// The lengths of the axes after the batch that are not 1.
     fn lengths(&self) -> Option<Vec<Option<usize>>> {
         let axes = self.axes.as_ref()?;
         let behind = axes.iter().skip(1).filter(|length| **length != Some(1));
         Some(behind.copied().collect())
     }
 
-    /// Whether it may be a list of numbers for each photo.
+    /// Whether it can be a list of numbers for each photo.
     fn is_list(&self) -> bool {
         let floats = [
             DataType::Undefined,
@@ -228,7 +228,7 @@ fn kind(value: &ValueInfoProto) -> Kind {
                 lengths.collect()
             }),
         },
-        // tract's protobuf knows no sequences and maps: they are types without a value.
+        // tract's protobuf does not know sequences and maps: they are types without a value.
         None => Kind {
             element: match value.r#type {
                 Some(_) => OTHER,
@@ -247,7 +247,7 @@ fn producers(graph: &GraphProto) -> HashMap<&str, usize> {
         .collect()
 }
 
-/// Which nodes a tensor is computed by.
+/// Which nodes compute a tensor.
 fn upstream(graph: &GraphProto, producers: &HashMap<&str, usize>, name: &str) -> Vec<bool> {
     let mut found = vec![false; graph.node.len()];
     let mut pending: Vec<usize> = producers.get(name).copied().into_iter().collect();

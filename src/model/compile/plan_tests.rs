@@ -16,7 +16,7 @@ const HEATMAP: Options = Options {
     memory: None,
 };
 
-/// The golden models: their files, and what they need.
+/// The golden models: their files and manifests.
 fn golden() -> Vec<(String, Manifest)> {
     let cases = fs::read(folder().join("cases.json")).unwrap();
     let cases: serde_json::Value = serde_json::from_slice(&cases).unwrap();
@@ -50,7 +50,7 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/models")
 }
 
-/// A golden model as it is kept in a model folder.
+/// A golden model as stored in a model folder.
 fn kept(name: &str, manifest: &Manifest) -> Vec<u8> {
     let onnx = fs::read(folder().join(name)).unwrap();
     shrink::shrink(&onnx, manifest, Precision::Fp16).unwrap()
@@ -62,7 +62,7 @@ fn model(name: &str) -> (Vec<u8>, Manifest) {
     (kept(name, &manifest), manifest)
 }
 
-/// The model by the plan of a file, if it has one that is sound.
+/// The model by the plan of a file, if it has a sound one.
 fn planned(onnx: &[u8], manifest: &Manifest, options: &Options) -> Option<Model> {
     Model::planned(onnx, manifest, options).ok().flatten()
 }
@@ -111,7 +111,7 @@ fn a_plan_gives_what_the_graph_gives() {
     }
 }
 
-/// The plan of the file with another text.
+/// The file with another text as its plan.
 fn with_plan(onnx: &[u8], text: &str) -> Vec<u8> {
     let mut model = super::proto::read(onnx).unwrap();
     let mut notes = model.metadata_props.iter_mut();
@@ -206,7 +206,7 @@ fn hostile_plans_are_refused() {
         let outputs = plan["forward"]["outputs"].as_array_mut().unwrap();
         outputs.push(json!(steps.len() - 1));
         plan["forward"]["steps"] = steps.into();
-        // The gradient is handed it too.
+        // The gradient gets it too.
         let taken = plan["backward"]["steps"].as_array_mut().unwrap();
         taken.push(json!([{"source": [count * largest]}, []]));
         texts.push((format!("a tensor read {count} times"), plan.to_string()));
@@ -215,7 +215,7 @@ fn hostile_plans_are_refused() {
     let mut used = Vec::new();
     for (what, text) in texts {
         if let Some(model) = planned(&with_plan(&onnx, &text), &manifest, &HEATMAP) {
-            // Wrong it may be, but it must do no harm.
+            // It may be wrong, but must do no harm.
             let forward = model.forward(&noise(&manifest));
             let _ = forward.and_then(|forward| model.gradients(&forward, 0));
             used.push(what);
@@ -224,7 +224,7 @@ fn hostile_plans_are_refused() {
     assert_eq!(used, ["forward/outputs/1 0", "a tensor read 3 times"]);
 }
 
-/// Records that MobileNetV2 has none of.
+/// Records that MobileNetV2 does not have.
 #[test]
 fn hostile_records_of_other_networks_are_refused() {
     let (huge, most) = (json!([1u64 << 40, 1u64 << 40]), u64::MAX);
@@ -243,7 +243,7 @@ fn hostile_records_of_other_networks_are_refused() {
             .map(|(field, value)| (format!("{prefix}{field}"), value))
     };
     let all = [
-        // A convolution with a window, which may be multiplied by Winograd's way.
+        // A convolution with a window, which may use Winograd's method.
         ("resnet.onnx", "forward", "product", "padding", {
             let mut cases = with("product/padding/1/").to_vec();
             cases.push(("product/padding/0".into(), json!(1)));
@@ -296,7 +296,7 @@ fn hostile_records_of_other_networks_are_refused() {
             let record = &mut plan[graph]["steps"][step][0];
             let what = format!("{name}: {path} {value}");
             match path.rsplit_once('/') {
-                // May be left out where it is 0.
+                // May be left out if it is 0.
                 Some((at, "start")) => {
                     record.pointer_mut(&format!("/{at}")).unwrap()["start"] = value;
                 }
@@ -321,7 +321,7 @@ fn a_plan_that_is_not_sound_is_not_used() {
         .position(|w| w == b"{\"version\"".get(..10).unwrap())
         .unwrap();
     let mut used = 0;
-    // Every digit of the plan in turn becomes another one: whatever is left must do no harm.
+    // Every digit of the plan in turn is changed: the result must do no harm.
     let digits = (from..(from + length).min(onnx.len())).filter(|&at| onnx[at].is_ascii_digit());
     for at in digits.step_by(5) {
         for digit in *b"09" {

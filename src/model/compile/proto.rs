@@ -1,4 +1,4 @@
-//! ONNX bytes → checked protobuf: only what the scores need, in FP32 but for the weights.
+//! ONNX bytes → checked protobuf: only what the scores need, in FP32 except for the weights.
 
 use std::collections::{HashMap, HashSet};
 
@@ -19,7 +19,7 @@ use crate::sniff;
 const FLOAT: i64 = DataType::Float as i64;
 const HALF: i64 = DataType::Float16 as i64;
 
-/// Decodes ONNX and checks that what it says of itself can be true.
+/// Decodes ONNX and checks that what it says about itself can be true.
 pub fn read(onnx: &[u8]) -> Result<ModelProto> {
     let mut model = decode(onnx)?;
     for tensor in model.graph.iter().flat_map(tensors) {
@@ -40,15 +40,15 @@ pub fn read(onnx: &[u8]) -> Result<ModelProto> {
 pub fn decode(onnx: &[u8]) -> Result<ModelProto> {
     sniff::head(onnx, "the file")?;
     let model = ModelProto::decode(onnx).map_err(|error| {
-        // Field 1 as a varint is ir_version: the file starts like ONNX, so it is cut short.
+        // Field 1 as a varint is ir_version: the file starts like ONNX, so its end is missing.
         match onnx.first() {
             _ if error.to_string().contains("recursion limit") => Error::NotAModel(
-                "the file is no ONNX model: its graphs are nested without end".into(),
+                "the file is not an ONNX model: its graphs are nested without end".into(),
             ),
             Some(8) => Error::Truncated(format!(
-                "the ONNX file is damaged or not complete ({error}); get it again"
+                "the ONNX file is damaged or incomplete ({error}); get it again"
             )),
-            _ => Error::NotAModel(format!("the file is no ONNX model: {error}")),
+            _ => Error::NotAModel(format!("the file is not an ONNX model: {error}")),
         }
     })?;
     match &model.graph {
@@ -57,8 +57,8 @@ pub fn decode(onnx: &[u8]) -> Result<ModelProto> {
     }
 }
 
-/// Drops names and formulas of axes: the manifest gives the lengths, and to parse a formula takes
-/// stack and time without bound.
+/// Drops names and formulas of axes: the manifest gives the lengths, and parsing a formula takes
+/// unbounded stack and time.
 fn forget_symbols(graph: &mut GraphProto) {
     for value in &mut graph.input {
         if let Some(type_proto::Value::TensorType(tensor)) =
@@ -77,8 +77,8 @@ fn forget_symbols(graph: &mut GraphProto) {
     }
 }
 
-/// The tensor of scores behind an output: what a softmax or sigmoid at the end is applied to, and
-/// which of the two it is.
+/// The tensor of scores behind an output: the input of a softmax or sigmoid at the end, and which of
+/// the two it is.
 pub fn scores(graph: &GraphProto, output: &str) -> (String, Option<Activation>) {
     let Some(node) = end(graph, output) else {
         return (output.into(), None);
@@ -90,11 +90,11 @@ pub fn scores(graph: &GraphProto, output: &str) -> (String, Option<Activation>) 
     (node.input[0].clone(), Some(activation))
 }
 
-/// The softmax, its logarithm or the sigmoid that an output comes from.
+/// The softmax, its logarithm or the sigmoid from which an output comes.
 pub fn end<'a>(graph: &'a GraphProto, output: &str) -> Option<&'a NodeProto> {
     let producers = producers(graph);
     let mut name = output;
-    // A circle is refused later, but must end here.
+    // A cycle is refused later, but must end here.
     for _ in 0..=graph.node.len() {
         let node = *producers.get(name)?;
         let input = node.input.first()?;
@@ -115,7 +115,7 @@ fn producers(graph: &GraphProto) -> HashMap<&str, &NodeProto> {
         .collect()
 }
 
-/// All names that a node reads, those read in nested graphs too.
+/// All names that a node reads, also in nested graphs.
 fn reads(node: &NodeProto) -> Vec<&str> {
     let mut names: Vec<&str> = node.input.iter().map(String::as_str).collect();
     for attribute in &node.attribute {
@@ -128,7 +128,7 @@ fn reads(node: &NodeProto) -> Vec<&str> {
     names
 }
 
-/// Leaves in the graph only what `output` needs, in order of computation, with `output` as its only
+/// Leaves only what `output` needs in the graph, in order of computation, with `output` as its only
 /// output.
 pub fn prune(graph: &mut GraphProto, output: &str) -> Result<()> {
     let broken = |text: String| {
@@ -186,7 +186,7 @@ pub fn prune(graph: &mut GraphProto, output: &str) -> Result<()> {
                 None if given.contains(name) || nested => (),
                 None => {
                     return broken(format!(
-                        "node `{}` reads `{}`, which is not there",
+                        "node `{}` reads `{}`, which does not exist",
                         label(node),
                         short(name)
                     ));
@@ -214,7 +214,7 @@ pub fn prune(graph: &mut GraphProto, output: &str) -> Result<()> {
     Ok(())
 }
 
-/// The axes that normalisations begin at, by the names that nodes have in tract.
+/// The axes at which normalisations begin, by the names of nodes in tract.
 pub fn axes(graph: &GraphProto) -> HashMap<String, i64> {
     let nodes = graph.node.iter();
     let nodes = nodes.filter(|node| node.op_type.ends_with("Normalization"));
@@ -231,8 +231,8 @@ pub fn axes(graph: &GraphProto) -> HashMap<String, i64> {
     named.collect()
 }
 
-/// Makes FP32 arithmetic of FP16 arithmetic. FP16 initialisers stay as they are, a cast of one is
-/// left away: they are to be widened one by one once the protobuf is gone, see
+/// Turns FP16 arithmetic into FP32 arithmetic. FP16 initialisers stay as they are, and casts of them
+/// are dropped: they are widened one by one once the protobuf is freed; see
 /// [`super::onnx::parse`].
 pub fn widen(graph: &mut GraphProto) {
     let halves: HashSet<String> = graph
@@ -298,7 +298,7 @@ pub fn widen(graph: &mut GraphProto) {
     }
 }
 
-/// Makes an FP16 tensor FP32.
+/// Turns an FP16 tensor into FP32.
 pub fn widen_tensor(tensor: &mut TensorProto) {
     if i64::from(tensor.data_type) == HALF {
         let values = halves(tensor);
@@ -308,7 +308,7 @@ pub fn widen_tensor(tensor: &mut TensorProto) {
     }
 }
 
-/// The values of an FP16 tensor, which ONNX keeps as bytes or as the lower half of an int32.
+/// The values of an FP16 tensor, which ONNX stores as bytes or in the lower half of an int32.
 pub fn halves(tensor: &TensorProto) -> impl Iterator<Item = f16> + use<> {
     let bytes = tensor.raw_data.chunks_exact(2);
     let bytes: Vec<u16> = bytes.map(|b| u16::from_le_bytes([b[0], b[1]])).collect();

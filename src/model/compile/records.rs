@@ -23,7 +23,7 @@ impl Step {
     /// The record of an operator without weights or constants.
     ///
     /// # Errors
-    /// For an operator that has none.
+    /// If the operator has none.
     pub fn of(op: &dyn TypedOp) -> TractResult<Step> {
         let step = if let Some(op) = op.downcast_ref::<Largest>() {
             Step::Largest {
@@ -99,7 +99,7 @@ impl Step {
         } else {
             bail!("there is no record of {}", op.name())
         };
-        // A name that cannot be read back is no record.
+        // A name that cannot be read back is not a record.
         let known = match &step {
             Step::Unary(name) => unary(name).is_some(),
             Step::Binary(name) => binary(name).is_some(),

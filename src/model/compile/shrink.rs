@@ -1,4 +1,4 @@
-//! ONNX → ONNX as it is kept in a model folder: one file, folded, weights in half precision.
+//! ONNX → ONNX as stored in a model folder: one file, folded, with weights in FP16.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -24,18 +24,18 @@ use crate::model::error::contained;
 use crate::model::layer::Candidates;
 use crate::model::run;
 
-/// What a graph says of itself.
+/// What a graph says about itself.
 #[derive(Debug, Clone, Serialize)]
 pub struct Outline {
     /// Name of the program that wrote the file.
     pub producer: String,
     /// Version of ONNX's standard operators.
     pub opset: i64,
-    /// Inputs that are no weights: name, and the length of each axis where it is fixed.
+    /// Inputs that are not weights: the name, and the length of each axis if it is fixed.
     pub inputs: Vec<(String, Vec<Option<usize>>)>,
     /// Names of the outputs.
     pub outputs: Vec<String>,
-    /// Operator → how often it is there.
+    /// Operator → how often it occurs.
     pub operators: BTreeMap<String, usize>,
     /// Operators that cannot be run, each with the name of its node.
     pub unsupported: Vec<(String, String)>,
@@ -43,21 +43,21 @@ pub struct Outline {
     pub parameters: usize,
     /// Whether weights or values are quantised.
     pub quantised: bool,
-    /// Whether values are, and not weights alone.
+    /// Whether values are quantised, and not only weights.
     #[serde(skip)]
     pub quantises_values: bool,
     /// Notes of the program that wrote the file, by their keys: ONNX's `metadata_props`.
     #[serde(skip)]
     pub notes: BTreeMap<String, String>,
-    /// Whether the image is given as bytes, 0 to 255.
+    /// Whether the input takes the image as bytes, 0 to 255.
     #[serde(skip)]
     pub takes_bytes: bool,
-    /// What the graph does to the values of its first input before anything else.
+    /// What the graph first does to the values of its first input.
     #[serde(skip)]
     pub lead: Option<Lead>,
 }
 
-/// Reads what a graph says of itself; weights in other files are not looked for.
+/// Reads what a graph says about itself; weights in other files are ignored.
 ///
 /// # Errors
 /// [`Error::NotAModel`], [`Error::Truncated`].
@@ -116,14 +116,14 @@ pub fn outline(onnx: &[u8]) -> Result<Outline> {
     })
 }
 
-/// Most bytes of all weights for each byte of the files that they are in: some may share theirs.
+/// The most bytes of weights for each byte of their files: some weights may share bytes.
 const MOST_SHARED: usize = 4;
 
-/// Brings weights that are kept in other files into the model. `read` gives the bytes of a file that
-/// is named relative to the model. None: it holds them all itself.
+/// Merges weights from other files into the model. `read` returns the bytes of a file, named relative
+/// to the model. None: the model holds all of its weights.
 ///
 /// # Errors
-/// [`Error::ExternalData`] when they are not where the model says; those of `read`.
+/// [`Error::ExternalData`] if they are not where the model says; those of `read`.
 pub fn merge(
     onnx: &[u8],
     read: &mut dyn FnMut(&str) -> Result<Vec<u8>>,
@@ -169,7 +169,7 @@ pub fn merge(
         taken = taken.saturating_add(held.len());
         if taken > stored.saturating_mul(MOST_SHARED) {
             return Err(place(format!(
-                "the same bytes of `{file}` are taken over and over; export the model again"
+                "too many weights share the same bytes of `{file}`; export the model again"
             )));
         }
         merged = true;
@@ -180,7 +180,7 @@ pub fn merge(
     Ok(merged.then(|| model.encode_to_vec()))
 }
 
-/// The files that a model keeps weights in, as it names them.
+/// The files in which a model keeps weights, as it names them.
 ///
 /// # Errors
 /// [`Error::NotAModel`], [`Error::Truncated`].
@@ -191,9 +191,8 @@ pub fn outside(onnx: &[u8]) -> Result<BTreeSet<String>> {
     Ok(named.map(|entry| entry.value.clone()).collect())
 }
 
-/// Folds what is constant, drops what the output does not need, fixes the input's shape, and stores
-/// matrices and kernels in the wanted precision, FP16 with a cast to FP32 behind. Arithmetic becomes
-/// FP32.
+/// Folds constants, drops what the output does not need, fixes the input's shape, and stores matrices
+/// and kernels in the wanted precision; FP16 is followed by a cast to FP32. Arithmetic becomes FP32.
 ///
 /// # Errors
 /// Those of [`Model::load`](crate::model::Model::load).
@@ -232,7 +231,7 @@ pub fn shrink<'a>(
     Ok(model.encode_to_vec())
 }
 
-/// The file as it was before a plan was added: planned twice, it is the same to the last byte.
+/// The file before a plan was added: a file planned twice is the same to the last byte.
 fn without_plan(onnx: &[u8]) -> Result<Vec<u8>> {
     let mut kept = Vec::with_capacity(onnx.len());
     let (mut rest, mut graphs) = (onnx, 0);
@@ -243,7 +242,7 @@ fn without_plan(onnx: &[u8]) -> Result<Vec<u8>> {
             skip_field(wire, tag, &mut rest, DecodeContext::default()).map(|()| tag)
         };
         let Ok(tag) = skip() else {
-            // What is damaged is told when it is read.
+            // Damage is reported when the file is read.
             return Ok(onnx.to_vec());
         };
         let field = &before[..before.len() - rest.len()];
@@ -262,7 +261,7 @@ fn without_plan(onnx: &[u8]) -> Result<Vec<u8>> {
     if !left.tensors.keys().any(|name| name.starts_with(BESIDE)) {
         return Ok(kept);
     }
-    // Another program has written the file anew since.
+    // Another program has rewritten the file since.
     let mut model = proto::read(&kept)?;
     let graph = model.graph.get_or_insert_default();
     graph
@@ -271,11 +270,11 @@ fn without_plan(onnx: &[u8]) -> Result<Vec<u8>> {
     Ok(model.encode_to_vec())
 }
 
-/// Adds the plan that lets a page load the model without compiling it; in place of an older one.
+/// Adds the plan with which a page loads the model without compiling it, replacing an older one.
 ///
 /// # Errors
-/// Those of [`Model::load`](crate::model::Model::load); [`Error::UnsupportedModel`] naming what cannot be planned: such a
-/// model is compiled at every load.
+/// Those of [`Model::load`](crate::model::Model::load); [`Error::UnsupportedModel`] names what cannot be planned: such
+/// a model is compiled at every load.
 pub fn with_plan(onnx: &[u8], manifest: &Manifest) -> Result<Vec<u8>> {
     let mut planned = without_plan(onnx)?;
     let (value, beside) = contained(|| plan_text(&planned, manifest))?;
@@ -290,7 +289,7 @@ pub fn with_plan(onnx: &[u8], manifest: &Manifest) -> Result<Vec<u8>> {
             .collect(),
         ..Default::default()
     };
-    // Messages that follow each other are one.
+    // Consecutive protobuf messages are merged when they are read.
     let note = ModelProto {
         graph: (!beside.is_empty()).then(|| GraphProto {
             initializer: beside.into_iter().map(kept).collect(),
@@ -315,7 +314,7 @@ pub fn ends_in_logarithms(onnx: &[u8], manifest: &Manifest) -> Result<bool> {
     Ok(proto::end(&graph, &output).is_some_and(|node| node.op_type == "LogSoftmax"))
 }
 
-/// The layers that heatmaps can be taken at.
+/// The layers at which heatmaps can be taken.
 ///
 /// # Errors
 /// Those of [`Model::load`](crate::model::Model::load).
@@ -346,7 +345,7 @@ fn shape_input(graph: &mut GraphProto, shape: &[usize; 4]) {
     }
 }
 
-/// Makes initialisers of all tensors whose value does not depend on the image.
+/// Turns all tensors whose value does not depend on the image into initialisers.
 fn fold(model: &mut ModelProto, shape: &[usize; 4]) -> Result<()> {
     let unusable = |error: TractError| {
         Error::UnsupportedModel(format!("the graph cannot be compiled: {error:#}"))
@@ -374,7 +373,7 @@ fn fold(model: &mut ModelProto, shape: &[usize; 4]) -> Result<()> {
     let mut small: HashSet<String> = HashSet::new();
     graph.node.retain_mut(|node| {
         let kind = |at: usize| node.input.get(at).and_then(|name| kinds.get(name));
-        // Weights of few bits are smaller as they are, and exact; so is what only arranges them anew.
+        // Weights with few bits are smaller as they are, and exact; the same holds for rearrangements of them.
         let kept = match node.op_type.as_str() {
             "DequantizeLinear" => kind(0).is_some_and(|&kind| has_few_bits(kind)),
             operator => {
@@ -423,7 +422,7 @@ fn fold(model: &mut ModelProto, shape: &[usize; 4]) -> Result<()> {
     Ok(())
 }
 
-/// Operators that hold as many values as they are given, or fewer.
+/// Operators whose output has no more values than their input.
 const ARRANGING: [&str; 9] = [
     "Cast",
     "Flatten",
@@ -436,14 +435,14 @@ const ARRANGING: [&str; 9] = [
     "Unsqueeze",
 ];
 
-/// Whether values of a data type are steps in fewer bytes than FP32 takes.
+/// Whether a data type stands for steps and takes fewer bytes than FP32.
 fn has_few_bits(kind: i32) -> bool {
     use DataType::*;
     [Uint4, Int4, Uint8, Int8, Uint16, Int16]
         .contains(&DataType::try_from(kind).unwrap_or(Undefined))
 }
 
-/// Whole numbers that are held as FP32, in bytes of this data type.
+/// Whole numbers held as FP32 → the same in bytes of this data type.
 fn in_bytes(value: &Tensor, kind: i32) -> Option<Arc<Tensor>> {
     let to = match DataType::try_from(kind).ok()? {
         DataType::Uint4 | DataType::Uint8 => u8::datum_type(),
@@ -497,7 +496,7 @@ fn initialiser(name: &str, value: &Tensor) -> Option<TensorProto> {
         DatumType::I8 => (DataType::Int8, bytes(value)?),
         DatumType::U8 => (DataType::Uint8, bytes(value)?),
         DatumType::Bool => (DataType::Bool, bytes(value)?),
-        // Shapes are what tract computes as dimensions.
+        // What tract computes as dimensions are shapes.
         _ => (
             DataType::Int64,
             bytes(value.cast_to::<i64>().ok()?.as_ref())?,
@@ -530,7 +529,7 @@ fn drop_identities(graph: &mut GraphProto) {
     });
 }
 
-/// Stores weights of two and more axes as FP16, but for those that would overflow.
+/// Stores weights of two and more axes as FP16, except those that would overflow.
 fn halve(graph: &mut GraphProto) {
     let mut casts = Vec::new();
     for tensor in &mut graph.initializer {

@@ -1,4 +1,4 @@
-//! Typed graph → the same graph, simplified: by tract's passes, but for rewrites that change what a graph
+//! Typed graph → the same graph, simplified by tract's passes, except for rewrites that change what a graph
 //! computes.
 
 use tract_onnx::tract_core::internal::*;
@@ -9,10 +9,10 @@ use tract_onnx::tract_core::ops::cnn::Conv;
 use tract_onnx::tract_core::ops::dummy::Dummy;
 use tract_onnx::tract_core::optim::{Optimizer, OptimizerSession, TypedPass};
 
-/// What tract calls the pass that asks each operator for a simpler form.
+/// tract's name for the pass that asks each operator for a simpler form.
 const DECLUTTER: &str = "declutter";
 
-/// Brings a graph to tract's few operators.
+/// Reduces a graph to tract's few operators.
 ///
 /// # Errors
 /// Those of tract.
@@ -28,7 +28,7 @@ pub fn optimise(graph: &mut TypedModel) -> TractResult<()> {
     sound(Optimizer::codegen()).optimize(graph)
 }
 
-/// Chooses tract's kernels operator by operator and simplifies nothing.
+/// Chooses tract's kernels operator by operator without simplifying anything.
 ///
 /// # Errors
 /// Those of tract.
@@ -51,7 +51,7 @@ fn sound(mut optimizer: Optimizer) -> Optimizer {
     optimizer
 }
 
-/// tract's pass of the same name, without what [`is_wrong`].
+/// tract's pass of this name, without the rewrites that [`is_wrong`] finds.
 #[derive(Clone)]
 struct Sound {
     next: usize,
@@ -88,9 +88,9 @@ impl TypedPass for Sound {
     }
 }
 
-/// Whether tract 0.23.9 would put something else in place of a node: a Downsample that does not begin
-/// with the first value loses its offset when it becomes the stride of a convolution, one along the
-/// channels is taken for one along a side, and one behind a reshape ends in an error.
+/// Whether tract 0.23.9 would rewrite a node wrongly: a Downsample that does not begin with the first
+/// value loses its offset when it becomes the stride of a convolution, one along the channels is
+/// treated as one along a side, and one after a reshape ends in an error.
 fn is_wrong(model: &TypedModel, node: &TypedNode) -> TractResult<bool> {
     let Some(op) = node.op_as::<Downsample>() else {
         return Ok(false);

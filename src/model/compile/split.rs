@@ -16,13 +16,13 @@ use super::gradient::Gradients;
 pub struct Halves {
     /// Image → scores, then the layers, then the residuals.
     pub forward: TypedModel,
-    /// Cotangent, then the residuals → the gradient at each layer, possibly with axes of length 1
-    /// that stand for a value that is the same all along.
+    /// Cotangent, then the residuals → the gradient at each layer; an axis of length 1 may stand for
+    /// a value that is the same along the whole axis.
     pub backward: Option<TypedModel>,
 }
 
-/// Cuts the graph between what was there and what [`super::gradient::differentiate`] appended. What
-/// crosses the cut is kept by the forward pass: the residuals.
+/// Cuts the graph between the original and what [`super::gradient::differentiate`] appended. What
+/// crosses the cut, the residuals, is kept by the forward pass.
 pub fn split(
     graph: &TypedModel,
     scores: OutletId,
@@ -61,7 +61,7 @@ pub fn split(
     })
 }
 
-/// Residuals, with truth values as numbers: plans hand nothing else over.
+/// Residuals, with truth values as numbers: plans pass only numbers between the graphs.
 fn numbers(
     graph: &mut TypedModel,
     first: usize,
@@ -91,7 +91,7 @@ fn numbers(
     Ok(all)
 }
 
-/// The outlet before any seams.
+/// The outlet before any barriers.
 fn unbarred(graph: &TypedModel, mut outlet: OutletId) -> OutletId {
     while graph.node(outlet.node).op_is::<Barrier>() {
         outlet = graph.node(outlet.node).inputs[0];
@@ -99,7 +99,7 @@ fn unbarred(graph: &TypedModel, mut outlet: OutletId) -> OutletId {
     outlet
 }
 
-/// The part of a graph between two sets of outlets, without seams.
+/// The part of a graph between two sets of outlets, without barriers.
 fn extract(
     graph: &TypedModel,
     inputs: &[OutletId],
@@ -126,7 +126,7 @@ fn extract(
             .iter()
             .map(|input| mapping.get(input).copied())
             .collect::<Option<_>>()
-            .with_context(|| format!("{node} reads what is not there"))?;
+            .with_context(|| format!("{node} reads what does not exist"))?;
         if node.op_is::<Barrier>() {
             mapping.insert(id.into(), sources[0]);
             continue;

@@ -16,23 +16,23 @@ use crate::model::run::record::{Numbers, Weights};
 use crate::model::run::step::Step;
 use crate::model::run::{File, Listing, MOST_STEPS, MOST_WRITTEN, Plan, VERSION};
 
-/// A lowered graph and the constants that its kernels were packed of, by the names of the nodes.
+/// A lowered graph and the constants from which its kernels were packed, by the names of the nodes.
 pub struct Lowered {
     pub graph: TypedModel,
     pub constants: Constants,
 }
 
-/// Numbers that a plan needs and the file does not hold, by the name that they are to be kept under.
+/// Numbers that a plan needs and the file does not hold, by the names under which they are to be stored.
 pub type Beside = Vec<(String, Vec<f32>)>;
 
-/// How the names of these begin.
+/// How these names begin.
 pub const BESIDE: &str = "whylens.plan.";
 
-/// Lists two lowered graphs; `file` is the ONNX file that they were made of, or one with the same
-/// weights. With what is to be kept in the file too: weights that were turned, cut or multiplied.
+/// Lists two lowered graphs; `file` is the ONNX file from which they were made, or one with the same
+/// weights. Also returns what the file must hold besides: transposed, cut or multiplied weights.
 ///
 /// # Errors
-/// For operators and weights that cannot be listed.
+/// If an operator or a weight cannot be listed.
 pub fn plan(
     head: (Vec<usize>, Layout, String),
     (scores, activation, places): (Vec<usize>, Option<Activation>, Vec<Place>),
@@ -56,16 +56,16 @@ pub fn plan(
     Ok((plan, writer.beside.into_inner()))
 }
 
-/// Most bytes of what is kept beside the weights: an eighth of theirs, or as many as a small file can bear.
+/// The most bytes stored beside the weights: an eighth of theirs, or as much as suits a small file.
 fn most_beside(file: &File) -> usize {
     let held: usize = file.tensors.values().map(Values::len).sum();
     (held / 2).max(1 << 18)
 }
 
-/// Finds the tensors of a file by their values, which are read from it each time: all of them at once would take as
+/// Finds the tensors of a file by their values, which are read from it each time: holding all of them would take as
 /// much memory as the model.
 pub struct Writer<'a> {
-    /// By name: a plan is the same each time.
+    /// Sorted by name, so that a plan is the same each time.
     tensors: Vec<(&'a str, Values<'a>)>,
     /// Places in `tensors`, by the hash of the values.
     alike: HashMap<u64, Vec<usize>>,
@@ -73,10 +73,10 @@ pub struct Writer<'a> {
     beside: RefCell<Beside>,
 }
 
-/// Values that are looked at at a time.
+/// Values that are read at a time.
 const CHUNK: usize = 4096;
 
-/// Gives all values of a tensor, some at a time, until `each` has seen enough.
+/// Passes the values of a tensor to `each`, some at a time, until it returns false.
 fn read(tensor: &Values, mut each: impl FnMut(usize, &[f32]) -> bool) -> bool {
     let mut chunk = [0.0; CHUNK];
     (0..tensor.len()).step_by(CHUNK).all(|at| {
@@ -124,7 +124,7 @@ impl<'a> Writer<'a> {
         })
     }
 
-    /// The name that numbers are kept under from now on; none where they are too many.
+    /// Stores numbers and returns their name; none if they are too many.
     fn keep(&self, values: &[f32]) -> Option<String> {
         let mut beside = self.beside.borrow_mut();
         let held: usize = beside.iter().map(|(_, kept)| kept.len()).sum();
@@ -151,7 +151,7 @@ impl<'a> Writer<'a> {
         Some((*name).into())
     }
 
-    /// The tensor that these weights are multiples of, with the factor of each output: that of a batch
+    /// The tensor of which these weights are multiples, with the factor of each output: that of a batch
     /// norm that was left in the file.
     fn scaled(&self, values: &[f32], arrangement: &Arrangement) -> Option<(String, Vec<f32>)> {
         let [out, across, deep] = arrangement.strides;
@@ -187,8 +187,8 @@ impl<'a> Writer<'a> {
         })
     }
 
-    /// The tensor of which these weights are a part of every output's: those of one of the maps that were
-    /// side by side before. With the place of the first, and the distance between outputs.
+    /// The tensor that holds these weights as a part of every output's: those of one of several maps that
+    /// were side by side before. With the place of the first and the distance between outputs.
     fn part(&self, values: &[f32], arrangement: &Arrangement) -> Option<(String, [usize; 2])> {
         let outputs = arrangement.bias.len();
         let row = arrangement.inputs * arrangement.taps;
@@ -222,8 +222,8 @@ impl<'a> Writer<'a> {
         named.find_map(|(name, tensor)| Some((name.to_string(), place(tensor)?)))
     }
 
-    /// The tensor of which these weights are some of the outputs, one after the other: those of one of the
-    /// maps that were cut apart. With the place of the first.
+    /// The tensor that holds these weights as consecutive outputs: those of one of several maps that were
+    /// cut apart. With the place of the first.
     fn some(&self, values: &[f32], arrangement: &Arrangement) -> Option<(String, usize)> {
         let row = arrangement.inputs * arrangement.taps;
         let whole = arrangement.in_rows() && arrangement.strides[0] == row;
@@ -246,7 +246,7 @@ impl<'a> Writer<'a> {
         })
     }
 
-    /// The same where each input has a row of the outputs, as in MatMul. With the place of the first, and the
+    /// The same if each input has a row of outputs, as in MatMul. With the place of the first and the
     /// distance between inputs.
     fn columns(&self, values: &[f32], arrangement: &Arrangement) -> Option<(String, [usize; 2])> {
         let (outputs, inputs) = (arrangement.bias.len(), arrangement.inputs);
@@ -289,7 +289,7 @@ impl<'a> Writer<'a> {
         if values.len() > MOST_WRITTEN {
             let name = self.keep(values);
             let count = values.len();
-            let name = name.with_context(|| format!("{count} values are no weights of the file"));
+            let name = name.with_context(|| format!("{count} values are not weights of the file"));
             return Ok(Numbers::Of(name?));
         }
         ensure!(
@@ -370,7 +370,7 @@ impl<'a> Writer<'a> {
             "{} steps, at most {MOST_STEPS} are kept in a plan",
             steps.len()
         );
-        // Readers hold to the same: a loop that was written out would have its weights in memory at every turn.
+        // Readers have the same limit: an unrolled loop would hold its weights in memory once for each step.
         let lengths = self.tensors.iter();
         let lengths: HashMap<&str, usize> = lengths
             .map(|(name, tensor)| (*name, tensor.len()))
@@ -382,7 +382,7 @@ impl<'a> Writer<'a> {
         let read: usize = names.filter_map(|name| lengths.get(name)).sum();
         ensure!(
             read <= held.saturating_mul(2),
-            "its weights are read over and over"
+            "its weights are read too often"
         );
         let outputs = graph.outputs.iter().map(|output| numbers[output]).collect();
         Ok(Listing { steps, outputs })

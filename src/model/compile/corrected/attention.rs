@@ -1,4 +1,4 @@
-//! Attention of opset 23, without what it keeps from one call to the next. tract has it in a crate that is not
+//! Attention of opset 23, without the cache that it keeps between calls. tract has it in a crate that is not
 //! linked.
 
 use tract_onnx::model::{OnnxOpRegister, ParsingContext};
@@ -24,15 +24,15 @@ fn read(_: &ParsingContext, node: &NodeProto) -> TractResult<(Box<dyn InferenceO
     let plain = node.input.iter().filter(|name| !name.is_empty()).count() == node.input.len();
     ensure!(
         node.domain.is_empty() && plain && (3..=4).contains(&node.input.len()),
-        "it keeps what it was given before"
+        "it keeps keys and values of earlier calls"
     );
     ensure!(
         node.output.len() == 1 && whole("is_causal") == 0 && heads[0] == heads[1],
-        "it is causal, groups queries or gives what it keeps"
+        "it is causal, groups queries or outputs more than its result"
     );
     ensure!(
         attribute("softcap").is_none_or(|a| a.f == 0.0),
-        "it caps what it weighs"
+        "it caps its scores"
     );
     let op = Attention {
         heads: usize::try_from(heads[0])?,
@@ -45,9 +45,9 @@ fn read(_: &ParsingContext, node: &NodeProto) -> TractResult<(Box<dyn InferenceO
 /// softmax(Q Kᵀ · scale + mask) V of each head. Vaswani et al., 2017, arXiv:1706.03762.
 #[derive(Debug, Clone)]
 struct Attention {
-    /// 0: the heads have an axis of their own.
+    /// 0: the heads have their own axis.
     heads: usize,
-    /// None: by the length of a key.
+    /// None: it follows from the length of a key.
     scale: Option<f32>,
     masked: bool,
 }
@@ -119,7 +119,7 @@ impl Expansion for Attention {
             let fact = to.model.outlet_fact(inputs[3])?;
             ensure!(
                 fact.datum_type == f32::datum_type(),
-                "its mask is no number"
+                "its mask does not hold numbers"
             );
             let mut mask = inputs[3];
             while to.shape(mask)?.len() < 4 {

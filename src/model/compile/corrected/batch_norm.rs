@@ -1,5 +1,5 @@
-//! BatchNormalization by the mean and variance of what it is given. Weights are standardised so, where a
-//! network does that at every step: Qiao et al., 2019, arXiv:1903.10520. tract has the other mode only.
+//! BatchNormalization by the mean and variance of its input. Some networks standardise their weights so in
+//! every run: Qiao et al., 2019, arXiv:1903.10520. tract has only the other mode.
 
 use tract_onnx::model::{OnnxOpRegister, ParsingContext};
 use tract_onnx::pb::NodeProto;
@@ -23,7 +23,7 @@ fn read(
     node: &NodeProto,
 ) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
     let mode = node.attribute.iter().find(|a| a.name == "training_mode");
-    // Before opset 14, the outputs told it.
+    // Before opset 14, the number of outputs decides.
     let trains = match mode {
         Some(mode) => mode.i != 0,
         None => node.output.iter().skip(1).any(|name| !name.is_empty()),
@@ -39,7 +39,7 @@ fn read(
     Ok((expand(op), vec![]))
 }
 
-/// The outputs are the values, then the means and variances as they go on, then those of these values.
+/// The outputs are the values, then the running means and variances, then those of these values.
 #[derive(Debug, Clone)]
 struct BatchStatistics {
     epsilon: f32,

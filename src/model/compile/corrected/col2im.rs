@@ -62,7 +62,7 @@ impl Col2Im {
         let sized = sizes.into_iter().all(|n| (1..1 << 14).contains(n));
         ensure!(
             sound && sized && pads.iter().all(|&n| n < 1 << 14),
-            "a window of no sound size"
+            "a window of an unsound size"
         );
         let mut output = tvec!();
         for axis in 0..count {
@@ -134,7 +134,7 @@ impl Expansion for Col2Im {
         let (taps, places) = (window.taps(), window.places());
         ensure!(
             shape[1].is_multiple_of(taps) && shape[2] == places,
-            "columns of another window"
+            "the columns do not fit the window"
         );
         let channels = shape[1] / taps;
         let mut image = tvec!(shape[0], channels);

@@ -1,4 +1,4 @@
-//! LRN: a value by the squares of its neighbours in other channels. tract's operator has no derivative.
+//! LRN: a value scaled by the squares of its neighbours in other channels. tract's operator has no derivative.
 
 use tract_onnx::model::OnnxOpRegister;
 use tract_onnx::tract_core::internal::*;
@@ -63,7 +63,7 @@ impl Expansion for Lrn {
             rank < 8 && self.size > 0 && channels <= 1 << 11,
             "an absurd size"
         );
-        // The sum over neighbours is a product with a matrix that has a band.
+        // The sum over neighbours is a product with a band matrix.
         let mut band = vec![0.0f32; channels * channels];
         for (at, row) in band.chunks_exact_mut(channels).enumerate() {
             let first = at.saturating_sub((self.size - 1) / 2);
@@ -80,7 +80,7 @@ impl Expansion for Lrn {
         let sum = to.wire(EinSum::new(axes, f32::datum_type()), &[square, band])?;
         let bias = to.scalar(self.bias, rank)?;
         let sum = to.wire(math::add(), &[sum, bias])?;
-        // A power as an exponential, for which plans have records.
+        // The power is written as an exponential, for which plans have records.
         let power = to.wire(math::ln(), &[sum])?;
         let minus = to.scalar(-self.beta, rank)?;
         let power = to.wire(math::mul(), &[power, minus])?;

@@ -1,4 +1,4 @@
-//! Operators that tract reads, but not as each opset means them.
+//! Operators that tract reads, but not as each opset defines them.
 
 use tract_onnx::model::{OnnxOpRegister, ParsingContext};
 use tract_onnx::pb::{AttributeProto, NodeProto};
@@ -19,9 +19,9 @@ fn plain(name: &str, context: &ParsingContext, node: &NodeProto) -> Read {
     (tract_onnx::onnx().op_register.0[name])(context, node)
 }
 
-/// What became Resize in opset 10, and in opset 11 with attributes for what was understood before.
+/// The forerunner of Resize (opset 10), which has attributes from opset 11 on for what was implied before.
 fn upsample(context: &ParsingContext, node: &NodeProto) -> Read {
-    ensure!(node.input.len() == 2, "its scales are no input");
+    ensure!(node.input.len() == 2, "its scales are not an input");
     let text = |name: &str, value: &str| AttributeProto {
         name: name.into(),
         r#type: 3,
@@ -54,12 +54,12 @@ fn resize(context: &ParsingContext, node: &NodeProto) -> Read {
     }
 }
 
-/// tract reads a loop that runs backwards only, and runs it forwards.
+/// tract runs loops forwards that should only run backwards.
 fn recurrent(context: &ParsingContext, node: &NodeProto) -> Read {
     let direction = node.attribute.iter().find(|a| a.name == "direction");
     ensure!(
         direction.is_none_or(|direction| direction.s != b"reverse"),
-        "it runs backwards only"
+        "it only runs backwards"
     );
     plain(&node.op_type, context, node)
 }

@@ -1,5 +1,5 @@
-//! Operators that make each place along an axis of some of its places: resizing, padding by what is
-//! there, tiling, gathering at known places, running sums.
+//! Operators that make each place along an axis from some of its places: resizing, padding with
+//! existing values, tiling, gathering at known places, running sums.
 
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::Downsample;
@@ -10,11 +10,11 @@ use tract_onnx::tract_core::ops::nn::resize::{NearestUpsample, Resize};
 use super::Target;
 use crate::model::run::ops::{Fill, floats};
 
-/// Most pieces that are cut out one by one.
+/// The most pieces that are cut out one by one.
 const MOST_PIECES: usize = 32;
-/// Most numbers of a matrix.
+/// The most numbers of a matrix.
 const MOST_NUMBERS: usize = 1 << 22;
-/// Most numbers that are looked at to find the matrix of an operator.
+/// The most numbers that are tried to find the matrix of an operator.
 const MOST_PROBED: usize = 1 << 26;
 
 pub fn rewrite(
@@ -28,7 +28,7 @@ pub fn rewrite(
         }
         _ => return Ok(None),
     };
-    // The places along an axis are listed.
+    // Below, the places along an axis are listed.
     let made = node.outputs[0].fact.shape.as_concrete();
     let longest = made.into_iter().flatten().max().copied();
     ensure!(
@@ -65,7 +65,7 @@ struct Matrix {
     values: Vec<f32>,
 }
 
-/// The matrix of an operator along each axis that it changes, found by what it makes of ones and zeros.
+/// The matrix of an operator along each axis that it changes, found by applying it to ones and zeros.
 fn matrices(
     to: &Target,
     node: &TypedNode,
@@ -86,7 +86,7 @@ fn matrices(
         };
         found.push((op.axis, tried(&alone, shape[op.axis], None)?));
     } else if let Some(op) = node.op_as::<Downsample>() {
-        // Forwards, it has a derivative.
+        // A positive stride has a derivative.
         if op.stride > 0 {
             return Ok(None);
         }
@@ -130,7 +130,7 @@ fn matrices(
             found.push((axis, tried(&alone, shape[axis], Some(given))?));
         }
     } else if node.op.name() == "Resize" {
-        // That of another crate of tract's, which this one does not name.
+        // Resize is in a crate of tract's that this one does not name.
         for axis in 0..shape.len() {
             if shape[axis] != output[axis] {
                 found.push((axis, probed(to, node, shape, output, axis)?));
@@ -142,7 +142,7 @@ fn matrices(
     Ok(Some(found))
 }
 
-/// What an operator along the second of two axes makes of the unit matrix.
+/// The result of an operator along the second of two axes, applied to the unit matrix.
 fn tried(op: &dyn TypedOp, length: usize, given: Option<Tensor>) -> TractResult<Matrix> {
     ensure!(length.saturating_mul(length) <= MOST_NUMBERS, "too long");
     let mut unit = vec![0.0f32; length * length];
@@ -157,7 +157,7 @@ fn tried(op: &dyn TypedOp, length: usize, given: Option<Tensor>) -> TractResult<
     Ok(Matrix { length, values })
 }
 
-/// The same for an operator that changes other axes too, where its weights add up to 1.
+/// The same for an operator that also changes other axes and whose weights add up to 1.
 fn probed(
     to: &Target,
     node: &TypedNode,
@@ -190,7 +190,7 @@ fn probed(
     let whole = |row: &[f32]| (row.iter().sum::<f32>() - 1.0).abs() < 1e-4;
     ensure!(
         values.chunks_exact(length).all(whole),
-        "it does more than weigh"
+        "it is not a weighted sum"
     );
     Ok(Matrix { length, values })
 }
@@ -326,7 +326,7 @@ fn gathered(
         .collect::<TractResult<_>>()?;
     ensure!(
         !places.is_empty() && places.iter().all(|&at| at < length),
-        "a place outside"
+        "a place outside the axis"
     );
     let outlet = picked(to, input, axis, places)?;
     let mut shape = to.shape(outlet)?;

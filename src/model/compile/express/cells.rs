@@ -1,4 +1,4 @@
-//! The cells of LSTM and GRU that tract computes in one operator each, gate by gate.
+//! The cells of LSTM and GRU, each one operator in tract, gate by gate.
 
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::array::{Slice, TypedConcat};
@@ -12,7 +12,7 @@ use tract_onnx::tract_core::ops::nn::sigmoid;
 use super::Target;
 use super::unroll::MOST_NODES;
 
-/// Nodes of a turn of a GRU.
+/// Nodes of one step of a GRU.
 const TURN: usize = 20;
 
 pub fn rewrite(
@@ -26,7 +26,7 @@ pub fn rewrite(
     }
 }
 
-/// One step, where an operator is one.
+/// One step, if the operator is one.
 pub fn cell(
     to: &mut Target,
     node: &TypedNode,

@@ -1,9 +1,9 @@
-//! Typed graph → the same graph, in which what has no derivative or no record in a plan is written by
-//! operators that have.
+//! Typed graph → the same graph, in which operators without a derivative or a record in a plan are
+//! written with operators that have both.
 //!
-//! What only moves values, or sums them with known weights, becomes slices, repetitions and matrix
-//! products; loops of known length are written out. A rule that does not fit leaves its operator as it
-//! is: it still runs.
+//! Operators that only move values, or sum them with known weights, become slices, repetitions and
+//! matrix products; loops of known length are unrolled. If a rule does not fit, the operator stays as
+//! it is and still runs.
 
 mod axis;
 mod cells;
@@ -19,7 +19,7 @@ use tract_onnx::tract_core::internal::*;
 /// Rewrites a decluttered graph; inputs and outputs stay in order.
 ///
 /// # Errors
-/// When the graph is inconsistent.
+/// If the graph is inconsistent.
 pub fn express(graph: &TypedModel) -> TractResult<TypedModel> {
     let mut target = Target {
         graph,
@@ -84,7 +84,7 @@ impl Target<'_> {
         None
     }
 
-    /// Whether outlets can stand for those of a node.
+    /// Whether outlets can replace those of a node.
     fn suits(&self, node: &TypedNode, made: &[OutletId]) -> bool {
         let alike = |(outlet, output): (&OutletId, &Outlet<TypedFact>)| {
             let fact = self.made.outlet_fact(*outlet);
@@ -107,7 +107,7 @@ impl Target<'_> {
         Ok(slots.map(|slot| OutletId::new(copy, slot)).collect())
     }
 
-    /// Appends a node of one output.
+    /// Appends a node with one output.
     fn wire(
         &mut self,
         op: impl Into<Box<dyn TypedOp>>,

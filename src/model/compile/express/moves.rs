@@ -1,4 +1,4 @@
-//! Operators that move values to places that are known: gathered and scattered one by one, and masks.
+//! Operators that move values to known places: those that gather or scatter values, and masks.
 
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::array::{
@@ -10,9 +10,9 @@ use super::Target;
 use super::axis::{joined, picked, pieces};
 use crate::model::run::ops::floats;
 
-/// Most pieces that are cut out one by one.
+/// The most pieces that are cut out one by one.
 const MOST_PIECES: usize = 128;
-/// Most values that are followed; whole numbers up to 2²⁴ are exact in FP32.
+/// The most values that are followed; whole numbers up to 2²⁴ are exact in FP32.
 const MOST_PLACES: usize = 1 << 22;
 
 pub fn rewrite(
@@ -34,7 +34,7 @@ pub fn rewrite(
     if !gathers && !scatters {
         return Ok(None);
     }
-    // Where each value comes from: the operator is given its places in place of values.
+    // Finds where each value comes from: the operator gets the places as its values.
     let moved: &[usize] = if gathers { &[0] } else { &[0, 2] };
     let mut numbered = tvec!();
     let mut count = 0;
@@ -75,7 +75,7 @@ pub fn rewrite(
     Ok(Some(tvec!(to.reshape(outlet, made[0].shape())?)))
 }
 
-/// What an operator that sets values to zero leaves of ones, as a factor.
+/// An operator that sets values to zero, as a product with what it leaves of ones.
 fn masked(to: &mut Target, node: &TypedNode, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
     let fact = to.made.outlet_fact(inputs[0])?;
     ensure!(fact.datum_type == f32::datum_type(), "no numbers");

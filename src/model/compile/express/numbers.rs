@@ -1,4 +1,4 @@
-//! Functions of one number, choices between two, and the least of some.
+//! Functions of one number, choices between two, and the minimum of several.
 
 use std::f32::consts::PI;
 
@@ -22,7 +22,7 @@ pub fn rewrite(
         if !asks.is_some_and(|op| op.0.is::<math::IsNan>()) {
             return Ok(None);
         }
-        // NaN alone differs from itself.
+        // Only NaN differs from itself.
         let value = to.wires[&condition.inputs[0]];
         let is_number = to.wire(TypedBinOp(comp_eq(), None), &[value, value])?;
         let chosen = to.wire(Iff, &[is_number, inputs[2], inputs[1]])?;

@@ -1,4 +1,4 @@
-//! Loops of known length, which LSTM, GRU and RNN are, step by step.
+//! Loops of known length, such as LSTM, GRU and RNN, step by step.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use tract_onnx::tract_core::ops::scan::{InputMapping, Scan, iteration_count};
 use super::Target;
 use super::cells::cell;
 
-/// Most nodes that a loop becomes.
+/// The most nodes that a loop becomes.
 pub const MOST_NODES: usize = 2000;
 
 pub fn rewrite(
@@ -47,7 +47,7 @@ pub fn rewrite(
                 InputMapping::Scan(info) => {
                     let length = to.shape(inputs[slot])?[info.axis];
                     let chunk = info.chunk.unsigned_abs();
-                    // A chunk that is read backwards is turned around too.
+                    // A chunk that is read backwards would have to be reversed too.
                     ensure!(
                         length == turns * chunk && info.chunk >= -1,
                         "a chunk is cut"

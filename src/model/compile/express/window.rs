@@ -1,5 +1,5 @@
-//! Operators that slide a window: a transposed convolution, a mean of all that there is, and the frame of a
-//! pooling by the largest.
+//! Operators that slide a window: a transposed convolution, a mean of everything, and the padding of a
+//! max pooling.
 
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::array::{Pad, PadMode};
@@ -28,7 +28,7 @@ pub fn rewrite(
     Ok(Some(tvec!(outlet)))
 }
 
-/// Each value times the kernel, added up where the kernels overlap.
+/// Each value times the kernel, summed where the kernels overlap.
 fn transposed(to: &mut Target, inputs: &[OutletId], op: &Deconv) -> TractResult<OutletId> {
     let (spec, group) = (&op.pool_spec, op.group);
     let (format, rank) = (spec.data_format, spec.rank());
@@ -80,7 +80,7 @@ fn transposed(to: &mut Target, inputs: &[OutletId], op: &Deconv) -> TractResult<
     to.wire(math::add(), &[image, bias])
 }
 
-/// A pooling of one window over all that there is, however far it reaches beyond.
+/// A pooling with one window over everything, however far it reaches beyond.
 fn whole(to: &mut Target, input: OutletId, op: &SumPool) -> TractResult<OutletId> {
     let spec = &op.pool_spec;
     let shape = spec.data_format.shape(to.shape(input)?)?;
@@ -110,16 +110,16 @@ fn whole(to: &mut Target, input: OutletId, op: &SumPool) -> TractResult<OutletId
     to.wire(math::mul(), &[sum, share])
 }
 
-/// A frame below all that there is. Plans hold finite numbers, and for the largest value of a window the
-/// least of these does as well.
+/// A padding below every value. Plans hold only finite numbers, and the least of these serves a maximum as
+/// well.
 fn framed(to: &mut Target, node: &TypedNode, input: OutletId, op: &Pad) -> TractResult<OutletId> {
     let PadMode::Constant(value) = &op.mode else {
-        bail!("it has another frame");
+        bail!("it pads with something else");
     };
     let below = value.cast_to_scalar::<f32>()? == f32::NEG_INFINITY;
     let mut readers = node.outputs[0].successors.iter();
     let pooled = readers.all(|reader| to.graph.node(reader.node).op_is::<MaxPool>());
-    ensure!(below && pooled, "it is for others too");
+    ensure!(below && pooled, "it also serves other operators");
     let mode = PadMode::Constant(tensor0(f32::MIN).into());
     to.wire(Pad::new(op.pads.clone(), mode), &[input])
 }

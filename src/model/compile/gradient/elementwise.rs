@@ -1,4 +1,4 @@
-//! Operators that work on each element alone, with broadcasting.
+//! Operators that work on single elements, with broadcasting.
 
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::binary::TypedBinOp;
@@ -26,7 +26,7 @@ pub fn pull(
     if let Some(op) = node.op_as::<ElementWiseOp>()
         && let Some(&LeakyRelu { alpha }) = op.0.downcast_ref::<LeakyRelu>()
     {
-        // Plans have records of these, and of no slope with a number of its own.
+        // Plans have records for these, but not for a slope with a number of its own.
         let zero = tape.scalar(0.0, input)?;
         let positive = tape.wire(TypedBinOp(comp_gt(), None), &[input, zero])?;
         let alpha = tape.scalar(alpha, gradient)?;
@@ -97,8 +97,8 @@ fn binary(
             tape.wire(math::mul(), &[gradient, slope])?
         }
         name @ ("Max" | "Min") => {
-            // Against a constant the output tells as much as the input, and it is more often at
-            // hand; a tie goes to the constant, as in PyTorch's relu and clamp at its bounds.
+            // Against a constant, the output serves as well as the input and is more often at hand; a
+            // tie goes to the constant, as in PyTorch's relu and in clamp at its bounds.
             let constant = tape.graph.node(other.node).op_is::<Const>();
             let compare = match (name, constant || slot == 1) {
                 ("Max", true) => comp_gt(),

@@ -1,4 +1,4 @@
-//! EinSum, which is every matrix product, and sums.
+//! EinSum, which covers every matrix product, and reductions.
 
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::einsum::EinSum;

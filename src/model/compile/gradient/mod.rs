@@ -1,10 +1,10 @@
 //! graph → the same graph with the gradient of the scores appended.
 //!
-//! Reverse-mode differentiation: for each node from the scores back to the layers a rule appends the
-//! vector-Jacobian product, built of tract's own operators, so that tract optimises it like the rest.
+//! Reverse-mode differentiation: for each node from the scores back to the layers, a rule appends the
+//! vector-Jacobian product, built from tract's own operators, so that tract optimises it like the rest.
 //!
 //! A gradient may have length 1 where its tensor is longer: the value is the same along that axis.
-//! Rules that cannot work with that ask for [`Tape::full`] shape.
+//! Rules that cannot work with this use [`Tape::full`].
 
 mod elementwise;
 mod linear;
@@ -27,18 +27,17 @@ use crate::model::run::ops::Fill;
 pub struct Gradients {
     /// Nodes from here on are new.
     pub first: usize,
-    /// The new input: the weight of each score, of the scores' shape.
+    /// The new input: the weight of each score, in the scores' shape.
     pub cotangent: OutletId,
     /// The gradient at each layer.
     pub layers: Vec<OutletId>,
 }
 
-/// Appends the gradient of Σ cotangent × scores with respect to each layer, an outlet of a seam.
+/// Appends the gradient of Σ cotangent × scores with respect to each layer, an outlet of a barrier.
 ///
 /// # Errors
-/// [`Error::UnsupportedOperator`] naming the operator and the node that has no derivative here, or that
-/// no gradient comes through; [`Error::UnsupportedModel`] where the scores are the same whatever is in a
-/// layer.
+/// [`Error::UnsupportedOperator`] names the operator and node that has no derivative here or that passes
+/// no gradient on; [`Error::UnsupportedModel`] if the scores do not depend on a layer.
 pub fn differentiate(
     graph: &mut TypedModel,
     scores: OutletId,
@@ -100,7 +99,7 @@ pub fn differentiate(
     })
 }
 
-/// Why no gradient reaches a layer: the first operator behind it whose result does not change with a
+/// Why no gradient reaches a layer: the first operator after it whose result does not change with a
 /// small step.
 fn unreached(graph: &TypedModel, order: &[usize], layer: OutletId) -> Error {
     let mut behind = vec![false; graph.nodes().len()];
@@ -119,9 +118,7 @@ fn unreached(graph: &TypedModel, order: &[usize], layer: OutletId) -> Error {
             ));
         }
     }
-    Error::UnsupportedModel(
-        "the scores are the same whatever is in the layer; name another one".into(),
-    )
+    Error::UnsupportedModel("the scores do not depend on the layer; name another one".into())
 }
 
 /// A graph and the gradients known so far.
@@ -166,7 +163,7 @@ impl Tape<'_> {
         Ok(())
     }
 
-    /// Appends a node of one output.
+    /// Appends a node with one output.
     fn wire(
         &mut self,
         op: impl Into<Box<dyn TypedOp>>,
@@ -191,7 +188,7 @@ impl Tape<'_> {
         Ok(concrete.into())
     }
 
-    /// The gradient in the shape of the tensor it belongs to.
+    /// The gradient in the shape of its tensor.
     fn full(&mut self, gradient: OutletId, of: OutletId) -> TractResult<OutletId> {
         let shape = self.shape(of)?;
         if self.shape(gradient)? == shape {
@@ -201,7 +198,7 @@ impl Tape<'_> {
     }
 
     /// Undoes the broadcast of `input` in `output`: sums `gradient`, which belongs to `output`, along
-    /// the axes where `input` has length 1, and drops those in front that it does not have.
+    /// the axes where `input` has length 1, and drops leading axes that it does not have.
     fn narrow(
         &mut self,
         gradient: OutletId,

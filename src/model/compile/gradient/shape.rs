@@ -1,4 +1,4 @@
-//! Operators that move values and change none.
+//! Operators that move values without changing them.
 
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::Downsample;

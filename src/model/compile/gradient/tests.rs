@@ -24,7 +24,7 @@ use super::super::{barrier, split};
 use super::differentiate;
 use crate::model::run::ops::{Fill, Fold, ScatterWindow};
 
-/// Numbers between `low` and `high` in no order, no two alike.
+/// Different numbers between `low` and `high` in no order.
 fn numbers(count: usize, low: f32, high: f32) -> Vec<f32> {
     (0..count)
         .map(|i| low + (high - low) * (0.5 + i as f32 * 0.618_034).fract())
@@ -57,7 +57,7 @@ fn check_between(
 ) {
     let mut graph = TypedModel::default();
     let source = graph.add_source("x", f32::fact(shape)).unwrap();
-    // A tensor of its own, so that the layer is no input.
+    // A separate tensor, so that the layer is not an input.
     let layer = graph.wire_node("layer", square(), &[source]).unwrap()[0];
     let output = wire(&mut graph, layer).unwrap();
     graph.select_output_outlets(&[output, layer]).unwrap();

@@ -60,7 +60,7 @@ pub fn pull(
     tape.unflatten(pulled, format, &window.input).map(Some)
 }
 
-/// The gradient (batch, channel, place) → each kernel tap's share of it: batch, input channel, tap,
+/// The gradient (batch, channel, place) → the share of each kernel tap: batch, input channel, tap,
 /// place.
 fn conv(tape: &mut Tape, node: &TypedNode, gradient: OutletId, op: &Conv) -> TractResult<OutletId> {
     ensure!(op.q_params.is_none(), "it is quantised");
@@ -86,10 +86,10 @@ fn conv(tape: &mut Tape, node: &TypedNode, gradient: OutletId, op: &Conv) -> Tra
     tape.wire(merge, &[columns])
 }
 
-/// Most taps that are cut out one by one.
+/// The most taps that are cut out one by one.
 const MOST_TAPS: usize = 128;
 
-/// The gradient (batch, channel, place on the image) → what each tap of each place sees of it: batch,
+/// The gradient (batch, channel, place on the image) → the part that each tap of each place sees: batch,
 /// channel, tap, place.
 fn unfold(
     tape: &mut Tape,
@@ -212,10 +212,10 @@ impl ScatterWindow {
         window
     }
 
-    /// For each place: what an average pool multiplies each value in the window with.
+    /// For each place, the factor of an average pool for each value in the window.
     fn shares(&self, padding: &PaddingSpec, include_pad: bool) -> Vec<f32> {
         let taps = self.taps();
-        // With ONNX's ceil mode a window may reach over the padding; what it meets there is not counted.
+        // With ONNX's ceil mode, a window may reach beyond the padding; what lies there is not counted.
         let padded: TVec<usize> = match padding {
             PaddingSpec::ExplicitOnnxPool(before, after, true) => (0..self.input.len())
                 .map(|axis| before[axis] + self.input[axis] + after[axis])

@@ -150,7 +150,7 @@ impl Net {
         self.turn(name, flat, 1, 2)
     }
 
-    /// Self-attention of tokens by one product that gives queries, keys and values.
+    /// Self-attention of tokens with one product for queries, keys and values.
     fn attention(&mut self, name: &str, from: OutletId) -> OutletId {
         let channels = self.length(from, 2);
         let all = self.linear(&format!("{name}.qkv"), from, 3 * channels);
@@ -179,14 +179,14 @@ impl Net {
         self.wire(name, sub(), &[from, mean])
     }
 
-    /// The layers found when `scores` are what comes out.
+    /// The layers that are found if `scores` is the output.
     fn layers(mut self, scores: OutletId) -> Candidates {
         self.0.outputs = vec![scores];
         candidates(&self.0, Layout::Nchw)
     }
 }
 
-/// Name, size and products behind of each.
+/// Checks the name, the size and the number of later products of each layer.
 #[track_caller]
 fn check(found: &Candidates, expected: &[(&str, [usize; 3], usize)]) {
     let list: Vec<_> = found
@@ -304,7 +304,7 @@ fn tokens_in_another_order_are_no_layer() {
     let (mut net, photo) = Net::new();
     let map = net.conv("map", photo, 4, 2, 2);
     let cut = net.reshape("cut", map, 2, &[8, 8], &[4, 2, 4, 2]);
-    // Places that are to be pooled lie furthest apart, and are pooled later.
+    // Places that are pooled later lie furthest apart.
     let cut = net.turn("inside", cut, 3, 2);
     let cut = net.turn("inside too", cut, 5, 3);
     let flat = net.reshape("flat", cut, 2, &[2, 2, 4, 4], &[64]);

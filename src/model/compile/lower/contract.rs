@@ -8,7 +8,7 @@ use crate::model::run::ops::Contract;
 
 type Positions = [Option<usize>; 3];
 
-/// Positions of each axis in two inputs of an einsum and in its output; none where one has it twice.
+/// Positions of each axis in two inputs of an einsum and in its output; none if one of these has it twice.
 pub(super) fn positions(einsum: &EinSum, inputs: [usize; 2]) -> Option<Vec<Positions>> {
     let axes = einsum.axes.iter_all_axes().map(|axis| {
         let [a, b] = inputs.map(|input| &axis.inputs[input]);
@@ -20,7 +20,7 @@ pub(super) fn positions(einsum: &EinSum, inputs: [usize; 2]) -> Option<Vec<Posit
 }
 
 impl Lowering<'_> {
-    /// Wires an einsum of two tensors as one of ours, where it is one.
+    /// Wires an einsum of two tensors as our own kernel, if it fits.
     pub(super) fn contraction(&mut self, id: usize) -> TractResult<Option<()>> {
         let node = self.graph.node(id);
         let Some(einsum) = node.op_as::<EinSum>() else {

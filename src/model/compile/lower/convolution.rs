@@ -64,7 +64,7 @@ impl Lowering<'_> {
         }))
     }
 
-    /// A pooling with its padding in numbers, where that is the same.
+    /// A pooling with its padding as numbers, if that gives the same.
     pub(super) fn padded(&self, node: &TypedNode, pool: &SumPool) -> TractResult<SumPool> {
         let mut pool = pool.clone();
         let spec = &mut pool.pool_spec;
@@ -81,7 +81,7 @@ impl Lowering<'_> {
         };
         let before: TVec<usize> = padding.iter().map(|axis| axis.pad_before).collect();
         let after: TVec<usize> = (0..padding.len()).map(reach).collect();
-        // With ONNX's ceil mode a window may reach over the padding; what it meets there is not counted.
+        // With ONNX's ceil mode, a window may reach beyond the padding; what lies there is not counted.
         let beyond = matches!(&spec.padding, PaddingSpec::ExplicitOnnxPool(_, given, true)
             if after.iter().zip(given).any(|(after, given)| after > given));
         if !beyond || !pool.count_include_pad {
@@ -90,7 +90,7 @@ impl Lowering<'_> {
         Ok(pool)
     }
 
-    /// The window of a convolution or a pooling over one or two axes of one image, its channel axis and the
+    /// The window of a convolution or pooling over one or two axes of one image, its channel axis and its
     /// number of channels.
     pub(super) fn window(
         &self,

@@ -16,7 +16,7 @@ use crate::model::run::ops::{Arrangement, Filter, Packed, Product, Values, float
 pub(super) struct Fused {
     pub root: Root,
     pub weights: Weights,
-    /// The image, and its axis that has to be stored last.
+    /// The image, and the axis that must be stored last.
     pub input: (OutletId, usize),
     /// The axis of the output that is stored last.
     pub last: usize,
@@ -36,7 +36,7 @@ pub(super) struct Weights {
 }
 
 impl Lowering<'_> {
-    /// Takes what follows into the operator, as far as it goes; the node that ends it.
+    /// Fuses as much of what follows as possible into the operator; returns its last node.
     pub(super) fn follow(&mut self, id: usize, fused: &mut Fused) -> TractResult<usize> {
         let mut end = id;
         loop {
@@ -60,7 +60,7 @@ impl Lowering<'_> {
 
     fn take(&self, outlet: OutletId, next: usize, fused: &mut Fused) -> TractResult<bool> {
         let node = self.graph.node(next);
-        // Outputs over several axes have no single axis that a bias could lie along.
+        // Outputs over several axes have no single axis for a bias.
         let last = self.shape(outlet)?.map(|shape| shape[fused.last]);
         if last != Some(fused.weights.arrangement.bias.len()) {
             return Ok(false);
@@ -147,7 +147,7 @@ impl Lowering<'_> {
             Root::Product(patches, padding) => {
                 let window = padding.as_ref().map(|(_, window)| window);
                 let op = Product {
-                    // What is only listed is not run.
+                    // A graph that is only listed never runs.
                     weights: match self.note {
                         Some(_) => Packed::Unread {
                             winograd: arrangement.suits(window),
@@ -185,7 +185,7 @@ impl Lowering<'_> {
         if self.note.is_none() {
             return Ok(self.lowered.wire_node(name, op, inputs)?[0]);
         }
-        // `wire_node` takes nodes for one that differ in nothing but weights that are not packed.
+        // `wire_node` would merge nodes that differ only in weights, which are not packed here.
         let facts = inputs.iter().map(|&input| self.lowered.outlet_fact(input));
         let facts = op.output_facts(&facts.collect::<TractResult<TVec<_>>>()?)?;
         let node = self.lowered.add_node(name, op, facts)?;

@@ -7,7 +7,7 @@ use tract_onnx::tract_core::ops::change_axes::AxisOp;
 use super::Lowering;
 
 impl Lowering<'_> {
-    /// Wires a gathering as a slice, where it is one: a class token, for example.
+    /// Wires a gathering as a slice, if it is one, such as for a class token.
     pub(super) fn pick(&mut self, id: usize) -> TractResult<Option<()>> {
         let node = self.graph.node(id);
         let Some(&Gather { axis, .. }) = node.op_as::<Gather>() else {

@@ -13,7 +13,7 @@ use crate::model::compile::quantised::Quantise;
 use crate::model::run::ops::Largest;
 
 impl Lowering<'_> {
-    /// Wires a node over channels-last inputs, where it has that form.
+    /// Wires a node over channels-last inputs, if it has such a form.
     pub(super) fn channels_last(&mut self, id: usize) -> TractResult<Option<()>> {
         let node = self.graph.node(id);
         let Some(rank) = self.shape(id.into())?.map(|shape| shape.len()) else {
@@ -32,7 +32,7 @@ impl Lowering<'_> {
             (None, Some(_)) => rank.saturating_sub(1),
             (None, None) => return Ok(None),
         };
-        // Where an axis is when `last` is stored last.
+        // Where an axis lies if `last` is stored last.
         let place = |axis: usize| match axis.cmp(&last) {
             std::cmp::Ordering::Less => axis,
             std::cmp::Ordering::Equal => rank - 1,
@@ -103,7 +103,7 @@ impl Lowering<'_> {
     fn change(&mut self, id: usize, change: &AxisOp) -> TractResult<Option<()>> {
         let node = self.graph.node(id);
         let wire = self.wires[&node.inputs[0]];
-        // A single number has no axis that is stored last.
+        // A single number has no axis to store last.
         if self.graph.outlet_fact(node.inputs[0])?.rank() == 0 {
             return Ok(None);
         }

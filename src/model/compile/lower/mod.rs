@@ -1,8 +1,8 @@
 //! Typed graph → the same graph with channels-last activations and our own kernels.
 //!
-//! tract keeps the channels of an image outermost, where neighbours in memory belong to one channel.
-//! Convolutions are faster the other way round, so every outlet here says which of its axes is kept
-//! last; an operator that has no channels-last form gets its input back as it was.
+//! tract stores the channels of an image outermost, so that neighbours in memory belong to one channel.
+//! Convolutions are faster the other way round, so every outlet here says which of its axes is stored
+//! last; an operator without a channels-last form gets its input in the original order.
 
 mod contract;
 mod convolution;
@@ -24,14 +24,14 @@ use tract_onnx::tract_core::ops::einsum::EinSum;
 use self::fused::Fused;
 use crate::model::run::ops::{Arrangement, Fill, floats};
 
-/// What the kernels of a lowered graph were packed of, by the names of their nodes.
+/// The constants from which the kernels of a lowered graph were packed, by the names of their nodes.
 pub type Constants = HashMap<String, (Arc<Tensor>, Arrangement)>;
 
-/// Rewrites a decluttered graph; inputs and outputs keep their shapes. `note` is told of the constants
-/// that each kernel is packed of.
+/// Rewrites a decluttered graph; inputs and outputs keep their shapes. `note` receives the constants
+/// from which each kernel is packed.
 ///
 /// # Errors
-/// When the graph is inconsistent.
+/// If the graph is inconsistent.
 pub fn lower(graph: &TypedModel, note: Option<&mut Constants>) -> TractResult<TypedModel> {
     let mut lowering = Lowering {
         graph,
@@ -44,7 +44,7 @@ pub fn lower(graph: &TypedModel, note: Option<&mut Constants>) -> TractResult<Ty
         absorbed: HashSet::new(),
         note,
     };
-    // Callers feed them in this order, whatever the order in which they are used.
+    // Callers feed them in this order, whatever the order of their use.
     for &input in &graph.inputs {
         let name = &*graph.node(input.node).name;
         let fact = graph.outlet_fact(input)?.clone();
@@ -76,7 +76,7 @@ struct Lowering<'a> {
     graph: &'a TypedModel,
     lowered: TypedModel,
     wires: HashMap<OutletId, Wire>,
-    /// By the node that ends each.
+    /// By the last node of each.
     fused: HashMap<usize, Fused>,
     absorbed: HashSet<usize>,
     note: Option<&'a mut Constants>,
@@ -110,7 +110,7 @@ impl Lowering<'_> {
             .iter()
             .map(|&input| self.plain(input))
             .collect::<TractResult<_>>()?;
-        // A plan has one way to repeat values.
+        // A plan has only one way to repeat values.
         let repeated = node.op_as::<MultiBroadcastTo>();
         let repeated = repeated.and_then(|op| op.shape.as_concrete());
         let op: Box<dyn TypedOp> = match (repeated, node.op_as::<SumPool>()) {
@@ -179,7 +179,7 @@ impl Lowering<'_> {
         Ok(Some(konst.cast_to::<f32>()?.into_owned().into_arc_tensor()))
     }
 
-    /// A constant that has one value, or one for each place along an axis of the other operand.
+    /// A constant with one value, or one for each place along an axis of the other operand.
     fn along(&self, outlet: OutletId, axis: usize, length: usize) -> TractResult<Option<Vec<f32>>> {
         let Some(konst) = self.constant(outlet)? else {
             return Ok(None);

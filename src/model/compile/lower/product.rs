@@ -1,4 +1,4 @@
-//! An einsum with constant weights → a product over patches, where it is one.
+//! An einsum with constant weights → a product over patches, if it is one.
 
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::Downsample;
@@ -32,7 +32,7 @@ impl Lowering<'_> {
             return Ok(None);
         };
 
-        // A stride is a downsampling in front of the product: stepped over here.
+        // A stride is a downsampling before the product, which is skipped here.
         let (mut source, mut steps) = (node.inputs[data], vec![1; input.len()]);
         while let Some(downsample) = self.graph.node(source.node).op_as::<Downsample>() {
             let whole = downsample.modulo == 0 && downsample.stride > 0;
@@ -50,7 +50,7 @@ impl Lowering<'_> {
             return Ok(None);
         };
 
-        // Distances in the image once `last` is stored last.
+        // Distances in the image if `last` is stored last.
         let length = full[last[0]];
         let apart = |axis: usize| -> usize {
             let inner = (axis + 1..full.len()).filter(|&a| a != last[0]);
@@ -110,8 +110,8 @@ impl Lowering<'_> {
     }
 }
 
-/// Which axes of a product with constant weights are summed over and made; of those that are 1 long
-/// only one, where there is no other.
+/// The axes of a product with constant weights that are summed over or made; axes of length 1 count
+/// only if there is no other, and then one of them.
 struct Axes {
     /// Summed over: in the data, in the weights.
     inputs: Vec<[usize; 2]>,
@@ -124,7 +124,7 @@ struct Axes {
 }
 
 impl Axes {
-    /// None where the product is more than a matrix product per pixel, the pixels in order.
+    /// None if the product is more than a matrix product per pixel, with the pixels in order.
     fn new(
         einsum: &EinSum,
         data: usize,
@@ -162,7 +162,7 @@ impl Axes {
         let last = match *outputs {
             [] => return None,
             [[_, o]] => o,
-            // Kept as they are in the output: behind the pixels.
+            // They stay as they are in the output, after the pixels.
             [[_, first], ..] if pixels.iter().all(|&(_, o)| o < first) => output.len() - 1,
             _ => return None,
         };
@@ -175,8 +175,8 @@ impl Axes {
         })
     }
 
-    /// The axis summed over that is stored last, `kept` if it can be, the others, and the distance
-    /// between neighbours along all of these in the weights.
+    /// The summed axis that is stored last (`kept` if possible), the others, and the distance between
+    /// neighbours along all of them in the weights.
     fn taps(
         &self,
         kept: Option<usize>,
@@ -197,7 +197,7 @@ impl Axes {
     }
 }
 
-/// The distance between neighbours along some axes, row-major, of a tensor; none where it changes.
+/// The distance between neighbours along some axes of a tensor, row-major; none if it varies.
 fn even(axes: &[usize], shape: &[usize]) -> Option<usize> {
     let stride = |axis: usize| shape[axis + 1..].iter().product::<usize>();
     let follows = |pair: &[usize]| stride(pair[0]) == stride(pair[1]) * shape[pair[1]];

@@ -9,7 +9,7 @@ fn graph(path: &str, shape: &[usize]) -> TractResult<TypedModel> {
     graph.into_typed()?.into_decluttered()
 }
 
-/// Values in -1..1 without a pattern that a wrong order could keep.
+/// Values in -1..1 without a pattern that a wrong order could preserve.
 fn noise(shape: &[usize]) -> Tensor {
     let mut state = 1u32;
     let values: Vec<f32> = (0..shape.iter().product())
@@ -63,7 +63,7 @@ fn golden_models_give_the_same_scores() {
     for case in cases["cases"].as_array().unwrap() {
         let shape: Vec<usize> = serde_json::from_value(case["input"]["shape"].clone()).unwrap();
         let path = format!("{folder}/{}", case["model"].as_str().unwrap());
-        // tract alone types no graph that is FP16 throughout or has a symbolic batch inside.
+        // tract alone cannot type a graph that is FP16 throughout or has a symbolic batch.
         let Ok(graph) = graph(&path, &shape) else {
             continue;
         };
@@ -74,7 +74,7 @@ fn golden_models_give_the_same_scores() {
     assert!(seen > 10);
 }
 
-/// Every kind of axis, moved, missing and 1 long.
+/// Every kind of axis: moved, missing and of length 1.
 #[test]
 fn contractions_of_two_maps_give_the_same() {
     let size = |letter: char| match letter {

@@ -1,19 +1,19 @@
 //! The arithmetic of quantised tensors, whose whole numbers are held as FP32.
 //!
-//! tract has integer kernels for them and tables for what stands between two of them. Here a quantised
-//! tensor is a tensor like any other, so that every rewrite, kernel and derivative holds for it.
+//! tract has integer kernels for them and tables for what lies between two of them. Here, a quantised
+//! tensor is like any other, so that every rewrite, kernel and derivative applies to it.
 
 use tract_onnx::tract_core::internal::*;
 
-/// Values, steps, zero points → the nearest whole number of steps, ties to the even one, plus the zero
-/// point, kept within bounds. All inputs have as many axes, the last two of length 1 where they repeat.
+/// Values, steps, zero points → the nearest whole number of steps, ties to even, plus the zero point,
+/// clipped to bounds. All inputs have equally many axes; the last two have length 1 where they repeat.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Quantise {
     /// The least number.
     pub low: f32,
     /// The greatest number.
     pub high: f32,
-    /// What is computed of it.
+    /// What is computed.
     pub part: Part,
 }
 
@@ -22,12 +22,12 @@ pub struct Quantise {
 pub enum Part {
     /// The number.
     Number,
-    /// The derivative by the value, that of the straight-through estimator (Bengio, Léonard and
-    /// Courville, 2013): rounding counts for nothing, and nothing passes where a bound was met.
+    /// The derivative with respect to the value, by the straight-through estimator (Bengio, Léonard
+    /// and Courville, 2013): rounding is ignored, and nothing passes where a value was clipped.
     Slope,
 }
 
-// No bound is NaN.
+// The bounds are never NaN.
 impl Eq for Quantise {}
 
 impl Quantise {
@@ -97,8 +97,8 @@ impl TypedOp for Quantise {
     as_op!();
 }
 
-/// Values → step and zero point, two numbers, that spread 0 and all the values over 0 to 255, as ONNX's
-/// DynamicQuantizeLinear does. The gradient takes them for constants.
+/// Values → step and zero point, two numbers that spread 0 and all values over 0 to 255, like ONNX's
+/// DynamicQuantizeLinear. The gradient treats them as constants.
 #[derive(Debug, Clone, Hash, PartialEq, Eq)]
 pub struct Spread;
 

@@ -1,11 +1,11 @@
-//! Quantised weights → the same in signed bytes around zero, which a plan can name.
+//! Quantised weights → the same in signed bytes around zero, to which a plan can refer.
 
 use std::collections::HashMap;
 
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{GraphProto, TensorProto};
 
-/// Operator, the input that its weights are, the input that their zero points are.
+/// Operator, the input with its weights, the input with their zero points.
 const WEIGHTS: [(&str, usize, usize); 8] = [
     ("ConvInteger", 1, 3),
     ("DequantizeLinear", 0, 2),
@@ -17,7 +17,7 @@ const WEIGHTS: [(&str, usize, usize); 8] = [
     ("QLinearMatMul", 3, 5),
 ];
 
-/// Takes the zero point from weights that have one for all, where a byte holds the difference.
+/// Subtracts the zero point from weights that have a single one, if a byte holds the difference.
 pub fn centre(graph: &mut GraphProto) {
     let places = WEIGHTS
         .iter()
@@ -83,7 +83,7 @@ pub fn centre(graph: &mut GraphProto) {
     }
 }
 
-/// Those of a tensor of bytes.
+/// The numbers of a tensor of bytes.
 fn numbers(tensor: &TensorProto) -> Option<Vec<i32>> {
     let number: fn(u8) -> i32 = match DataType::try_from(tensor.data_type) {
         Ok(DataType::Uint8) => i32::from,

@@ -12,7 +12,7 @@ use super::floats::Floats;
 use super::packed::{self, Weights};
 use crate::error::{Error, Result};
 
-/// Operators that are read here, whatever tract makes of them.
+/// Operators that are read here and not by tract.
 pub const OPERATORS: [&str; 20] = [
     "ConvInteger",
     "DequantizeLinear",
@@ -36,10 +36,10 @@ pub const OPERATORS: [&str; 20] = [
     "QuantizeLinear",
 ];
 
-/// Most operators that the nodes of a graph are taken apart to.
+/// The most operators into which the nodes of a graph are split.
 const MOST_PARTS: usize = 16_000;
 
-/// Operators that hand quantised numbers on as they are.
+/// Operators that pass quantised numbers on unchanged.
 const PASSING: [&str; 17] = [
     "Concat",
     "DepthToSpace",
@@ -66,14 +66,14 @@ pub fn is_quantised(graph: &GraphProto) -> bool {
     nodes.any(|node| OPERATORS.contains(&node.op_type.as_str()))
 }
 
-/// Whether it is more than weights that a graph quantises.
+/// Whether a graph quantises more than weights.
 pub fn quantises_values(graph: &GraphProto) -> bool {
     let weights = ["DequantizeLinear", "MatMulBnb4", "MatMulNBits"];
     let mut nodes = graph.node.iter().map(|node| node.op_type.as_str());
     nodes.any(|operator| OPERATORS.contains(&operator) && !weights.contains(&operator))
 }
 
-/// Number of weights that a graph holds, however many lie in a byte.
+/// The number of weights that a graph holds, however many share a byte.
 pub fn parameters(graph: &GraphProto) -> u64 {
     let size = |node: &NodeProto, name: &str| {
         let attribute = node.attribute.iter().find(|a| a.name == name);
@@ -94,11 +94,11 @@ pub fn parameters(graph: &GraphProto) -> u64 {
     elements.fold(count, |sum, elements| sum.saturating_add(elements as u64))
 }
 
-/// Takes composite nodes apart. Gives the tensors of numbers that stand for others: a heatmap taken
-/// there would be one of the zero points too.
+/// Splits composite nodes. Returns the tensors whose numbers stand for others: a heatmap there would
+/// include the zero points.
 ///
 /// # Errors
-/// [`Error::UnsupportedModel`] for weights whose sizes do not fit each other.
+/// [`Error::UnsupportedModel`] for weights whose sizes do not match.
 pub fn expand(graph: &mut GraphProto) -> Result<HashSet<String>> {
     let mut nodes = std::mem::take(&mut graph.node);
     nodes.retain_mut(|node| match constant(node) {
@@ -125,7 +125,7 @@ pub fn expand(graph: &mut GraphProto) -> Result<HashSet<String>> {
         let count = apart.graph.node.len();
         if count > MOST_PARTS {
             return Err(Error::UnsupportedModel(format!(
-                "the quantised graph has more than {MOST_PARTS} operators once its nodes are taken apart"
+                "the quantised graph has more than {MOST_PARTS} operators once its nodes are split"
             )));
         }
     }
@@ -138,12 +138,12 @@ struct Apart<'a> {
     graph: &'a mut GraphProto,
     /// What quantised tensors stand for: tensor, step, zero point → tensor.
     reals: HashMap<[String; 3], String>,
-    /// Names of these.
+    /// The names of these tensors.
     names: HashSet<String>,
     numbers: HashSet<String>,
     /// The step 1.
     one: Option<String>,
-    /// Weights of few bits that were given 32.
+    /// The number of weights of few bits that were widened to 32.
     unpacked: usize,
 }
 
@@ -227,13 +227,13 @@ impl Apart<'_> {
             | "QLinearAveragePool"
             | "QLinearGlobalAveragePool"
             | "QLinearSoftmax" => {
-                // Before opset 13 a Softmax took all axes from the named one on for one.
+                // Before opset 13, a Softmax treated all axes from the named one on as one.
                 let opset = node.attribute.iter().find(|a| a.name == "opset");
                 let axis = node.attribute.iter().find(|a| a.name == "axis");
                 if opset.is_some_and(|opset| opset.i < 13) && axis.is_some_and(|axis| axis.i != -1)
                 {
                     return Err(Error::UnsupportedOperator(format!(
-                        "operator QLinearSoftmax at `{}` is of an opset before 13, whose axis cannot be run here",
+                        "operator QLinearSoftmax at `{}` is from an opset before 13, whose axis cannot be run here",
                         limits::label(&node)
                     )));
                 }
@@ -390,7 +390,7 @@ impl Apart<'_> {
         one.clone()
     }
 
-    /// The weights of a product whose weights have a few bits.
+    /// The weights of a product, unpacked from a few bits.
     fn few_bits(
         &mut self,
         node: &NodeProto,
@@ -398,13 +398,13 @@ impl Apart<'_> {
         matrix: impl FnOnce() -> Vec<f32>,
         output: &str,
     ) -> Result<String> {
-        // The same bytes, read again and again, would be a way to fill the memory.
+        // Reading the same bytes many times could fill the memory.
         self.unpacked += inputs * outputs;
         let bytes = self.graph.initializer.iter().map(|t| t.raw_data.len());
         if self.unpacked > bytes.sum::<usize>().saturating_mul(4) {
             let name = limits::label(node);
             return Err(Error::UnsupportedModel(format!(
-                "the weights of `{name}` are read more often than once"
+                "the weights of `{name}` are read more than once"
             )));
         }
         let name = format!("{output}.weights");

@@ -1,4 +1,4 @@
-//! Weights of four-bit floats → numbers of their own.
+//! Weights of four-bit floats → single numbers.
 
 use tract_onnx::pb::{NodeProto, TensorProto};
 
@@ -47,8 +47,8 @@ const FLOATS: [[f32; 16]; 2] = [
     ],
 ];
 
-/// The weights of a MatMulBnb4: output by output, in pairs, the first in the upper half of its byte, with a factor
-/// for each block of them.
+/// The weights of a MatMulBnb4: output by output, in pairs with the first in the upper half of a byte, and with a
+/// factor for each block.
 pub struct Floats {
     /// Rows of the matrix.
     pub inputs: usize,
@@ -61,10 +61,10 @@ pub struct Floats {
 }
 
 impl Floats {
-    /// Those of a node whose inputs are `given`.
+    /// The weights of a node whose inputs are `given`.
     ///
     /// # Errors
-    /// [`Error::UnsupportedModel`](crate::Error::UnsupportedModel) for what is missing or of a size that does not fit.
+    /// [`Error::UnsupportedModel`](crate::Error::UnsupportedModel) for anything missing or of the wrong size.
     pub fn of(node: &NodeProto, given: &[String], held: &[TensorProto]) -> Result<Floats> {
         let reader = Reader { node, given, held };
         let (inputs, outputs) = (reader.size("K")?, reader.size("N")?);
@@ -75,11 +75,11 @@ impl Floats {
         let table = kind.and_then(|kind| FLOATS.get(kind));
         let table = table.ok_or_else(|| reader.wrong("`quant_type` is not 0 or 1"))?;
         if reader.attribute("transB") == Some(0) {
-            return Err(reader.wrong("they lie input by input (`transB` of 0)"));
+            return Err(reader.wrong("they are stored input by input (`transB` of 0)"));
         }
         let count = inputs.saturating_mul(outputs);
         if count > MOST_ELEMENTS {
-            return Err(reader.wrong("they are too many"));
+            return Err(reader.wrong("there are too many"));
         }
         let missing = || reader.wrong("weights or scales are missing");
         let (_, bytes) = reader.tensor(1)?.ok_or_else(missing)?;

@@ -1,6 +1,6 @@
-//! Quantised operators of ONNX → the plain arithmetic that they are defined by.
+//! Quantised operators of ONNX → the plain arithmetic that defines them.
 //!
-//! [`composite::expand`] takes those apart that compute and quantise at once; what is left, QuantizeLinear,
+//! [`composite::expand`] splits those that compute and quantise at once; the rest, QuantizeLinear,
 //! DequantizeLinear and DynamicQuantizeLinear, is read by [`register`]'s operators instead of tract's.
 
 mod arithmetic;
@@ -23,12 +23,12 @@ pub use arithmetic::{Part, Quantise, Spread};
 pub use centred::centre;
 pub use spelled::spell_out;
 
-/// Takes the place of tract's operators.
+/// Replaces tract's operators.
 pub fn register(operators: &mut OnnxOpRegister) {
     operators.insert("QuantizeLinear", |_, node| {
         let parameters = Parameters::of(node)?;
         let number = |name| Some(node.attribute.iter().find(|a| a.name == name)?.i);
-        // 0 stands for no answer.
+        // 0 means that it is not set.
         let output = number("output_dtype").filter(|&output| output != 0);
         let bounds = output.map(|output| bounds(output as i32)).transpose()?;
         Ok((expand(QuantizeLinear { parameters, bounds }), vec![]))
@@ -48,10 +48,10 @@ fn dynamic(
     Ok((expand(DynamicQuantizeLinear { outputs }), vec![]))
 }
 
-/// The least and the greatest number of a type of ONNX.
+/// The least and the greatest number of an ONNX type.
 ///
 /// # Errors
-/// For a type that is not quantised to.
+/// For a type of which there are no quantised numbers here.
 pub fn bounds(data_type: i32) -> TractResult<(f32, f32)> {
     Ok(match DataType::try_from(data_type) {
         Ok(DataType::Uint4) => (0.0, 15.0),
@@ -60,7 +60,7 @@ pub fn bounds(data_type: i32) -> TractResult<(f32, f32)> {
         Ok(DataType::Int8) => (-128.0, 127.0),
         Ok(DataType::Uint16) => (0.0, 65535.0),
         Ok(DataType::Int16) => (-32768.0, 32767.0),
-        _ => bail!("numbers of the data type {data_type} are not quantised to here"),
+        _ => bail!("quantising to the data type {data_type} is not possible here"),
     })
 }
 
@@ -68,7 +68,7 @@ pub fn bounds(data_type: i32) -> TractResult<(f32, f32)> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Parameters {
     axis: i64,
-    /// Values along the axis that share them; 0: they stand for the whole or for one place each.
+    /// Values along the axis that share them; 0: they apply to the whole axis or to one place each.
     block: usize,
     zero: bool,
 }
@@ -107,7 +107,7 @@ impl Parameters {
                 beside = model.wire_node(model.unique_name(prefix), op, &[beside])?[0];
             }
         } else if fact.shape.volume() != 1.to_dim() {
-            bail!("steps that are computed have one axis at the most");
+            bail!("computed steps have more than one axis");
         }
         Ok(wire_rank_broadcast(prefix, model, &[values, beside])?[1])
     }
@@ -186,7 +186,7 @@ impl Parameters {
     }
 }
 
-/// As FP32, constants at once: tract leaves what grows as it is.
+/// A tensor as FP32, at once if constant: tract does not fold what grows.
 fn single(prefix: &str, model: &mut TypedModel, given: OutletId) -> TractResult<OutletId> {
     if let Some(konst) = model.outlet_fact(given)?.konst.clone() {
         let single = konst.cast_to::<f32>()?.into_owned();
@@ -201,7 +201,7 @@ fn single(prefix: &str, model: &mut TypedModel, given: OutletId) -> TractResult<
 #[derive(Debug, Clone)]
 struct QuantizeLinear {
     parameters: Parameters,
-    /// Where the node tells.
+    /// If the node gives them.
     bounds: Option<(f32, f32)>,
 }
 

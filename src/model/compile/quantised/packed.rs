@@ -1,4 +1,4 @@
-//! Weights that share bytes → numbers of their own.
+//! Weights that share bytes → single numbers.
 
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{NodeProto, TensorProto};
@@ -8,7 +8,7 @@ use super::super::proto::halves;
 use crate::error::{Error, Result};
 use crate::model::run::MOST_ELEMENTS;
 
-/// Gives each number of four bits a byte of its own; they lie in pairs, the first in the lower half.
+/// Gives each four-bit number its own byte; they are stored in pairs, the first in the lower half.
 pub fn unpack(tensor: &mut TensorProto) {
     let (wider, signed) = match DataType::try_from(tensor.data_type) {
         Ok(DataType::Uint4) => (DataType::Uint8, false),
@@ -30,7 +30,7 @@ pub fn unpack(tensor: &mut TensorProto) {
     tensor.data_type = wider as i32;
 }
 
-/// What a node says of its weights.
+/// What a node says about its weights.
 pub struct Reader<'a> {
     pub node: &'a NodeProto,
     pub given: &'a [String],
@@ -55,7 +55,7 @@ impl Reader<'_> {
             .ok_or_else(|| self.wrong(&format!("`{name}` is missing or absurd")))
     }
 
-    /// The data type and the values of a constant input; none where there is no such input.
+    /// The data type and the values of a constant input; none if there is no such input.
     pub fn tensor(&self, at: usize) -> Result<Option<(i32, Vec<f32>)>> {
         let name = self.given.get(at).filter(|name| !name.is_empty());
         let find = |name: &String| {
@@ -67,7 +67,7 @@ impl Reader<'_> {
     }
 }
 
-/// The weights of a MatMulNBits: for each output and each block of inputs a step, a zero point, and
+/// The weights of a MatMulNBits: for each output and each block of inputs, a step, a zero point, and
 /// numbers of a few bits.
 pub struct Weights {
     /// Rows of the matrix.
@@ -84,16 +84,16 @@ pub struct Weights {
 enum Zeros {
     /// The middle.
     Middle,
-    /// Packed as the weights are.
+    /// Packed like the weights.
     Bytes(Vec<f32>),
     Single(Vec<f32>),
 }
 
 impl Weights {
-    /// Those of a node whose inputs are `given`.
+    /// The weights of a node whose inputs are `given`.
     ///
     /// # Errors
-    /// [`Error::UnsupportedModel`] for what is missing or of a size that does not fit.
+    /// [`Error::UnsupportedModel`] for anything missing or of the wrong size.
     pub fn of(node: &NodeProto, given: &[String], held: &[TensorProto]) -> Result<Weights> {
         let reader = Reader { node, given, held };
         let (size, tensor) = (|name| reader.size(name), |at| reader.tensor(at));
@@ -105,10 +105,10 @@ impl Weights {
             .filter(|bits| [2, 4, 8].contains(bits))
             .ok_or_else(|| wrong(&format!("they have {bits} bits, expected 2, 4 or 8")))?;
         if given.get(4).is_some_and(|name| !name.is_empty()) {
-            return Err(wrong("their groups are in an order of their own (`g_idx`)"));
+            return Err(wrong("their groups are reordered (`g_idx`)"));
         }
         if inputs.saturating_mul(outputs) > MOST_ELEMENTS {
-            return Err(wrong("they are too many"));
+            return Err(wrong("there are too many"));
         }
         let missing = || wrong("weights or scales are missing");
         let (_, bytes) = tensor(1)?.ok_or_else(missing)?;
@@ -145,7 +145,7 @@ impl Weights {
         self.inputs.div_ceil(self.block)
     }
 
-    /// Bytes that so many numbers take.
+    /// Bytes that this many numbers take.
     fn across(&self, numbers: usize) -> usize {
         numbers.div_ceil(8 / self.bits)
     }

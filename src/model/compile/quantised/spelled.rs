@@ -1,7 +1,7 @@
-//! Graph that quantises values → the same graph, written with operators that plans have records of.
+//! Graph that quantises values → the same graph, written with operators for which plans have records.
 //!
-//! A sum with 1.5 · 2²³ has no place for halves, so that adding and subtracting it rounds to the nearest whole
-//! number, ties to the even one. Values are kept within the bounds first: a kernel before does that in passing.
+//! A sum with 1.5 · 2²³ has no bits for fractions, so adding and subtracting it rounds to the nearest whole
+//! number, ties to even. Values are clipped to the bounds first: the kernel before does that at no cost.
 
 use std::collections::HashMap;
 
@@ -138,7 +138,7 @@ impl Speller<'_> {
         self.graph.add_const(self.unique(), tensor)
     }
 
-    /// Constants at once.
+    /// Computes constants at once.
     fn binary(&mut self, op: TypedBinOp, a: OutletId, b: OutletId) -> TractResult<OutletId> {
         let constant = |outlet: OutletId| {
             let node = self.graph.node(outlet.node);
