@@ -1,4 +1,4 @@
-//! `whylens pack` with graphs whose answers half precision would change.
+//! `whylens pack` with graphs whose answers FP16 would change.
 #![cfg(not(target_arch = "wasm32"))]
 
 use std::fs;

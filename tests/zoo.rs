@@ -12,7 +12,7 @@ use whylens::manifest::Precision;
 use whylens::pack::{self, Options, Packed};
 use whylens::{Method, Model, Options as Load, Tensor};
 
-/// How many parts the cut is tried in, beside each other.
+/// The number of parts of the cut that are tested in parallel.
 const SHARDS: usize = 8;
 
 /// Largest difference of a score, as a share of the scores' span.
@@ -20,7 +20,7 @@ const MOST_DIFFERENCE: f64 = 1e-4;
 /// Of a map scaled to 0..1.
 const MOST_OFF: f64 = 0.01;
 const LEAST_CORRELATION: f64 = 0.999;
-/// A map is held by its correlation where its terms leave at least this share of themselves.
+/// A map is compared by its correlation if at least this share of its terms is left.
 const LEAST_LEFT: f64 = 1e-3;
 
 #[derive(Deserialize)]
@@ -34,10 +34,10 @@ struct Cut {
 struct Case {
     name: String,
     size: usize,
-    /// How far answers lie apart that may all be right, as a share of the scores' span.
+    /// How much right answers differ from each other, as a share of the scores' span.
     varies: f64,
     scores: Vec<f32>,
-    /// The layer that is found; none where no model folder is made.
+    /// The layer that is found; none if no model folder is made.
     layer: Option<String>,
     /// Whether a plan is kept.
     plan: bool,
@@ -54,7 +54,7 @@ struct Map {
     width: usize,
     /// The largest value.
     max: f64,
-    /// Σ |α A| where it is largest, in shares of `max`.
+    /// The largest Σ |α A|, as a multiple of `max`.
     terms: f64,
     /// What is left of that.
     left: f64,
@@ -142,7 +142,7 @@ fn packed(name: &str, classes: usize) -> whylens::Result<Packed> {
     pack::pack(onnx(name), &labels, &options, &mut |_| ())
 }
 
-/// The model by its plan where one is kept, at a layer.
+/// The model by its plan, if one is kept, at a layer.
 fn load(packed: &Packed, layer: &str, planned: bool) -> Result<Model, String> {
     let found = packed.manifest.heatmap.layer.as_deref() == Some(layer);
     let options = Load {
@@ -196,7 +196,7 @@ fn same_scores(actual: &[f32], golden: &[f32], varies: f64) -> Result<(), String
     }
     let first = |v: &[f32]| (0..v.len()).max_by(|&a, &b| v[a].total_cmp(&v[b]));
     if first(actual) != first(golden) {
-        return Err("another first class".into());
+        return Err("a different first class".into());
     }
     Ok(())
 }
@@ -217,7 +217,7 @@ fn same_map(actual: &Heatmap, golden: &Map) -> Result<(), String> {
     let pairs = values.iter().zip(&golden.values);
     let off = pairs.map(|(a, g)| (a - g).abs()).fold(0.0, f64::max);
     if golden.left <= LEAST_LEFT {
-        // Of terms that cancel, rounding is left.
+        // If terms cancel, only rounding is left.
         return match off <= LEAST_LEFT * golden.terms {
             true => Ok(()),
             false => Err(format!(
@@ -246,8 +246,8 @@ fn hold(case: &Case) -> Result<(), String> {
         ));
     }
     match (&packed.report.unplanned, case.plan) {
-        (Some(reason), true) => return Err(format!("has no plan any more: {reason}")),
-        (None, false) => return Err("has a plan now: renew the cut".into()),
+        (Some(reason), true) => return Err(format!("no longer has a plan: {reason}")),
+        (None, false) => return Err("has a plan now; renew the cut".into()),
         _ => (),
     }
     let image = image(case.size);
@@ -298,7 +298,7 @@ fn sixty_classifiers_are_held() {
     assert!(cut().models.len() >= 60);
 }
 
-/// Whoever mends one of them runs `tests/zoo/run.py --cut --only NAME --write`, which moves it.
+/// When one of them is fixed, run `tests/zoo/run.py --cut --only NAME --write`, which moves it.
 #[test]
 fn what_is_not_right_yet_is_still_known() {
     for case in cut().known {
@@ -309,10 +309,10 @@ fn what_is_not_right_yet_is_still_known() {
                 Err(error) => format!("{}: {error}", error.code()),
                 Ok(packed) => packed.report.no_gradients.unwrap_or_default(),
             };
-            assert!(!error.is_empty(), "{} is mended: {reason}", case.name);
+            assert!(!error.is_empty(), "{} is fixed: {reason}", case.name);
             println!("{}: {error}", case.name);
         } else {
-            let error = hold(&case).expect_err(&format!("{} is mended: {reason}", case.name));
+            let error = hold(&case).expect_err(&format!("{} is fixed: {reason}", case.name));
             println!("{}: {error}", case.name);
         }
     }

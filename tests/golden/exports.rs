@@ -1,4 +1,4 @@
-//! Classifiers as tools export them, packed without a word but their labels; the values are made by
+//! Classifiers as tools export them, packed with no option but their labels; the values are made by
 //! `tests/golden/exports/make_exports.py`. Natively and on wasm32.
 
 use serde::Deserialize;
@@ -16,12 +16,12 @@ use super::{golden, npy};
 #[derive(Deserialize)]
 struct Export {
     name: String,
-    /// Shape of what the packed model is given.
+    /// Shape of the packed model's input.
     shape: Vec<usize>,
     labels: String,
     #[serde(default)]
     options: pack::Options,
-    /// Code of the error, and a part of its text, where it cannot be packed.
+    /// Code of the error and a part of its text, if it cannot be packed.
     error: Option<(String, String)>,
     #[serde(default)]
     kept: Vec<String>,
@@ -35,9 +35,9 @@ struct Export {
     /// Grad-CAM for and against the only class.
     #[serde(default)]
     signed: Vec<Vec<f32>>,
-    /// Names of the outputs that may hold the scores, where nobody can tell.
+    /// Names of the outputs that may hold the scores, if this is open.
     heads: Option<Vec<String>>,
-    /// Whether the graph takes pixels as they are.
+    /// Whether the graph takes pixels from 0 to 255.
     #[serde(default)]
     pixels: bool,
 }
@@ -115,7 +115,7 @@ fn what_tools_export_gives_the_probabilities_of_onnx_runtime() {
         // A cast to whole numbers has no plan.
         match scores {
             Some(scores) if max_difference(&scores, result.run.scores()) > MOST => {
-                failures.push(format!("{name}: another score by its plan"));
+                failures.push(format!("{name}: its plan gives a different score"));
             }
             None if name != "uint8-dequantised" => {
                 failures.push(format!("{name}: no plan: {:?}", report.unplanned));
@@ -225,7 +225,7 @@ fn a_look_into_a_graph_tells_what_to_choose_from() {
     assert_eq!(found.labels, Some(dictionary.kept));
 }
 
-/// Files with some bytes changed, the same each time, for each of which nothing may panic.
+/// Files with some bytes changed, the same in each run; none may cause a panic.
 #[test]
 fn damaged_files_are_refused_or_adapted() {
     let (mut state, mut adapted, mut refused) = (1u64, 0, 0);

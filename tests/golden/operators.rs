@@ -1,4 +1,4 @@
-//! Every kind of operator against ONNX Runtime, run in every way that there is, and its gradient against
+//! Every kind of operator against ONNX Runtime, run in every way, and its gradient against
 //! torch's; the values are made by `tests/golden/operators/make_operators.py`.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -62,7 +62,7 @@ pub fn image(values: Vec<f32>) -> Tensor {
     Tensor { shape, values }
 }
 
-/// Largest difference that another order of summation makes, for scores about 1.
+/// Largest difference that another order of summation makes, for scores around 1.
 pub const MOST: f32 = 2e-5;
 
 #[track_caller]
@@ -134,7 +134,7 @@ fn plans_are_those_of_onnx_runtime() {
         Ok(packed) => {
             planned.set(planned.get() + 1);
             let model = Model::planned(&packed, manifest, &plain()).unwrap();
-            Ok(model.expect("a plan that was made is read"))
+            Ok(model.expect("a plan that was made can be read"))
         }
         Err(_) => Model::in_a_page(onnx, manifest, &plain()),
     });
@@ -213,17 +213,17 @@ fn the_default_layer_is_found_behind_quantised_values() {
     }
 }
 
-/// What becomes of a case.
+/// What works for a case.
 #[derive(Clone, Copy)]
 struct Told {
     runs: bool,
-    /// None: torch has no opinion, or its gradient is 0.
+    /// None: torch gives no gradient, or it is 0.
     differentiates: Option<bool>,
     judged: bool,
     planned: bool,
 }
 
-/// A gradient as its products with sixteen waves.
+/// The products of a gradient with sixteen waves.
 fn waves(gradient: &[f32]) -> Vec<f64> {
     let wave = |k: usize| {
         let values = gradient.iter().enumerate();
@@ -260,7 +260,7 @@ fn tell(name: &str, case: &Case, input: &Tensor, refused: bool) -> Result<Told, 
     let kept = shrink::shrink(onnx, &manifest, Precision::Fp32);
     if let Ok(planned) = kept.and_then(|kept| shrink::with_plan(&kept, &manifest)) {
         let model = Model::planned(&planned, &manifest, &options).ok().flatten();
-        models.push(model.ok_or(format!("{name}: the plan that was made is not read"))?);
+        models.push(model.ok_or(format!("{name}: the plan that was made cannot be read"))?);
         told.planned = true;
     }
     let flat = case.gradient.as_ref();

@@ -1,5 +1,5 @@
-//! Quantised graphs against ONNX Runtime and torch's fake quantisation, run in every way that there is; the values are
-//! made by `tests/golden/quantised/make_quantised.py`.
+//! Quantised graphs against ONNX Runtime and torch's fake quantisation, run in every way; the values are made by
+//! `tests/golden/quantised/make_quantised.py`.
 
 use std::collections::BTreeMap;
 
@@ -45,7 +45,7 @@ fn stored(onnx: &[u8], manifest: &Manifest) -> Vec<u8> {
     shrink::shrink(onnx, manifest, Precision::Fp32).unwrap()
 }
 
-/// A model by each way to run it; by a plan where it has one.
+/// A model in each way to run it, by its plan if it has one.
 fn ways(onnx: &[u8], manifest: &Manifest) -> Vec<(&'static str, Model)> {
     let kept = stored(onnx, manifest);
     let mut ways = vec![
@@ -61,7 +61,7 @@ fn ways(onnx: &[u8], manifest: &Manifest) -> Vec<(&'static str, Model)> {
     ];
     if let Ok(planned) = shrink::with_plan(&kept, manifest) {
         let model = Model::planned(&planned, manifest, &explained()).unwrap();
-        ways.push(("planned", model.expect("a plan that was made is read")));
+        ways.push(("planned", model.expect("a plan that was made can be read")));
     }
     ways
 }
@@ -117,7 +117,7 @@ fn quantised_values_and_whole_weights_have_plans() {
 
 #[test]
 fn weights_are_kept_in_as_few_bits_as_they_are_given() {
-    // The values of a small graph take less than the names of its nodes.
+    // In a small graph, values take less than the names of nodes.
     for (name, weights) in [
         ("conv_per_channel", 576),
         ("conv_integer", 576),
@@ -146,7 +146,7 @@ fn weights_are_kept_in_as_few_bits_as_they_are_given() {
 #[test]
 fn the_default_layer_is_one_that_gradients_reach() {
     let input = image(values().input);
-    // The steps of the class token hear every place, the scores by that way not.
+    // The steps of the class token depend on every place; no gradient reaches the scores that way.
     let model = Model::load(bytes("class_token.onnx"), &manifest(), &explained()).unwrap();
     assert_eq!(model.layers()[0].name, "t3", "what the attention reads");
     let forward = model.forward(&input).unwrap();
