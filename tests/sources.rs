@@ -109,7 +109,7 @@ fn a_folder_of_optimum_says_all() {
     );
     assert!(!said.contains("guessed"), "{said}");
     agrees(&place, "birds-whylens", "optimum");
-    // With the ONNX file alone, its texts are one level up.
+    // For the ONNX file alone, the texts are one level up.
     packed(&place, "birds/onnx/model.onnx", "model");
     agrees(&place, "model-whylens", "optimum");
     fs::remove_dir_all(place).unwrap();

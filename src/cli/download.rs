@@ -103,7 +103,7 @@ impl Client {
         patiently(attempt, &|| 0)
     }
 
-    /// Downloads a file of at most `most` bytes, unless it exists. An earlier download of a part is continued,
+    /// Downloads a file of at most `most` bytes, unless it exists. A partial download is continued,
     /// and the whole is checked against what the server says.
     ///
     /// # Errors
@@ -142,7 +142,7 @@ impl Client {
         fs::rename(&part, path).with_context(|| format!("cannot write {}", path.display()))
     }
 
-    /// One request for what is not in the file yet.
+    /// One request for what the file lacks.
     fn attempt(&self, url: &str, mut file: &File, most: u64) -> Result<Said, Failure> {
         let over = |bytes: u64| {
             let text = format!("{url} has {bytes} bytes, at most {most} are allowed");
@@ -243,7 +243,7 @@ impl Client {
     }
 }
 
-/// Tries again after passing failures; `so_far` gives the bytes that there are: more of them mean progress.
+/// Tries again after temporary failures; `so_far` gives the bytes so far: more of them mean progress.
 fn patiently<T>(
     mut attempt: impl FnMut() -> Result<T, Failure>,
     so_far: &dyn Fn() -> u64,

@@ -16,7 +16,7 @@ use whylens::pack::{self, Options, Packed};
 use super::staged::Staged;
 use super::{given, hub, plan, read};
 
-/// Make a model folder of an ONNX classifier, or add what is missing to one made by hand
+/// Make a model folder from an ONNX classifier, or complete one made by hand
 #[derive(Args)]
 pub struct Arguments {
     /// An ONNX file, FP32 or FP16, or the folder or zip that an exporter made: the files in it or beside it are read

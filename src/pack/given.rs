@@ -33,7 +33,7 @@ pub(super) struct Given<'a> {
 /// Common sides of inputs, after the most common one.
 const SIDES: [u32; 12] = [256, 299, 384, 512, 240, 192, 160, 128, 96, 64, 32, 28];
 
-/// Adapts a graph and reads from it what it says; `labels` is their number.
+/// Adapts a graph and reads what it says; `labels` is the number of labels.
 ///
 /// # Errors
 /// Those of [`adapt::adapt`] and of [`pack`](super::pack()).

@@ -139,8 +139,8 @@ impl fmt::Display for Guess {
             }
             Guess::Colours => "colours are in the order red, green, blue; otherwise, --channels bgr",
             Guess::Opacity => {
-                "the fourth channel is read as opacity, which is full in photos; give it its own fourth value of \
-                 --mean and --std if it needs one"
+                "the fourth channel is read as opacity, which is full in photos; if it is scaled differently, add a \
+                 fourth value to --mean and --std"
             }
             Guess::Output => "several outputs may hold the scores; choose another with --output",
             Guess::Pixels => {

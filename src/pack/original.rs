@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::error::Result;
 
-/// The bytes of an ONNX file. If they can be read again, they are dropped once something is made of them.
+/// The bytes of an ONNX file. If they can be read again, they are dropped once something is made from them.
 pub struct Original<'a> {
     held: Option<Cow<'a, [u8]>>,
     again: Option<&'a mut dyn FnMut() -> Result<Vec<u8>>>,

@@ -200,7 +200,7 @@ fn take_pixels(graph: &mut GraphProto, at: usize) -> bool {
         return false;
     };
     let kind = std::mem::replace(&mut given.elem_type, DataType::Float as i32);
-    // After a cast to floating point, there is no difference.
+    // After a cast to floating point, the type makes no difference.
     let mut moved = HashSet::from([name.clone()]);
     let mut exact = true;
     for node in &graph.node {

@@ -67,7 +67,7 @@ pub fn find(graph: &GraphProto) -> Vec<Head> {
         .map(|head| proto::end(graph, &head.name).is_some())
         .collect();
     let made_by = |at: usize| producers[computed[at].name.as_str()];
-    // Features are only a step to other outputs; but what went through a softmax is an answer of its own.
+    // Features are only a step to other outputs, but the result of a softmax is an answer of its own.
     let passed_on = |at: usize| {
         (0..computed.len()).any(|by| {
             made_by(by) != made_by(at)

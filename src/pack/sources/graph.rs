@@ -19,8 +19,7 @@ pub(super) fn read(outline: &Outline) -> Option<Said> {
     Some(said)
 }
 
-/// The largest value that the graph expects of a pixel, 255 or 1, if what it subtracts and divides by shows
-/// this.
+/// The largest value that the graph expects of a pixel, 255 or 1, if its mean and deviation show this.
 fn range(Lead { scale, offset }: &Lead) -> Option<f64> {
     let average = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
     let spread = 1.0 / average(scale);

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 /// The most classes that are read.
 const MOST_CLASSES: usize = 100_000;
 
-/// Names of columns that hold a label, the best first.
+/// Names of columns that hold a label, the best first, and of columns that hold an index.
 const LABEL_COLUMNS: [&str; 10] = [
     "label",
     "labels",

@@ -75,7 +75,7 @@ pub fn rewrite(
     Ok(Some(tvec!(to.reshape(outlet, made[0].shape())?)))
 }
 
-/// An operator that sets values to zero, as a product with what it leaves of ones.
+/// Writes an operator that sets values to zero as a product with its result for ones.
 fn masked(to: &mut Target, node: &TypedNode, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
     let fact = to.made.outlet_fact(inputs[0])?;
     ensure!(fact.datum_type == f32::datum_type(), "no numbers");
