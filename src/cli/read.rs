@@ -54,17 +54,23 @@ pub type Identity = (u64, u64);
 #[cfg(not(unix))]
 pub type Identity = std::path::PathBuf;
 
-/// What identifies a file, whatever spelling or links name it; none: there is no plain file.
+/// What identifies a plain file, whatever spelling or links name it.
 pub fn identity(path: &Path) -> Option<Identity> {
     let found = path.metadata().ok().filter(Metadata::is_file)?;
+    identity_of(&found, path)
+}
+
+/// What identifies the file whose metadata was read; `path` serves where metadata does not tell.
+pub fn identity_of(found: &Metadata, path: &Path) -> Option<Identity> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt;
+        let _ = path;
         Some((found.dev(), found.ino()))
     }
     #[cfg(not(unix))]
     {
-        drop(found);
+        let _ = found;
         path.canonicalize().ok()
     }
 }

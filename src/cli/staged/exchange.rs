@@ -5,6 +5,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::read::identity_of;
+
 /// Whether a folder cannot be exchanged, or must not be.
 pub fn must_stay(target: &Path) -> bool {
     let here = std::env::current_dir().is_ok_and(|here| here.starts_with(target));
@@ -129,22 +131,10 @@ pub fn exchange(new: &Path, target: &Path, aside: &Path) -> io::Result<PathBuf> 
     Ok(aside.to_path_buf())
 }
 
+/// Whether two paths name one file, or one link.
 pub fn same_file(one: &Path, other: &Path) -> bool {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        let id = |path: &Path| {
-            path.symlink_metadata()
-                .ok()
-                .map(|found| (found.dev(), found.ino()))
-        };
-        id(one).is_some() && id(one) == id(other)
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = one;
-        other.symlink_metadata().is_ok()
-    }
+    let id = |path: &Path| identity_of(&path.symlink_metadata().ok()?, path);
+    id(one).is_some_and(|one| id(other) == Some(one))
 }
 
 /// Makes the names in a folder and in its parent survive a power cut, where the system can.

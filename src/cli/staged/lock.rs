@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 
 use super::leftovers::under_way;
+use crate::read::identity_of;
 
 /// A hidden file that exists, locked, while a folder is being written.
 pub struct Lock {
@@ -65,15 +66,13 @@ impl Drop for Lock {
 }
 
 fn is_at(file: &File, path: &Path) -> bool {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        let id = |found: fs::Metadata| (found.dev(), found.ino());
-        file.metadata().ok().map(id) == path.symlink_metadata().ok().map(id)
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = file;
-        path.exists()
-    }
+    let there = path
+        .symlink_metadata()
+        .ok()
+        .and_then(|found| identity_of(&found, path));
+    let open = file
+        .metadata()
+        .ok()
+        .and_then(|found| identity_of(&found, path));
+    there.is_some() && there == open
 }
