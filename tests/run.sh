@@ -15,7 +15,7 @@ scripts() {
   check 10m "node modules" make --silent tests/node_modules
   check 5m "types of the JavaScript" bash -c 'cd tests && npx tsc --project ..'
   check 5m "formatting of the JavaScript" tests/node_modules/.bin/prettier --check .
-  check 5m "boundaries between the parts" node_tests structure/boundaries.test.js
+  check 5m "boundaries between the parts" node_tests structure/boundaries.test.js structure/architecture.test.js
   check 20m "cargo-deny" make --silent deny
   check 5m "licences and sources of the dependencies" cargo deny check licenses bans sources
   if timeout 60 cargo deny fetch db 2>/dev/null; then
