@@ -193,7 +193,7 @@ def main(cache, whylens):
         original = target / "original.onnx"
         if not original.exists():
             onnx.save(make(), original)
-        # Anew each time: what the tool stores may have changed.
+        # Again each time: what the tool stores may have changed.
         folder(target, name, whylens)
         if not (target / "model.tflite").exists():
             (target / "model.tflite").write_bytes(tflite(original, target / "convert").read_bytes())

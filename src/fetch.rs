@@ -70,7 +70,9 @@ pub async fn weights(
     let Some(cache) = cache else {
         // Bytes that were refused before may sit in the browser's HTTP cache.
         return match download(source, RequestCache::Default, &tries, log, progress).await {
-            Err(error) if matches!(error.code(), "integrity" | "truncated") && anew(&tries) => {
+            Err(error)
+                if matches!(error.code(), "integrity" | "truncated") && take_retry(&tries) =>
+            {
                 download(source, RequestCache::Reload, &tries, log, progress).await
             }
             result => result,
@@ -117,8 +119,8 @@ async fn cached(
 }
 
 /// Whether every file may be requested once more.
-fn anew(tries: &[Tries]) -> bool {
-    tries.iter().all(Tries::anew)
+fn take_retry(tries: &[Tries]) -> bool {
+    tries.iter().all(Tries::take_retry)
 }
 
 async fn download(
@@ -139,7 +141,7 @@ async fn download(
     let bytes = match identity(&bytes, source).await {
         Ok(()) => bytes,
         // The parts of a resumed transfer may be from different versions of the file.
-        Err(_) if resumed && anew(tries) => {
+        Err(_) if resumed && take_retry(tries) => {
             drop(bytes);
             let (bytes, _) = parts(source, mode, tries, log, &rising).await?;
             identity(&bytes, source).await?;

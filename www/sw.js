@@ -138,7 +138,7 @@ function withHeaders(file, bytes) {
 }
 
 /**
- * A kept file, checked again before it is given out: a damaged one is dropped and fetched anew.
+ * A kept file, checked again before it is given out: a damaged one is dropped and fetched again.
  * @param {FetchEvent} event
  * @param {string} file
  */

@@ -52,7 +52,7 @@ impl Tries {
     }
 
     /// Takes the request that starting again costs; returns whether there was one left.
-    pub fn anew(&self) -> bool {
+    pub fn take_retry(&self) -> bool {
         let left = self.left.get();
         self.left.set(left.saturating_sub(1));
         left > 0
@@ -174,7 +174,7 @@ impl Transfer<'_> {
             if self.tries.most.get() > most + self.size.most() / PROGRESS {
                 in_vain = 0;
             } else if again {
-                self.tries.anew();
+                self.tries.take_retry();
             }
             if !passing || self.tries.left.get() == 0 {
                 return Err(error);

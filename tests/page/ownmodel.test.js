@@ -232,7 +232,7 @@ test('a model that cannot be differentiated has the methods without gradients, a
   await context.close();
 });
 
-test('what is no model is said, and the model before goes on', async () => {
+test('a file that is not a model is reported, and the model before goes on', async () => {
   const { page, context } = await here.visit();
   await ready(page);
   const real = await readFile(join(FOLDER, 'model.onnx'));

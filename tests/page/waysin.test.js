@@ -235,7 +235,7 @@ test('a format that the browser cannot show is decoded for the page, and can be 
   await context.close();
 });
 
-test('what is no picture is said, and the next photo works', async () => {
+test('a file that is not a picture is reported, and the next photo works', async () => {
   const { page, context } = await here.visit();
   // A PNG that says it has 20000 × 20000 pixels.
   const large = Buffer.from(

@@ -251,7 +251,7 @@ const spoil = (page, name, damage) =>
     return new URL(key.url).pathname;
   }, /** @type {[string, string]} */ ([name, damage]));
 
-test('what is kept and was damaged is dropped and fetched anew, once', { timeout: 240_000 }, async () => {
+test('what is kept and was damaged is dropped and fetched again, once', { timeout: 240_000 }, async () => {
   const { context, page } = await visitor();
   for (const damage of /** @type {const} */ (['cut', 'changed'])) {
     /** @type {string[]} */

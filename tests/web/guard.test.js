@@ -71,7 +71,7 @@ test('one of several giving up does not stop the others', async () => {
   assert.equal(await second, 1);
 });
 
-test('the last one giving up stops the work, and the next caller starts anew', async () => {
+test('the last one giving up stops the work, and the next caller starts again', async () => {
   const [guard, { hand, run }] = [new Guard(), work()];
   const controllers = [new AbortController(), new AbortController()];
   const waiting = controllers.map(({ signal }) => guard.join(run, signal).catch((error) => error.code));

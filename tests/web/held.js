@@ -1,4 +1,4 @@
-// What a test file holds (browsers, servers, folders) → let go of when the file ends, however it ends.
+// What a test file holds (browsers, servers, folders) → released when the file ends, however it ends.
 
 import { rmSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
@@ -10,7 +10,7 @@ import { after } from 'node:test';
 const held = new Set();
 
 /**
- * Keeps in mind how to let go of something. What `close` does before it first waits is done at the exit of the
+ * Keeps in mind how to release something. What `close` does before it first waits is done at the exit of the
  * process too, so a process is killed and a folder removed there.
  * @param {() => unknown} close
  * @returns {() => Promise<void>} closes it now, if nothing has yet
@@ -33,7 +33,7 @@ export async function temporary() {
 async function release() {
   for (const close of [...held].reverse()) {
     held.delete(close);
-    // What cannot be let go of is no reason to hold the rest.
+    // What cannot be released is no reason to hold the rest.
     await Promise.resolve()
       .then(close)
       .catch((error) => console.error(error));

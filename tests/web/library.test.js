@@ -118,11 +118,11 @@ test('the photos used last are kept for heatmaps, and the others say so', option
     await classifier.classify(new ImageData(32, 32));
     codes.push(await code(first), await code(second));
     await classifier.dispose();
-    const anew = await whylens.load(model, { keepBytes: 0 });
-    const unkept = await anew.classify(new ImageData(32, 32));
+    const later = await whylens.load(model, { keepBytes: 0 });
+    const unkept = await later.classify(new ImageData(32, 32));
     codes.push(
-      await anew.heatmap(first).catch(({ code }) => code),
-      await anew.heatmap(unkept).catch(({ code }) => code),
+      await later.heatmap(first).catch(({ code }) => code),
+      await later.heatmap(unkept).catch(({ code }) => code),
     );
     return codes;
   }, SMALL);

@@ -288,7 +288,7 @@ for (const [what, file, path] of /** @type {[string, string, string][]} */ ([
 ])) {
   for (const damage of ['cut', 'changed', 'longer', 'empty']) {
     test(
-      `${what} in the cache, ${damage}: dropped, fetched anew once, and right at the visit after`,
+      `${what} in the cache, ${damage}: dropped, fetched again once, and right at the visit after`,
       options,
       async () => {
         fresh();

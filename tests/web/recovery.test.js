@@ -397,7 +397,7 @@ test('a model that fails gives its memory back before another is loaded', option
   await page.context().close();
 });
 
-test('a worker whose last load failed is let go of in idle time, with no model left', options, async () => {
+test('a worker whose last load failed is released in idle time, with no model left', options, async () => {
   const page = await opened();
   await page.evaluate(
     () => void Object.assign(/** @type {any} */ (globalThis)[Symbol.for('whylens')], { idleTime: 100 }),

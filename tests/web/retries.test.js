@@ -150,7 +150,7 @@ test('every response that brings a good part of the file is worth another reques
   assert.equal(ranges.length, Math.ceil(onnx.length / 1e5));
 });
 
-test('a download that is begun anew has no more requests than one that is not', options, async () => {
+test('a download that starts again has no more requests than one that is not', options, async () => {
   const other = classifier({ seed: 9 });
   const wrong = { body: other, ...{ cut: half(onnx.length) } };
   const { code, ranges } = await load('model.onnx', () => [{ cut: half(onnx.length) }, { body: other }, wrong], {

@@ -130,7 +130,7 @@ WEIGHTS = {"Conv": 1, "ConvTranspose": 1, "Gemm": 1, "MatMul": 1, "BatchNormaliz
 
 def even(exported, image):
     """Strips a graph, and scales the rule of each matrix and kernel so that its product spreads as that of the
-    exported weights does. Weights drawn anew know no channel from another: values would grow or die away."""
+    exported weights does. Redrawn weights know no channel from another: values would grow or die away."""
     stripped = onnx.ModelProto()
     stripped.CopyFrom(exported)
     seeds.strip(stripped)

@@ -133,7 +133,7 @@ def told_of(index, values, most, left):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", default=[], help="these models, anew")
+    parser.add_argument("--only", nargs="+", default=[], help="these models again")
     parser.add_argument("--cut", action="store_true", help="what is part of the cut")
     parser.add_argument("--cache", type=Path, default=Path("/tmp/whylens-zoo"))
     parser.add_argument("--tool", type=Path, default=HERE.parents[1] / "target/release/whylens")

@@ -68,7 +68,7 @@ const RELAXED_SIMD = [65, 0, 253, 15, 65, 0, 253, 15, 253, 128, 2];
  */
 
 /**
- * Reads every signal anew, on the page or in the worker.
+ * Reads every signal again, on the page or in the worker.
  * @returns {Features}
  */
 export function features() {

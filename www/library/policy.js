@@ -132,7 +132,7 @@ function signal(read) {
  */
 
 /**
- * Reads every signal anew.
+ * Reads every signal again.
  * @returns {Signals}
  */
 export function signals() {

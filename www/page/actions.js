@@ -39,7 +39,7 @@ export function actions({ state, change, session, settings, trouble, dismiss, op
       if (photo === state.shown && photo.status === 'done') show(photo);
       if (photo === state.shown && photo.status === 'failed') {
         tellFailure(photo);
-        // A file that is no picture is not shown as one.
+        // A file that is not a picture is not shown as one.
         if (codeOf(photo.error) === 'image-format' && state.photos.length === 1) {
           forget(photo);
           change({ photos: [], shown: null });
@@ -204,7 +204,7 @@ export function actions({ state, change, session, settings, trouble, dismiss, op
   }
 
   /** For another model: the results of the last one no longer count. */
-  function lookAnew() {
+  function forgetResults() {
     explaining.abort();
     state.photos.forEach((photo) =>
       Object.assign(photo, { status: 'waiting', result: null, error: null, abort: new AbortController() }),
@@ -225,6 +225,6 @@ export function actions({ state, change, session, settings, trouble, dismiss, op
     startCamera,
     watch,
     takePhoto,
-    lookAnew,
+    forgetResults,
   };
 }

@@ -102,7 +102,7 @@ function anyway(error, again) {
 
 /** @param {string} model */
 function useModel(model) {
-  reader.lookAnew();
+  reader.forgetResults();
   change({ model });
   return openModel();
 }

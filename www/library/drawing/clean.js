@@ -16,7 +16,7 @@ const XLINK = 'http://www.w3.org/1999/xlink';
 const LEFT_OUT = 'script, animate, animateColor, animateMotion, animateTransform, discard, mpath, set';
 
 /**
- * Removes what is not drawn, writes styles and references anew as they were understood, and refuses what is too much.
+ * Removes what is not drawn, writes styles and references again, as they were understood, and refuses what is too much.
  * @param {Element} root
  * @param {number} maxPixels of all pictures inside
  */

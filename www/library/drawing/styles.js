@@ -1,4 +1,4 @@
-// style sheets and attributes → their declarations, written anew
+// style sheets and attributes → their declarations, rewritten
 import { LETTERS, MOST_MATCHES, tooMuch, unusual } from './limits.js';
 import { cleanValue } from './names.js';
 
@@ -12,7 +12,7 @@ import { cleanValue } from './names.js';
 const PLAIN = /:(?:root|link|visited|hover|active|focus|first-child|last-child)(?![\w(-])/g;
 
 /**
- * Writes all style sheets anew, with only what is drawn.
+ * Rewrites all style sheets with only what is drawn.
  * @param {Element} root
  * @param {number} elements
  * @param {Named} named

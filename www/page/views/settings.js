@@ -9,7 +9,7 @@ import { element } from './element.js';
  * @param {import('../words/en.js').Words} options.words
  * @param {{code: string, name: string}[]} options.languages
  * @param {(choice: Partial<Settings>) => void} options.onChoice
- * @param {(choice: Partial<Settings>) => void} options.onReload choices that the model must be loaded anew for
+ * @param {(choice: Partial<Settings>) => void} options.onReload choices that the model must be loaded again for
  */
 export function settingsView({ words, languages, onChoice, onReload }) {
   const said = words.settingsView;

@@ -8,7 +8,7 @@ export function thumbnails() {
     last = last
       .then(() => thumbnail(photo, canvas))
       .catch(() => {
-        // A file that is no picture keeps an empty square; its photo's error says why.
+        // A file that is not a picture keeps an empty square; its photo's error says why.
       });
   };
 }
