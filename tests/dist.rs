@@ -238,6 +238,24 @@ fn large_weights_are_cut_into_parts_that_make_up_the_whole() {
 }
 
 #[test]
+fn iis_is_told_the_type_of_every_ending_once() {
+    let files = dist(&workplace("iis"), &["--compress", "none"]);
+    let config = text(&files, "web.config");
+    let endings = |path: &String| path.rsplit_once('.').map(|(_, ending)| ending.to_string());
+    for ending in files
+        .keys()
+        .filter_map(endings)
+        .filter(|ending| ending != "config")
+    {
+        let map = format!("<mimeMap fileExtension=\".{ending}\" ");
+        let known = ending.contains('/') || config.matches(&map).count() == 1;
+        assert!(known, "{ending}: {config}");
+    }
+    assert!(config.contains("<mimeMap fileExtension=\".wasm\" mimeType=\"application/wasm\" />"));
+    assert!(config.contains("<mimeMap fileExtension=\".\" mimeType=\"text/plain\" />"));
+}
+
+#[test]
 fn a_closed_site_may_talk_to_itself_only() {
     let files = dist(&workplace("closed"), &["--closed"]);
     for path in ["index.html", "sw.js", "_headers"] {

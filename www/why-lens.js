@@ -54,6 +54,9 @@ async function fetched(src) {
 const number = (/** @type {string | null} */ text, /** @type {number} */ otherwise) =>
   text === null || !Number.isFinite(Number(text)) ? otherwise : Number(text);
 
+/** Where there is no page, as on a server, importing this file does nothing. */
+const Base = globalThis.HTMLElement ?? /** @type {typeof HTMLElement} */ (class {});
+
 /**
  * Attributes: `model` (address of a model folder, relative to the page), `src` (a photo to begin with),
  * `top-k`, `threshold`, `method`, `layer`, `colormap`, `opacity`, `preload` (`auto`, `eager`, `lazy`),
@@ -62,7 +65,7 @@ const number = (/** @type {string | null} */ text, /** @type {number} */ otherwi
  *
  * Events: `result` and `error`, with the result or the error as `detail`.
  */
-export class WhyLens extends HTMLElement {
+export class WhyLens extends Base {
   static observedAttributes = ['model', 'src'];
 
   #stage = document.createElement('div');
@@ -313,4 +316,5 @@ export class WhyLens extends HTMLElement {
   }
 }
 
-if (!customElements.get('why-lens')) customElements.define('why-lens', WhyLens);
+const elements = globalThis.customElements;
+if (elements && !elements.get('why-lens')) elements.define('why-lens', WhyLens);

@@ -6,6 +6,7 @@ import { checkWaiting, loadOptions, read } from './library/options.js';
 import { fileOf, inWorker } from './library/packing.js';
 import { checkSwitches, scriptAttribute, switches } from './library/policy.js';
 import { registry, script } from './library/registry.js';
+import { checkPlace } from './library/startup.js';
 
 /** @typedef {import('./library/protocol.js').LoadOptions} LoadOptions */
 /** @typedef {import('./library/protocol.js').Inspection} Inspection */
@@ -20,6 +21,7 @@ export { Classifier, WhylensError };
  * @param {string | URL} model folder or `model.json`
  */
 function manifestUrl(model) {
+  checkPlace();
   if (typeof model !== 'string' && !isA(model, URL)) {
     throw badOption(`the model is ${shown(model)}, expected the address of a model folder`);
   }
@@ -72,7 +74,10 @@ function start(url, options) {
   const { classifier } = entry;
   if (onProgress) classifier.listen(onProgress);
   if (preload === 'eager') classifier.policy = { eager: true, reason: 'eager was asked for' };
-  if (!classifier.policy.eager) return entry.lazy;
+  if (!classifier.policy.eager) {
+    whenShown(url, classifier);
+    return entry.lazy;
+  }
 
   const shared = entry;
   const promise = signal
@@ -85,6 +90,27 @@ function start(url, options) {
     registry.failed.set(url, classifier);
   });
   return promise;
+}
+
+/** @type {WeakSet<Classifier>} */
+const unseen = new WeakSet();
+
+/**
+ * Decides again when a page that nobody saw is shown.
+ * @param {string} url
+ * @param {Classifier} classifier
+ */
+function whenShown(url, classifier) {
+  const { until } = classifier.policy;
+  if (!until || unseen.has(classifier)) return;
+  unseen.add(classifier);
+  const shown = () => {
+    unseen.delete(classifier);
+    if (!classifier.policy.until || registry.models.get(url)?.classifier !== classifier) return;
+    classifier.decide();
+    void start(url, {});
+  };
+  document.addEventListener(until, shown, { once: true });
 }
 
 /**

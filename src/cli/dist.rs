@@ -113,6 +113,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         "_headers".into(),
         page::headers(&www, arguments).into_bytes(),
     );
+    let web_config = page::web_config(&site);
+    site.insert("web.config".into(), web_config.into_bytes());
     let integrity = replace::integrity(&site)?;
     site.insert("integrity.json".into(), integrity);
     compress(&mut site, arguments.compress);

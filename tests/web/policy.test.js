@@ -161,6 +161,41 @@ describe('in the browser', () => {
     });
   }
 
+  for (const [event, before, shown] of /** @type {[string, () => void, () => void][]} */ ([
+    [
+      'visibilitychange',
+      () => Object.defineProperty(document, 'visibilityState', { value: 'hidden', configurable: true }),
+      () => Object.defineProperty(document, 'visibilityState', { value: 'visible' }),
+    ],
+    [
+      'prerenderingchange',
+      () => Object.defineProperty(document, 'prerendering', { value: true, configurable: true }),
+      () => Object.defineProperty(document, 'prerendering', { value: false }),
+    ],
+  ])) {
+    test(`a page that is shown (${event}) loads once, unless something else speaks against it`, async () => {
+      for (const saveData of [false, true]) {
+        server.forget();
+        const page = await stage.page({ before });
+        await page.evaluate((model) => Promise.all([whylens.load(model), whylens.load(model)]), SMALL);
+        assert.equal(server.count(WEIGHTS), 0);
+        await page.evaluate(shown);
+        const eager = await page.evaluate(
+          async ({ event, saveData, model }) => {
+            Object.defineProperty(navigator, 'connection', { value: { saveData } });
+            document.dispatchEvent(new Event(event));
+            document.dispatchEvent(new Event(event));
+            const classifier = await whylens.load(model);
+            return classifier.policy.eager;
+          },
+          { event, saveData, model: SMALL },
+        );
+        assert.deepEqual([eager, server.count(WEIGHTS)], saveData ? [false, 0] : [true, 1]);
+        await page.context().close();
+      }
+    });
+  }
+
   for (const [name, command, emulation] of /** @type {const} */ ([
     ['asked to save data', 'Emulation.setDataSaverOverride', { dataSaverEnabled: true }],
     [

@@ -151,12 +151,17 @@ export class Classifier {
     const query = globalThis.location?.search ?? '';
     const warn = (/** @type {string} */ message) => console.warn(`whylens: ${message}`);
     this.#switches = switches(options, { query, attribute: scriptAttribute }, warn);
-    this.policy = decide(this.#switches.preload, signals());
+    this.policy = this.decide();
     this.ready = new Promise((resolve, reject) => {
       this.#setReady = resolve;
       this.#setFailed = reject;
     });
     this.ready.catch(() => {});
+  }
+
+  /** Decides again whether the model is loaded before it is needed. */
+  decide() {
+    return (this.policy = decide(this.#switches.preload, signals()));
   }
 
   /** The build of the module that was asked for. */

@@ -1,7 +1,7 @@
 // call → the worker's answer
 
+import { Startup } from './startup.js';
 import { WhylensError, cancelled, fromWire } from './errors.js';
-import { scriptUrl } from './trusted.js';
 
 /** @typedef {import('./protocol.js').Call} Call */
 /** @typedef {import('./protocol.js').Answer} Answer */
@@ -39,15 +39,15 @@ export class Connection {
     this.#onDeath = onDeath;
     this.#toStop = toStop;
     const life = `whylens worker ${Math.random()} ${Math.random()}`;
-    const worker = new Worker(scriptUrl(script), { type: 'module', name: life });
+    const startup = new Startup(script, life);
+    const { worker } = startup;
     this.#worker = worker;
     worker.onmessage = ({ data }) => this.#answer(data);
     worker.onerror = (event) => {
       event.preventDefault();
-      const error = event.message
-        ? new WhylensError('worker-crashed', `the worker ended: ${event.message}`, event.error)
-        : new WhylensError('network', `${script} cannot be loaded; check the connection, and that it was uploaded`);
-      this.#die(error, null);
+      if (event.message)
+        return this.#die(new WhylensError('worker-crashed', `the worker ended: ${event.message}`, event.error), null);
+      void startup.failure().then((error) => this.#die(error, null));
     };
     worker.onmessageerror = () => {
       this.#die(new WhylensError('worker-crashed', 'an answer of the worker could not be read'), null);

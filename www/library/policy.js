@@ -5,7 +5,10 @@ import { badOption, shown } from './errors.js';
 /** @typedef {'auto' | 'eager' | 'lazy'} Preload */
 /** @typedef {'auto' | 'simd128' | 'relaxed-simd'} Build of the module */
 /** @typedef {{ preload: Preload, heatmap: boolean, memoryLimit: number, build: Build }} Switches */
-/** @typedef {{ eager: boolean, reason: string }} Decision */
+/**
+ * `until`: the event of the document after which it is worth deciding again.
+ * @typedef {{ eager: boolean, reason: string, until?: 'prerenderingchange' | 'visibilitychange' }} Decision
+ */
 
 /** Bytes of memory that models may use on a phone, and on any device at the least, when nobody says otherwise. */
 const LEAST_LIMIT = 512e6;
@@ -158,8 +161,10 @@ export function decide(preload, found) {
   const lazy = (/** @type {string} */ reason) => ({ eager: false, reason });
   if (preload === 'eager') return { eager: true, reason: 'eager was asked for' };
   if (preload === 'lazy') return lazy('lazy was asked for');
-  if (found.prerendering) return lazy('the page is prerendered and may never be shown');
-  if (found.hidden) return lazy('the page is in a hidden tab');
+  if (found.prerendering) {
+    return { ...lazy('the page is prerendered and may never be shown'), until: 'prerenderingchange' };
+  }
+  if (found.hidden) return { ...lazy('the page is in a hidden tab'), until: 'visibilitychange' };
   if (found.saveData) return lazy('the browser is asked to save data');
   if (found.effectiveType === '2g' || found.effectiveType === 'slow-2g') {
     return lazy(`the connection is slow (${found.effectiveType})`);

@@ -4,7 +4,8 @@
  * @typedef {'network' | 'http-status' | 'not-a-model' | 'truncated' | 'integrity' | 'external-data'
  *   | 'unsupported-operator' | 'unsupported-model' | 'bad-manifest' | 'over-memory-limit'
  *   | 'out-of-memory' | 'image-format' | 'image-corrupt' | 'image-too-large' | 'bad-option'
- *   | 'cancelled' | 'disposed' | 'worker-crashed'} ErrorCode
+ *   | 'cancelled' | 'disposed' | 'worker-crashed'
+ *   | 'unsupported-browser'} ErrorCode
  */
 
 /** @typedef {Blob | ArrayBuffer | Uint8Array<ArrayBufferLike> | ImageBitmap | ImageData | HTMLImageElement

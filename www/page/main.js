@@ -466,6 +466,7 @@ function place(made) {
     sheet: [made.sheet],
     dialogs: [made.address, made.settings, made.model, made.ownModel, made.offer],
   };
+  document.getElementById('unstarted')?.remove();
   for (const [id, inside] of Object.entries(places)) at(id).replaceChildren(...inside.map(({ root }) => root));
   const licences = element(
     'a',

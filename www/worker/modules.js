@@ -21,13 +21,20 @@ const started = new Map();
 /** @type {Map<string, { module: Module, options: LoadOptions }>} by the address of the model */
 const homes = new Map();
 let failed = 0;
+/** The build that the page asks for, in the address of the worker's script. */
+let wanted = new URL(location.href).searchParams.get('build');
+
+/** @param {string} address of the worker's script, where another script imports it */
+export function importedFrom(address) {
+  wanted = new URL(address).searchParams.get('build');
+}
 
 /**
  * The module in which this browser runs models that have a plan.
  * @param {Patience} [patience]
  */
 export function first(patience = PATIENCE) {
-  return running(best(features(), new URL(location.href).searchParams.get('build')), patience);
+  return running(best(features(), wanted), patience);
 }
 
 /**
@@ -43,7 +50,12 @@ export function whole(patience = PATIENCE) {
  * @param {Patience} patience
  */
 async function running(chosen, patience) {
-  if (!chosen) throw coded('unsupported-model', 'this browser cannot run WebAssembly with SIMD; update it');
+  if (!chosen) {
+    const why = features().webAssembly
+      ? 'this browser runs WebAssembly without SIMD; update it'
+      : 'WebAssembly is missing, or switched off by Lockdown Mode or enhanced security; allow it for this site';
+    throw coded('unsupported-browser', why);
+  }
   return start(chosen, patience);
 }
 
@@ -194,6 +206,9 @@ function start(build, patience) {
   return module;
 }
 
+/** Modules for later visits; where a page has no origin, even asking for them throws. */
+const kept = async () => (await globalThis.caches?.open('whylens')) ?? null;
+
 /**
  * @param {Build} build
  * @param {Patience} patience
@@ -204,7 +219,7 @@ async function instantiate(build, patience) {
   glue.catch(() => {});
   const url = files.wasm(folder);
   const sha256 = await files.sha256(folder);
-  const cache = sha256 === null ? null : await globalThis.caches?.open('whylens').catch(() => null);
+  const cache = sha256 === null ? null : await kept().catch(() => null);
   const key = new URL(`?whylens-sha256=${sha256}`, url);
   // A second visit then makes no request.
   const cached = await cache

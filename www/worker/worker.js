@@ -23,6 +23,8 @@ let busy = null;
 let loading = null;
 let dead = false;
 
+if (['blob:', 'data:'].includes(location.protocol)) modules.importedFrom(import.meta.url);
+
 // Connection#watchOver waits for this lock.
 navigator.locks?.request(scope.name, () => new Promise(() => {})).catch(() => {});
 

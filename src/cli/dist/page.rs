@@ -1,4 +1,4 @@
-//! the page → the page of this site: its files, its service worker and its headers.
+//! the page → the page of this site: its files, its service worker, its headers and types.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -124,6 +124,42 @@ pub fn headers(www: &str, arguments: &Arguments) -> String {
     text += &format!("/{www}/worker/worker.js\n  content-security-policy: {worker}\n");
     text += &format!("/sw.js\n  cache-control: no-cache\n  content-security-policy: {worker}\n");
     text
+}
+
+/// Types of the files for IIS, which answers 404 for an ending that it does not know; a plain file elsewhere.
+pub fn web_config(site: &Files) -> String {
+    let endings: BTreeSet<&str> = site
+        .keys()
+        .map(|path| {
+            let name = path.rsplit('/').next().unwrap_or(path);
+            name.rsplit_once('.').map_or("", |(_, ending)| ending)
+        })
+        .filter(|ending| ending.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+        .collect();
+    let types = endings.into_iter().map(|ending| {
+        let kind = match ending {
+            "" | "txt" => "text/plain",
+            "css" => "text/css",
+            "html" => "text/html",
+            "jpg" => "image/jpeg",
+            "js" => "text/javascript",
+            "json" => "application/json",
+            "png" => "image/png",
+            "svg" => "image/svg+xml",
+            "wasm" => "application/wasm",
+            "webmanifest" => "application/manifest+json",
+            _ => "application/octet-stream",
+        };
+        // Twice the same ending is an error there.
+        format!(
+            "      <remove fileExtension=\".{ending}\" />\n      <mimeMap fileExtension=\".{ending}\" mimeType=\"{kind}\" />\n"
+        )
+    });
+    format!(
+        "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<configuration>\n  <system.webServer>\n    <staticContent>\n{}    \
+         </staticContent>\n  </system.webServer>\n</configuration>\n",
+        types.collect::<String>()
+    )
 }
 
 #[cfg(feature = "embed")]

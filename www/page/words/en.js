@@ -420,6 +420,10 @@ export const words = {
       cancelled: ['Stopped.', 'Try again at any time.'],
       disposed: ['The model was released.', 'Load it again.'],
       'worker-crashed': ['The classifier stopped unexpectedly.', 'Try again: it restarts without another download.'],
+      'unsupported-browser': [
+        'This browser lacks or forbids something that the classifier needs.',
+        'The details say what. An up-to-date browser without Lockdown Mode or enhanced security has all of it.',
+      ],
     },
     /** @type {Record<string, [string, string]>} */
     page: {

@@ -358,6 +358,10 @@ export const words = {
       cancelled: ['Đã dừng.', 'Hãy thử lại khi bạn muốn.'],
       disposed: ['Mô hình đã được cất đi.', 'Hãy tải lại.'],
       'worker-crashed': ['Bộ phân loại dừng đột ngột.', 'Hãy thử lại: nó khởi động lại mà không cần tải lại.'],
+      'unsupported-browser': [
+        'Trình duyệt này thiếu hoặc chặn điều mà bộ phân loại cần.',
+        'Chi tiết nêu rõ điều đó. Trình duyệt mới, không bật Chế độ phong tỏa hay bảo mật nâng cao, có đủ.',
+      ],
     },
     page: {
       'too-many-files': ['Thư mục có quá nhiều tệp.', 'Hãy thả đúng thư mục của mô hình.'],
