@@ -179,6 +179,11 @@ impl Classifier {
             query.top_k,
             query.threshold,
         );
+        let recognised = rank::reaches(run.scores(), self.reading, self.manifest.output.threshold);
+        let not_recognised = match (&self.manifest.not_recognised, recognised) {
+            (Some(text), false) => text.spoken(&[]).map(String::from),
+            _ => None,
+        };
         let model = ModelName {
             name: self.manifest.name.clone(),
             version: self.manifest.version.clone(),
@@ -189,6 +194,8 @@ impl Classifier {
         let mut result = Classification {
             image: run.photo.image,
             predictions,
+            recognised,
+            not_recognised,
             heatmap: None,
             no_heatmap: None,
             timing,
@@ -299,6 +306,11 @@ impl Classifier {
             && [Some(output.activation), output.applied, ends].contains(&Some(Activation::Softmax))
         {
             warnings.push("a softmax over one class is 1 for every photo; the score is read through a sigmoid".into());
+        }
+        if output.threshold.is_some() && self.reading.kind == Activation::None {
+            warnings.push(
+                "model.json: `output.threshold` is for probabilities, but the output holds none; it is ignored".into(),
+            );
         }
         if let (Some(said), Some(found)) = (output.applied, ends)
             && said != found

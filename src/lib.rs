@@ -38,6 +38,9 @@ mod error;
 // `model.json` → what a model needs to be used.
 pub mod manifest;
 
+// Texts by language → the one for the reader.
+mod language;
+
 // Bytes → labels in class order.
 mod labels;
 

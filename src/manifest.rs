@@ -6,6 +6,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::language;
+pub use crate::language::Text;
 
 /// The format number that this version reads and writes.
 pub const FORMAT: u32 = 1;
@@ -31,6 +33,13 @@ pub struct Manifest {
     pub source: String,
     /// Sentence shown beside every result, such as that it is not a diagnosis.
     pub disclaimer: Option<String>,
+    /// Sentence shown in place of a class where no probability reaches `output.threshold`. May be absent.
+    #[serde(
+        rename = "notRecognised",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub not_recognised: Option<Text>,
     /// The ONNX file.
     pub weights: Weights,
     /// What the input tensor holds.
@@ -240,6 +249,9 @@ pub struct Output {
     /// Unit of the output's numbers, such as `years`, if they are not probabilities. May be absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
+    /// Least probability, 0..=1, that the first class needs for a photo to count as recognised. May be absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f64>,
 }
 
 /// From scores to probabilities.
@@ -390,6 +402,16 @@ impl Manifest {
             }
             _ => {}
         }
+        if let Some(threshold) = self.output.threshold
+            && !(0.0..=1.0).contains(&threshold)
+        {
+            return bad(format!(
+                "`output.threshold` is {threshold}, expected 0 to 1"
+            ));
+        }
+        if self.not_recognised.is_some() && self.output.threshold.is_none() {
+            return bad("`notRecognised` needs `output.threshold`".into());
+        }
         if self.labels.is_empty() {
             return bad("`labels` names no file".into());
         }
@@ -416,33 +438,17 @@ impl Manifest {
         Ok(())
     }
 
-    /// The label file for the first of `languages` that has one; otherwise that for English, or the first.
-    ///
-    /// A language matches by its primary tag: `en-GB` takes `en`.
+    /// Language and file of the labels for the first of `languages` that has one; otherwise those in English, or
+    /// the first.
     pub fn label_file(&self, languages: &[String]) -> (&str, &str) {
-        let primary = |tag: &str| {
-            tag.split('-')
-                .next()
-                .unwrap_or_default()
-                .to_ascii_lowercase()
-        };
-        let wanted = languages
-            .iter()
-            .map(|tag| primary(tag))
-            .chain(["en".to_string()]);
-        for tag in wanted {
-            if let Some((language, file)) = self
-                .labels
-                .iter()
-                .find(|(language, _)| primary(language) == tag)
-            {
-                return (language, file);
-            }
+        language::spoken(&self.labels, languages).unwrap_or_default()
+    }
+
+    /// Leaves only the sentence for these languages.
+    pub fn speak(&mut self, languages: &[String]) {
+        if let Some(text) = &mut self.not_recognised {
+            *text = text.spoken(languages).unwrap_or_default().into();
         }
-        self.labels
-            .iter()
-            .next()
-            .map_or(("", ""), |(language, file)| (language, file))
     }
 }
 
@@ -531,6 +537,34 @@ mod tests {
             |json| json["output"]["applied"] = "sigmoid".into(),
             "`none` beside `output.applied`",
         );
+    }
+
+    #[test]
+    fn a_sentence_for_what_is_not_recognised_needs_a_threshold() {
+        let with = |threshold: f64, sentence: serde_json::Value| {
+            move |json: &mut serde_json::Value| {
+                json["output"]["threshold"] = threshold.into();
+                json["notRecognised"] = sentence;
+            }
+        };
+        let (mut manifest, warnings) = parse(with(
+            0.4,
+            serde_json::json!({ "en": "No bird.", "vi": "Không có chim." }),
+        ))
+        .unwrap();
+        assert!(warnings.is_empty(), "{warnings:?}");
+        assert_eq!(manifest.output.threshold, Some(0.4));
+        manifest.speak(&["vi".into()]);
+        assert_eq!(manifest.not_recognised, Some("Không có chim.".into()));
+        let written = serde_json::to_value(&manifest).unwrap();
+        assert_eq!(written["notRecognised"], "Không có chim.");
+        refused(with(1.5, "No bird.".into()), "`output.threshold` is 1.5");
+        refused(with(-0.1, "No bird.".into()), "expected 0 to 1");
+        refused(
+            |json| json["notRecognised"] = "No bird.".into(),
+            "needs `output.threshold`",
+        );
+        refused(with(0.4, 5.into()), "at `notRecognised`");
     }
 
     #[test]

@@ -96,6 +96,17 @@ pub fn rank(
         .collect()
 }
 
+/// Whether a class has at least the probability `threshold`; true without one, or if the output holds no
+/// probabilities.
+pub fn reaches(scores: &[f32], reading: Reading, threshold: Option<f64>) -> bool {
+    match threshold {
+        Some(threshold) if reading.kind != Activation::None => probabilities(scores, reading.apply)
+            .iter()
+            .any(|&probability| probability >= threshold as f32),
+        _ => true,
+    }
+}
+
 /// Applies `activation` to scores; every value is a number in 0..=1 except for `none`, which passes numbers
 /// through.
 pub fn probabilities(scores: &[f32], activation: Activation) -> Vec<f32> {
@@ -154,6 +165,7 @@ mod tests {
                 activation,
                 applied,
                 unit: None,
+                threshold: None,
             };
             let Reading { apply, kind } = Reading::of(&output, ends, classes);
             (apply, kind)
@@ -178,6 +190,23 @@ mod tests {
         ] {
             assert_eq!(given, expected);
         }
+    }
+
+    #[test]
+    fn what_no_class_is_probable_enough_for_is_not_recognised() {
+        use Activation::{None as Nothing, Sigmoid, Softmax};
+        let reaches = |scores: &[f32], apply, kind, threshold| {
+            reaches(scores, Reading { apply, kind }, threshold)
+        };
+        let thirds = [0.0; 3];
+        assert!(reaches(&thirds, Softmax, Softmax, None));
+        assert!(reaches(&thirds, Softmax, Softmax, Some(0.33)));
+        assert!(!reaches(&thirds, Softmax, Softmax, Some(0.34)));
+        assert!(reaches(&thirds, Sigmoid, Sigmoid, Some(0.5)));
+        assert!(!reaches(&[-1.0, f32::NAN], Sigmoid, Sigmoid, Some(0.5)));
+        // Probabilities by the graph itself, and numbers that are none.
+        assert!(!reaches(&[0.2, 0.3], Nothing, Softmax, Some(0.5)));
+        assert!(reaches(&[0.2, 0.3], Nothing, Nothing, Some(0.5)));
     }
 
     #[test]

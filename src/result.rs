@@ -112,6 +112,11 @@ pub struct Classification {
     pub image: Size,
     /// Most probable first.
     pub predictions: Vec<Prediction>,
+    /// Whether a probability reaches the threshold that the model states; true without one.
+    pub recognised: bool,
+    /// What the model's author says where it is not recognised.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_recognised: Option<String>,
     /// The heatmap, if one was requested; see [`Classification::explained`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub heatmap: Option<Heatmap>,

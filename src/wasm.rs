@@ -4,6 +4,8 @@
 mod classify;
 #[cfg(feature = "compile")]
 mod pack;
+#[cfg(feature = "compile")]
+mod preview;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -57,6 +59,7 @@ struct Info {
     license: String,
     source: String,
     disclaimer: Option<String>,
+    threshold: Option<f64>,
     bytes: u64,
     sha256: String,
     precision: crate::manifest::Precision,
@@ -199,7 +202,8 @@ async fn read(url: String, mut options: LoadOptions, progress: Function) -> Resu
         Some(text) => text.into_bytes(),
         None => fetch::get(&url, MOST_TEXT, options.patience).await?,
     };
-    let (manifest, warnings) = Manifest::parse(&json)?;
+    let (mut manifest, warnings) = Manifest::parse(&json)?;
+    manifest.speak(&options.languages);
     report.warnings = warnings;
     report.timing.manifest = milliseconds(start);
 
@@ -269,6 +273,7 @@ async fn read(url: String, mut options: LoadOptions, progress: Function) -> Resu
         license: manifest.license.clone(),
         source: manifest.source.clone(),
         disclaimer: manifest.disclaimer.clone(),
+        threshold: manifest.output.threshold,
         bytes: manifest.weights.bytes,
         sha256: manifest.weights.sha256.clone(),
         precision: manifest.weights.precision,

@@ -474,6 +474,131 @@ fn probabilities_are_told_from_scores() {
     );
 }
 
+#[test]
+fn what_no_class_is_probable_enough_for_is_not_recognised() {
+    let photo = "tests/photos/coffee.png";
+    let out = folder("recognised");
+    let labels = out.join("labels.in");
+    fs::write(&labels, "a\nb\nc\nd\ne\n").unwrap();
+    let (out, labels) = (out.to_str().unwrap(), labels.to_str().unwrap());
+    let pack = |options: &[&str]| {
+        let model = "tests/golden/heads/logits.onnx";
+        whylens(&[&["pack", model, "--labels", labels, "--out", out], options].concat())
+    };
+    let said = |more: &[&str]| {
+        let output = whylens(&[&["classify", out, photo], more].concat());
+        assert!(output.status.success(), "{}", errors(&output));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let json = || serde_json::from_str::<serde_json::Value>(&said(&["--json"])).unwrap();
+    assert!(pack(&[]).status.success());
+    let best = json()["predictions"][0]["probability"].as_f64().unwrap();
+    assert_eq!(json()["recognised"], true);
+    let sentence = ["--not-recognised", "No bird in this photo."];
+    for (threshold, recognised) in [(best - 1e-3, true), (best + 1e-3, false)] {
+        let threshold = threshold.to_string();
+        let output = pack(&[&["--threshold", &threshold][..], &sentence].concat());
+        assert!(output.status.success(), "{}", errors(&output));
+        assert_eq!(json()["recognised"], recognised);
+        assert_eq!(json()["notRecognised"].is_string(), !recognised);
+        assert_eq!(json()["predictions"].as_array().unwrap().len(), 5);
+        assert_eq!(
+            said(&[]).contains("\nNo bird in this photo.\n"),
+            !recognised
+        );
+    }
+    // Another pass keeps both, and languages are chosen as those of labels are.
+    assert!(whylens(&["pack", out]).status.success());
+    assert!(said(&[]).contains("No bird in this photo."));
+    let file = format!("{out}/model.json");
+    let text = fs::read_to_string(&file).unwrap();
+    let languages = r#"{ "en": "No bird.", "vi": "Không có chim." }"#;
+    fs::write(
+        &file,
+        text.replace(r#""No bird in this photo.""#, languages),
+    )
+    .unwrap();
+    assert!(said(&[]).contains("No bird."));
+    assert!(pack(&["--threshold", "0.99"]).status.success());
+    assert!(said(&[]).contains("not recognised: no class reaches the threshold"));
+    for (options, part) in [
+        (&sentence[..], "--threshold"),
+        (&["--threshold", "1.5"], "expected 0 to 1"),
+        (
+            &["--threshold", "0.5", "--activation", "none"],
+            "bad-option",
+        ),
+    ] {
+        assert!(
+            errors(&pack(options)).contains(part),
+            "{}",
+            errors(&pack(options))
+        );
+    }
+}
+
+#[test]
+fn presets_and_shares_stand_for_numbers() {
+    let out = folder("presets");
+    let labels = out.join("labels.in");
+    fs::write(&labels, "a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n").unwrap();
+    let (out, labels) = (out.to_str().unwrap(), labels.to_str().unwrap());
+    let pack = |model: &str, options: &[&str]| {
+        let model = format!("tests/golden/models/{model}.onnx");
+        whylens(&[&["pack", &model, "--labels", labels, "--out", out], options].concat())
+    };
+    let input = |model: &str, options: &[&str]| {
+        let output = pack(model, options);
+        assert!(output.status.success(), "{}", errors(&output));
+        let json = fs::read(format!("{out}/model.json")).unwrap();
+        serde_json::from_slice::<serde_json::Value>(&json).unwrap()["input"].clone()
+    };
+    let caffe = input("resnet", &["--preset", "caffe"]);
+    assert_eq!(caffe["channels"], "bgr");
+    assert_eq!(caffe["scale"], 1.0);
+    assert_eq!(caffe["mean"], serde_json::json!([103.939, 116.779, 123.68]));
+    let grey = input(
+        "grey-multilabel",
+        &["--preset", "imagenet", "--activation", "sigmoid"],
+    );
+    assert_eq!(grey["channels"], "grey");
+    assert!(
+        (grey["mean"][0].as_f64().unwrap() - 0.449).abs() < 1e-9,
+        "{grey}"
+    );
+    // The graph takes 64 × 64: floor(64 / 0.9) = 71, floor(64 / 0.875) = 73.
+    for (percent, size) in [("90", 71), ("87.5", 73), ("100", 64)] {
+        let cropped = input(
+            "resnet",
+            &["--crop-percent", percent, "--filter", "bicubic"],
+        );
+        let expected =
+            serde_json::json!({ "mode": "shorter-side", "size": size, "filter": "bicubic" });
+        assert_eq!(cropped["resize"], expected);
+    }
+    for (options, part) in [
+        (
+            &["--preset", "coffee"][..],
+            "[possible values: imagenet, clip, half, unit, keras, caffe, raw]",
+        ),
+        (
+            &["--preset", "unit", "--mean", "0.5"],
+            "cannot be used with",
+        ),
+        (&["--crop-percent", "5"], "expected 10 to 100"),
+        (
+            &["--crop-percent", "90", "--resize", "shorter-side:256"],
+            "leave one of the two out",
+        ),
+    ] {
+        assert!(
+            errors(&pack("resnet", options)).contains(part),
+            "{}",
+            errors(&pack("resnet", options))
+        );
+    }
+}
+
 /// A model folder with the files of the default model, except those named.
 #[cfg(unix)]
 fn model_without(name: &str, without: &[&str]) -> PathBuf {

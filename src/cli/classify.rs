@@ -340,6 +340,11 @@ fn print(file: &str, result: &Classification, json: bool) -> Result<()> {
         return Ok(());
     }
     println!("{file}");
+    match (&result.not_recognised, result.recognised) {
+        (Some(sentence), _) => println!("{sentence}"),
+        (None, false) => println!("not recognised: no class reaches the threshold of the model"),
+        (None, true) => {}
+    }
     for Prediction {
         index,
         label,

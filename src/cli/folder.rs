@@ -30,7 +30,7 @@ impl Model {
 
 /// Reads a model folder, given by its own path or that of its `model.json`. Warnings go to standard error.
 pub fn read(path: &Path) -> Result<Model> {
-    let (manifest, warnings, _) = manifest(path)?;
+    let (mut manifest, warnings, _) = manifest(path)?;
     for warning in warnings {
         eprintln!("whylens: {warning}");
     }
@@ -38,6 +38,7 @@ pub fn read(path: &Path) -> Result<Model> {
     let languages = std::env::var("LANG")
         .ok()
         .map(|lang| lang.replace('_', "-"));
+    manifest.speak(languages.as_slice());
     let (_, file) = manifest.label_file(languages.as_slice());
     let labels = labels(&folder.join(file))?;
     let onnx = weights(folder, &manifest)?;

@@ -5,11 +5,15 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use whylens::Error;
 use whylens::internal::{estimate, shrink};
-use whylens::manifest::{Activation, Channels, Filter, Layout, MOST_TEXT, Precision, Resize};
+use whylens::manifest::{
+    Activation, Channels, Filter, Layout, MOST_TEXT, Precision, Resize, ResizeMode, Text,
+};
+use whylens::pack::presets::PRESETS;
 use whylens::pack::sources::{self, What};
 use whylens::pack::{self, Options, Packed};
 
@@ -51,6 +55,12 @@ pub struct Arguments {
     /// Sentence shown beside every result, such as that it is not a diagnosis
     #[arg(long, value_name = "TEXT")]
     disclaimer: Option<String>,
+    /// Least probability, 0 to 1, of the first class of a photo that is recognised
+    #[arg(long, value_name = "P", allow_negative_numbers = true)]
+    threshold: Option<f64>,
+    /// Sentence shown for photos that are not recognised
+    #[arg(long, value_name = "TEXT", requires = "threshold")]
+    not_recognised: Option<String>,
     #[command(flatten)]
     reading: Reading,
     /// How weights are stored [default: fp16 if the answers stay the same, fp32 otherwise]
@@ -73,12 +83,24 @@ pub struct Reading {
     /// How a photo is resized: shorter-side:256, exact or fit
     #[arg(long, value_name = "MODE[:SIZE]")]
     resize: Option<String>,
+    /// Share of the shorter side that the crop keeps, such as 87.5, in place of a SIZE
+    #[arg(long, value_name = "PERCENT")]
+    crop_percent: Option<f64>,
     /// Resampling filter [default: bilinear]
     #[arg(long, value_name = "nearest|box|bilinear|bicubic|lanczos|area", value_parser = word::<Filter>)]
     filter: Option<Filter>,
     /// Use only the nearest pixels, like torch's tensors, TensorFlow and OpenCV; the default is all, like Pillow
     #[arg(long)]
     no_antialias: bool,
+    /// Scale, mean, std and order of colours of many classifiers; half and keras give -1 to 1, unit 0 to 1, raw 0 to
+    /// 255, caffe bgr minus the mean
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_parser = PossibleValuesParser::new(PRESETS.map(|preset| preset.name)),
+        conflicts_with_all = ["scale", "mean", "std"]
+    )]
+    preset: Option<String>,
     /// Factor applied to pixels (0 to 255) first [default: 1/255]
     #[arg(long, value_name = "FACTOR", value_parser = number)]
     scale: Option<f64>,
@@ -142,6 +164,7 @@ impl Arguments {
         self.labels.is_some()
             || self.out.is_some()
             || self.precision.is_some()
+            || self.threshold.is_some()
             || texts.into_iter().any(Option::is_some)
             || described.unwrap_or(true)
     }
@@ -152,6 +175,12 @@ impl Reading {
     pub fn options(&self) -> Result<Options> {
         let filter = self.filter.unwrap_or(Filter::Bilinear);
         let resize = match &self.resize {
+            None if self.crop_percent.is_some() => Some(Resize {
+                mode: ResizeMode::ShorterSide,
+                size: None,
+                filter,
+                antialias: !self.no_antialias,
+            }),
             None => None,
             Some(text) => {
                 let (mode, size) = match text.split_once(':') {
@@ -178,13 +207,22 @@ impl Reading {
             } else {
                 "--filter"
             };
-            return Err(Error::BadOption(format!("{option} needs --resize beside it")).into());
+            let needs = "needs --resize or --crop-percent beside it";
+            return Err(Error::BadOption(format!("{option} {needs}")).into());
+        }
+        if let (Some(Resize { size: Some(_), .. }), Some(_)) = (&resize, self.crop_percent) {
+            return Err(Error::BadOption(
+                "--crop-percent stands for the SIZE of --resize; leave one of the two out".into(),
+            )
+            .into());
         }
         Ok(Options {
             layout: self.layout,
             channels: self.channels,
             size: self.size,
             resize,
+            crop_percent: self.crop_percent,
+            preset: self.preset.clone(),
             scale: self.scale,
             mean: self.mean.clone(),
             std: self.std.clone(),
@@ -232,6 +270,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         license: arguments.license.clone(),
         source: arguments.source.clone(),
         disclaimer: arguments.disclaimer.clone(),
+        threshold: arguments.threshold,
+        not_recognised: arguments.not_recognised.as_deref().map(Text::from),
         precision: arguments.precision,
         ..arguments.reading.options()?
     };

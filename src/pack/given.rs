@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::compare::{compare, made_up_image};
 use super::inspect::manifest;
-use super::{Guess, Options, Original, settle};
+use super::{Guess, Options, Original, presets, settle};
 use crate::error::{Error, Result};
 use crate::manifest::{Activation, Manifest};
 use crate::model::Model;
@@ -28,6 +28,8 @@ pub(super) struct Given<'a> {
     pub quantises_values: bool,
     /// Whether a single score may become the scores of two classes.
     pub splits: bool,
+    /// Whether the fourth channel of the graph holds opacity, which was made a constant.
+    pub opacity: bool,
 }
 
 /// Common sides of inputs, after the most common one.
@@ -42,6 +44,7 @@ pub(super) fn read<'a>(
     options: &Options,
     labels: Option<usize>,
 ) -> Result<Given<'a>> {
+    let options = &presets::fill(options)?;
     let fourth = |values: &Option<Vec<f64>>, default| match values.as_deref() {
         Some(&[_, _, _, value]) => value,
         // The value that all colours share.
@@ -104,6 +107,7 @@ pub(super) fn read<'a>(
         sizes,
         quantises_values: outline.quantises_values,
         splits: true,
+        opacity: adapted.opacity,
     })
 }
 
@@ -155,13 +159,13 @@ impl Given<'_> {
             .ok_or_else(|| batched(batch, "an image alone gets different scores"))
     }
 
-    /// Runs the graph as given, with a single score split into two.
+    /// Loads the graph with a single score split into two.
     ///
     /// # Errors
     /// Those of [`Given::load`].
-    pub fn run(&mut self) -> Result<Model> {
+    pub fn run(&mut self, load: impl Fn(Cow<[u8]>, &Manifest) -> Result<Model>) -> Result<Model> {
         let in_logarithms = self.ends_in_logarithms()?;
-        let model = self.load(|onnx, manifest| Model::as_given(onnx, manifest))?;
+        let model = self.load(&load)?;
         settle(in_logarithms, &model, &mut self.manifest, &mut self.guesses);
         let output = &mut self.manifest.output;
         self.splits &= model.classes() == 1;
@@ -174,7 +178,7 @@ impl Given<'_> {
         (self.onnx, output.name) = (Original::from(sides), name);
         // With one class, a softmax is read as a sigmoid.
         output.applied = output.applied.and(Some(Activation::Sigmoid));
-        Model::as_given(self.onnx.take()?, &self.manifest)
+        load(self.onnx.take()?, &self.manifest)
     }
 
     /// Whether the scores are logarithms of probabilities.

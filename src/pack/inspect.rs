@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
+use super::compare::made_up_image;
 use super::given::{Given, read};
-use super::{Guess, Options, Original, settle};
+use super::{Guess, Options, Original, presets, settle, settle_shares};
 use crate::error::{Error, Result};
 use crate::heatmap::Method;
 use crate::manifest::{
@@ -65,6 +66,10 @@ pub fn inspect<'a>(onnx: impl Into<Original<'a>>, options: &Options) -> Result<I
         guesses.push(Guess::Activation);
     }
     settle(in_logarithms, &model, &mut manifest, &mut guesses);
+    if guesses.contains(&Guess::Activation) {
+        let scores = model.forward(&made_up_image(&manifest.input))?.scores;
+        settle_shares(&scores, &mut manifest, &mut guesses);
+    }
     let gradients = model.explainable();
     let layer = model.layers().first().cloned();
     let Candidates { list, whole } = shrink::layers(onnx.take()?, &manifest)?;
@@ -83,6 +88,32 @@ pub fn inspect<'a>(onnx: impl Into<Original<'a>>, options: &Options) -> Result<I
         manifest,
     })
 }
+
+/// The length of a side before the crop, of which `percent` are `side`: timm's `math.floor(side / crop_pct)`.
+///
+/// # Errors
+/// [`Error::BadOption`] for a share that cannot be kept.
+fn uncropped(side: u32, percent: f64) -> Result<u32> {
+    if !(MOST_CUT..=100.0).contains(&percent) {
+        return Err(Error::BadOption(format!(
+            "the crop keeps {percent} % of the shorter side, expected {MOST_CUT} to 100"
+        )));
+    }
+    // Rounded to hide that 87.5 % as a fraction may be a little more.
+    Ok((f64::from(side) / percent * 100.0 + 1e-9).floor() as u32)
+}
+
+/// The share of the shorter side that the crop keeps, in percent; none if nothing is cropped.
+pub(super) fn kept(input: &Input) -> Option<f64> {
+    let size = input
+        .resize
+        .size
+        .filter(|_| input.resize.mode != ResizeMode::Fit)?;
+    Some(f64::from(input.width.min(input.height)) / f64::from(size) * 100.0)
+}
+
+/// Smallest share in percent that a crop may keep of the shorter side.
+const MOST_CUT: f64 = 10.0;
 
 /// `model.json` as far as the graph and the options give it, without the facts about the weights.
 pub(super) fn manifest(
@@ -113,7 +144,9 @@ pub(super) fn manifest(
         Layout::Nchw => (a, b, c),
         Layout::Nhwc => (c, a, b),
     };
+    let by_preset = options.preset.is_some();
     let channels = match (options.channels, colours) {
+        (Some(_), Some(1)) if by_preset => Channels::Grey,
         (Some(channels), _) => channels,
         (None, Some(1)) => Channels::Grey,
         (None, Some(3)) => Channels::Rgb,
@@ -138,9 +171,11 @@ pub(super) fn manifest(
     let usual = width.or(height).map_or(224, side);
     let open = options.size.unwrap_or((usual, usual));
     let (width, height) = (width.map_or(open.0, side), height.map_or(open.1, side));
-    let resize = options.resize.clone().unwrap_or_else(|| {
-        let short = width.min(height);
-        guesses.push(Guess::Resize);
+    let short = width.min(height);
+    let mut resize = options.resize.clone().unwrap_or_else(|| {
+        if options.crop_percent.is_none() {
+            guesses.push(Guess::Resize);
+        }
         Resize {
             mode: ResizeMode::ShorterSide,
             // 256 for 224, 342 for 299, as in torchvision.
@@ -149,6 +184,10 @@ pub(super) fn manifest(
             antialias: true,
         }
     });
+    if let Some(percent) = options.crop_percent {
+        let size = uncropped(short, percent)?;
+        resize.size = Some(size).filter(|_| resize.mode != ResizeMode::Fit);
+    }
     let crop = match resize.mode {
         ResizeMode::Exact if resize.size.is_none() => Crop::None,
         _ => Crop::Center,
@@ -165,6 +204,7 @@ pub(super) fn manifest(
     let spread = |given: &Option<Vec<f64>>, default: Vec<f64>| match given {
         None => Ok(default),
         Some(one) if one.len() == 1 => Ok(vec![one[0]; count]),
+        Some(colours) if by_preset && count == 1 => Ok(presets::grey(colours)),
         Some(all) if all.len() == count => Ok(all.clone()),
         Some(all) => Err(Error::BadOption(format!(
             "`mean` and `std` need one value or {count}, not {}",
@@ -194,6 +234,7 @@ pub(super) fn manifest(
             .clone()
             .unwrap_or_else(|| outline.producer.clone()),
         disclaimer: options.disclaimer.clone(),
+        not_recognised: options.not_recognised.clone(),
         weights: Weights {
             file: "model.onnx".into(),
             bytes: 0,
@@ -220,6 +261,7 @@ pub(super) fn manifest(
             activation: options.activation.unwrap_or(Activation::Softmax),
             applied: None,
             unit: options.unit.clone(),
+            threshold: options.threshold,
         },
         heatmap: Heatmap {
             layer: options.layer.clone(),

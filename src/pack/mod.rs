@@ -4,6 +4,8 @@ mod compare;
 mod given;
 mod inspect;
 mod original;
+pub mod presets;
+mod preview;
 pub mod sources;
 
 use std::fmt;
@@ -13,6 +15,7 @@ use serde::{Deserialize, Serialize};
 pub use compare::Difference;
 pub use inspect::{Inspection, inspect};
 pub use original::Original;
+pub use preview::{Preview, Previewed};
 
 use compare::{are_shares, compare, made_up_image, span};
 use given::{Given, read};
@@ -22,7 +25,7 @@ use crate::error::{Error, Result};
 use crate::estimate;
 use crate::heatmap::Method;
 use crate::labels;
-use crate::manifest::{Activation, Channels, Layout, Manifest, Precision, Resize, Weights};
+use crate::manifest::{Activation, Channels, Layout, Manifest, Precision, Resize, Text, Weights};
 use crate::model::compile::shrink::{self, Outline};
 use crate::model::compile::{adapt, outputs};
 use crate::model::{Candidates, Model, Options as Load, PLAN};
@@ -51,6 +54,10 @@ pub struct Options {
     pub size: Option<(u32, u32)>,
     /// How the photo is resized.
     pub resize: Option<Resize>,
+    /// Share of the shorter side that the crop keeps, in percent, in place of the size in `resize`.
+    pub crop_percent: Option<f64>,
+    /// Name of one of the [presets], in place of `scale`, `mean` and `std`.
+    pub preset: Option<String>,
     /// Factor applied to pixels first.
     pub scale: Option<f64>,
     /// Subtracted after scaling: one value, or one per channel; a fourth is for opacity.
@@ -63,10 +70,22 @@ pub struct Options {
     pub output: Option<String>,
     /// Unit of an output that is a number, such as `years`.
     pub unit: Option<String>,
+    /// Least probability, 0..=1, of the first class of a photo that is recognised.
+    pub threshold: Option<f64>,
+    /// Sentence for photos that are not recognised; needs `threshold`.
+    pub not_recognised: Option<Text>,
     /// ONNX tensor at which heatmaps are taken.
     pub layer: Option<String>,
     /// How weights are stored; none: FP16 if the result stays the same, FP32 otherwise.
     pub precision: Option<Precision>,
+}
+
+impl Options {
+    /// Whether they say how pixels become values.
+    fn has_pixels(&self) -> bool {
+        let numbers = self.scale.is_some() || self.mean.is_some() || self.std.is_some();
+        numbers || self.preset.is_some()
+    }
 }
 
 /// A model folder in memory.
@@ -144,8 +163,8 @@ impl fmt::Display for Guess {
             }
             Guess::Output => "several outputs may hold the scores; choose another with --output",
             Guess::Pixels => {
-                "pixels are scaled as for most networks trained on ImageNet; otherwise, --scale, --mean and --std \
-                 (1, 0, 1 for a graph that takes 0 to 255)"
+                "pixels are scaled as for most networks trained on ImageNet; otherwise, --preset, or --scale, \
+                 --mean and --std (--preset raw for a graph that takes 0 to 255)"
             }
             Guess::Resize => {
                 "the shorter side of a photo becomes 8/7 of the input's (256 for 224), bilinear, and the middle is \
@@ -193,6 +212,7 @@ pub fn pack<'a>(
     options: &Options,
     tell: &mut dyn FnMut(Stage),
 ) -> Result<Packed> {
+    check_threshold(options)?;
     let count = labels::parse(labels.as_bytes())?.len();
     let mut given = read(onnx.into(), options, (count > 0).then_some(count))?;
     if !outputs::is_certain(&given.heads) {
@@ -212,6 +232,22 @@ pub fn pack<'a>(
     let own = given.heads[0].labels.take().filter(|_| count == 0);
     let labels = own.map_or(labels.to_string(), |own| own.join("\n"));
     check(given, labels, options.precision, tell)
+}
+
+fn check_threshold(options: &Options) -> Result<()> {
+    let bad = |message: &str| Err(Error::BadOption(message.into()));
+    match options.threshold {
+        None if options.not_recognised.is_some() => {
+            bad("a sentence for what is not recognised needs a threshold")
+        }
+        Some(_) if options.activation == Some(Activation::None) => {
+            bad("a threshold is for probabilities; the output holds none if its activation is none")
+        }
+        Some(threshold) if !(0.0..=1.0).contains(&threshold) => {
+            bad(&format!("the threshold is {threshold}, expected 0 to 1"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Packs the ONNX file of a model folder again.
@@ -241,6 +277,7 @@ pub fn repack<'a>(
         // The precision stays as it is.
         quantises_values: false,
         splits: false,
+        opacity: false,
     };
     check(given, labels.to_string(), Some(precision), tell)
 }
@@ -269,6 +306,16 @@ fn settle(in_logarithms: bool, model: &Model, manifest: &mut Manifest, guesses: 
     }
 }
 
+/// Settles that scores which are shares come from a softmax written as single operators: applied again, it would
+/// level all classes.
+fn settle_shares(scores: &[f32], manifest: &mut Manifest, guesses: &mut Vec<Guess>) {
+    if guesses.contains(&Guess::Activation) && are_shares(scores) {
+        guesses.retain(|guess| *guess != Guess::Activation);
+        manifest.output.activation = Activation::None;
+        manifest.output.applied = Some(Activation::Softmax);
+    }
+}
+
 fn check(
     mut given: Given,
     mut labels: String,
@@ -277,7 +324,7 @@ fn check(
 ) -> Result<Packed> {
     tell(Stage::Run);
     let bytes_given = given.onnx.look()?.len();
-    let original = given.run()?;
+    let original = given.run(|onnx, manifest| Model::as_given(onnx, manifest))?;
     let Given {
         mut onnx,
         mut manifest,
@@ -295,12 +342,7 @@ fn check(
     let image = made_up_image(&manifest.input);
     let before = original.forward(&image)?;
     drop(original);
-    if guesses.contains(&Guess::Activation) && are_shares(&before.scores) {
-        // A softmax written as single operators: applied again, it would level all classes.
-        guesses.retain(|guess| *guess != Guess::Activation);
-        manifest.output.activation = Activation::None;
-        manifest.output.applied = Some(Activation::Softmax);
-    }
+    settle_shares(&before.scores, &mut manifest, &mut guesses);
 
     let load = Load {
         heatmap: true,

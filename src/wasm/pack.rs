@@ -9,25 +9,27 @@ use crate::Manifest;
 use crate::error::{Error, Result};
 use crate::manifest::MOST_TEXT;
 use crate::model::compile::shrink::{self, Outline};
+use crate::pack::presets::{self, Preset};
 use crate::pack::sources::archive::{self, Archive};
 use crate::pack::sources::{self, Choice, Files, Found};
 use crate::pack::{self, Inspection, Options, Original, Packed, Report, Stage};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Wanted {
+pub(super) struct Wanted {
     /// Bytes that may be used, not counting those of other workers.
-    memory_limit: f64,
+    pub memory_limit: f64,
     /// The `model.json` that came with the file, in place of options.
     manifest: Option<String>,
     #[serde(default)]
-    options: Options,
+    pub options: Options,
 }
 
 #[derive(Serialize)]
 struct Seen<'a> {
     outline: &'a Outline,
     found: &'a Found,
+    presets: &'a [Preset],
     #[serde(flatten)]
     inspection: &'a Inspection,
 }
@@ -70,6 +72,7 @@ pub fn inspect_model(
     Ok(plain(&Seen {
         outline: &outline,
         found: &found,
+        presets: &presets::fitting(inspection.manifest.input.channels),
         inspection: &inspection,
     }))
 }
@@ -121,14 +124,14 @@ pub fn pack_model(
 }
 
 /// The description of a model, once it is clear that there is enough memory to pack it.
-fn described(onnx: &[u8], limit: f64) -> Result<Outline> {
+pub(super) fn described(onnx: &[u8], limit: f64) -> Result<Outline> {
     let outline = shrink::outline(onnx)?;
     spare(pack::need(&outline, onnx.len()), limit)?;
     Ok(outline)
 }
 
 /// The bytes of a model with the weights that are beside it, and the texts that came with it.
-fn whole(onnx: &Function, beside: &Object, limit: f64) -> Result<(Vec<u8>, Files)> {
+pub(super) fn whole(onnx: &Function, beside: &Object, limit: f64) -> Result<(Vec<u8>, Files)> {
     let keys = Object::keys(beside);
     let names: Vec<String> = keys.iter().filter_map(|name| name.as_string()).collect();
     let given = read(onnx)?;

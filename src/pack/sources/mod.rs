@@ -101,7 +101,7 @@ impl What {
             What::Labels => "--labels",
             What::Size => "--size",
             What::Resize => "--resize",
-            What::Pixels => "--scale, --mean and --std",
+            What::Pixels => "--preset, or --scale, --mean and --std",
             What::Colours => "--channels",
             What::Activation => "--activation",
             What::Name => "--name",
@@ -193,7 +193,7 @@ impl Found {
     /// The options, with what the files say where they leave something open.
     pub fn fill(&self, given: &Options) -> Options {
         let found = self.options.clone();
-        let pixels = given.scale.is_none() && given.mean.is_none() && given.std.is_none();
+        let pixels = !given.has_pixels();
         let or = |value: &Option<Vec<f64>>, found| match value {
             Some(value) => Some(value.clone()),
             None => pixels.then_some(found).flatten(),
@@ -204,7 +204,10 @@ impl Found {
                 false => given.name.clone(),
             },
             license: given.license.clone().or(found.license),
-            channels: given.channels.or(found.channels),
+            channels: match given.preset {
+                Some(_) => given.channels,
+                None => given.channels.or(found.channels),
+            },
             size: given.size.or(found.size),
             resize: given.resize.clone().or(found.resize),
             scale: given.scale.or(pixels.then_some(found.scale).flatten()),
@@ -223,9 +226,9 @@ impl Found {
         let open = |conflict: &&Conflict| match conflict.what {
             What::Labels => !labels,
             What::Size => given.size.is_none(),
-            What::Resize => given.resize.is_none(),
-            What::Pixels => given.scale.is_none() && given.mean.is_none() && given.std.is_none(),
-            What::Colours => given.channels.is_none(),
+            What::Resize => given.resize.is_none() && given.crop_percent.is_none(),
+            What::Pixels => !given.has_pixels(),
+            What::Colours => given.channels.is_none() && given.preset.is_none(),
             What::Activation => given.activation.is_none(),
             What::Name | What::License => false,
         };
