@@ -60,7 +60,8 @@ const Base = globalThis.HTMLElement ?? /** @type {typeof HTMLElement} */ (class 
 /**
  * Attributes: `model` (address of a model folder, relative to the page), `src` (a photo to begin with),
  * `top-k`, `threshold`, `method`, `layer`, `colormap`, `opacity`, `preload` (`auto`, `eager`, `lazy`),
- * `heatmap` (`off`: none). Slots hold text for the reader: `choose` (the button) and `alt` (the
+ * `heatmap` (`off`: none). Parts: `stage`, `not-recognised` (what is said where no class reaches the model's
+ * threshold). Slots hold text for the reader: `choose` (the button) and `alt` (the
  * photo's description). Elements with the same model share it, and all elements share one worker.
  *
  * Events: `result` and `error`, with the result or the error as `detail`.
@@ -75,6 +76,7 @@ export class WhyLens extends Base {
   #canvas = document.createElement('canvas');
   #list = document.createElement('ol');
   #status = document.createElement('p');
+  #verdict = document.createElement('p');
   #note = document.createElement('p');
   #job = 0;
   /** @type {Photo | null} */
@@ -103,7 +105,8 @@ export class WhyLens extends Base {
     this.#stage.setAttribute('part', 'stage');
     this.#stage.append(label);
     this.#status.setAttribute('role', 'status');
-    root.append(this.#stage, this.#status, this.#list, this.#note);
+    this.#verdict.setAttribute('part', 'not-recognised');
+    root.append(this.#stage, this.#status, this.#verdict, this.#list, this.#note);
     this.#seen.setAttribute('role', 'img');
     this.#image.onerror = () => this.#image.remove();
     this.#input.onchange = () => this.#take(this.#input.files);
@@ -277,6 +280,7 @@ export class WhyLens extends Base {
     this.#stage.classList.add('full');
     this.#stage.prepend(this.#image);
     this.#list.replaceChildren();
+    this.#verdict.textContent = '';
   }
 
   #forget() {
@@ -285,7 +289,8 @@ export class WhyLens extends Base {
   }
 
   /** @param {Result} result */
-  #tell({ predictions, heatmap, model: { activation, unit } }) {
+  #tell({ predictions, recognised, notRecognised, heatmap, model: { activation, unit } }) {
+    this.#verdict.textContent = recognised ? '' : notRecognised || 'Not recognised';
     this.#list.replaceChildren(
       ...predictions.map(({ index, label, probability, score }) => {
         const [row, button, meter] = [

@@ -3,7 +3,7 @@
 import { CACHE, CREATE, Classifier } from './library/classifier.js';
 import { WhylensError, badOption, cancelled, isA, shown } from './library/errors.js';
 import { checkWaiting, loadOptions, read } from './library/options.js';
-import { fileOf, inWorker } from './library/packing.js';
+import { Preview, fileOf, inWorker } from './library/packing.js';
 import { checkSwitches, scriptAttribute, switches } from './library/policy.js';
 import { registry, script } from './library/registry.js';
 import { checkPlace } from './library/startup.js';
@@ -166,6 +166,17 @@ export async function packModel(model, labels, description, options) {
     options: { memoryLimit: rest.memoryLimit, ...given },
   };
   return inWorker({ type: 'pack', ...call }, script(), rest);
+}
+
+/**
+ * Loads a model that is not packed yet, to see what it would say with other descriptions.
+ * @param {import('./library/packing.js').ModelFile} model
+ * @param {Pick<PackingOptions, 'beside' | 'memoryLimit'>} [options]
+ * @returns {Preview}
+ */
+export function previewModel(model, options) {
+  const { beside, memoryLimit } = packing(options);
+  return new Preview({ model: fileOf(model), beside, memoryLimit }, script());
 }
 
 /** @param {object} description */

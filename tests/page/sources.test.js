@@ -92,7 +92,8 @@ test('what no file says is asked, with what they say filled in', async () => {
     timeout: 60_000,
   });
   assert.equal(await form.getByLabel('Labels').inputValue(), LABELS.join('\n'));
-  assert.equal(await form.getByLabel('Pixel values').inputValue(), 'files');
+  assert.equal(await form.getByLabel('Pixel values').inputValue(), 'raw');
+  await form.getByText('From the graph').waitFor();
   assert.equal(await form.getByRole('combobox', { name: /^Size/ }).inputValue(), 'crop');
   await form.getByRole('button', { name: 'Check and use' }).click();
   await form.getByText('is checked, packed and in use.').waitFor({ timeout: 60_000 });

@@ -8,7 +8,9 @@ import { csv, npy } from '../../www/page/download.js';
 import { evidence, overlap } from '../../www/page/evidence.js';
 import { numbers } from '../../www/page/numbers.js';
 import { describe } from '../../www/page/describe.js';
-import { sureness } from '../../www/page/verdict.js';
+import { suspicion } from '../../www/page/preview.js';
+import { sureness, verdict } from '../../www/page/verdict.js';
+import { figures, written } from '../../www/page/views/figures.js';
 
 const image = { width: 100, height: 100 };
 /** @param {number[]} values @param {number} width @returns {import('../../www/library/protocol.js').Heatmap} */
@@ -59,8 +61,10 @@ test('overlap is 1 for maps that differ in strength only, 0 for maps that never 
 });
 
 test('sureness', () => {
-  const at = (/** @type {number[]} */ ...probabilities) =>
-    probabilities.map((probability, index) => ({ index, label: '', probability, score: 0 }));
+  const at = (/** @type {number[]} */ ...probabilities) => ({
+    predictions: probabilities.map((probability, index) => ({ index, label: 'a', probability, score: 0 })),
+    recognised: true,
+  });
   assert.equal(sureness(at(0.95, 0.02), 'softmax', 0.5, 3), 'high');
   assert.equal(sureness(at(30), 'none', 0.5, 1), 'number');
   assert.equal(sureness(at(0.6, 0.2), 'softmax', 0.5, 3), 'good');
@@ -69,10 +73,59 @@ test('sureness', () => {
   assert.equal(sureness(at(0.162, 0.16), 'softmax', 0.5, 3), 'none');
   assert.equal(sureness(at(0.7, 0.6), 'sigmoid', 0.5, 3), 'labels');
   assert.equal(sureness(at(0.4, 0.1), 'sigmoid', 0.5, 3), 'nothing');
-  assert.equal(sureness([], 'softmax', 0.5, 3), 'nothing');
+  assert.equal(sureness(at(), 'softmax', 0.5, 3), 'nothing');
   assert.equal(sureness(at(0.7), 'sigmoid', 0.5, 1), 'labels');
   assert.equal(sureness(at(0.4), 'sigmoid', 0.5, 1), 'below');
   assert.equal(sureness(at(0.4, 0.1), 'none', 0.5, 3), 'scores');
+  const none = { ...at(0.95, 0.02), recognised: false };
+  assert.equal(sureness(none, 'softmax', 0.5, 3), 'unrecognised');
+  const result = /** @type {import('../../www/library/protocol.js').Result} */ (/** @type {unknown} */ (none));
+  assert.equal(verdict(result, en), 'Not recognised');
+  assert.equal(verdict({ ...result, notRecognised: 'No bird.' }, en), 'No bird.');
+  assert.equal(verdict({ ...result, recognised: true }, en), 'a');
+});
+
+test('numbers are read as people copy them from code, and written so', () => {
+  for (const [text, expected] of /** @type {[string, number[]][]} */ ([
+    ['0.485, 0.456, 0.406', [0.485, 0.456, 0.406]],
+    ['[0.5 0.25;-1]', [0.5, 0.25, -1]],
+    ['(123.675, 116.28, 103.53)', [123.675, 116.28, 103.53]],
+    ['1/255', [1 / 255]],
+    ['1e-3', [1e-3]],
+    ['', []],
+    ['half', [NaN]],
+    ['1/2/3', [NaN]],
+    ['1/', [NaN]],
+    ['0,5', [0, 5]],
+  ]))
+    assert.deepEqual(figures(text), expected, text);
+  for (const [values, expected] of /** @type {[number[], string][]} */ ([
+    [[1 / 255], '1/255'],
+    [[1 / 127.5], '1/127.5'],
+    [[0.485, 0.456, 0.406], '0.485, 0.456, 0.406'],
+    [[0, 1, 103.939], '0, 1, 103.939'],
+    [[0.1 + 0.2], '0.3'],
+  ])) {
+    assert.equal(written(values), expected);
+    for (const [at, value] of figures(expected).entries()) assert.ok(Math.abs(value - (values[at] ?? NaN)) < 1e-12);
+  }
+});
+
+test('one class for all photos, or all classes alike, is suspicious', () => {
+  const answer = (/** @type {number} */ index, /** @type {number} */ probability, classes = 10) =>
+    /** @type {import('../../www/library/protocol.js').Previewed} */ ({
+      predictions: [{ index, label: '', probability, score: 0 }],
+      classes,
+      activation: 'softmax',
+    });
+  const three = (/** @type {ReturnType<typeof answer>[]} */ ...answers) => suspicion(answers);
+  assert.equal(three(answer(3, 0.999), answer(3, 1), answer(3, 0.99)), 'same');
+  assert.equal(three(answer(3, 0.999), answer(2, 1), answer(3, 0.99)), null);
+  assert.equal(three(answer(3, 0.12), answer(1, 0.11), answer(3, 0.13)), 'even');
+  assert.equal(three(answer(3, 0.12), answer(1, 0.51), answer(3, 0.13)), null);
+  assert.equal(three(answer(0, 0.54, 2), answer(1, 0.51, 2), answer(0, 0.5, 2)), 'even');
+  assert.equal(three(answer(0, 1, 1), answer(0, 1, 1), answer(0, 1, 1)), null);
+  assert.equal(three(answer(3, 0.999), answer(3, 1)), null);
 });
 
 test('a table quotes all text, disarms formulas wherever a cell may begin, and leaves numbers alone', async () => {

@@ -1,4 +1,5 @@
-// ONNX file, zip or folder → what it is, and its model folder; in a worker of its own, whose memory is given back
+// ONNX file, zip or folder → what it is, what it says of photos, and its model folder; in a worker of its own, whose
+// memory is given back
 
 import { Connection } from './connection.js';
 import { WhylensError, badOption, cancelled, isA, shown } from './errors.js';
@@ -53,5 +54,44 @@ export async function inWorker(call, script, { onProgress, signal }) {
   } finally {
     signal?.removeEventListener('abort', stop);
     connection.close(new WhylensError('worker-crashed', 'the worker has done its work'));
+  }
+}
+
+/** A model that is not packed yet, loaded once in a worker of its own for any number of descriptions. */
+export class Preview {
+  #connection;
+  #call;
+  /** @type {WhylensError | null} */
+  #closed = null;
+
+  /**
+   * @param {Pick<Extract<Call, { type: 'preview' }>, 'model' | 'beside'> & { memoryLimit: number }} call
+   * @param {URL} script of the worker
+   */
+  constructor(call, script) {
+    this.#call = call;
+    this.#connection = new Connection(script, () => {});
+  }
+
+  /**
+   * What the model would say of a photo.
+   * @param {Blob | ArrayBuffer} photo
+   * @param {Partial<import('./protocol.js').PackOptions>} description
+   * @returns {Promise<import('./protocol.js').Previewed>}
+   */
+  async classify(photo, description) {
+    if (!isA(photo, Blob) && !isA(photo, ArrayBuffer))
+      throw badOption(`the photo is ${shown(photo)}, expected a Blob or an ArrayBuffer`);
+    const { model, beside, memoryLimit } = this.#call;
+    const bytes = isA(photo, Blob) ? await photo.arrayBuffer() : photo;
+    if (this.#closed) throw this.#closed;
+    const options = { memoryLimit, options: { name: 'model', ...description } };
+    return this.#connection.call({ type: 'preview', model, beside, photo: bytes, options });
+  }
+
+  /** Gives its memory back; calls under way and later ones reject with `disposed`. */
+  close() {
+    this.#closed = new WhylensError('disposed', 'the preview was closed; make another one');
+    this.#connection.close(this.#closed);
   }
 }

@@ -110,6 +110,8 @@
  * @property {string} id for `heatmap()`
  * @property {Size} image the upright photo
  * @property {Prediction[]} predictions most probable first
+ * @property {boolean} recognised whether a probability reaches the `threshold` of the model; true without one
+ * @property {string} [notRecognised] what the model's author says where it is not recognised
  * @property {Heatmap} [heatmap]
  * @property {{ code: string, message: string }} [noHeatmap] why there is none, where one was asked for
  * @property {Float32Array} [scores] of all classes, before softmax or sigmoid
@@ -128,6 +130,7 @@
  * @property {string} license
  * @property {string} source
  * @property {string | null} disclaimer to be shown beside every result
+ * @property {number | null} threshold least probability, 0..1, of the first class of a photo that is recognised
  * @property {number} bytes of its weights
  * @property {string} sha256 of its weights
  * @property {'fp16' | 'fp32'} precision
@@ -201,12 +204,18 @@
  * @property {{ mode: 'shorter-side' | 'exact' | 'fit', size?: number, filter: 'nearest' | 'box' | 'bilinear' |
  *   'bicubic' | 'lanczos' | 'area', antialias?: boolean }} [resize] `antialias: false`: as tensors of torch and
  *   TensorFlow and OpenCV's images are resized
- * @property {number} [scale]
+ * @property {number} [cropPercent] share of the shorter side that the crop keeps, in place of `resize.size`
+ * @property {string} [preset] name of numbers that stand for `scale`, `mean` and `std`: `imagenet`, `clip`, `half`, `unit`,
+ *   `keras`, `caffe` or `raw`; see `src/pack/presets.rs`
+ * @property {number} [scale] factor applied to pixels, 0..255, first
  * @property {number[]} [mean] one value, or one a channel in the tensor's order
  * @property {number[]} [std]
  * @property {'softmax' | 'sigmoid' | 'none'} [activation]
  * @property {string} [output] with the scores, where there are several
  * @property {string} [unit] of an output that is a number
+ * @property {number} [threshold] least probability, 0..1, of the first class of a photo that is recognised
+ * @property {string | Record<string, string>} [notRecognised] sentence for photos that are not, or one by language; needs
+ *   `threshold`
  * @property {string} [layer] ONNX tensor that heatmaps are taken at
  * @property {'fp16' | 'fp32'} [precision] of the weights kept; when absent `fp16` where the result stays the same, else
  *   `fp32`
@@ -227,13 +236,15 @@
  * @property {string} license
  * @property {string} source
  * @property {string | null} disclaimer
+ * @property {string | Record<string, string>} [notRecognised] sentence for photos where no probability reaches
+ *   `output.threshold`, or one by language
  * @property {{ file: string, bytes: number, sha256: string, precision: 'fp16' | 'fp32', parameters?: number, plan?:
  *   number, parts?: { file: string, bytes: number }[] }} weights
  * @property {{ name: string, layout: 'nchw' | 'nhwc', channels: 'rgb' | 'bgr' | 'grey', width: number, height: number,
  * resize: NonNullable<PackOptions['resize']>, crop: 'center' | 'none', scale: number, mean: number[], std: number[]
  * }} input
  * @property {{ name: string, activation: 'softmax' | 'sigmoid' | 'none', applied?: 'softmax' | 'sigmoid',
- *   unit?: string }} output what is still to be applied to it, and what the graph has applied itself
+ *   unit?: string, threshold?: number }} output what is still to be applied to it, and what the graph has applied itself
  * @property {{ layer: string | null, layers?: Layer[] }} heatmap
  * @property {Record<string, string>} labels
  */
@@ -251,6 +262,8 @@
  * @property {string[]} limits what they ask for and `model.json` cannot say
  */
 
+/** @typedef {{ name: string, channels: 'rgb' | 'bgr' | 'grey', scale: number, mean: number[], std: number[] }} Preset */
+
 /**
  * What `inspectModel()` finds in an ONNX file.
  * @typedef {object} Inspection
@@ -259,6 +272,7 @@
  * says
  *   of itself; the length of an axis that it leaves open is null
  * @property {Found} found what the files that came with it, its notes and its first operations say
+ * @property {Preset[]} presets numbers that many classifiers are trained with, for the colours of this one
  * @property {Manifest} manifest that the graph and these suggest; its weights are not filled in
  * @property {Guess[]} guesses
  * @property {{ name: string, classes: number | null }[]} heads the tensors that may hold the scores, the one taken first
@@ -271,6 +285,16 @@
  * @property {Layer | null} layer the one taken when none is named
  * @property {[ErrorCode, string] | null} noGradients why there are none, so that only methods without them can be used
  * @property {string[]} methods that heatmaps can be made by
+ */
+
+/**
+ * What a model would say of a photo.
+ * @typedef {object} Previewed
+ * @property {Manifest['input']} input how the photo was read
+ * @property {number | null} cropPercent share of the shorter side that the crop keeps; null where nothing is cropped
+ * @property {Prediction[]} predictions the three most probable classes, without their labels
+ * @property {number} classes
+ * @property {Activation} activation
  */
 
 /**
@@ -352,6 +376,7 @@
  *   | { type: 'dispose', url: string }
  *   | { type: 'inspect', model: WireFile, beside: Record<string, Blob>, options: WirePackOptions }
  *   | { type: 'pack', model: WireFile, beside: Record<string, Blob>, labels: string, options: WirePackOptions }
+ *   | { type: 'preview', model: WireFile, beside: Record<string, Blob>, photo: ArrayBuffer, options: WirePackOptions }
  *   | { type: 'state', url: string }} Call
  * @typedef {Call & { id: number }} Request
  * @typedef {{ type: 'cancel', target: number }} Cancel
@@ -387,6 +412,8 @@
  *   inspectModel
  * @property {(model: () => Uint8Array, beside: Record<string, () => Uint8Array>, labels: string, options:
  *   WirePackOptions, progress: Steps) => PackedModel} packModel
+ * @property {(model: () => Uint8Array, beside: Record<string, () => Uint8Array>, photo: Uint8Array, options:
+ *   WirePackOptions) => Previewed} previewModel
  * @property {(photo: Uint8Array, maxPixels: number, longest: number) => Picture} decodePhoto
  * @property {(values: Float32Array, heatmap: object, options: WireRenderOptions) => Uint8ClampedArray<ArrayBuffer>}
  *   render

@@ -1,6 +1,17 @@
 // files of the reader → their model in use: looked into, described in a form, checked and packed
-import { inspectModel, packModel } from '../whylens.js';
-import { describe, isTensorFlow, keep, labelFiles, labelled, likely, partsOf, saysAll } from './ownmodel.js';
+import { inspectModel, packModel, previewModel } from '../whylens.js';
+import {
+  describe,
+  describeReading,
+  isTensorFlow,
+  keep,
+  labelFiles,
+  labelled,
+  likely,
+  partsOf,
+  saysAll,
+} from './ownmodel.js';
+import { trials } from './preview.js';
 import { PageError } from './trouble.js';
 
 /** @typedef {import('./ownmodel.js').Answers} Answers */
@@ -14,6 +25,7 @@ import { PageError } from './trouble.js';
  * @property {Answers | null} likely the answers that the form shows first
  * @property {{loaded: number, total: number} | null} steps
  * @property {unknown} failure of the last check
+ * @property {import('./preview.js').Trial | null} trial what the model would say, while the form is open
  * @property {OwnModel | null} own
  */
 
@@ -23,20 +35,31 @@ import { PageError } from './trouble.js';
  * @param {() => number | undefined} page.memoryLimit
  * @param {(error: unknown, about: string | null, again: (() => void) | null) => void} page.onTrouble `again` where
  *   more memory helps
+ * @param {() => Promise<ArrayBuffer[]>} page.photos that the answers are tried with
  * @param {(own: OwnModel, keeping: boolean) => Promise<void>} page.onModel it is ready to be used
  */
-export function addition({ onChange, memoryLimit, onTrouble, onModel }) {
+export function addition({ onChange, memoryLimit, photos, onTrouble, onModel }) {
   let abort = new AbortController();
   /** @type {Adding | null} */
   let now = null;
+  /** While the form is open. @type {ReturnType<typeof trials> | null} */
+  let preview = null;
 
   /** @param {Partial<Adding>} news */
   const tell = (news) => {
+    if (news.stage && news.stage !== 'form') endPreview();
     if (now) onChange((now = { ...now, ...news }));
   };
 
+  function endPreview() {
+    preview?.close();
+    preview = null;
+    if (now) now.trial = null;
+  }
+
   function close() {
     abort.abort();
+    endPreview();
     onChange((now = null));
   }
 
@@ -44,11 +67,12 @@ export function addition({ onChange, memoryLimit, onTrouble, onModel }) {
   async function start(files) {
     abort.abort();
     abort = new AbortController();
+    endPreview();
     const { signal } = abort;
     const parts = partsOf(files);
     try {
       if (!parts) throw new PageError('no-classifier', 'there is no .onnx file and no zip among these');
-      now = { stage: 'reading', parts, seen: null, likely: null, steps: null, failure: null, own: null };
+      now = { stage: 'reading', parts, seen: null, likely: null, steps: null, failure: null, trial: null, own: null };
       onChange(now);
       if (parts.manifest && !(await isTensorFlow(parts.manifest))) {
         await given(parts, parts.manifest, signal);
@@ -105,6 +129,18 @@ export function addition({ onChange, memoryLimit, onTrouble, onModel }) {
     }
   }
 
+  /** Tries answers that may still change. @param {Answers} answers */
+  function draft(answers) {
+    if (now?.stage !== 'form' || !now.seen) return;
+    const { parts, seen } = now;
+    preview ??= trials({
+      open: () => previewModel(parts.model, { memoryLimit: memoryLimit() }),
+      photos,
+      onChange: (trial) => tell({ trial }),
+    });
+    preview.show(describeReading(answers, seen));
+  }
+
   /** @param {Answers} answers @param {boolean} keeping */
   async function answer(answers, keeping) {
     if (!now?.seen) return;
@@ -145,6 +181,7 @@ export function addition({ onChange, memoryLimit, onTrouble, onModel }) {
   return {
     start,
     look,
+    draft,
     answer,
     close,
     /** Shows the form again, as it was. */

@@ -33,11 +33,13 @@ export function record({ name, result, error }, heatmaps) {
     ...map,
     values: [...map.values],
   }));
-  const { image, predictions, noHeatmap, timing, model } = result;
+  const { image, predictions, recognised, notRecognised, noHeatmap, timing, model } = result;
   return {
     file: name,
     image,
     predictions: predictions.slice(0, WRITTEN),
+    recognised,
+    ...(notRecognised && { notRecognised }),
     ...(heatmap && { heatmap }),
     ...(compared && { compared }),
     ...(noHeatmap && !heatmap ? { noHeatmap } : {}),
@@ -59,6 +61,7 @@ export function csv(photos) {
     'width',
     'height',
     ...ranks.flatMap((rank) => [`label_${rank}`, `probability_${rank}`, `score_${rank}`]),
+    'recognised',
     'error',
   ];
   const lines = photos.map(({ name, result, error }) => [
@@ -73,6 +76,7 @@ export function csv(photos) {
         prediction?.score,
       ];
     }),
+    result?.recognised,
     result ? undefined : failure(error),
   ]);
   const text = [head, ...lines].map((cells) => cells.map(cell).join(',')).join('\r\n');

@@ -10,8 +10,9 @@ import { copyPicture, pictureOf } from './picture.js';
 import { openSession } from './session.js';
 import { keepSettings, readSettings } from './settings.js';
 import { blank } from './state.js';
-import { fetchPhoto, readClipboard, sorted, watchDropsAndPastes } from './sources.js';
+import { fetchPhoto, fetchedOnce, readClipboard, sorted, watchDropsAndPastes } from './sources.js';
 import { PageError } from './trouble.js';
+import { verdict } from './verdict.js';
 import { controlsData, modelChoices, resultData, stageData } from './viewdata.js';
 import { addressView } from './views/address.js';
 import { alertView } from './views/alert.js';
@@ -22,7 +23,6 @@ import { healthView } from './views/health.js';
 import { intakeView } from './views/intake.js';
 import { modelView } from './views/model.js';
 import { offerView } from './views/offer.js';
-import { ownModelView } from './views/ownmodel.js';
 import { resultView } from './views/result.js';
 import { settingsView } from './views/settings.js';
 import { sheetView } from './views/sheet.js';
@@ -37,6 +37,10 @@ const SAMPLES = /** @type {const} */ (['chelsea', 'coffee', 'rocket', 'astronaut
   name,
   url: new URL(`../samples/${name}.jpg`, import.meta.url).href,
 }));
+/** The threshold for several classes a photo, where the model states none. */
+const USUAL = 0.5;
+/** Those that the answers about a model of the reader's own are tried with. */
+const TRIED = SAMPLES.slice(0, 3);
 /** The models of this site; `whylens dist` names them on the script tag. */
 const MODELS = document.querySelector('script[data-models]')?.getAttribute('data-models')?.split(' ') ?? [
   'models/efficientnet-lite0/',
@@ -57,7 +61,10 @@ const session = openSession((loading) => {
   change({ loading });
   if (loading.phase === 'failed' && !dropDamaged(loading.error))
     trouble(loading.error, null, anyway(loading.error, openModel));
-  if (loading.phase === 'ready') void tellFacts();
+  if (loading.phase === 'ready') {
+    change({ threshold: session.info?.threshold ?? USUAL });
+    void tellFacts();
+  }
 });
 
 const reader = actions({
@@ -70,9 +77,10 @@ const reader = actions({
   openModel: () => void openModel(),
   onResult: ({ name, result }) => {
     const best = result?.predictions[0];
-    at('spoken').textContent = [name, ...(result && best ? [best.label, numbers.given(best, result.model)] : [])].join(
-      ', ',
-    );
+    at('spoken').textContent = [
+      name,
+      ...(result && best ? [verdict(result, words), numbers.given(best, result.model)] : []),
+    ].join(', ');
   },
 });
 
@@ -113,8 +121,12 @@ function own(model) {
 }
 
 const adding = addition({
-  onChange: (adding) => change({ adding }),
+  onChange: (adding) => {
+    change({ adding });
+    if (adding) void openDialog().catch((error) => cannotAdd(error, adding.parts.name));
+  },
   memoryLimit: () => memoryLimit() ?? undefined,
+  photos: fetchedOnce(TRIED.map(({ url }) => url)),
   onTrouble: (error, about, again) => trouble(error, about, again && anyway(error, again)),
   async onModel(model, keeping) {
     const before = state.own;
@@ -123,6 +135,26 @@ const adding = addition({
     before?.forget();
   },
 });
+
+/** @param {unknown} error @param {string} name */
+function cannotAdd(error, name) {
+  adding.close();
+  trouble(error, name, null);
+}
+
+/** @type {ReturnType<typeof ownModelDialog> | null} */
+let making = null;
+
+/** The dialog of a model that is being added; its code is fetched with the first one. */
+async function openDialog() {
+  if (views.ownModel) return;
+  making ??= ownModelDialog().finally(() => (making = null));
+  const ownModel = await making;
+  if (views.ownModel) return;
+  views.ownModel = ownModel;
+  at('dialogs').append(ownModel.root);
+  change();
+}
 
 /** @param {File[]} files */
 function addFiles(files) {
@@ -273,7 +305,7 @@ function drawFrame() {
   views.health.update(state);
   views.settings.update(settings);
   views.model.update({ info, url: state.model, models: modelChoices(MODELS, state.own), kept: state.kept, own });
-  views.ownModel.update(state.adding);
+  views.ownModel?.update(state.adding);
   views.offer.update(state.offers[0] ?? null);
   views.camera.update({ on: !!state.shown?.camera, live: state.live });
 }
@@ -310,7 +342,8 @@ async function mount() {
   await pause();
   const dialogs = dialogViews();
   await pause();
-  const made = { ...frame, ...results, ...dialogs };
+  const ownModel = state.adding ? await ownModelDialog() : null;
+  const made = { ...frame, ...results, ...dialogs, ownModel };
   place(made);
   return made;
 }
@@ -420,16 +453,22 @@ function dialogViews() {
       words,
       onDecided: (offer) => change({ offers: state.offers.filter((other) => other !== offer) }),
     }),
-    ownModel: ownModelView({
-      words,
-      numbers,
-      onAnswers: (answers, keeping) => void adding.answer(answers, keeping),
-      onOutput: (name) => void adding.look(name),
-      onBack: adding.back,
-      onClose: adding.close,
-      onSave: () => state.adding?.own && folder(state.adding.own).forEach(([name, file]) => download(file, name)),
-    }),
   };
+}
+
+async function ownModelDialog() {
+  const { ownModelView } = await import('./views/ownmodel.js');
+  return ownModelView({
+    words,
+    numbers,
+    photos: TRIED,
+    onDraft: adding.draft,
+    onAnswers: (answers, keeping) => void adding.answer(answers, keeping),
+    onOutput: (name) => void adding.look(name),
+    onBack: adding.back,
+    onClose: adding.close,
+    onSave: () => state.adding?.own && folder(state.adding.own).forEach(([name, file]) => download(file, name)),
+  });
 }
 
 function isDark() {
@@ -464,7 +503,7 @@ function place(made) {
     controls: [made.controls],
     result: [made.result],
     sheet: [made.sheet],
-    dialogs: [made.address, made.settings, made.model, made.ownModel, made.offer],
+    dialogs: [made.address, made.settings, made.model, made.offer, ...(made.ownModel ? [made.ownModel] : [])],
   };
   document.getElementById('unstarted')?.remove();
   for (const [id, inside] of Object.entries(places)) at(id).replaceChildren(...inside.map(({ root }) => root));

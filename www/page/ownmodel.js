@@ -23,15 +23,23 @@ import { pathOf } from './sources.js';
  * @property {File | null} manifest
  * @property {File[]} labels of the manifest
  */
-/** @typedef {keyof typeof PIXELS | 'files'} Pixels `files`: as the files say */
 /**
- * What an ONNX file does not say about itself.
- * @typedef {object} Answers
- * @property {string} name
- * @property {Pixels} pixels
- * @property {'crop' | 'stretch' | 'fit' | 'files'} resize
- * @property {number} side the shorter side before the crop
+ * How photos become what the model takes.
+ * @typedef {object} Reading
+ * @property {'rgb' | 'bgr' | 'grey'} channels
+ * @property {number} scale
+ * @property {number[]} mean in the order of the channels
+ * @property {number[]} std
+ * @property {'crop' | 'square' | 'stretch' | 'fit'} resize
+ * @property {number | null} side the shorter side before the crop, or that of the square
+ * @property {number | null} percent what the crop keeps of it, in its place
  * @property {NonNullable<PackOptions['resize']>['filter']} filter
+ * @property {boolean} antialias
+ */
+/**
+ * The rest of what an ONNX file does not say about itself.
+ * @typedef {object} Rest
+ * @property {string} name
  * @property {'softmax' | 'sigmoid' | 'none' | null} activation null: the graph ends in it
  * @property {string} output the tensor with the scores
  * @property {string} unit of an output that is one number
@@ -40,21 +48,11 @@ import { pathOf } from './sources.js';
  * @property {'fp16' | 'fp32' | ''} precision empty: the smaller one that changes nothing
  * @property {string} license
  * @property {string} disclaimer
+ * @property {number | null} threshold 0..1
+ * @property {string} notRecognised
  * @property {string} labels one a line; empty: they are numbered
  */
-
-/** value = (pixel × scale − mean) / std, in the tensor's channel order. */
-const PIXELS = /** @type {const} */ ({
-  /** torchvision's weights */
-  imagenet: { channels: 'rgb', scale: 1 / 255, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] },
-  half: { channels: 'rgb', scale: 1 / 255, mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] },
-  unit: { channels: 'rgb', scale: 1 / 255, mean: [0, 0, 0], std: [1, 1, 1] },
-  /** `keras.applications.imagenet_utils.preprocess_input(mode='tf')` */
-  keras: { channels: 'rgb', scale: 1 / 127.5, mean: [1, 1, 1], std: [1, 1, 1] },
-  /** the same with `mode='caffe'` */
-  caffe: { channels: 'bgr', scale: 1, mean: [103.939, 116.779, 123.68], std: [1, 1, 1] },
-  raw: { channels: 'rgb', scale: 1, mean: [0, 0, 0], std: [1, 1, 1] },
-});
+/** @typedef {Reading & Rest} Answers */
 
 const CACHE = 'whylens own model';
 
@@ -97,15 +95,20 @@ export const saysAll = ({ found, labels, guesses, classes }) =>
  * @returns {Answers}
  */
 export function likely({ name }, { manifest, activation, found, labels: own }) {
-  const { layout, width, height, resize } = manifest.input;
+  const { width, height, resize, channels, scale, mean, std } = manifest.input;
   const { options, labels } = found;
   return {
     name: options.name || name.replace(/\.(onnx|zip)$/i, ''),
-    pixels: options.scale == null ? (layout === 'nhwc' ? 'keras' : 'imagenet') : 'files',
-    resize: options.resize ? 'files' : 'crop',
-    side: resize.size ?? Math.min(width, height),
+    channels,
+    scale,
+    mean,
+    std,
+    resize: modeOf(resize),
+    side: resize.size ?? (resize.mode === 'shorter-side' ? Math.min(width, height) : null),
+    percent: null,
     filter: resize.filter,
-    activation: activation ? null : manifest.output.activation,
+    antialias: resize.antialias ?? true,
+    activation: (activation ?? manifest.output.applied) ? null : manifest.output.activation,
     output: manifest.output.name,
     unit: '',
     size: width,
@@ -113,40 +116,55 @@ export function likely({ name }, { manifest, activation, found, labels: own }) {
     precision: '',
     license: options.license ?? '',
     disclaimer: '',
+    threshold: null,
+    notRecognised: '',
     labels: (labels ?? own)?.join('\n') ?? '',
   };
 }
 
+/** @param {NonNullable<PackOptions['resize']>} resize @returns {Reading['resize']} */
+function modeOf({ mode, size }) {
+  if (mode === 'exact') return size ? 'square' : 'stretch';
+  return mode === 'fit' ? 'fit' : 'crop';
+}
+
 /** @param {Answers} answers @param {Inspection} seen @param {string} file @returns {PackOptions} */
-export function describe(answers, { manifest, guesses, heads }, file) {
-  const { channels, scale, mean, std } = answers.pixels === 'files' ? manifest.input : PIXELS[answers.pixels];
-  const grey = manifest.input.channels === 'grey',
-    open = guesses.includes('size');
-  const { filter } = answers;
+export function describe(answers, seen, file) {
+  const { threshold } = answers;
   return {
+    ...describeReading(answers, seen),
     name: answers.name,
     source: file,
     license: answers.license || undefined,
     disclaimer: answers.disclaimer || undefined,
-    layout: manifest.input.layout,
-    channels: grey ? 'grey' : channels,
-    size: open ? [answers.size, answers.size] : undefined,
-    resize: {
-      crop: { mode: /** @type {const} */ ('shorter-side'), size: answers.side, filter },
-      stretch: { mode: /** @type {const} */ ('exact'), filter },
-      fit: { mode: /** @type {const} */ ('fit'), filter },
-      files: manifest.input.resize,
-    }[answers.resize],
-    scale,
-    mean: mean.slice(0, grey ? 1 : 3),
-    std: std.slice(0, grey ? 1 : 3),
-    activation: answers.activation ?? undefined,
-    output: heads.length > 1 ? answers.output : undefined,
     unit: answers.unit || undefined,
+    threshold: threshold ?? undefined,
+    notRecognised: (threshold !== null && answers.notRecognised) || undefined,
     layer: answers.layer || undefined,
     precision: answers.precision || undefined,
   };
 }
+
+/** What decides how photos are read, and their scores. @param {Answers} answers @param {Inspection} seen */
+export function describeReading(answers, { manifest, guesses, heads }) {
+  const { channels, scale, mean, std, filter, antialias, side, percent } = answers;
+  const open = guesses.includes('size');
+  const crops = answers.resize === 'crop' || answers.resize === 'square';
+  return {
+    layout: manifest.input.layout,
+    channels,
+    size: open ? /** @type {[number, number]} */ ([answers.size, answers.size]) : undefined,
+    resize: { mode: MODES[answers.resize], size: (crops && side) || undefined, filter, antialias },
+    cropPercent: (crops && !side && percent) || undefined,
+    scale,
+    mean,
+    std,
+    activation: answers.activation ?? undefined,
+    output: heads.length > 1 ? answers.output : undefined,
+  };
+}
+
+const MODES = /** @type {const} */ ({ crop: 'shorter-side', square: 'exact', stretch: 'exact', fit: 'fit' });
 
 /** Labels as text, one a line. @param {string} given @param {number} classes */
 export const labelled = (given, classes) =>

@@ -1,5 +1,6 @@
 // photo + heatmaps + caption → PNG
 import { called, isNumber } from './describe.js';
+import { verdict } from './verdict.js';
 
 /** @typedef {import('./explain.js').Explanation} Explanation */
 /**
@@ -54,7 +55,7 @@ export async function pictureOf(
   return picture(view, result.image, explanations, legend, opacity, {
     titles,
     note,
-    disclaimer: model.disclaimer,
+    disclaimer: [result.recognised ? '' : verdict(result, words), model.disclaimer].filter(Boolean).join(' ') || null,
     scale: [words.less, words.more],
   });
 }

@@ -124,3 +124,14 @@ export async function fetchPhoto(address) {
   const blob = await response.blob();
   return new File([blob], name, { type: blob.type });
 }
+
+/** The bytes of photos, fetched when they are first asked for. @param {string[]} addresses */
+export function fetchedOnce(addresses) {
+  /** @type {Promise<ArrayBuffer[]> | null} */
+  let all = null;
+  return () => {
+    all ??= Promise.all(addresses.map(async (address) => (await fetchPhoto(address)).arrayBuffer()));
+    all.catch(() => (all = null));
+    return all;
+  };
+}

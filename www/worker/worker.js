@@ -145,6 +145,11 @@ async function run(request, signal) {
       const result = module.packModel(model, beside, request.labels, request.options, progress.bind(null, 'pack'));
       return { result, transfer: [result.weights.buffer] };
     }
+    case 'preview': {
+      const module = await modules.whole();
+      const { model, beside } = readModel(request, module);
+      return { result: module.previewModel(model, beside, new Uint8Array(request.photo), request.options) };
+    }
     case 'render': {
       const { values, ...shape } = request.heatmap;
       const rgba = (await modules.first()).render(values, shape, request.options);
@@ -241,7 +246,7 @@ function filesOf(folder, module) {
 }
 
 /**
- * @param {Extract<Request, { type: 'inspect' | 'pack' }>} request
+ * @param {Extract<Request, { type: 'inspect' | 'preview' | 'pack' }>} request
  * @param {import('../library/protocol.js').Module} module
  */
 function readModel(request, module) {

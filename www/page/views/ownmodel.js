@@ -2,6 +2,8 @@
 import { dialogView } from './dialog.js';
 import { element } from './element.js';
 import { facts } from './packed.js';
+import { previewView } from './preview.js';
+import { field, readingView, select } from './reading.js';
 
 /** @typedef {import('../adding.js').Adding} Adding */
 /** @typedef {import('../ownmodel.js').Answers} Answers */
@@ -10,51 +12,45 @@ import { facts } from './packed.js';
  * @param {object} options
  * @param {import('../words/en.js').Words} options.words
  * @param {import('../numbers.js').Numbers} options.numbers
+ * @param {Parameters<typeof previewView>[0]['photos']} options.photos that answers are tried with
+ * @param {(answers: Answers) => void} options.onDraft answers that may still change
  * @param {(answers: Answers, keep: boolean) => void} options.onAnswers
  * @param {(name: string) => void} options.onOutput another output is to be looked at
  * @param {() => void} options.onBack to the form
  * @param {() => void} options.onClose
  * @param {() => void} options.onSave its folder
  */
-export function ownModelView({ words, numbers, onAnswers, onOutput, onBack, onClose, onSave }) {
+export function ownModelView({ words, numbers, photos, onDraft, onAnswers, onOutput, onBack, onClose, onSave }) {
   const said = words.ownModel;
   const about = element('p', { className: 'soft' });
   const name = element('input', { type: 'text', required: true, autofocus: true });
-  const pixels = select(said.pixels);
-  const resize = select(said.resizes, () => {
-    sideField.hidden = resize.value !== 'crop';
-    filterField.hidden = resize.value === 'files';
-  });
+  const reading = readingView({ words });
+  const preview = previewView({ words, numbers, photos });
   const output = element('select', { onchange: () => onOutput(output.value) }),
     unit = element('input', { type: 'text' });
   const activation = select(said.activations, showUnit),
-    filter = select(said.filters),
     precision = select(said.precisions);
-  const side = element('input', { type: 'number', min: '8', max: '8192', required: true });
   const size = element('input', { type: 'number', min: '8', max: '2048', required: true });
   const layer = element('select');
   const license = element('input', { type: 'text', placeholder: 'MIT' }),
     disclaimer = element('input', { type: 'text' });
+  const threshold = element('input', { type: 'number', min: '0', max: '100', step: 'any', oninput: showSentence }),
+    notRecognised = element('input', { type: 'text' });
   const labels = element('textarea', { rows: 4, spellcheck: false, placeholder: said.labelsHint, oninput: count });
   const counted = element('small', { role: 'status' });
   const keep = element('input', { type: 'checkbox' });
   const [outputField, unitField] = [field(said.output, output), field(said.unit, unit)];
-  const [sizeField, sideField, filterField, activationField] = [
-    field(said.size, size),
-    field(said.side, side),
-    field(said.filter, filter),
-    field(said.activation, activation),
-  ];
+  const [sizeField, activationField] = [field(said.size, size), field(said.activation, activation)];
+  const [thresholdField, sentenceField] = [field(said.threshold, threshold), field(said.notRecognised, notRecognised)];
   const failed = element('div', { className: 'failed', role: 'alert', hidden: true });
   const form = element(
     'form',
-    { className: 'stack', onsubmit: submit },
+    { className: 'stack', onsubmit: submit, oninput: draft, onchange: draft },
     about,
     outputField,
     field(said.name, name),
-    field(said.pixel, pixels),
-    field(said.resize, resize),
     sizeField,
+    reading.root,
     activationField,
     unitField,
     field(said.labels, labels, counted),
@@ -65,14 +61,15 @@ export function ownModelView({ words, numbers, onAnswers, onOutput, onBack, onCl
       element(
         'div',
         { className: 'stack-inner' },
-        sideField,
-        filterField,
+        thresholdField,
+        sentenceField,
         field(said.layer, layer),
         field(said.precision, precision),
         field(words.modelView.license, license),
         field(said.disclaimer, disclaimer),
       ),
     ),
+    preview.root,
     element('label', { className: 'check' }, keep, said.keep),
     failed,
     element('button', { className: 'way primary' }, said.use),
@@ -125,7 +122,7 @@ export function ownModelView({ words, numbers, onAnswers, onOutput, onBack, onCl
       const before = adding?.stage;
       adding = data;
       if (!data) return dialog.close();
-      const { stage, parts, seen, likely, failure, steps, own } = data;
+      const { stage, parts, seen, likely, failure, steps, own, trial } = data;
       form.hidden = stage !== 'form';
       work.hidden = stage !== 'reading' && stage !== 'checking';
       report.hidden = stage !== 'report';
@@ -135,6 +132,10 @@ export function ownModelView({ words, numbers, onAnswers, onOutput, onBack, onCl
       else bar.removeAttribute('value');
       if (seen && likely && seen !== asked) fill(data, (asked = seen), likely);
       explain(failure);
+      const done = trial && !trial.busy && trial.answers[0];
+      if (done) reading.resolve(done);
+      showTrial();
+      if (stage === 'form' && before !== 'form') draft();
       if (own && stage === 'report' && before !== 'report') {
         verdict.textContent = said.ready(own.manifest.name);
         found.replaceChildren(...(seen ? read(seen) : []), ...facts(own, words, numbers));
@@ -156,9 +157,10 @@ export function ownModelView({ words, numbers, onAnswers, onOutput, onBack, onCl
   function fill({ parts }, seen, likely) {
     const open = seen.guesses.includes('size');
     const { width, height } = seen.manifest.input;
+    const ending = seen.activation ?? seen.manifest.output.applied;
     about.textContent = [
       said.about(parts.name, numbers.bytes(parts.bytes), open ? said.open : `${width} × ${height}`, seen.classes),
-      seen.activation ? said.endsIn(seen.activation) : '',
+      ending ? said.endsIn(ending) : '',
       seen.noGradients ? said.noGradients : '',
       seen.layers.length && !seen.whole ? said.partial : '',
       seen.found.facts.length ? said.read(sources(seen)) : '',
@@ -176,12 +178,8 @@ export function ownModelView({ words, numbers, onAnswers, onOutput, onBack, onCl
         ({ name, width, height, channels }) => new Option(words.layerSize(width, height, channels), name),
       ),
     );
-    const { scale, resize: found } = seen.found.options;
-    offer(pixels, scale != null);
-    offer(resize, found != null);
+    reading.fill(seen, likely);
     name.value = likely.name;
-    pixels.value = likely.pixels;
-    resize.value = likely.resize;
     // With one class, a softmax would be 1 for every photo.
     for (const option of activation.options) option.disabled = option.value === 'softmax' && seen.classes === 1;
     activation.value = likely.activation ?? 'softmax';
@@ -190,15 +188,12 @@ export function ownModelView({ words, numbers, onAnswers, onOutput, onBack, onCl
     output.value = likely.output;
     unit.value = likely.unit;
     showUnit();
-    filter.value = likely.filter;
     precision.value = likely.precision;
-    side.value = String(likely.side);
     size.value = String(likely.size);
     labels.value = likely.labels;
     license.value = likely.license;
-    disclaimer.value = '';
-    sideField.hidden = likely.resize !== 'crop';
-    filterField.hidden = likely.resize === 'files';
+    disclaimer.value = notRecognised.value = threshold.value = '';
+    showSentence();
     count();
   }
 
@@ -232,7 +227,37 @@ export function ownModelView({ words, numbers, onAnswers, onOutput, onBack, onCl
 
   function showUnit() {
     unitField.hidden = unit.disabled = !isNumber();
+    thresholdField.hidden = threshold.disabled = !activationField.hidden && activation.value === 'none';
+    showSentence();
     count();
+  }
+
+  function showSentence() {
+    sentenceField.hidden = notRecognised.disabled = part() === null;
+  }
+
+  /** The threshold, 0..1. */
+  function part() {
+    return threshold.disabled || !threshold.value ? null : threshold.valueAsNumber / 100;
+  }
+
+  /** As it is called once the model is packed. @param {number} index */
+  function labelOf(index) {
+    const given = labels.value.trim().split('\n');
+    const one = given[0] || 'class 0';
+    if (asked?.classes === 1 && given.length === 1 && !isNumber()) return index ? one : said.preview.not(one);
+    return given[index]?.trim() || `class ${index}`;
+  }
+
+  function showTrial() {
+    preview.update(adding?.trial ?? null, { label: labelOf, threshold: part(), unit: unit.value });
+  }
+
+  /** Tells what is answered so far, if it can be tried. */
+  function draft() {
+    showTrial();
+    if (adding?.stage === 'form' && reading.root.querySelector(':invalid') === null && size.validity.valid)
+      onDraft(answers());
   }
 
   /** @param {unknown} error */
@@ -251,39 +276,25 @@ export function ownModelView({ words, numbers, onAnswers, onOutput, onBack, onCl
   /** @param {Event} event */
   function submit(event) {
     event.preventDefault();
-    onAnswers(
-      {
-        name: name.value.trim(),
-        pixels: /** @type {Answers['pixels']} */ (pixels.value),
-        resize: /** @type {Answers['resize']} */ (resize.value),
-        side: side.valueAsNumber,
-        filter: /** @type {Answers['filter']} */ (filter.value),
-        activation: activationField.hidden ? null : /** @type {Answers['activation']} */ (activation.value),
-        output: output.value,
-        unit: isNumber() ? unit.value.trim() : '',
-        size: size.valueAsNumber,
-        layer: layer.value,
-        precision: /** @type {Answers['precision']} */ (precision.value),
-        license: license.value.trim(),
-        disclaimer: disclaimer.value.trim(),
-        labels: labels.value,
-      },
-      keep.checked,
-    );
+    onAnswers(answers(), keep.checked);
   }
-}
 
-/** @param {Record<string, string>} options @param {() => void} [onchange] */
-function select(options, onchange) {
-  return element('select', { onchange }, ...Object.entries(options).map(([value, text]) => new Option(text, value)));
-}
-
-/** Shows the choice of what the files say only where they say it. @param {HTMLSelectElement} select @param {boolean} has */
-function offer(select, has) {
-  for (const option of select.options) if (option.value === 'files') option.hidden = option.disabled = !has;
-}
-
-/** @param {string} label @param {HTMLElement} control @param {HTMLElement} [note] */
-function field(label, control, note) {
-  return element('label', { className: 'field' }, label, control, note);
+  /** @returns {Answers} */
+  function answers() {
+    return {
+      ...reading.read(),
+      name: name.value.trim(),
+      activation: activationField.hidden ? null : /** @type {Answers['activation']} */ (activation.value),
+      output: output.value,
+      unit: isNumber() ? unit.value.trim() : '',
+      size: size.valueAsNumber,
+      layer: layer.value,
+      precision: /** @type {Answers['precision']} */ (precision.value),
+      license: license.value.trim(),
+      disclaimer: disclaimer.value.trim(),
+      threshold: part(),
+      notRecognised: notRecognised.value.trim(),
+      labels: labels.value,
+    };
+  }
 }

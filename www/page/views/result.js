@@ -15,6 +15,7 @@ const FEW = 4;
  * @property {Pick<import('../../library/protocol.js').Result['model'], 'activation' | 'unit'>} model
  * @property {number} threshold
  * @property {import('../verdict.js').Sureness} sure
+ * @property {string | null} notRecognised what the author of the model says where it is not
  * @property {string | null} disclaimer
  * @property {number[]} chosen class indices whose heatmaps are shown
  * @property {{title: string, text: string}[]} where the heatmaps in words
@@ -65,8 +66,10 @@ export function resultView({ words, numbers, onClass, onCompare, onThreshold, ac
               .join(', ')
           : data.sure === 'number' && first
             ? numbers.given(first, data.model)
-            : (first?.label ?? '');
-      label.hidden = data.sure === 'nothing';
+            : data.sure === 'unrecognised'
+              ? (data.notRecognised ?? '')
+              : (first?.label ?? '');
+      label.hidden = !label.textContent || data.sure === 'nothing';
       detail.textContent = first ? sentence(data, first, second) : '';
       disclaimer.hidden = !data.disclaimer;
       disclaimer.textContent = data.disclaimer;
@@ -107,6 +110,7 @@ export function resultView({ words, numbers, onClass, onCompare, onThreshold, ac
       case 'below':
         return words.sureHigh(p);
       case 'nothing':
+      case 'unrecognised':
         return words.sureNearest(first.label, p);
       default:
         return words.sureHigh(p);

@@ -1,6 +1,7 @@
 // many photos → a contact sheet: progress, sort, filter, export
 import { element } from './element.js';
 import { thumbnails } from './thumbnails.js';
+import { verdict } from '../verdict.js';
 
 /** @typedef {import('../photos.js').Photo} Photo */
 /** @typedef {'added' | 'sure' | 'unsure' | 'label' | 'name'} Order */
@@ -69,6 +70,11 @@ export function sheetView({ words, numbers, onShow, onCancel, onResume, onClear,
       list();
     },
   };
+
+  /** @param {Photo} photo */
+  function label({ result }) {
+    return result ? verdict(result, words) : '';
+  }
 
   /** Photos that pass the filter, in the chosen order. */
   function listed() {
@@ -143,7 +149,7 @@ export function sheetView({ words, numbers, onShow, onCancel, onResume, onClear,
         if (picture && picture !== drawn) draw((drawn = picture), canvas);
         const best = photo.result?.predictions[0];
         number.textContent = String(at);
-        title.textContent = best?.label ?? photo.name;
+        title.textContent = best ? label(photo) : photo.name;
         value.textContent = photo.result && best ? numbers.given(best, photo.result.model) : said[photo.status];
         show.setAttribute('aria-current', String(current));
         show.dataset.status = photo.status;
@@ -151,6 +157,3 @@ export function sheetView({ words, numbers, onShow, onCancel, onResume, onClear,
     };
   }
 }
-
-/** @param {Photo} photo */
-const label = ({ result }) => result?.predictions[0]?.label ?? '';

@@ -86,6 +86,7 @@ export const words = {
     labels: 'Above the threshold',
     below: 'Below the threshold',
     nothing: 'Nothing above the threshold',
+    unrecognised: 'Not recognised',
   },
   /** @param {string} p */
   sureHigh: (p) => `The model gives it ${p}.`,
@@ -293,9 +294,12 @@ export const words = {
     save: 'Save the model folder',
     open: 'pictures of any size',
     pixel: 'Pixel values',
+    /** @param {string} files */
+    source: (files) => `From ${files}`,
     pixels: {
-      files: 'As the files say',
+      own: 'Own numbers',
       imagenet: 'ImageNet mean and deviation (torchvision)',
+      clip: 'CLIP mean and deviation (OpenAI)',
       half: '−1 to 1 (mean 0.5, deviation 0.5)',
       unit: '0 to 1',
       keras: '−1 to 1 (Keras)',
@@ -304,8 +308,8 @@ export const words = {
     },
     resize: 'Size',
     resizes: {
-      files: 'As the files say',
       crop: 'Crop the middle',
+      square: 'Stretch to a square, crop the middle',
       stretch: 'Stretch',
       fit: 'Fit the whole photo, with borders',
     },
@@ -331,9 +335,60 @@ export const words = {
           : `${n} labels, one per class`
         : `${n} ${n === 1 ? 'label' : 'labels'} for ${classes} ${classes === 1 ? 'class' : 'classes'}`,
     more: 'More',
-    side: 'Shorter side before the crop, in pixels',
-    filter: 'Resampling',
-    filters: { bilinear: 'Bilinear', bicubic: 'Bicubic', lanczos: 'Lanczos', box: 'Box', nearest: 'Nearest' },
+    changeReading: 'Change how photos are read',
+    numberGroup: 'Numbers: (pixel × scale − mean) / deviation',
+    scale: 'Scale of pixels, such as 1/255',
+    mean: 'Mean, one number or one per colour',
+    std: 'Deviation, one number or one per colour',
+    channels: 'Colours',
+    orders: { rgb: 'Red, green, blue (RGB)', bgr: 'Blue, green, red (BGR)', grey: 'Grey' },
+    badScale: 'The scale is one number other than 0, such as 1/255.',
+    /** @param {number} count @returns {string} */
+    badNumbers: (count) =>
+      count === 1 ? 'The mean is one number.' : 'The mean is one number, or one for each of three colours.',
+    /** @param {number} count @returns {string} */
+    badStd: (count) =>
+      count === 1
+        ? 'The deviation is one number above 0.'
+        : 'The deviation is one number above 0, or one for each of three colours.',
+    /** @param {string} low @param {string} high */
+    range: (low, high) => `The model gets values from ${low} to ${high}.`,
+    /** @param {string} high */
+    otherUnit: (high) => `Pixels are scaled to 0 to ${high}: is the mean meant for another scale?`,
+    cropGroup: 'Before the crop',
+    side: 'Shorter side in pixels',
+    percent: 'Or what the crop keeps of it, in percent',
+    sampleGroup: 'Resampling',
+    filter: 'Filter',
+    filters: {
+      bilinear: 'Bilinear',
+      bicubic: 'Bicubic',
+      lanczos: 'Lanczos',
+      box: 'Box',
+      nearest: 'Nearest',
+      area: 'Area (OpenCV)',
+    },
+    antialias: 'Smooth when shrinking (antialias), as Pillow does; TensorFlow and OpenCV do not',
+    threshold: 'Recognised from, in percent; empty: always',
+    notRecognised: 'Sentence for photos that are not recognised',
+    preview: {
+      title: 'With these answers',
+      loading: 'Loading the model to try the answers',
+      /** @param {string} label */
+      not: (label) => `not ${label}`,
+      suspicious: {
+        same: 'One class for all three photos, nearly certain: this often means that the pixel values are wrong.',
+        even: 'All classes are nearly equal: this often means that the pixel values or the output are wrong.',
+      },
+      /** @type {Record<string, string>} */
+      failed: {
+        'over-memory-limit': 'There is not enough memory left to try the answers.',
+        'out-of-memory': 'There is not enough memory left to try the answers.',
+        'bad-option': 'These answers do not fit the model.',
+        'bad-manifest': 'These answers do not fit the model.',
+        other: 'The answers cannot be tried.',
+      },
+    },
     layer: 'Heatmaps at',
     lastLayer: 'The last map',
     precision: 'Weights',
