@@ -11,7 +11,7 @@ pub enum Error {
     #[error("{0}")]
     Network(String),
     /// The server responded, but not with the file.
-    #[error("{url} answered with status {status}; check that the model folder is there")]
+    #[error("{url} answered with status {status}; check the address")]
     HttpStatus {
         /// HTTP status code.
         status: u16,

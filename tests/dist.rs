@@ -262,6 +262,9 @@ fn a_closed_site_may_talk_to_itself_only() {
         assert!(!text(&files, path).contains("https:"), "{path}");
     }
     assert!(text(&files, "index.html").contains("connect-src 'self' data:"));
+    // By this the page knows it, and offers no model from elsewhere.
+    assert!(text(&files, "index.html").contains(" data-closed src="));
+    assert!(!text(&dist(&workplace("open"), &[]), "index.html").contains("data-closed"));
 }
 
 #[test]

@@ -16,6 +16,7 @@ use axum::routing::get;
 use futures_util::StreamExt;
 use serde_json::json;
 use sha2::{Digest, Sha256};
+use tokio_rustls::TlsAcceptor;
 
 /// The commit that `main` names.
 const SHA: &str = "0123456789abcdef0123456789abcdef01234567";
@@ -33,6 +34,8 @@ struct Hub {
     elsewhere: String,
     /// Tokens, by the first part of the path.
     tokens: Vec<(String, bool)>,
+    /// Files are only for those who have a token, as of a gated model.
+    gated: bool,
 }
 
 type Shared = Arc<Mutex<Hub>>;
@@ -59,13 +62,17 @@ async fn listing(
 ) -> Response {
     let mut hub = hub.lock().unwrap();
     note(&mut hub, "/api/models", &headers);
-    if model != "cats" || !["main", "refs/pr/1"].contains(&&*revision) {
-        return (StatusCode::NOT_FOUND, "Repository not found").into_response();
+    // The Hub does not tell whether a model is private or not there.
+    if model != "cats" {
+        return (StatusCode::UNAUTHORIZED, "Invalid username or password").into_response();
+    }
+    if !["main", "refs/pr/1"].contains(&&*revision) {
+        return (StatusCode::NOT_FOUND, "Invalid rev id").into_response();
     }
     let siblings: Vec<_> = hub
         .files
-        .keys()
-        .map(|name| json!({ "rfilename": name }))
+        .iter()
+        .map(|(name, bytes)| json!({ "rfilename": name, "size": bytes.len() }))
         .collect();
     json!({ "id": "acme/cats", "sha": SHA, "siblings": siblings })
         .to_string()
@@ -84,6 +91,21 @@ async fn resolve(
     let Some(bytes) = hub.files.get(&name) else {
         return StatusCode::NOT_FOUND.into_response();
     };
+    if hub.gated
+        && headers
+            .get(header::AUTHORIZATION)
+            .is_none_or(|told| told != "Bearer secret")
+    {
+        return (
+            StatusCode::UNAUTHORIZED,
+            "Access to this model is restricted",
+        )
+            .into_response();
+    }
+    if name == "preprocessor_config.json" {
+        let to = format!("/api/resolve-cache/models/acme/cats/{SHA}/{name}");
+        return (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, to)]).into_response();
+    }
     if !name.contains(".onnx") {
         return ([(header::ETAG, "\"a-git-digest\"")], bytes.clone()).into_response();
     }
@@ -100,6 +122,17 @@ async fn resolve(
         ),
     ];
     (StatusCode::FOUND, told.map(|(name, value)| (name, value))).into_response()
+}
+
+/// `/api/resolve-cache/models/acme/cats/SHA/FILE`: where the Hub has small files.
+async fn cached(
+    State(hub): State<Shared>,
+    Part(name): Part<String>,
+    headers: HeaderMap,
+) -> Response {
+    let mut hub = hub.lock().unwrap();
+    note(&mut hub, &format!("/cache/{name}"), &headers);
+    hub.files[&name].clone().into_response()
 }
 
 /// `/cdn/FILE`
@@ -164,18 +197,36 @@ struct Server {
 
 impl Server {
     fn start(name: &str, hub: Hub) -> Server {
+        Server::over(name, hub, None)
+    }
+
+    fn over(name: &str, hub: Hub, tls: Option<TlsAcceptor>) -> Server {
         let hub = Arc::new(Mutex::new(hub));
         let routes = Router::new()
             .route("/api/models/acme/{model}/revision/{revision}", get(listing))
             .route("/acme/cats/resolve/{sha}/{*file}", get(resolve))
+            .route(
+                &format!("/api/resolve-cache/models/acme/cats/{SHA}/{{*file}}"),
+                get(cached),
+            )
             .route("/cdn/{*file}", get(cdn))
             .with_state(hub.clone());
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let listener = runtime
             .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
             .unwrap();
-        let address = format!("http://{}/", listener.local_addr().unwrap());
-        runtime.spawn(async move { axum::serve(listener, routes).await });
+        let port = listener.local_addr().unwrap().port();
+        let address = match tls {
+            None => format!("http://127.0.0.1:{port}/"),
+            Some(_) => format!("https://localhost:{port}/"),
+        };
+        match tls {
+            None => runtime.spawn(async move { axum::serve(listener, routes).await }),
+            Some(tls) => {
+                let listener = Secure { listener, tls };
+                runtime.spawn(async move { axum::serve(listener, routes).await })
+            }
+        };
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
             .join("hub")
             .join(name);
@@ -192,8 +243,13 @@ impl Server {
     }
 
     fn pack(&self, what: &str, options: &[&str]) -> Output {
+        self.command(what, options).output().unwrap()
+    }
+
+    fn command(&self, what: &str, options: &[&str]) -> Command {
         let labels = self.out.with_file_name("labels.txt");
-        Command::new(env!("CARGO_BIN_EXE_whylens"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_whylens"));
+        command
             .args(["pack", what, "--out"])
             .arg(&self.out)
             .arg("--labels")
@@ -202,8 +258,11 @@ impl Server {
             .env("HF_ENDPOINT", &self.address)
             .env("HF_TOKEN", "secret")
             .env("XDG_CACHE_HOME", &self.cache)
-            .output()
-            .unwrap()
+            .envs(["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"].map(|name| (name, "")));
+        for name in ["http_proxy", "https_proxy", "all_proxy"] {
+            command.env_remove(name);
+        }
+        command
     }
 
     #[track_caller]
@@ -271,6 +330,7 @@ fn a_model_of_the_hub_is_packed_of_what_is_needed() {
         "/api/models",
         "/resolve/config.json",
         "/resolve/preprocessor_config.json",
+        "/cache/preprocessor_config.json",
         "/resolve/onnx/model.onnx",
         "/cdn/onnx/model.onnx",
     ];
@@ -298,10 +358,192 @@ fn the_token_is_for_the_hub_alone() {
     let tokens = |server: &Server| server.hub.lock().unwrap().tokens.clone();
     let (told, untold) = (tokens(&server), tokens(&elsewhere));
     assert!(
-        told.len() == 4 && told.iter().all(|(_, told)| *told),
+        told.len() == 5 && told.iter().all(|(_, told)| *told),
         "{told:?}"
     );
     assert_eq!(untold, [("cdn".to_string(), false)]);
+}
+
+#[test]
+fn a_private_or_gated_model_needs_a_token() {
+    let server = Server::start(
+        "gated",
+        Hub {
+            gated: true,
+            ..repository()
+        },
+    );
+    let alone = |what: &str| {
+        let output = server.command(what, &[]).env_remove("HF_TOKEN").output();
+        String::from_utf8(output.unwrap().stderr).unwrap()
+    };
+    for what in ["hf:acme/cats", "hf:acme/dogs"] {
+        let told = alone(what);
+        assert!(told.starts_with("whylens: http-status: "), "{told}");
+        let id = &what[3..];
+        let advice = format!(
+            "accept its conditions at {}{id} and set HF_TOKEN",
+            server.address
+        );
+        assert!(told.contains(&advice), "{told}");
+    }
+    let told = server.refused("hf:acme/dogs", &[], "http-status");
+    assert!(told.contains("or HF_TOKEN may not read it"), "{told}");
+    done(&server.pack("hf:acme/cats", &[]));
+}
+
+/// A listener with TLS.
+struct Secure {
+    listener: tokio::net::TcpListener,
+    tls: TlsAcceptor,
+}
+
+impl axum::serve::Listener for Secure {
+    type Io = tokio_rustls::server::TlsStream<tokio::net::TcpStream>;
+    type Addr = std::net::SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            let (stream, from) = self.listener.accept().await.unwrap();
+            // A client that refuses the certificate is none.
+            if let Ok(stream) = self.tls.accept(stream).await {
+                return (stream, from);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<Self::Addr> {
+        self.listener.local_addr()
+    }
+}
+
+/// An authority, as PEM, and what a server called `localhost` shows that it signed.
+fn authority() -> (String, TlsAcceptor) {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let pem = params.self_signed(&key).unwrap().pem();
+    let issuer = Issuer::new(params, key);
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(vec!["localhost".into()]).unwrap();
+    let signed = params.signed_by(&key, &issuer).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![signed.into()], key.into())
+        .unwrap();
+    (pem, TlsAcceptor::from(Arc::new(config)))
+}
+
+#[test]
+fn by_tls_only_a_server_that_the_system_trusts_is_believed() {
+    let (pem, tls) = authority();
+    let (_, other) = authority();
+    // The files are on another host, which gets no token by TLS either.
+    let cdn = Server::over("tls-cdn", repository(), Some(tls.clone()));
+    let elsewhere = cdn.address.trim_end_matches('/').into();
+    let server = Server::over(
+        "tls",
+        Hub {
+            elsewhere,
+            ..repository()
+        },
+        Some(tls),
+    );
+    let trusted = server.out.with_file_name("authority.pem");
+    fs::write(&trusted, pem).unwrap();
+    let mut command = server.command("hf:acme/cats", &[]);
+    done(&command.env("SSL_CERT_FILE", &trusted).output().unwrap());
+    assert!(
+        server
+            .hub
+            .lock()
+            .unwrap()
+            .tokens
+            .iter()
+            .all(|(_, told)| *told)
+    );
+    let untold = cdn.hub.lock().unwrap().tokens.clone();
+    assert_eq!(untold, [("cdn".to_string(), false)]);
+
+    let impostor = Server::over("impostor", repository(), Some(other));
+    let mut command = impostor.command("hf:acme/cats", &[]);
+    let output = command.env("SSL_CERT_FILE", &trusted).output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        told.starts_with("whylens: network: ") && told.contains("set SSL_CERT_FILE"),
+        "{told}"
+    );
+    assert_eq!(impostor.asked(), [""; 0]);
+}
+
+#[test]
+fn a_proxy_is_asked_for_the_hub_unless_no_proxy_names_it() {
+    let (pem, tls) = authority();
+    let server = Server::over("proxied", repository(), Some(tls));
+    let trusted = server.out.with_file_name("authority.pem");
+    fs::write(&trusted, pem).unwrap();
+    let (proxy, asked) = proxy();
+    let pack = |no_proxy: &str| {
+        let mut command = server.command("hf:acme/cats", &["--force"]);
+        command
+            .env("SSL_CERT_FILE", &trusted)
+            .env("HTTPS_PROXY", &proxy);
+        done(&command.env("NO_PROXY", no_proxy).output().unwrap());
+        std::mem::take(&mut *asked.lock().unwrap())
+    };
+    let port = server
+        .address
+        .trim_end_matches('/')
+        .rsplit(':')
+        .next()
+        .unwrap();
+    let lines = pack("");
+    let expected = format!("CONNECT localhost:{port} HTTP/1.1");
+    assert!(
+        !lines.is_empty() && lines.iter().all(|line| *line == expected),
+        "{lines:?}"
+    );
+    assert_eq!(pack("localhost"), [""; 0]);
+}
+
+/// A proxy's address, and the first line of each request to it.
+fn proxy() -> (String, Arc<Mutex<Vec<String>>>) {
+    use std::io::{BufRead, BufReader, Write, copy};
+    use std::net::{TcpListener, TcpStream};
+    use std::thread::spawn;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let lines = asked.clone();
+    spawn(move || {
+        for client in listener.incoming() {
+            let mut client = client.unwrap();
+            let mut head = BufReader::new(client.try_clone().unwrap())
+                .lines()
+                .map_while(Result::ok);
+            let first = head.next().unwrap_or_default();
+            head.find(String::is_empty);
+            let to = first.split(' ').nth(1).unwrap_or_default();
+            let Ok(mut hub) = TcpStream::connect(to) else {
+                continue;
+            };
+            lines.lock().unwrap().push(first);
+            client
+                .write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                .unwrap();
+            let (mut from, mut back) = (hub.try_clone().unwrap(), client.try_clone().unwrap());
+            spawn(move || copy(&mut from, &mut back));
+            spawn(move || {
+                drop(copy(&mut client, &mut hub));
+                drop(hub.shutdown(std::net::Shutdown::Write));
+            });
+        }
+    });
+    (address, asked)
 }
 
 #[test]
@@ -410,6 +652,11 @@ fn what_is_not_there_is_said() {
     let server = Server::start("missing", repository());
     let told = server.refused("hf:acme/dogs", &[], "http-status");
     assert!(told.contains("acme/dogs at revision main"), "{told}");
+    let told = server.refused("hf:acme/cats@v9", &[], "http-status");
+    assert!(
+        told.contains("acme/cats at revision v9") && !told.contains("HF_TOKEN"),
+        "{told}"
+    );
     let told = server.refused("hf:acme/cats", &["--file", "other.onnx"], "bad-option");
     assert!(
         told.contains("onnx/model.onnx, onnx/model_fp16.onnx"),

@@ -3,12 +3,13 @@
 import { CACHE, CREATE, Classifier } from './library/classifier.js';
 import { WhylensError, badOption, cancelled, isA, shown } from './library/errors.js';
 import { checkWaiting, loadOptions, read } from './library/options.js';
-import { Preview, fileOf, inWorker } from './library/packing.js';
+import { Preview, fileOf, inWorker, isExported } from './library/packing.js';
 import { checkSwitches, scriptAttribute, switches } from './library/policy.js';
 import { registry, script } from './library/registry.js';
 import { checkPlace } from './library/startup.js';
 
 /** @typedef {import('./library/protocol.js').LoadOptions} LoadOptions */
+/** @typedef {import('./library/protocol.js').FetchingOptions} FetchingOptions */
 /** @typedef {import('./library/protocol.js').Inspection} Inspection */
 /** @typedef {import('./library/protocol.js').PackedModel} PackedModel */
 /** @typedef {import('./library/protocol.js').PackingOptions} PackingOptions */
@@ -25,17 +26,26 @@ function manifestUrl(model) {
   if (typeof model !== 'string' && !isA(model, URL)) {
     throw badOption(`the model is ${shown(model)}, expected the address of a model folder`);
   }
-  let url;
-  try {
-    url = new URL(model, globalThis.document?.baseURI ?? globalThis.location?.href);
-  } catch (error) {
-    throw new WhylensError('bad-option', `"${model}" is not an address`, error);
+  if (isExported(String(model))) {
+    throw badOption(
+      `"${model}" is not a model folder: make one of it by \`whylens pack\`, or by fetchModel() and packModel()`,
+    );
   }
+  const url = absolute(model);
   if (!url.pathname.endsWith('.json')) {
     url.pathname += url.pathname.endsWith('/') ? 'model.json' : '/model.json';
   }
   url.hash = '';
   return url.href;
+}
+
+/** @param {string | URL} address relative to the page */
+function absolute(address) {
+  try {
+    return new URL(address, globalThis.document?.baseURI ?? globalThis.location?.href);
+  } catch (error) {
+    throw new WhylensError('bad-option', `"${address}" is not an address`, error);
+  }
 }
 
 /**
@@ -124,6 +134,36 @@ export async function health(model, options) {
   const classifier =
     registry.models.get(url)?.classifier ?? registry.failed.get(url) ?? new Classifier(CREATE, url, {});
   return classifier.health(options);
+}
+
+/**
+ * Downloads a classifier as it was exported, for `inspectModel()` and `packModel()`: without cookies and without telling
+ * the page's address. A site made with `whylens dist --closed` takes only what is its own.
+ * @param {string | URL} address of an ONNX file or a zip, relative to the page; or `hf:ORG/NAME[/FILE.onnx][@REVISION]`,
+ *   or the address of the model's page on the Hugging Face Hub
+ * @param {FetchingOptions} [options]
+ * @returns {Promise<Blob | Record<string, Blob>>} a zip, or files by their paths
+ */
+export async function fetchModel(address, options) {
+  const given = read(options, ['endpoint', 'memoryLimit', 'signal', 'onProgress']);
+  checkWaiting(given);
+  const { endpoint } = given;
+  if (typeof address !== 'string' && !isA(address, URL))
+    throw badOption(`the model is ${shown(address)}, expected an address`);
+  if (endpoint !== undefined && !(typeof endpoint === 'string' && /^https?:\/\/[^?#]+$/.test(endpoint)))
+    throw badOption(`endpoint is ${shown(endpoint)}, expected an address such as "https://huggingface.co"`);
+  const url = absolute(address);
+  if (!['hf:', 'http:', 'https:'].includes(url.protocol)) throw badOption(`"${address}" cannot be downloaded`);
+  if (scriptAttribute('data-closed') !== null && url.origin !== globalThis.location?.origin)
+    throw new WhylensError('forbidden', `this site is closed and takes no model from elsewhere, so not "${address}"`);
+  /** @type {Extract<import('./library/protocol.js').Call, { type: 'fetch' }>} */
+  const call = {
+    type: 'fetch',
+    address: url.href,
+    endpoint: endpoint?.replace(/\/+$/, ''),
+    memoryLimit: left(given.memoryLimit),
+  };
+  return inWorker(call, script(), given);
 }
 
 /**

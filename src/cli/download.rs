@@ -211,6 +211,11 @@ impl Client {
                 ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
                     Error::BadOption(format!("`{at}` is not an address: {error}")).into()
                 }
+                error if is_distrust(&error) => Error::Network(format!(
+                    "{at} cannot be trusted: {error}; if a company's proxy reads along, set SSL_CERT_FILE to the file \
+                     with its certificate"
+                ))
+                .into(),
                 error => broken(&at, &error),
             })?;
             let headers = response.headers();
@@ -264,6 +269,16 @@ fn patiently<T>(
         }
         sleep(Duration::from_millis(250 << in_vain));
     }
+}
+
+/// Whether a server's certificate was refused.
+fn is_distrust(error: &ureq::Error) -> bool {
+    let cause = match error {
+        ureq::Error::Io(error) => error.get_ref().and_then(|cause| cause.downcast_ref()),
+        ureq::Error::Rustls(cause) => Some(cause),
+        _ => None,
+    };
+    matches!(cause, Some(rustls::Error::InvalidCertificate(_)))
 }
 
 fn broken(url: &str, error: &dyn std::fmt::Display) -> Failure {

@@ -255,13 +255,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         }
         return plan::run(&arguments.model);
     }
-    let fetched = hub::fetch(&arguments.model, arguments.file.as_deref())?;
-    let mut given = match &fetched {
+    let mut given = match hub::read(&arguments.model, arguments.file.as_deref())? {
         None => given::read(&arguments.model)?,
-        Some(model) => given::Given {
-            name: model.name(),
-            ..given::read(&model.onnx)?
-        },
+        Some(given) => given,
     };
     let found = sources::find(&given.texts, &shrink::outline(&given.onnx)?)?;
     let own = Options {

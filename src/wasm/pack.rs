@@ -1,4 +1,5 @@
 //! the reader's own ONNX file or zip → its description; its model folder, checked as by `whylens pack`.
+//! Also the name of a model on the Hub → its files.
 
 use js_sys::{Function, Object, Uint8Array};
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,7 @@ use crate::manifest::MOST_TEXT;
 use crate::model::compile::shrink::{self, Outline};
 use crate::pack::presets::{self, Preset};
 use crate::pack::sources::archive::{self, Archive};
+use crate::pack::sources::hub::{self, Repository};
 use crate::pack::sources::{self, Choice, Files, Found};
 use crate::pack::{self, Inspection, Options, Original, Packed, Report, Stage};
 
@@ -46,6 +48,43 @@ struct Folder<'a> {
 pub fn choose_model(names: Vec<String>) -> std::result::Result<JsValue, JsValue> {
     sources::choose(&names)
         .map(|choice| plain(&choice))
+        .map_err(thrown)
+}
+
+/// The address at which the Hub lists the files of a model, by the model's name or an address on the Hub; undefined:
+/// it is neither. `endpoint` is the Hub's own address if it is not the usual one.
+#[wasm_bindgen(js_name = hubListing)]
+pub fn hub_listing(
+    name: &str,
+    endpoint: Option<String>,
+) -> std::result::Result<Option<String>, JsValue> {
+    let endpoint = endpoint.as_deref().unwrap_or(hub::ENDPOINT);
+    let found = Repository::parse(name, endpoint).map_err(thrown)?;
+    Ok(found.map(|repository| repository.listing(endpoint)))
+}
+
+/// Chooses among the files that the Hub lists: `{ name, sha, choice, files }`, see [`hub::Version`].
+#[wasm_bindgen(js_name = hubVersion)]
+pub fn hub_version(
+    name: &str,
+    endpoint: Option<String>,
+    listing: &[u8],
+) -> std::result::Result<JsValue, JsValue> {
+    let endpoint = endpoint.as_deref().unwrap_or(hub::ENDPOINT);
+    let version = || {
+        let repository = Repository::parse(name, endpoint)?
+            .ok_or_else(|| Error::BadOption(format!("`{name}` is not on {endpoint}")))?;
+        repository.version(listing, endpoint)
+    };
+    version().map(|version| plain(&version)).map_err(thrown)
+}
+
+/// The names of the files beside an ONNX file in which it keeps its weights; `onnx` gives its bytes.
+#[wasm_bindgen(js_name = outsideWeights)]
+pub fn outside_weights(onnx: Function) -> std::result::Result<Vec<String>, JsValue> {
+    let names = read(&onnx).and_then(|bytes| shrink::outside(&bytes));
+    names
+        .map(|names| names.into_iter().collect())
         .map_err(thrown)
 }
 

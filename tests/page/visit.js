@@ -7,9 +7,9 @@ import { Server, TOP } from '../web/server.js';
 
 const CAMERA = ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream'];
 
-/** A browser and a server for the tests of one file. */
-export async function place() {
-  const browser = await browse(CAMERA);
+/** A browser and a server for the tests of one file. @param {string[]} [flags] further ones of Chromium */
+export async function place(flags = []) {
+  const browser = await browse([...CAMERA, ...flags]);
   const server = await new Server().start();
   return {
     browser,

@@ -1,5 +1,5 @@
-// ONNX file, zip or folder → what it is, what it says of photos, and its model folder; in a worker of its own, whose
-// memory is given back
+// address, ONNX file, zip or folder → its files, what it is, what it says of photos, and its model folder; in a worker of
+// its own, whose memory is given back
 
 import { Connection } from './connection.js';
 import { WhylensError, badOption, cancelled, isA, shown } from './errors.js';
@@ -38,8 +38,18 @@ function isFolder(model) {
 }
 
 /**
+ * Whether an address names a model as it was exported: a file, or a model on the Hugging Face Hub. Any other may be
+ * that of a model folder.
+ * @param {string} address
+ */
+export const isExported = (address) =>
+  /^hf:/i.test(address) ||
+  /^[^?#]*\.(onnx|zip)([?#]|$)/i.test(address) ||
+  /^https:\/\/(huggingface\.co|hf\.co)\/[^/?#]+\/[^/?#]+\/?([?#]|tree\/|$)/i.test(address);
+
+/**
  * Runs one call in a new worker. Giving up ends the worker at once.
- * @param {Extract<Call, { type: 'inspect' | 'pack' }>} call
+ * @param {Extract<Call, { type: 'fetch' | 'inspect' | 'pack' }>} call
  * @param {URL} script of the worker
  * @param {Pick<PackingOptions, 'onProgress' | 'signal'>} options
  * @returns {Promise<any>}

@@ -4,8 +4,7 @@
  * @typedef {'network' | 'http-status' | 'not-a-model' | 'truncated' | 'integrity' | 'external-data'
  *   | 'unsupported-operator' | 'unsupported-model' | 'bad-manifest' | 'over-memory-limit'
  *   | 'out-of-memory' | 'image-format' | 'image-corrupt' | 'image-too-large' | 'bad-option'
- *   | 'cancelled' | 'disposed' | 'worker-crashed'
- *   | 'unsupported-browser'} ErrorCode
+ *   | 'cancelled' | 'disposed' | 'worker-crashed' | 'forbidden' | 'unsupported-browser'} ErrorCode
  */
 
 /** @typedef {Blob | ArrayBuffer | Uint8Array<ArrayBufferLike> | ImageBitmap | ImageData | HTMLImageElement
@@ -331,6 +330,15 @@
  */
 
 /**
+ * What `fetchModel()` takes.
+ * @typedef {object} FetchingOptions
+ * @property {string} [endpoint] the Hub's address, `https://huggingface.co` when absent
+ * @property {number} [memoryLimit] as of `PackingOptions`: what could not be packed in it is not downloaded
+ * @property {(progress: Progress) => void} [onProgress] phase `download`
+ * @property {AbortSignal} [signal]
+ */
+
+/**
  * @typedef {{ values: Float32Array<ArrayBuffer>, shape: number[], image: Size, region: Region }} Input a photo as the
  *   network saw it: `values` row-major
  */
@@ -374,6 +382,7 @@
  *   | { type: 'render', heatmap: WireMap, options: WireRenderOptions }
  *   | { type: 'decode', photo: Blob | ArrayBuffer, maxPixels: number, longest: number }
  *   | { type: 'dispose', url: string }
+ *   | { type: 'fetch', address: string, endpoint: string | undefined, memoryLimit: number }
  *   | { type: 'inspect', model: WireFile, beside: Record<string, Blob>, options: WirePackOptions }
  *   | { type: 'pack', model: WireFile, beside: Record<string, Blob>, labels: string, options: WirePackOptions }
  *   | { type: 'preview', model: WireFile, beside: Record<string, Blob>, photo: ArrayBuffer, options: WirePackOptions }
@@ -408,6 +417,11 @@
  * @property {(url: string, result: string, input: Input, options: WireHeatmapOptions, progress: Steps, signal:
  *   AbortSignal) => Promise<Heatmap>} heatmap
  * @property {(names: string[]) => { onnx: string, texts: string[], weights: string[] }} chooseModel
+ * @property {(name: string, endpoint?: string) => string | undefined} hubListing
+ * @property {(name: string, endpoint: string | undefined, listing: Uint8Array) => { name: string, sha: string, choice:
+ *   { onnx: string, texts: string[], weights: string[] }, files: Record<string, { url: string, bytes: number | null,
+ *   sha256: string | null }> }} hubVersion
+ * @property {(model: () => Uint8Array) => string[]} outsideWeights
  * @property {(model: () => Uint8Array, beside: Record<string, () => Uint8Array>, options: WirePackOptions) => Inspection}
  *   inspectModel
  * @property {(model: () => Uint8Array, beside: Record<string, () => Uint8Array>, labels: string, options:

@@ -1,5 +1,5 @@
-// files of the reader → their model in use: looked into, described in a form, checked and packed
-import { inspectModel, packModel, previewModel } from '../whylens.js';
+// files of the reader, or an address → their model in use: downloaded, looked into, described in a form, checked and packed
+import { fetchModel, inspectModel, packModel, previewModel } from '../whylens.js';
 import {
   describe,
   describeReading,
@@ -12,6 +12,7 @@ import {
   saysAll,
 } from './ownmodel.js';
 import { trials } from './preview.js';
+import { pathOf, placed } from './sources.js';
 import { PageError } from './trouble.js';
 
 /** @typedef {import('./ownmodel.js').Answers} Answers */
@@ -19,14 +20,15 @@ import { PageError } from './trouble.js';
 /**
  * A model that is being added.
  * @typedef {object} Adding
- * @property {'reading' | 'form' | 'checking' | 'report'} stage
+ * @property {'fetching' | 'reading' | 'form' | 'checking' | 'report'} stage
  * @property {import('./ownmodel.js').Parts} parts
  * @property {import('../library/protocol.js').Inspection | null} seen
  * @property {Answers | null} likely the answers that the form shows first
- * @property {{loaded: number, total: number} | null} steps
+ * @property {{loaded: number, total: number} | null} steps of packing, or bytes of a download
  * @property {unknown} failure of the last check
  * @property {import('./preview.js').Trial | null} trial what the model would say, while the form is open
  * @property {OwnModel | null} own
+ * @property {boolean} kept on this device, for the next visit
  */
 
 /**
@@ -34,11 +36,12 @@ import { PageError } from './trouble.js';
  * @param {(adding: Adding | null) => void} page.onChange
  * @param {() => number | undefined} page.memoryLimit
  * @param {(error: unknown, about: string | null, again: (() => void) | null) => void} page.onTrouble `again` where
- *   more memory helps
+ *   more memory helps, or a new download
  * @param {() => Promise<ArrayBuffer[]>} page.photos that the answers are tried with
  * @param {(own: OwnModel, keeping: boolean) => Promise<void>} page.onModel it is ready to be used
+ * @param {() => void} page.onKept it is kept for the next visit
  */
-export function addition({ onChange, memoryLimit, photos, onTrouble, onModel }) {
+export function addition({ onChange, memoryLimit, photos, onTrouble, onModel, onKept }) {
   let abort = new AbortController();
   /** @type {Adding | null} */
   let now = null;
@@ -63,17 +66,52 @@ export function addition({ onChange, memoryLimit, photos, onTrouble, onModel }) 
     onChange((now = null));
   }
 
-  /** @param {File[]} files an ONNX file and what came with it, or a zip of these */
-  async function start(files) {
+  /** @param {Adding['parts']} parts */
+  function begin(parts, stage = /** @type {Adding['stage']} */ ('reading')) {
+    now = { stage, parts, seen: null, likely: null, steps: null, failure: null, trial: null, own: null, kept: false };
+    onChange(now);
+  }
+
+  /** @param {string} address of a model as it was exported, or its name on the Hub */
+  async function download(address) {
+    abort.abort();
+    abort = new AbortController();
+    const { signal } = abort;
+    try {
+      begin({ name: address, model: {}, bytes: 0, manifest: null, labels: [] }, 'fetching');
+      const found = await fetchModel(address, {
+        memoryLimit: memoryLimit(),
+        signal,
+        onProgress: ({ loaded, total }) => signal.aborted || tell({ steps: { loaded, total } }),
+      });
+      if (signal.aborted) return;
+      if (found instanceof File) return await start([found], address);
+      const files = Object.entries(found).map(([path, blob]) => placed(blob, path));
+      await start(files, address);
+    } catch (error) {
+      if (signal.aborted) return;
+      close();
+      onTrouble(error, address, () => void download(address));
+    }
+  }
+
+  /**
+   * @param {File[]} files an ONNX file and what came with it, or a zip of these
+   * @param {string} [source] the address that they come from
+   */
+  async function start(files, source) {
     abort.abort();
     abort = new AbortController();
     endPreview();
     const { signal } = abort;
     const parts = partsOf(files);
+    if (parts && source) {
+      const [folder, below] = pathOf(/** @type {File} */ (files[0])).split('/');
+      Object.assign(parts, { source, name: below === undefined ? parts.name : folder });
+    }
     try {
       if (!parts) throw new PageError('no-classifier', 'there is no .onnx file and no zip among these');
-      now = { stage: 'reading', parts, seen: null, likely: null, steps: null, failure: null, trial: null, own: null };
-      onChange(now);
+      begin(parts);
       if (parts.manifest && !(await isTensorFlow(parts.manifest))) {
         await given(parts, parts.manifest, signal);
         return close();
@@ -88,7 +126,7 @@ export function addition({ onChange, memoryLimit, photos, onTrouble, onModel }) 
       if (signal.aborted) return;
       close();
       const { limit } = /** @type {{limit?: number}} */ (error ?? {});
-      onTrouble(error, parts?.name ?? null, limit ? () => void start(files) : null);
+      onTrouble(error, parts?.name ?? null, limit ? () => void start(files, source) : null);
     }
   }
 
@@ -149,7 +187,7 @@ export function addition({ onChange, memoryLimit, photos, onTrouble, onModel }) 
     const { signal } = abort;
     try {
       const text = labelled(answers.labels, seen.classes);
-      await pack(parts, text, describe(answers, seen, parts.name), null, keeping, signal);
+      await pack(parts, text, describe(answers, seen, parts.source ?? parts.name), null, keeping, signal);
     } catch (error) {
       if (!signal.aborted) tell({ stage: 'form', failure: error });
     }
@@ -174,16 +212,29 @@ export function addition({ onChange, memoryLimit, photos, onTrouble, onModel }) 
     const labels = given ?? { en: new Blob([packed.labels]) };
     const own = { onnx: new Blob([weights]), manifest, labels, report };
     if (keeping) await keep(own).catch((error) => onTrouble(error, manifest.name, null));
-    tell({ stage: 'report', own });
+    tell({ stage: 'report', own, kept: keeping });
     await onModel(own, keeping);
   }
 
   return {
     start,
+    download,
     look,
     draft,
     answer,
     close,
+    /** Keeps the model that is in use now. */
+    async keep() {
+      const { own } = now ?? {};
+      if (!own) return;
+      try {
+        await keep(own);
+        tell({ kept: true });
+        onKept();
+      } catch (error) {
+        onTrouble(error, own.manifest.name, null);
+      }
+    },
     /** Shows the form again, as it was. */
     back: () => {
       abort.abort();

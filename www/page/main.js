@@ -5,6 +5,7 @@ import { csv, download, json, named, npy, record } from './download.js';
 import { languages, otherThan, wordsFor } from './language.js';
 import { numbers as numbersFor } from './numbers.js';
 import { actions } from './actions.js';
+import { isExported } from '../library/packing.js';
 import { addressOf, folder, forgetKept, kept } from './ownmodel.js';
 import { copyPicture, pictureOf } from './picture.js';
 import { openSession } from './session.js';
@@ -52,7 +53,7 @@ let numbers = numbersFor(words.code);
 const asked = query.get('model');
 const elsewhere = foreign(asked);
 
-const state = blank((elsewhere ? null : asked) ?? MODELS[0] ?? '');
+const state = blank((elsewhere || isExported(asked ?? '') ? null : asked) ?? MODELS[0] ?? '');
 
 /** @type {Awaited<ReturnType<typeof mount>>} */
 let views;
@@ -115,6 +116,16 @@ function useModel(model) {
   return openModel();
 }
 
+/** A model folder is used as it is, and any other model is packed first. @param {string} address */
+function useAddress(address) {
+  if (isClosed() && foreign(address)) trouble(new PageError('closed-site', address), null, null);
+  else if (isExported(address)) void adding.download(address);
+  else void useModel(address);
+}
+
+/** Whether the site was made with `whylens dist --closed`. */
+const isClosed = () => document.querySelector('script[data-closed]') !== null;
+
 /** @param {import('./ownmodel.js').OwnModel} model */
 function own(model) {
   return { ...addressOf(model), name: model.manifest.name, model };
@@ -134,6 +145,7 @@ const adding = addition({
     await useModel(state.own?.url ?? '');
     before?.forget();
   },
+  onKept: () => change({ kept: true }),
 });
 
 /** @param {unknown} error @param {string} name */
@@ -445,7 +457,7 @@ function dialogViews() {
     model: modelView({
       words,
       numbers,
-      onModel: (url) => void useModel(url),
+      onModel: useAddress,
       onFiles: (files) => void adding.start(files),
       onForget: () => void forgetKept().then(() => change({ kept: false })),
     }),
@@ -467,6 +479,7 @@ async function ownModelDialog() {
     onOutput: (name) => void adding.look(name),
     onBack: adding.back,
     onClose: adding.close,
+    onKeep: () => void adding.keep(),
     onSave: () => state.adding?.own && folder(state.adding.own).forEach(([name, file]) => download(file, name)),
   });
 }
@@ -523,11 +536,12 @@ watchDropsAndPastes({
   failed: (error) => trouble(error, null, null),
 });
 void keepForOffline(openModel());
-if (elsewhere)
+if (asked && elsewhere && !isClosed())
   ask(
-    words.offer.elsewhere(elsewhere.host || elsewhere.protocol),
+    words.offer.elsewhere(elsewhere.protocol === 'hf:' ? 'huggingface.co' : elsewhere.host || elsewhere.protocol),
     [elsewhere.href],
-    () => void useModel(elsewhere.href),
+    () => useAddress(elsewhere.href),
   );
+else if (asked && (elsewhere || isExported(asked))) useAddress(elsewhere?.href ?? asked);
 void offerShared().catch((error) => trouble(error, null, null));
 void kept().then((model) => model && change({ own: own(model), kept: true }));

@@ -18,6 +18,7 @@ import { pathOf } from './sources.js';
 /**
  * @typedef {object} Parts
  * @property {string} name of the file or the folder that holds the model
+ * @property {string} [source] the address that it was downloaded from
  * @property {File | Record<string, File>} model a zip, or all files by their paths
  * @property {number} bytes
  * @property {File | null} manifest

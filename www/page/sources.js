@@ -5,11 +5,18 @@ import { PageError } from './trouble.js';
 /** Most files of a folder that is dropped. */
 const MOST_FILES = 20_000;
 
-/** @type {WeakMap<File, string>} where files are in the folder that was dropped */
+/** @type {WeakMap<File, string>} where files are in their folder */
 const paths = new WeakMap();
 
 /** A file's name, behind the folders that it came in. @param {File} file */
 export const pathOf = (file) => paths.get(file) ?? file.name;
+
+/** A file at a path in a folder. @param {Blob} blob @param {string} path */
+export function placed(blob, path) {
+  const file = new File([blob], path.split('/').pop() ?? path, { type: blob.type });
+  if (path.includes('/')) paths.set(file, path);
+  return file;
+}
 
 /**
  * Photos, or the files of a model if an ONNX file or a zip is among them: its weights may have any name, and pictures

@@ -134,6 +134,13 @@ async function run(request, signal) {
       );
       return { result: bitmap, transfer: [bitmap] };
     }
+    case 'fetch': {
+      const { fetchModel } = await import('./remote.js');
+      const { address, endpoint, memoryLimit } = request;
+      const fits = (/** @type {number} */ bytes) => checkRoom(bytes, memoryLimit);
+      const ways = { tell: progress.bind(null, 'download'), fits };
+      return { result: await fetchModel(address, endpoint, await modules.whole(), ways) };
+    }
     case 'inspect': {
       const module = await modules.whole();
       const { model, beside } = readModel(request, module);
@@ -246,6 +253,22 @@ function filesOf(folder, module) {
 }
 
 /**
+ * Refuses a model that cannot be checked in the memory that is left.
+ * @param {number} size
+ * @param {number} memoryLimit
+ */
+function checkRoom(size, memoryLimit) {
+  if (3 * size <= memoryLimit) return;
+  const [has, left] = [Math.ceil(size / 1e6), Math.floor(memoryLimit / 1e6)];
+  const refused = coded(
+    'over-memory-limit',
+    `the model has ${has} MB, and ${left} MB of memory are left to check it in; ` +
+      'raise `memoryLimit`, or use `whylens pack`',
+  );
+  throw Object.assign(refused, { limit: 3 * size });
+}
+
+/**
  * @param {Extract<Request, { type: 'inspect' | 'preview' | 'pack' }>} request
  * @param {import('../library/protocol.js').Module} module
  */
@@ -257,15 +280,7 @@ function readModel(request, module) {
       : filesOf(request.model, module);
   const files = Object.entries(beside);
   const size = files.reduce((sum, [, file]) => sum + file.size, model instanceof Blob ? model.size : model.byteLength);
-  if (3 * size > memoryLimit) {
-    const [has, left] = [Math.ceil(size / 1e6), Math.floor(memoryLimit / 1e6)];
-    const refused = coded(
-      'over-memory-limit',
-      `the model has ${has} MB, and ${left} MB of memory are left to check it in; ` +
-        'raise `memoryLimit`, or use `whylens pack`',
-    );
-    throw Object.assign(refused, { limit: 3 * size });
-  }
+  checkRoom(size, memoryLimit);
   // Read each time that they are needed, so that they take memory only then.
   const bytes = (/** @type {Blob | ArrayBuffer} */ file) => () => {
     try {

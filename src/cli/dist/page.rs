@@ -50,9 +50,10 @@ pub fn rewrite(index: &str, www: &str, models: &[String], arguments: &Arguments)
     let limit = arguments.memory_limit;
     let limit = limit.map(|limit| format!(" data-memory-limit=\"{limit}\""));
     let limit = limit.unwrap_or_default();
+    let closed = if arguments.closed { " data-closed" } else { "" };
     html = html.replace(
         script,
-        &format!("{script} data-models=\"{list}\" data-offline=\"{offline}\"{limit}"),
+        &format!("{script} data-models=\"{list}\" data-offline=\"{offline}\"{limit}{closed}"),
     );
     if arguments.closed {
         let open = policy::OPEN;

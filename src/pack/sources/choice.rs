@@ -151,7 +151,7 @@ fn may_hold_weights(name: &str) -> bool {
 }
 
 /// Whether this is the name of an ONNX file.
-fn is_onnx(name: &str) -> bool {
+pub(super) fn is_onnx(name: &str) -> bool {
     base(name).to_ascii_lowercase().ends_with(".onnx") && base(name).len() > ".onnx".len()
 }
 

@@ -4,6 +4,7 @@ pub mod archive;
 mod choice;
 mod custom_vision;
 mod graph;
+pub mod hub;
 mod hugging_face;
 mod labels;
 mod merge;

@@ -20,7 +20,7 @@ export function modelView({ words, numbers, onModel, onFiles, onForget }) {
   const facts = element('dl', { className: 'facts' });
   const models = element('select', { onchange: () => use(models.value) });
   const modelsField = element('label', { className: 'field' }, said.models, models);
-  const address = element('input', { type: 'text', required: true, placeholder: 'models/…/', spellcheck: false });
+  const address = element('input', { type: 'text', required: true, placeholder: said.otherHint, spellcheck: false });
   const elsewhere = element(
     'form',
     { className: 'inline', onsubmit: submit },

@@ -5,6 +5,21 @@ import { facts } from './packed.js';
 import { previewView } from './preview.js';
 import { field, readingView, select } from './reading.js';
 
+/**
+ * What a guess is about, where the form can ask it.
+ * @type {Partial<Record<import('../../library/protocol.js').Guess, import('../../library/protocol.js').What>>}
+ */
+const ASKS = {
+  activation: 'activation',
+  single: 'activation',
+  output: 'activation',
+  channels: 'colours',
+  colours: 'colours',
+  pixels: 'pixels',
+  resize: 'resize',
+  size: 'size',
+};
+
 /** @typedef {import('../adding.js').Adding} Adding */
 /** @typedef {import('../ownmodel.js').Answers} Answers */
 
@@ -18,9 +33,21 @@ import { field, readingView, select } from './reading.js';
  * @param {(name: string) => void} options.onOutput another output is to be looked at
  * @param {() => void} options.onBack to the form
  * @param {() => void} options.onClose
+ * @param {() => void} options.onKeep for the next visit
  * @param {() => void} options.onSave its folder
  */
-export function ownModelView({ words, numbers, photos, onDraft, onAnswers, onOutput, onBack, onClose, onSave }) {
+export function ownModelView({
+  words,
+  numbers,
+  photos,
+  onDraft,
+  onAnswers,
+  onOutput,
+  onBack,
+  onClose,
+  onKeep,
+  onSave,
+}) {
   const said = words.ownModel;
   const about = element('p', { className: 'soft' });
   const name = element('input', { type: 'text', required: true, autofocus: true });
@@ -95,6 +122,7 @@ export function ownModelView({ words, numbers, photos, onDraft, onAnswers, onOut
 
   const verdict = element('p', { className: 'lead-line', tabIndex: -1 });
   const found = element('dl', { className: 'facts' });
+  const keepIt = element('button', { type: 'button', className: 'link', onclick: onKeep }, said.keepIt);
   const report = element(
     'div',
     { className: 'stack' },
@@ -105,6 +133,7 @@ export function ownModelView({ words, numbers, photos, onDraft, onAnswers, onOut
       { className: 'row-of' },
       element('button', { type: 'button', className: 'way primary', onclick: onClose }, said.done),
       element('button', { type: 'button', className: 'link', onclick: onBack }, said.change),
+      keepIt,
       element('button', { type: 'button', className: 'link', onclick: onSave }, said.save),
     ),
   );
@@ -124,11 +153,16 @@ export function ownModelView({ words, numbers, photos, onDraft, onAnswers, onOut
       if (!data) return dialog.close();
       const { stage, parts, seen, likely, failure, steps, own, trial } = data;
       form.hidden = stage !== 'form';
-      work.hidden = stage !== 'reading' && stage !== 'checking';
+      work.hidden = !['fetching', 'reading', 'checking'].includes(stage);
       report.hidden = stage !== 'report';
+      keepIt.hidden = data.kept;
       doing.textContent =
-        stage === 'reading' ? said.reading(parts.name) : (said.checkingStep[steps?.loaded ?? 0] ?? said.checking);
-      if (steps) bar.value = (steps.loaded + 0.5) / steps.total;
+        stage === 'fetching'
+          ? said.fetching(parts.name, steps && numbers.bytes(steps.loaded), steps && numbers.bytes(steps.total))
+          : stage === 'reading'
+            ? said.reading(parts.name)
+            : (said.checkingStep[steps?.loaded ?? 0] ?? said.checking);
+      if (steps) bar.value = stage === 'fetching' ? steps.loaded / steps.total : (steps.loaded + 0.5) / steps.total;
       else bar.removeAttribute('value');
       if (seen && likely && seen !== asked) fill(data, (asked = seen), likely);
       explain(failure);
@@ -166,7 +200,7 @@ export function ownModelView({ words, numbers, photos, onDraft, onAnswers, onOut
       seen.found.facts.length ? said.read(sources(seen)) : '',
       ...seen.found.conflicts.map(({ what, said: both }) => said.conflict(said.what[what], both.flat())),
       ...seen.found.limits.map((limit) => said.limit(limit)),
-      said.rest,
+      asks(seen),
     ]
       .filter(Boolean)
       .join(' ');
@@ -195,6 +229,13 @@ export function ownModelView({ words, numbers, photos, onDraft, onAnswers, onOut
     disclaimer.value = notRecognised.value = threshold.value = '';
     showSentence();
     count();
+  }
+
+  /** What no file says. @param {NonNullable<Adding['seen']>} seen */
+  function asks({ guesses, found, labels, classes }) {
+    const open = new Set(guesses.flatMap((guess) => ASKS[guess] ?? []));
+    if ((found.labels ?? labels)?.length !== classes) open.add('labels');
+    return open.size ? said.rest([...open].map((what) => said.what[what]).join(', ')) : '';
   }
 
   /** What the files say, each fact with the file. @param {NonNullable<Adding['seen']>} seen */

@@ -227,7 +227,8 @@ export const words = {
     source: 'Source',
     disclaimer: 'Note',
     address: 'Address',
-    other: 'Address of another model folder',
+    other: 'Address of another model',
+    otherHint: 'hf:ORG/NAME, https://…/model.onnx, models/…/',
     use: 'Use it',
     models: 'Models on this site',
     own: 'Your own model',
@@ -260,7 +261,8 @@ export const words = {
     endsIn: (activation) => `It ends in its own ${activation}.`,
     noGradients: 'It cannot be differentiated here, so heatmaps use methods that need no gradient.',
     partial: 'Its paths from the photo to the scores never meet in one map, so heatmaps do not show all that it sees.',
-    rest: 'The file does not say how the model was trained. Please fill that in.',
+    /** @param {string} what */
+    rest: (what) => `No file says: ${what}. Please check these.`,
     /** @param {string} facts each with its file */
     read: (facts) => `Read: ${facts}.`,
     readTerm: 'Read',
@@ -283,6 +285,9 @@ export const words = {
       `Two files contradict each other (${what}): ${first} in ${one}, ${second} in ${other}. Please choose.`,
     /** @param {string} limit */
     limit: (limit) => `Not read: ${limit}.`,
+    /** @param {string} address @param {string | null} loaded @param {string | null} total */
+    fetching: (address, loaded, total) =>
+      loaded ? `Downloading ${address}: ${loaded} of ${total}` : `Downloading ${address}`,
     /** @param {string} file */
     reading: (file) => `Reading ${file}`,
     checking: 'Checking the model',
@@ -395,6 +400,7 @@ export const words = {
     precisions: { '': 'FP16 if results stay the same', fp16: 'FP16: half the size', fp32: 'FP32: unchanged' },
     disclaimer: 'Note beside every result',
     keep: 'Keep it on this device for the next visit',
+    keepIt: 'Keep it on this device',
   },
 
   packed: {
@@ -479,9 +485,17 @@ export const words = {
         'This browser lacks or forbids something that the classifier needs.',
         'The details say what. An up-to-date browser without Lockdown Mode or enhanced security has all of it.',
       ],
+      forbidden: [
+        'The other site does not let this page have the model.',
+        'Download its files yourself, then drop them here.',
+      ],
     },
     /** @type {Record<string, [string, string]>} */
     page: {
+      'closed-site': [
+        'This site takes no models from other sites.',
+        'Download the files of the model yourself, then drop them here.',
+      ],
       'too-many-files': ['A folder holds too many files.', 'Drop the folder of the model itself.'],
       'no-classifier': [
         'This model cannot be used here.',

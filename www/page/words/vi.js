@@ -197,7 +197,8 @@ export const words = {
     source: 'Nguồn',
     disclaimer: 'Ghi chú',
     address: 'Địa chỉ',
-    other: 'Địa chỉ của một thư mục mô hình khác',
+    other: 'Địa chỉ của một mô hình khác',
+    otherHint: 'hf:ORG/NAME, https://…/model.onnx, models/…/',
     use: 'Dùng',
     models: 'Các mô hình của trang này',
     own: 'Mô hình của bạn',
@@ -227,7 +228,7 @@ export const words = {
     partial:
       'Các nhánh từ ảnh đến điểm số không gặp nhau ở một bản đồ nào: ' +
       'bản đồ nhiệt không cho thấy hết những gì mô hình thấy.',
-    rest: 'Tệp không nói phần còn lại: mô hình đã được huấn luyện thế nào.',
+    rest: (what) => `Không tệp nào nói về: ${what}. Hãy kiểm tra các mục này.`,
     read: (facts) => `Đã đọc: ${facts}.`,
     readTerm: 'Đã đọc',
     from: (facts, file) => `${facts} từ ${file}`,
@@ -245,6 +246,8 @@ export const words = {
     conflict: (what, [one, first, other, second]) =>
       `Hai tệp nói khác nhau (${what}): ${first} trong ${one}, ${second} trong ${other}. Hãy chọn.`,
     limit: (limit) => `Không đọc được: ${limit}.`,
+    fetching: (address, loaded, total) =>
+      loaded ? `Đang tải ${address}: ${loaded} trên ${total}` : `Đang tải ${address}`,
     reading: (file) => `Đang đọc ${file}`,
     checking: 'Đang kiểm tra mô hình',
     checkingStep: ['Đang chạy bản gốc', 'Đang lưu với nửa dung lượng', 'Đang so sánh hai bản'],
@@ -334,6 +337,7 @@ export const words = {
     precisions: { '': 'FP16 nếu không đổi gì', fp16: 'FP16: nửa dung lượng', fp32: 'FP32: giữ nguyên' },
     disclaimer: 'Ghi chú cạnh mỗi kết quả',
     keep: 'Giữ trên thiết bị này cho lần sau',
+    keepIt: 'Giữ trên thiết bị này',
   },
 
   packed: {
@@ -412,8 +416,13 @@ export const words = {
         'Trình duyệt này thiếu hoặc chặn điều mà bộ phân loại cần.',
         'Chi tiết nêu rõ điều đó. Trình duyệt mới, không bật Chế độ phong tỏa hay bảo mật nâng cao, có đủ.',
       ],
+      forbidden: ['Trang kia không cho trang này lấy mô hình.', 'Hãy tự tải các tệp của mô hình về rồi thả vào đây.'],
     },
     page: {
+      'closed-site': [
+        'Trang này không nhận mô hình từ trang khác.',
+        'Hãy tự tải các tệp của mô hình về rồi thả vào đây.',
+      ],
       'too-many-files': ['Thư mục có quá nhiều tệp.', 'Hãy thả đúng thư mục của mô hình.'],
       'no-classifier': [
         'Không dùng được mô hình này ở đây.',
