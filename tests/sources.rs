@@ -161,12 +161,12 @@ fn every_image_processor_of_transformers_is_followed() {
         );
         seen += 1;
     }
-    assert_eq!(seen, 15);
+    assert_eq!(seen, 17);
     fs::remove_dir_all(place).unwrap();
 }
 
 #[test]
-fn timm_ultralytics_lobe_and_keras_are_read() {
+fn timm_ultralytics_optimum_lobe_and_keras_are_read() {
     let place = place("folders");
     for (kind, files, from) in [
         (
@@ -175,6 +175,11 @@ fn timm_ultralytics_lobe_and_keras_are_read() {
             "from config.json",
         ),
         ("ultralytics", &["birds.onnx"], "from the model's own notes"),
+        (
+            "optimum-cli",
+            &["config.json", "preprocessor_config.json", "model.onnx"],
+            "from preprocessor_config.json",
+        ),
         (
             "lobe",
             &["labels.txt", "signature.json", "model.onnx"],

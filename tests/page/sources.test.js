@@ -56,12 +56,14 @@ async function processor(name) {
 /** @type {[string, () => Promise<string[]>, RegExp][]} */
 const KINDS = [
   ['optimum', async () => [join(GOLDEN, 'optimum')], /labels, output from .*config\.json; resize, pixel values/],
+  ['optimum-cli', async () => [join(GOLDEN, 'optimum-cli')], /resize, pixel values.* from .*preprocessor_config\.json/],
   ['timm', async () => [join(GOLDEN, 'timm')], /labels, .*from timm\/config\.json/],
   ['ultralytics', async () => [join(GOLDEN, 'ultralytics/birds.onnx')], /labels, .*from the notes in the file/],
   ['lobe', async () => [join(GOLDEN, 'lobe')], /from lobe\/signature\.json/],
   ['teachable-machine.zip', async () => [join(GOLDEN, 'teachable-machine.zip')], /from my model\/metadata\.json/],
   ['custom-vision.zip', async () => [join(GOLDEN, 'custom-vision.zip')], /labels from labels\.txt/],
   ['processors/deit', async () => [await processor('deit')], /from deit\/preprocessor_config\.json/],
+  ['processors/pp-lcnet', async () => [await processor('pp-lcnet')], /order of colours/],
   ['processors/mobilevit', async () => [await processor('mobilevit')], /order of colours/],
 ];
 
@@ -91,6 +93,7 @@ test('what no file says is asked, with what they say filled in', async () => {
   await form.getByText('labels from keras/imagenet_class_index.json; pixel values from the graph').waitFor({
     timeout: 60_000,
   });
+  await form.getByText('No file says: resize. Please check these.').waitFor();
   assert.equal(await form.getByLabel('Labels').inputValue(), LABELS.join('\n'));
   assert.equal(await form.getByLabel('Pixel values').inputValue(), 'raw');
   await form.getByText('From the graph').waitFor();

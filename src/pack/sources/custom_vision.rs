@@ -17,7 +17,10 @@ pub(super) fn image<'a>(said: &mut Said, note: &dyn Fn(&str) -> Option<&'a str>)
             _ => None,
         });
     let range = lower("Image.NominalPixelRange");
+    let custom_vision = note("CustomVision.Metadata.Version").is_some();
     let scaled = match range.as_deref() {
+        // As in that code.
+        None if custom_vision => Some(Pixels::scaled(1.0 / 255.0)),
         Some("nominalrange_0_255") => Some(Pixels::scaled(1.0)),
         Some("normalized_0_1") => Some(Pixels::scaled(1.0 / 255.0)),
         Some("normalized_1_1") => Some(Pixels {
@@ -47,13 +50,16 @@ pub(super) fn image<'a>(said: &mut Said, note: &dyn Fn(&str) -> Option<&'a str>)
         }
         pixels
     }));
-    let custom_vision = note("CustomVision.Metadata.Version").is_some();
     if custom_vision && said.resize.is_none() {
         // As in the sample code of an export: `PIL.Image.resize((width, height))`.
         said.resize = Some(exact(None, Filter::Bicubic));
         let side = |key: &str| note(key)?.parse().ok().filter(|&side: &u32| side > 0);
-        said.size = side("CustomVision.Preprocess.TargetWidth")
-            .zip(side("CustomVision.Preprocess.TargetHeight"));
+        let sides = |what: &str| {
+            let side = |axis: &str| side(&format!("CustomVision.Preprocess.{what}{axis}"));
+            side("Width").zip(side("Height"))
+        };
+        // Before a crop, the target is larger than the input.
+        said.size = sides("Crop").or(sides("Target"));
     }
     said.activation = said
         .activation
@@ -75,9 +81,11 @@ pub(super) fn properties(from: &str, json: &Value) -> Option<Said> {
 pub(super) fn signature(from: &str, json: &Value) -> Option<Said> {
     let mut said = Said::by(from);
     said.labels = labels::listed(json.get("classes")?.get("Label")?);
+    // Lobe's own name for a project without one.
     said.name = json
         .get("doc_name")
         .and_then(Value::as_str)
+        .filter(|name| *name != "Untitled")
         .map(String::from);
     let inputs = json.get("inputs")?.as_object()?;
     let shape = inputs.values().next()?.get("shape")?.as_array()?;
@@ -100,4 +108,62 @@ fn numbers(text: &str) -> Option<Vec<f64>> {
         return None;
     };
     list.iter().map(Value::as_f64).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn exports_of_custom_vision_say_how_large_the_input_is_and_its_range() {
+        let said = |crop: &str, range: Option<&str>| {
+            let mut json = json!({
+                "CustomVision.Metadata.Version": "1.1",
+                "CustomVision.Postprocess.Method": "ClassificationMultiLabel",
+                "CustomVision.Preprocess.CropHeight": crop,
+                "CustomVision.Preprocess.CropMethod": "OneCropCenter",
+                "CustomVision.Preprocess.CropWidth": crop,
+                "CustomVision.Preprocess.NormalizeMean": "[0.0, 0.0, 0.0]",
+                "CustomVision.Preprocess.NormalizeStd": "[1.0, 1.0, 1.0]",
+                "CustomVision.Preprocess.ResizeMethod": "ByShorterSideAlign32",
+                "CustomVision.Preprocess.TargetHeight": "256",
+                "CustomVision.Preprocess.TargetWidth": "256",
+                "Image.BitmapPixelFormat": "Rgb8",
+            });
+            if let Some(range) = range {
+                json["Image.NominalPixelRange"] = range.into();
+            }
+            properties("metadata_properties.json", &json).unwrap()
+        };
+        let found = said("224", Some("NominalRange_0_255"));
+        assert_eq!(found.size, Some((224, 224)));
+        assert_eq!(found.pixels, Some(Pixels::scaled(1.0)));
+        assert_eq!(found.activation, Some(Activation::Sigmoid));
+        let found = said("0", None);
+        assert_eq!(found.size, Some((256, 256)));
+        assert_eq!(found.pixels, Some(Pixels::scaled(1.0 / 255.0)));
+    }
+
+    #[test]
+    fn exports_of_lobe_say_what_they_know_whatever_their_age() {
+        let said = |name: &str, outputs: Value| {
+            let json = json!({
+                "doc_id": "7783a0f8", "doc_name": name, "format": "onnx", "version": 6,
+                "inputs": {"Image": {"dtype": "float32", "shape": [null, 224, 224, 3], "name": "Image:0"}},
+                "outputs": outputs, "tags": null, "classes": {"Label": ["no sign", "thumbs up"]},
+                "filename": "model.onnx",
+            });
+            signature("signature.json", &json).unwrap()
+        };
+        let scores = json!({"dtype": "float32", "shape": [null, 2], "name": "dense_2/Softmax:0"});
+        let found = said("Untitled", json!({ "Confidences": scores }));
+        assert_eq!(found.name, None);
+        assert_eq!(found.size, Some((224, 224)));
+        assert_eq!(found.labels.unwrap(), ["no sign", "thumbs up"]);
+        let both =
+            json!({"Prediction": {"dtype": "string", "shape": [null]}, "Confidences": scores});
+        assert_eq!(said("Signs", both).name.as_deref(), Some("Signs"));
+    }
 }

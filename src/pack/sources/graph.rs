@@ -34,19 +34,31 @@ fn range(Lead { scale, offset }: &Lead) -> Option<f64> {
     ((0.15..=0.6).contains(&spread) && (0.25..=0.65).contains(&mean)).then_some(1.0)
 }
 
-/// Recognises Caffe's means, which differ in each channel.
+/// The means of ImageNet's photos: red, green, blue.
+const MEANS: [f64; 3] = [0.485, 0.456, 0.406];
+
+/// Recognises ImageNet's means, from 0 to 1 or, as in Caffe, to 255: they differ in each channel.
 fn order(Lead { scale, offset }: &Lead) -> Option<Channels> {
-    let means: Vec<f64> = match scale.as_slice() {
-        [one] => offset.iter().map(|value| -value / one).collect(),
-        _ => return None,
-    };
+    let scale = |at: usize| scale.get(at).or(scale.last()).copied().unwrap_or(1.0);
+    let means = offset
+        .iter()
+        .enumerate()
+        .map(|(at, value)| -value / scale(at));
+    let means: Vec<f64> = means.collect();
     let near = |wanted: [f64; 3]| {
-        means.len() == 3 && means.iter().zip(wanted).all(|(m, w)| (m - w).abs() < 1.0)
+        let largest = if means.iter().all(|mean| *mean < 1.0) {
+            1.0
+        } else {
+            255.0
+        };
+        let close = |(mean, wanted): (&f64, f64)| (mean / largest - wanted).abs() < 0.004;
+        means.len() == 3 && means.iter().zip(wanted).all(close)
     };
-    if near([103.939, 116.779, 123.68]) {
+    let [red, green, blue] = MEANS;
+    if near([blue, green, red]) {
         return Some(Channels::Bgr);
     }
-    near([123.68, 116.779, 103.939]).then_some(Channels::Rgb)
+    near(MEANS).then_some(Channels::Rgb)
 }
 
 #[cfg(test)]
@@ -99,6 +111,19 @@ mod tests {
             order(&lead(&[1.0], &[123.68, 116.779, 103.939])),
             Some(Channels::Rgb)
         );
+        let (scale, means) = imagenet;
+        assert_eq!(order(&lead(&scale, &means)), Some(Channels::Rgb));
+        let [red, green, blue] = means;
+        assert_eq!(
+            order(&lead(&scale, &[blue, green, red])),
+            Some(Channels::Bgr)
+        );
+        let bytes = (
+            scale.map(|scale| scale / 255.0),
+            means.map(|mean| 255.0 * mean),
+        );
+        assert_eq!(order(&lead(&bytes.0, &bytes.1)), Some(Channels::Rgb));
         assert_eq!(order(&lead(&[1.0], &[127.5])), None);
+        assert_eq!(order(&lead(&[2.0], &[0.5, 0.5, 0.5])), None);
     }
 }

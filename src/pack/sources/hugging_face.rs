@@ -58,7 +58,7 @@ pub(super) fn processor(from: &str, json: &Value) -> Option<Said> {
         .find_map(|key| json.get(key))?;
     let mut said = Said::by(from);
     said.channels = Some(
-        match flag("do_flip_channel_order", kind == Kind::MobileVit) {
+        match flag("do_flip_channel_order", kind == Kind::MobileVit) || kind == Kind::PpLcNet {
             true => Channels::Bgr,
             false => Channels::Rgb,
         },
@@ -88,6 +88,7 @@ enum Kind {
     MobileVit,
     Perceiver,
     PoolFormer,
+    PpLcNet,
     /// Crops the middle by default: CLIP, BiT, DeiT, MobileNet.
     Cropping,
     Plain,
@@ -107,6 +108,7 @@ impl Kind {
             "MobileViT" | "MobileVit" => Kind::MobileVit,
             "Perceiver" => Kind::Perceiver,
             "PoolFormer" => Kind::PoolFormer,
+            "PPLCNet" => Kind::PpLcNet,
             "CLIP" | "ChineseCLIP" | "Bit" | "DeiT" | "MobileNetV1" | "MobileNetV2"
             | "ViTHybrid" | "VideoMAE" | "Flava" => Kind::Cropping,
             _ => Kind::Plain,
@@ -133,12 +135,17 @@ fn pixels(json: &Value, kind: Kind, flag: &dyn Fn(&str, bool) -> bool) -> Option
         true => factor.unwrap_or(1.0 / 255.0),
         false => 1.0,
     };
-    // MobileViT has no mean and does not normalise.
-    let normalises = flag("do_normalize", kind != Kind::MobileVit);
+    // A class without a mean, such as MobileViT's, does not normalise.
+    let normalises = flag("do_normalize", json.get("image_mean").is_some());
     let (mut mean, mut std) = match normalises {
         true => (list("image_mean")?, list("image_std")?),
         false => (vec![0.0], vec![1.0]),
     };
+    if kind == Kind::PpLcNet {
+        // Colours are put in the other order after that.
+        mean.reverse();
+        std.reverse();
+    }
     if kind == Kind::EfficientNet {
         // `image * scale - 1` before the mean; with `include_top`, a second division by the deviation.
         if flag("rescale_offset", false) {
@@ -157,6 +164,16 @@ fn pixels(json: &Value, kind: Kind, flag: &dyn Fn(&str, bool) -> bool) -> Option
     Some(Pixels { scale, mean, std })
 }
 
+/// Steps of other tasks than classification, for which `model.json` has no word.
+const UNKNOWN: [&str; 6] = [
+    "pad_size",
+    "clusters",
+    "max_num_patches",
+    "do_thumbnail",
+    "crop_to_patches",
+    "limit_side_len",
+];
+
 /// The resize and the resulting width and height, or what `model.json` cannot express.
 fn resize(
     json: &Value,
@@ -165,19 +182,16 @@ fn resize(
 ) -> Result<(Resize, Option<(u32, u32)>), String> {
     let filter = filter(json)?;
     let size = json.get("size").unwrap_or(&Value::Null);
-    for key in [
-        "size_divisor",
-        "pad_size",
-        "clusters",
-        "max_num_patches",
-        "do_thumbnail",
-    ] {
-        if json
-            .get(key)
-            .is_some_and(|value| !value.is_null() && value != false)
-        {
-            return Err(format!("`{key}`"));
-        }
+    let odd = |key: &&&str| {
+        let plain = |value: &Value| value.is_null() || value == false;
+        json.get(**key).is_some_and(|value| !plain(value))
+    };
+    if let Some(key) = UNKNOWN.iter().find(odd) {
+        return Err(format!("`{key}`"));
+    }
+    let divisor = json.get("size_divisor").and_then(Value::as_u64);
+    if divisor.is_some_and(|divisor| divisor != 1) {
+        return Err("`size_divisor`".into());
     }
     if flag("do_pad", false) {
         return Err("`do_pad`".into());
@@ -187,7 +201,12 @@ fn resize(
     }
     let crops = matches!(
         kind,
-        Kind::Cropping | Kind::Levit | Kind::MobileVit | Kind::PoolFormer | Kind::Perceiver
+        Kind::Cropping
+            | Kind::Levit
+            | Kind::MobileVit
+            | Kind::PoolFormer
+            | Kind::Perceiver
+            | Kind::PpLcNet
     );
     let cropped = match flag("do_center_crop", crops) {
         true => json.get("crop_size").and_then(sides),
@@ -195,7 +214,13 @@ fn resize(
     };
     let percent = json.get("crop_pct").and_then(Value::as_f64);
     let percent = percent.filter(|&percent| percent > 0.0);
-    let short = short_edge(size, kind.shortens(json));
+    let short = match kind {
+        Kind::PpLcNet => json
+            .get("resize_short")
+            .and_then(|edge| short_edge(edge, true)),
+        _ => None,
+    };
+    let short = short.or(short_edge(size, kind.shortens(json)));
     let larger = |side: u32, percent: f64| (f64::from(side) / percent) as u32;
     if let Some(side) = short {
         let (side, out) = match kind {

@@ -4,8 +4,8 @@
     env/bin/python tests/golden/sources/make.py
 
 transformers, timm and Ultralytics write their files themselves. Teachable Machine, Custom Vision and Lobe are
-services and programs without a Python package: their files are as their exports have them, and photos are read by
-the code that comes with these. Weights are random.
+services and programs: their files are as their exports have them, and photos are read by the code that comes with
+these, or by Lobe's package. Its pins are old: `pip install --no-deps lobe==0.6.2`. Weights are random.
 """
 
 import io
@@ -118,6 +118,8 @@ def transformers_folders():
         "mobilenet-v2": hf.MobileNetV2ImageProcessor(),
         "mobilevit": hf.MobileViTImageProcessor(size={"shortest_edge": 288}),
         "perceiver": hf.PerceiverImageProcessor(),
+        "pp-lcnet": hf.PPLCNetImageProcessor(),
+        "dinov3": hf.DINOv3ViTImageProcessor(),
         "poolformer": hf.PoolFormerImageProcessor(),
         "pvt": hf.PvtImageProcessor(),
         "siglip": hf.SiglipImageProcessor(),
@@ -324,12 +326,13 @@ def lobe():
         "tags": ["serve"], "classes": {"Label": LABELS}, "filename": "model.onnx", "export_model_version": 1,
     }))
 
-    # The middle square, then the size: the steps of Lobe's onnx_example.py.
+    from lobe import ImageModel
+
+    image_model = ImageModel.load(str(path))
+
     def answer(photo):
-        side = min(photo.size)
-        left, top = (photo.width - side) / 2, (photo.height - side) / 2
-        square = photo.crop((left, top, left + side, top + side)).resize((96, 96))
-        return run(model, (np.asarray(square) / 255)[None])
+        found = dict(image_model.predict(photo).labels)
+        return [found[label] for label in LABELS]
 
     note("lobe", answer)
 
