@@ -774,6 +774,8 @@ def graph(g, env, given, opset, leaf, want, functions):
 
 def laid(t, C, H, W, last=False):
     """A layer's tensor as C×H×W; tokens before those of the grid are left away."""
+    if t.dim() == 2:
+        t = t[None]
     if t.dim() == 4 and tuple(t.shape[1:]) == (C, H, W) and not (last and tuple(t.shape[1:]) == (H, W, C)):
         return t[0]
     if t.dim() == 4 and tuple(t.shape[1:]) == (H, W, C):

@@ -2,6 +2,9 @@
 
 import io
 import logging
+import os
+import subprocess
+import sys
 import tempfile
 import warnings
 from pathlib import Path
@@ -51,6 +54,9 @@ def export(model):
     """The exported graph with the weights of torch."""
     if model.family == "light":
         return light(LIGHT / f"{model.name}.onnx")
+    if model.family in ("keras", "ultralytics"):
+        with tempfile.TemporaryDirectory() as folder:
+            return {"keras": keras, "ultralytics": ultralytics}[model.family](model, Path(folder))
     torch.manual_seed(0)
     net = enliven(model.build().eval(), model.size)
     image = torch.from_numpy(seeds.image(model.size))
@@ -66,12 +72,37 @@ def export(model):
             opset_version=model.opset,
             dynamo=dynamo,
             input_names=["input"],
-            output_names=["output"],
+            output_names=None if model.family == "heads" else ["output"],
             **more,
         )
         if model.how:
             return quantised(file, model, folder)
         return onnx.load(file)
+
+
+def keras(model, folder):
+    """By a process of its own."""
+    words = ["keras_net.py", model.base, str(model.size), model.exporter.split()[1], str(folder / "model.onnx")]
+    done = subprocess.run([sys.executable, *words], cwd=Path(__file__).parent, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(done.stderr.strip().splitlines()[-1])
+    return onnx.load(folder / "model.onnx")
+
+
+def ultralytics(model, folder):
+    """The architecture of a YAML file that Ultralytics brings along, by its own exporter."""
+    os.environ.update(YOLO_OFFLINE="true", YOLO_AUTOINSTALL="false", YOLO_CONFIG_DIR=str(folder), YOLO_VERBOSE="false")
+    from models import CLASSES
+    from ultralytics import YOLO
+    from ultralytics.nn.tasks import ClassificationModel
+
+    torch.manual_seed(0)
+    yolo = YOLO(f"{model.name}.yaml", task="classify")
+    net = ClassificationModel(yolo.model.yaml, nc=CLASSES, verbose=False)
+    net.args, net.task = yolo.model.args, "classify"
+    yolo.model = enliven(net.eval(), model.size)
+    yolo.model.pt_path = str(folder / "model.pt")
+    return onnx.load(yolo.export(format="onnx", imgsz=model.size, verbose=False))
 
 
 def light(file):
@@ -128,6 +159,10 @@ def quantised(file, model, folder):
 WEIGHTS = {"Conv": 1, "ConvTranspose": 1, "Gemm": 1, "MatMul": 1, "BatchNormalization": 1}
 
 
+def several(outputs):
+    return outputs if isinstance(outputs, tuple) else (outputs,)
+
+
 def even(exported, image):
     """Strips a graph, and scales the rule of each matrix and kernel so that its product spreads as that of the
     exported weights does. Redrawn weights know no channel from another: values would grow or die away."""
@@ -153,8 +188,7 @@ def even(exported, image):
             inputs = [env[name] for name in node.input]
             while inputs and inputs[-1] is None:
                 inputs.pop()
-            outputs = torchonnx.one(node, torchonnx.attributes(node), inputs, opset)
-            made.append(outputs if isinstance(outputs, tuple) else (outputs,))
+            made.append(several(torchonnx.one(node, torchonnx.attributes(node), inputs, opset)))
         weight = node.input[WEIGHTS[node.op_type]] if node.op_type in WEIGHTS else None
         if weight in rules and made[0][0].numel() > 1:
             known, new = (outputs[0].std().item() for outputs in made)
@@ -163,7 +197,7 @@ def even(exported, image):
                 entry.value = seeds.scaled(entry.value, known / new)
                 both[1][weight] = torchonnx.from_numpy(seeds.values(entry.value).reshape(both[0][weight].shape))
                 inputs = [both[1][name] for name in node.input if name]
-                made[1] = (torchonnx.one(node, torchonnx.attributes(node), inputs, opset),)
+                made[1] = several(torchonnx.one(node, torchonnx.attributes(node), inputs, opset))
         for env, outputs in zip(both, made):
             env.update(zip(node.output, outputs))
             for name in node.input:
@@ -179,7 +213,7 @@ def make(model, file):
         stripped = seeds.strip(exported)
     else:
         with torch.no_grad():
-            stripped = even(exported, seeds.image(model.size))
+            stripped = even(exported, seeds.image(model.size, last=model.last))
     for node in stripped.graph.node:
         node.doc_string = ""
         del node.metadata_props[:]

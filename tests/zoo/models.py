@@ -17,8 +17,10 @@ class Model:
     size: int
     cut: bool
     build: Callable[[], nn.Module] | None = None
-    exporter: str = "script"  # torch's older exporter; "dynamo": the newer one
+    exporter: str = "script"  # torch's older exporter; "dynamo": the newer one; of others see make.py
     opset: int = 17
+    last: bool = False  # the input has its channels last
+    mean: bool = False  # the scores are the mean of the outputs
     base: str | None = None  # the model that this one is a quantised variant of, and how
     how: str | None = None
 
@@ -26,7 +28,7 @@ class Model:
 TORCHVISION = """
     resnet18* resnet50 mobilenet_v2* mobilenet_v3_small* mobilenet_v3_large shufflenet_v2_x0_5* squeezenet1_1*
     mnasnet0_5* googlenet* inception_v3:299 densenet121* efficientnet_b0* efficientnet_v2_s regnet_x_400mf*
-    regnet_y_400mf* convnext_tiny:96 swin_t swin_v2_t vit_b_16:224 maxvit_t:224 vgg11_bn:64 alexnet
+    regnet_y_400mf* convnext_tiny:96 swin_t swin_v2_t vit_b_16:224 maxvit_t:224 alexnet:224
     resnext50_32x4d:96
 """
 
@@ -52,11 +54,11 @@ TIMM = """
     convmixer_768_32:64 hgnet_tiny:96 hgnetv2_b0* hrnet_w18_small:96 dla46_c* dla34:96 dpn48b:96
     ese_vovnet19b_slim_dw* ese_vovnet19b_dw selecsls42:96 nf_regnet_b0* eca_nfnet_l0:96 nf_resnet26:96
     focalnet_tiny_srf:224 hiera_tiny_224 mambaout_femto* starnet_s050* sequencer2d_s:224 visformer_tiny
-    eva02_tiny_patch14_224:112 tiny_vit_5m_224:224 halonet26t:256 eca_botnext26ts_256:256 botnet26t_256:256
+    tiny_vit_5m_224:224 halonet26t:256 eca_botnext26ts_256:256 botnet26t_256:256
     lambda_resnet26t lambda_resnet26rpt_256:256 volo_d1_224:224 davit_tiny mvitv2_tiny xception41:96
-    vitamin_small_224:224 rdnet_tiny:96 shvit_s1* swiftformer_xs* fasternet_t0* csatv2 nextvit_small:96
+    vitamin_small_224:224 rdnet_tiny:96 shvit_s1* swiftformer_xs* fasternet_t0* nextvit_small:96
     vit_pwee_patch16_reg1_gap_256 vit_relpos_small_patch16_224 flexivit_small:240 vit_xsmall_patch16_clip_224
-    hieradet_small test_vit* test_byobnet* test_nfnet* test_maxvit test_coatnet test_efficientnet_evos*
+    test_vit* test_byobnet* test_nfnet* test_maxvit test_coatnet test_efficientnet_evos*
     test_efficientnet_gn* test_efficientnet_ln test_convnext3 test_mambaout
 """
 
@@ -64,7 +66,32 @@ TIMM = """
 DYNAMO = """
     tv_resnet18* tv_mobilenet_v3_small* tv_squeezenet1_1* tv_shufflenet_v2_x0_5 tv_swin_t:224 vit_tiny_patch16_224*
     convnext_atto mobilevit_xxs efficientvit_m0:224 levit_128s:224 regnety_002 mixnet_s test_vit* hf_vit hf_swin
-    hf_convnext
+    hf_convnext hf_mobilevitv2 hf_dinov2_registers tv_vgg11_bn:64 eva02_tiny_patch14_224:112 csatv2 hieradet_small
+    eca_nfnet_l0:96
+"""
+
+# keras.applications: NAME-WIDTH:SIDE.
+KERAS = {
+    "tf2onnx": """
+        MobileNet-0.25* MobileNetV2-0.35 MobileNetV3Small* EfficientNetB0:64 ResNet50:64 DenseNet121:64 Xception:96
+        NASNetMobile:224
+    """,
+    "tensorflow": """
+        MobileNetV2-0.35 MobileNetV3Large:96 EfficientNetV2B0:64 ResNet50V2:64 ConvNeXtTiny:64 InceptionV3:96 VGG16:32
+    """,
+    "torch": """
+        MobileNet-0.25 MobileNetV2-0.35* MobileNetV3Small EfficientNetB0:64 ResNet50V2:64 DenseNet121:64 ConvNeXtTiny:64
+        Xception:96
+    """,
+}
+
+# Ultralytics' own exporter on the architectures of its YAML files.
+ULTRALYTICS = "yolov8n-cls* yolo11n-cls* yolo26n-cls yolov8s-cls:64"
+
+# Networks as they are in training: with the heads that only serve there. NAME.EXPORTER.
+HEADS = """
+    tv_googlenet.script tv_inception_v3.script:299 deit_tiny_distilled_patch16_224.script*
+    deit_tiny_distilled_patch16_224.dynamo hf_deit_teacher.script hf_deit_teacher.dynamo
 """
 
 QUANTISED = {
@@ -76,10 +103,16 @@ QUANTISED = {
     "vit_tiny_patch16_224": "qdq* qdq-channel dynamic* nbits4* nbits8",
     "mixer_s32_224:224": "qdq dynamic nbits4",
     "test_vit:160": "qoperator dynamic nbits4* nbits8*",
+    "convnext_atto:96": "qdq-channel dynamic nbits4 nbits8",
+    "tv_shufflenet_v2_x0_5:96": "qdq qoperator",
+    "hf_vit": "qdq dynamic nbits4 nbits8",
 }
 
 # What the package `onnx` brings along, of networks that are not too large.
-LIGHT = "light_squeezenet light_shufflenet light_resnet50 light_inception_v1 light_inception_v2 light_densenet121"
+LIGHT = """
+    light_squeezenet light_shufflenet light_inception_v1 light_inception_v2 light_densenet121 light_resnet50
+    light_zfnet512 light_bvlc_alexnet
+"""
 
 
 def words(text, usual=128):
@@ -115,6 +148,37 @@ class Logits(nn.Module):
         return self.net(pixel_values=pixel_values).logits
 
 
+class Heads(nn.Module):
+    """A network with all of its heads, and else as in use."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+        if hasattr(net, "set_distilled_training"):
+            net.set_distilled_training()
+
+    def forward(self, x):
+        self.net.training = True  # of the whole alone, not of its parts
+        return tuple(self.net(x))
+
+
+class Teacher(nn.Module):
+    """DeiT of transformers: the mean of its heads, and both of them."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, pixel_values):
+        made = self.net(pixel_values=pixel_values)
+        return made.logits, made.cls_logits, made.distillation_logits
+
+
+def heads_net(name, size):
+    net = builder(name, size)()
+    return net if isinstance(net, Teacher) else Heads(net)
+
+
 def deep(kind, **more):
     """Networks of four stages."""
     return Logits(kind(kind.config_class(num_labels=CLASSES, **more)))
@@ -129,6 +193,9 @@ def hf_net(name, size):
     nets = {
         "vit": lambda: deep(t.ViTForImageClassification, **plain),
         "deit": lambda: deep(t.DeiTForImageClassification, **plain),
+        "deit_teacher": lambda: Teacher(
+            t.DeiTForImageClassificationWithTeacher(t.DeiTConfig(num_labels=CLASSES, **plain))
+        ),
         "swin": lambda: deep(
             t.SwinForImageClassification,
             image_size=size,
@@ -252,9 +319,9 @@ def hf_net(name, size):
 
 
 TRANSFORMERS = """
-    vit* deit* swin swinv2 convnext* convnextv2* mobilevit* mobilevitv2 mobilenet_v1* mobilenet_v2* resnet* regnet*
+    vit* deit* swin swinv2 convnext* convnextv2* mobilevit* mobilenet_v1* mobilenet_v2* resnet* regnet*
     efficientnet poolformer* pvt:224 pvt_v2* segformer* levit:224 bit* beit* data2vec focalnet* dinov2*
-    dinov2_registers hiera:224 cvt swiftformer* vit_msn* clip* siglip ijepa*
+    hiera:224 cvt swiftformer* vit_msn* clip* siglip ijepa*
 """
 
 BUILDERS = {"tv_": torchvision_net, "hf_": hf_net}
@@ -279,6 +346,18 @@ def all_models():
         ((name, size, _),) = words(base)
         for how, _, cut in words(variants):
             found.append(Model(f"{name}.{how}", "quantised", size, cut, builder(name, size), base=name, how=how))
+    for name, size, cut in words(HEADS):
+        base, exporter = name.split(".")
+        net = partial(heads_net, base, size)
+        opset = 18 if exporter == "dynamo" else 17
+        mean = base.startswith("deit")
+        found.append(Model(f"{base}.heads-{exporter}", "heads", size, cut, net, exporter, opset, mean=mean))
+    for exporter, text in KERAS.items():
+        for name, size, cut in words(text):
+            last = {"exporter": f"keras {exporter}", "last": True, "base": name}
+            found.append(Model(f"{name}.{exporter}", "keras", size, cut, **last))
+    for name, size, cut in words(ULTRALYTICS):
+        found.append(Model(name, "ultralytics", size, cut, exporter="ultralytics"))
     for name in LIGHT.split():
         found.append(Model(name, "light", 224, False, exporter="Caffe2"))
     return found

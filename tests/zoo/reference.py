@@ -67,6 +67,16 @@ def scores(model, image):
     return name, first, float(off / max(np.ptp(first), 1e-30))
 
 
+def averaged(model):
+    """The model with the mean of its outputs for its first."""
+    held = onnx.ModelProto()
+    held.CopyFrom(model)
+    names = [output.name for output in held.graph.output]
+    held.graph.node.append(onnx.helper.make_node("Mean", names, ["mean.of.heads"]))
+    held.graph.output.insert(0, onnx.helper.make_tensor_value_info("mean.of.heads", onnx.TensorProto.FLOAT, None))
+    return held
+
+
 def taken(model):
     """The name of the image."""
     held = {tensor.name for tensor in model.graph.initializer}
@@ -105,14 +115,22 @@ ZERO = {
 }
 
 
+MOVES = {"Concat", "Flatten", "Gather", "MaxPool", "Reshape", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze"}
+
+
 def stored(model, layer):
-    """The tensor that holds a layer, and its zero point: what a quantised tensor stands for is called `NAME.real`."""
+    """The tensor that holds a layer, and the name of its zero point, if it has one: what a quantised tensor stands for
+    is called `NAME.real`."""
     by = {name: node for node in model.graph.node for name in node.output}
     name = layer.removesuffix(".real")
     if layer in by or name not in by:
-        return layer, 0
-    zero = by[name].input[ZERO.get(by[name].op_type, 4)]
-    return name, next(int(numpy_helper.to_array(t)) for t in model.graph.initializer if t.name == zero)
+        return layer, None
+    node = by[name]
+    while node.op_type in MOVES:
+        node = by[node.input[0]]
+    if node.op_type == "DynamicQuantizeLinear":
+        return name, node.output[2]
+    return name, node.input[ZERO.get(node.op_type, 4)]
 
 
 def maps(model, image, layers, name, order, least):
@@ -122,13 +140,13 @@ def maps(model, image, layers, name, order, least):
     made, chosen = [], None
     for layer in layers:
         tensor, zero = stored(model, layer["name"])
-        env = torchonnx.run(model, given, [tensor, name], leaf=tensor)
+        env = torchonnx.run(model, given, [tensor, name, zero], leaf=tensor)
         value, leaf = env[name].flatten(), env[tensor]
         shape = (layer["channels"], layer["height"], layer["width"])
         for index in [chosen] if chosen is not None else order:
             (grad,) = torch.autograd.grad(value[index], leaf, retain_graph=True)
             terms = torchonnx.laid(grad, *shape).mean((1, 2))[:, None, None] * (
-                torchonnx.laid(leaf.detach(), *shape) - zero
+                torchonnx.laid(leaf.detach(), *shape) - (0 if zero is None else env[zero])
             )
             total, most = terms.sum(0), float(terms.abs().sum(0).max())
             left = float(total.max()) / max(most, 1e-300)

@@ -79,8 +79,10 @@ def measure(arguments, model, row):
     except Exception as error:  # an exporter that fails is none of the tool's faults
         return row.update(unmade=f"{type(error).__name__}: {error}"[:300])
     row["made"] = round(time.monotonic() - began, 1)
-    image = seeds.image(model.size)
-    name, right, varies = reference.scores(graph, image)
+    row["exporter"] = f"{model.exporter} {max(o.version for o in graph.opset_import if o.domain in ('', 'ai.onnx'))}"
+    image = seeds.image(model.size, last=model.last)
+    held = reference.averaged(graph) if model.mean else graph
+    name, right, varies = reference.scores(held, image)
     row.update(scores=[float(f"{v:.6g}") for v in right], varies=varies)
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
@@ -107,9 +109,9 @@ def measure(arguments, model, row):
         chosen = [layer for layer in chosen if layer]
         if not default or not chosen:
             raise Refused(f"no heatmap by gradients: {row['heatmaps']}")
-        row["layer"], row["depth"] = default, round(reference.depth(graph, default, name), 3)
+        row["layer"], row["depth"] = default, round(reference.depth(held, default, name), 3)
         order = [int(i) for i in np.argsort(-right)[[0, -1, 1, -2, 2, -3]]]
-        golden = reference.maps(graph, image, chosen, name, order, LEFT)
+        golden = reference.maps(held, image, chosen, name, order, LEFT)
         row["maps"] = [{**layer, **told_of(*values)} for layer, values in zip(chosen, golden)]
         for map, (index, right_one, most, left) in zip(row["maps"], golden):
             more = ("--class", index, "--layer", map["name"], "--method", "gradcam", "--json", "--top-k", 1)
@@ -163,7 +165,7 @@ def main():
         row = {
             "name": model.name,
             "family": model.family,
-            "exporter": f"{model.exporter} {model.opset}",
+            "exporter": model.exporter,
             "size": model.size,
         }
         try:

@@ -43,10 +43,10 @@ def values(rule):
     return made.astype(np.float32).astype(kind)
 
 
-def image(size, seed=1, channels=3):
-    """The one input: 1 × channels × size × size, mean 0 and standard deviation 1."""
+def image(size, seed=1, channels=3, last=False):
+    """The one input, mean 0 and standard deviation 1: 1 × channels × size × size, or with the channels last."""
     made = values(f"seeded/float32/{channels * size * size}/{seed}/0/1/any")
-    return made.reshape(1, channels, size, size)
+    return made.reshape((1, size, size, channels) if last else (1, channels, size, size))
 
 
 def rule(tensor, data):
