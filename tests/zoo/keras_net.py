@@ -24,7 +24,7 @@ def network(name, size):
     """`NAME-ALPHA`: of that width."""
     name, _, alpha = name.partition("-")
     more = {"alpha": float(alpha)} if alpha else {}
-    if name.startswith(("EfficientNet", "MobileNetV3", "ConvNeXt")):
+    if name.startswith(("EfficientNetV2", "MobileNetV3", "ConvNeXt")):
         more["include_preprocessing"] = False
     keras.utils.set_random_seed(0)
     kind = getattr(keras.applications, name)

@@ -54,8 +54,8 @@ TIMM = """
     convmixer_768_32:64 hgnet_tiny:96 hgnetv2_b0* hrnet_w18_small:96 dla46_c* dla34:96 dpn48b:96
     ese_vovnet19b_slim_dw* ese_vovnet19b_dw selecsls42:96 nf_regnet_b0* eca_nfnet_l0:96 nf_resnet26:96
     focalnet_tiny_srf:224 hiera_tiny_224 mambaout_femto* starnet_s050* sequencer2d_s:224 visformer_tiny
-    tiny_vit_5m_224:224 halonet26t:256 eca_botnext26ts_256:256 botnet26t_256:256
-    lambda_resnet26t lambda_resnet26rpt_256:256 volo_d1_224:224 davit_tiny mvitv2_tiny xception41:96
+    tiny_vit_5m_224:224 eca_botnext26ts_256:256 botnet26t_256:256
+    lambda_resnet26t lambda_resnet26rpt_256:256 davit_tiny mvitv2_tiny xception41:96
     vitamin_small_224:224 rdnet_tiny:96 shvit_s1* swiftformer_xs* fasternet_t0* nextvit_small:96
     vit_pwee_patch16_reg1_gap_256 vit_relpos_small_patch16_224 flexivit_small:240 vit_xsmall_patch16_clip_224
     test_vit* test_byobnet* test_nfnet* test_maxvit test_coatnet test_efficientnet_evos*
@@ -65,9 +65,9 @@ TIMM = """
 # By the newer exporter.
 DYNAMO = """
     tv_resnet18* tv_mobilenet_v3_small* tv_squeezenet1_1* tv_shufflenet_v2_x0_5 tv_swin_t:224 vit_tiny_patch16_224*
-    convnext_atto mobilevit_xxs efficientvit_m0:224 levit_128s:224 regnety_002 mixnet_s test_vit* hf_vit hf_swin
+    convnext_atto mobilevit_xxs efficientvit_m0:224 levit_128s:224 regnety_002 mixnet_s test_vit* hf_vit
     hf_convnext hf_mobilevitv2 hf_dinov2_registers tv_vgg11_bn:64 eva02_tiny_patch14_224:112 csatv2 hieradet_small
-    eca_nfnet_l0:96
+    eca_nfnet_l0:96 volo_d1_224:224 halonet26t:256
 """
 
 # keras.applications: NAME-WIDTH:SIDE.
@@ -238,13 +238,13 @@ def hf_net(name, size):
             image_size=size,
             width_coefficient=0.5,
             depth_coefficient=0.5,
-            hidden_dim=320,
+            hidden_dim=640,
         ),
         "poolformer": lambda: deep(
             t.PoolFormerForImageClassification, depths=[1, 1, 2, 1], hidden_sizes=[16, 32, 48, 64]
         ),
         "pvt": lambda: deep(
-            t.PvtForImageClassification, image_size=size, hidden_sizes=[16, 32, 48, 64], depths=[1, 1, 2, 1]
+            t.PvtForImageClassification, image_size=size, hidden_sizes=[16, 32, 80, 64], depths=[1, 1, 2, 1]
         ),
         "pvt_v2": lambda: deep(
             t.PvtV2ForImageClassification, image_size=size, hidden_sizes=[16, 32, 80, 64], depths=[1, 1, 2, 1]
@@ -304,7 +304,7 @@ def hf_net(name, size):
             depths=[1, 1, 2, 1],
             num_heads=[1, 2, 4, 8],
         ),
-        "cvt": lambda: deep(t.CvtForImageClassification, embed_dim=[16, 32, 64], num_heads=[1, 2, 4], depth=[1, 1, 2]),
+        "cvt": lambda: deep(t.CvtForImageClassification, embed_dim=[16, 32, 64], num_heads=[1, 2, 4], depth=[1, 2, 3]),
         "swiftformer": lambda: deep(
             t.SwiftFormerForImageClassification, depths=[1, 1, 2, 1], embed_dims=[16, 32, 48, 64]
         ),

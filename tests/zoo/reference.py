@@ -1,6 +1,7 @@
 """A filled graph → the right values: scores by ONNX Runtime without optimisation, maps of Grad-CAM by ../golden/torchonnx.py."""
 
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -131,6 +132,37 @@ def stored(model, layer):
     if node.op_type == "DynamicQuantizeLinear":
         return name, node.output[2]
     return name, node.input[ZERO.get(node.op_type, 4)]
+
+
+KINKED = {"Relu", "LeakyRelu", "PRelu", "Clip", "HardSigmoid", "HardSwish"}
+NUDGE = 2e-6  # what FP32 leaves open, as a share of a tensor's usual size
+
+
+@contextmanager
+def nudged(by):
+    """Functions with a kink are entered so much beside it, as a share of their input's usual size."""
+    known = torchonnx.one
+
+    def one(node, a, ins, opset):
+        if node.op_type in KINKED:
+            ins = [ins[0] + by * ins[0].detach().square().mean().sqrt(), *ins[1:]]
+        return known(node, a, ins, opset)
+
+    torchonnx.one = one
+    try:
+        yield
+    finally:
+        torchonnx.one = known
+
+
+def spread(model, image, layer, name, index):
+    """How much right maps of one class differ where a value stands so near a kink that rounding decides its side; of
+    the map scaled to 0..1."""
+    made = [maps(model, image, [layer], name, [index], 0)[0][1]]
+    for by in (NUDGE, -NUDGE):
+        with nudged(by):
+            made.append(maps(model, image, [layer], name, [index], 0)[0][1])
+    return max(float(np.abs(other - made[0]).max()) for other in made[1:]) / max(float(made[0].max()), 1e-300)
 
 
 def maps(model, image, layers, name, order, least):

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from cut import place, write
-from table import LEFT, table, verdict
+from table import LEFT, OFF, table, verdict
 
 HERE = Path(__file__).resolve().parent
 LEAST_RIGHT = 0.89  # the share that README.md tells
@@ -119,6 +119,8 @@ def measure(arguments, model, row):
             ours = np.array(json.loads(said)["heatmap"]["values"]).reshape(right_one.shape)
             map["correlation"] = compare(ours, right_one, most, left)
             map["off"] = float(f"{np.abs(ours - right_one).max() / (float(right_one.max()) or 1.0):.2g}")
+            if map["off"] > OFF and left > LEFT:
+                map["varies"] = float(f"{reference.spread(held, image, map, name, index):.2g}")
 
 
 def told_of(index, values, most, left):

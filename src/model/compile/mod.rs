@@ -4,6 +4,7 @@ pub mod adapt;
 mod barrier;
 mod batch;
 mod bounds;
+mod constants;
 mod corrected;
 mod express;
 mod flow;

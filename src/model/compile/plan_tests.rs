@@ -112,6 +112,25 @@ fn a_plan_gives_what_the_graph_gives() {
 }
 
 /// The file with another text as its plan.
+/// A convolution or product of maps side by side becomes one for each of them.
+#[test]
+fn weights_that_are_read_in_parts_are_not_stored_again() {
+    let json = include_bytes!("../../../models/efficientnet-lite0/model.json");
+    let (mut manifest, _) = Manifest::parse(json).unwrap();
+    manifest.heatmap.layer = None;
+    (manifest.input.width, manifest.input.height) = (8, 8);
+    manifest.output.name = "scores".into();
+    for name in ["conv_of_concat", "matmul_of_concat"] {
+        let file = format!("tests/golden/operators/{name}.onnx");
+        let onnx = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+        let kept = shrink::shrink(&onnx, &manifest, Precision::Fp32).unwrap();
+        assert!(planned(&kept, &manifest, &HEATMAP).is_some(), "{name}");
+        let beside = super::write::BESIDE.as_bytes();
+        let stored = kept.windows(beside.len()).any(|part| part == beside);
+        assert!(!stored, "{name}");
+    }
+}
+
 fn with_plan(onnx: &[u8], text: &str) -> Vec<u8> {
     let mut model = super::proto::read(onnx).unwrap();
     let mut notes = model.metadata_props.iter_mut();

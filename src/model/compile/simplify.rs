@@ -9,6 +9,8 @@ use tract_onnx::tract_core::ops::cnn::Conv;
 use tract_onnx::tract_core::ops::dummy::Dummy;
 use tract_onnx::tract_core::optim::{Optimizer, OptimizerSession, TypedPass};
 
+use super::constants;
+
 /// tract's name for the pass that asks each operator for a simpler form.
 const DECLUTTER: &str = "declutter";
 
@@ -17,7 +19,11 @@ const DECLUTTER: &str = "declutter";
 /// # Errors
 /// Those of tract.
 pub fn declutter(graph: &mut TypedModel) -> TractResult<()> {
-    sound(Optimizer::declutter()).optimize(graph)
+    sound(Optimizer::declutter()).optimize(graph)?;
+    if constants::compute(graph)? {
+        sound(Optimizer::declutter()).optimize(graph)?;
+    }
+    Ok(())
 }
 
 /// Chooses tract's kernels for a decluttered graph.

@@ -94,6 +94,12 @@ fn hash(values: &[f32], hasher: &mut DefaultHasher) {
     values.iter().for_each(|value| value.to_bits().hash(hasher));
 }
 
+/// Whether each input has a row of outputs, as in MatMul.
+fn in_columns(arrangement: &Arrangement) -> bool {
+    let beside = [1, arrangement.bias.len()];
+    arrangement.taps == 1 && arrangement.groups == 1 && arrangement.strides[..2] == beside
+}
+
 impl<'a> Writer<'a> {
     pub fn new(file: &File<'a>) -> Writer<'a> {
         let named = file.tensors.iter();
@@ -222,12 +228,17 @@ impl<'a> Writer<'a> {
         named.find_map(|(name, tensor)| Some((name.to_string(), place(tensor)?)))
     }
 
-    /// The tensor that holds these weights as consecutive outputs: those of one of several maps that were
-    /// cut apart. With the place of the first.
+    /// The tensor that holds these weights as consecutive outputs, or as in MatMul as consecutive inputs: those
+    /// of one of several maps that were cut apart or side by side. With the place of the first.
     fn some(&self, values: &[f32], arrangement: &Arrangement) -> Option<(String, usize)> {
-        let row = arrangement.inputs * arrangement.taps;
-        let whole = arrangement.in_rows() && arrangement.strides[0] == row;
-        if !whole || row == 0 || values.len() != arrangement.bias.len() * row {
+        let outputs = arrangement.bias.len();
+        let mut row = arrangement.inputs * arrangement.taps;
+        if row == 0 || values.len() != outputs * row {
+            return None;
+        }
+        if in_columns(arrangement) {
+            row = outputs;
+        } else if !arrangement.in_rows() || arrangement.strides[0] != row {
             return None;
         }
         let mut part = vec![0.0; row];
@@ -246,13 +257,11 @@ impl<'a> Writer<'a> {
         })
     }
 
-    /// The same if each input has a row of outputs, as in MatMul. With the place of the first and the
-    /// distance between inputs.
+    /// The tensor that holds these weights as some outputs of every input, as in MatMul. With the place of the
+    /// first and the distance between inputs.
     fn columns(&self, values: &[f32], arrangement: &Arrangement) -> Option<(String, [usize; 2])> {
         let (outputs, inputs) = (arrangement.bias.len(), arrangement.inputs);
-        let [out, across, _] = arrangement.strides;
-        let plain =
-            arrangement.taps == 1 && arrangement.groups == 1 && [out, across] == [1, outputs];
+        let plain = in_columns(arrangement);
         if !plain || values.is_empty() || values.len() != inputs * outputs {
             return None;
         }
@@ -376,10 +385,11 @@ impl<'a> Writer<'a> {
             .map(|(name, tensor)| (*name, tensor.len()))
             .collect();
         let held: usize = lengths.values().sum();
-        let names = steps
+        let length = |name: &str| lengths.get(name).copied().unwrap_or(0);
+        let read: usize = steps
             .iter()
-            .flat_map(|(step, _): &(Step, _)| step.tensors());
-        let read: usize = names.filter_map(|name| lengths.get(name)).sum();
+            .map(|(step, _): &(Step, _)| step.reads(length))
+            .sum();
         ensure!(
             read <= held.saturating_mul(2),
             "its weights are read too often"

@@ -102,11 +102,12 @@ impl Listing {
             }
         }
         // Each reading is a copy. A sound plan reads a tensor once, or twice where layers share it.
+        let length = |name: &str| file.tensors.get(name).map_or(0, |tensor| tensor.len());
         let kept: usize = file.tensors.values().map(|tensor| tensor.len()).sum();
         let mut left = kept.saturating_mul(2);
         for (at, (step, inputs)) in self.steps.iter().enumerate() {
-            for name in step.tensors().into_iter().filter(|_| needed[at]) {
-                let rest = left.checked_sub(tensor(name, file)?.len());
+            if needed[at] {
+                let rest = left.checked_sub(step.reads(length));
                 left = rest.context("it reads the file's tensors too often")?;
             }
             let inputs: TVec<OutletId> = inputs.iter().map(|&input| outlets[input]).collect();

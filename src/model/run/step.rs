@@ -82,22 +82,25 @@ pub enum Step {
 }
 
 impl Step {
-    /// Names of the file's tensors that it reads.
-    pub fn tensors(&self) -> Vec<&str> {
-        fn numbers(numbers: &Numbers) -> Option<&str> {
-            match numbers {
-                Numbers::Of(name) => Some(name),
-                Numbers::These(_) => None,
-            }
-        }
+    /// How many values of the file's tensors it reads, given their lengths; a part of a tensor counts as that part.
+    pub fn reads(&self, length: impl Fn(&str) -> usize) -> usize {
+        let count = |numbers: &Numbers| match numbers {
+            Numbers::Of(name) => length(name),
+            Numbers::These(_) => 0,
+        };
         match self {
-            Step::Constant { values, .. } => numbers(values).into_iter().collect(),
+            Step::Constant { values, .. } => count(values),
             Step::Product { weights, .. } | Step::Filter { weights, .. } => {
-                let others = [&weights.scale, &weights.bias].map(numbers);
-                let names = [Some(weights.tensor.as_str())].into_iter().chain(others);
-                names.flatten().collect()
+                let outputs = match &weights.bias {
+                    Numbers::Of(name) => length(name),
+                    Numbers::These(values) => values.len(),
+                };
+                let factors = [weights.inputs, weights.taps];
+                let product = factors.into_iter().fold(outputs, usize::saturating_mul);
+                let others = count(&weights.scale).saturating_add(count(&weights.bias));
+                product.saturating_add(others)
             }
-            _ => Vec::new(),
+            _ => 0,
         }
     }
 }

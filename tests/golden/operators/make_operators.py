@@ -166,6 +166,12 @@ on_map("conv_same_lower", lambda g, t: g.n("Conv", t, g.w(8, 8, 2, 2), strides=[
 on_map("conv_winograd", lambda g, t: g.n("Relu", g.n("Conv", t, g.w(8, 8, 3, 3), g.w(8), pads=[1] * 4)))
 on_map("conv_transpose", lambda g, t: g.n("ConvTranspose", t, g.w(8, 8, 2, 2), strides=[2, 2]))
 on_map("conv_along_one_axis", lambda g, t: g.n("Reshape", g.n("Conv", g.n("Reshape", t, g.i64(1, 8, 64)), g.w(8, 8, 3), pads=[1, 1]), g.i64(1, 8, 8, 8)))
+# Several images made of one, as windows and heads make them.
+on_map("conv_of_several", lambda g, t: g.n("Reshape", g.n("Conv", g.n("Reshape", t, g.i64(4, 2, 8, 8)), g.w(3, 2, 3, 3), g.w(3), strides=[2, 1], pads=[1, 0, 1, 1]), g.i64(1, 8, 6, 7)))
+on_map("conv_of_several_depthwise", lambda g, t: g.n("Reshape", g.n("Conv", g.n("Reshape", t, g.i64(2, 4, 8, 8)), g.w(4, 1, 5, 5), g.w(4), group=4, dilations=[1, 2], pads=[2, 4, 2, 4]), g.i64(1, 8, 8, 8)))
+on_map("conv_of_several_sparse", lambda g, t: g.n("Reshape", g.n("Conv", g.n("Reshape", t, g.i64(2, 4, 8, 8)), g.w(4, 4, 2, 1), strides=[3, 1]), g.i64(1, 8, 3, 8)))
+on_map("conv_of_several_rows", lambda g, t: g.n("Transpose", g.n("Reshape", g.n("Conv", g.n("Reshape", g.n("Transpose", t, perm=[0, 2, 1, 3]), g.i64(8, 8, 8)), g.w(8, 8, 3), pads=[1, 1]), g.i64(1, 8, 8, 8)), perm=[0, 2, 1, 3]))
+on_map("conv_in_rows", lambda g, t: g.n("Resize", g.n("Conv", g.n("Conv", t, g.w(8, 1, 1, 5), group=8, pads=[0, 2, 0, 2]), g.w(8, 1, 5, 1), group=8, pads=[2, 0, 2, 0]), "", g.c(np.array([1, 1, 2, 2], np.float32)), mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor"))
 on_map("lrn", lambda g, t: g.n("LRN", t, size=3, alpha=0.1, beta=0.75, bias=1.0))
 
 # Normalisation.
@@ -304,6 +310,7 @@ on_map("conv_transpose_along_one_axis", lambda g, t: g.n("Reshape", g.n("ConvTra
 on_map("col2im", lambda g, t: g.n("Col2Im", g.n("Reshape", g.n("Conv", t, g.w(72, 8, 1, 1)), g.i64(1, 72, 64)), g.i64(8, 8), g.i64(3, 3), pads=[1] * 4, strides=[1, 1]), 18)
 on_map("col2im_side_by_side", lambda g, t: g.n("Col2Im", g.n("Reshape", g.n("Conv", t, g.w(32, 8, 1, 1)), g.i64(1, 32, 64)), g.i64(16, 16), g.i64(2, 2), strides=[2, 2]), 18)
 on_map("split_of_conv", lambda g, t: g.n("Concat", *reversed(g.n("Split", g.n("HardSwish", g.n("Conv", t, g.w(12, 8, 1, 1), g.w(12))), g.i64(4, 8), axis=1, outputs=2)), axis=1) and g.n("Conv", f"t{len(g.nodes) - 1}", g.w(8, 12, 1, 1)))
+on_map("conv_of_concat", lambda g, t: g.n("Conv", g.n("Concat", *(g.n("Mul", g.n(op, t), g.w(1, 8, 1, 1)) for op in ("Relu", "Neg", "Tanh", "Sigmoid", "Abs", "Elu")), axis=1), g.w(8, 48, 1, 1)))
 on_map("max_pool_along_one_axis", lambda g, t: g.n("Reshape", g.n("MaxPool", g.n("Reshape", t, g.i64(1, 8, 64)), kernel_shape=[2], strides=[2]), g.i64(1, 8, 8, 4)))
 on_map("average_pool_along_one_axis", lambda g, t: g.n("Reshape", g.n("AveragePool", g.n("Reshape", t, g.i64(1, 8, 64)), kernel_shape=[3], pads=[1, 1], strides=[1]), g.i64(1, 8, 8, 8)))
 on_map("average_pool_same", lambda g, t: g.n("AveragePool", t, kernel_shape=[3, 3], strides=[2, 2], auto_pad="SAME_UPPER"))
@@ -317,7 +324,25 @@ on_map("global_lp_pool", lambda g, t: g.n("Mul", t, g.n("GlobalLpPool", t, p=2))
 on_map("lrn_of_many", lambda g, t: g.n("Mul", t, g.n("LRN", t, size=7, alpha=0.5, beta=0.5, bias=2.0)))
 
 
+@case
+def matmul_of_concat(g):
+    t = g.tokens()
+    beside = g.n("Concat", *(g.n(op, t) for op in ("Relu", "Neg", "Tanh", "Sigmoid", "Abs", "Elu")), axis=2)
+    return g.token_head(g.n("MatMul", beside, g.w(48, 8)))
+
+
+on_map("gather_nd_of_rows", lambda g, t: g.n("Transpose", g.n("Reshape", g.n("GatherND", g.n("Reshape", g.n("Transpose", t, perm=[0, 2, 3, 1]), g.i64(8, 8, 8)), g.c(g.rng.integers(0, 8, (33, 33, 2)))), g.i64(1, 33, 33, 8)), perm=[0, 3, 1, 2]))
+
+
 # More normalisation: by the statistics of what is given.
+@case
+def batch_normalization_by_computed(g):
+    t = g.stem()
+    mean = g.n("ReduceMean", t, axes=[0, 2, 3], keepdims=0)
+    spread = g.n("Add", g.n("ReduceMean", g.n("Mul", t, t), axes=[0, 2, 3], keepdims=0), g.f32(0.5))
+    return g.head(g.n("Relu", g.n("BatchNormalization", t, g.w(8), g.w(8), mean, spread, epsilon=0.01)))
+
+
 @case
 def batch_normalization_of_weights(g):
     ones = np.ones(8, np.float32)

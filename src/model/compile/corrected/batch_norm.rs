@@ -1,5 +1,6 @@
-//! BatchNormalization by the mean and variance of its input. Some networks standardise their weights so in
-//! every run: Qiao et al., 2019, arXiv:1903.10520. tract has only the other mode.
+//! BatchNormalization by the mean and variance of its input, and by those that the graph computes. Some
+//! networks standardise their weights so in every run: Qiao et al., 2019, arXiv:1903.10520. tract has only the
+//! mode with constants.
 
 use tract_onnx::model::{OnnxOpRegister, ParsingContext};
 use tract_onnx::pb::NodeProto;
@@ -28,15 +29,78 @@ fn read(
         Some(mode) => mode.i != 0,
         None => node.output.iter().skip(1).any(|name| !name.is_empty()),
     };
+    let epsilon = number(node, "epsilon", 1e-5);
     if !trains {
-        return (tract_onnx::onnx().op_register.0[NAME])(context, node);
+        let (op, more) = (tract_onnx::onnx().op_register.0[NAME])(context, node)?;
+        let constant = op.as_op().downcast_ref::<Box<dyn Expansion>>().cloned();
+        let Some(constant) = constant else {
+            return Ok((op, more));
+        };
+        return Ok((expand(GivenStatistics { constant, epsilon }), more));
     }
     let op = BatchStatistics {
-        epsilon: number(node, "epsilon", 1e-5),
+        epsilon,
         momentum: number(node, "momentum", 0.9),
         outputs: node.output.len(),
     };
     Ok((expand(op), vec![]))
+}
+
+/// With a mean and a variance that may depend on the image.
+#[derive(Debug, Clone)]
+struct GivenStatistics {
+    /// tract's operator.
+    constant: Box<dyn Expansion>,
+    epsilon: f32,
+}
+
+impl Expansion for GivenStatistics {
+    fn name(&self) -> StaticName {
+        self.constant.name()
+    }
+
+    fn rules<'r, 'p: 'r, 's: 'r>(
+        &'s self,
+        solver: &mut Solver<'r>,
+        inputs: &'p [TensorProxy],
+        outputs: &'p [TensorProxy],
+    ) -> InferenceResult {
+        self.constant.rules(solver, inputs, outputs)
+    }
+
+    fn wire(
+        &self,
+        prefix: &str,
+        model: &mut TypedModel,
+        inputs: &[OutletId],
+    ) -> TractResult<TVec<OutletId>> {
+        let mut known = true;
+        for &input in &inputs[1..] {
+            known &= model.outlet_fact(input)?.konst.is_some();
+        }
+        if known {
+            return self.constant.wire(prefix, model, inputs);
+        }
+        let mut to = Wiring {
+            prefix,
+            model,
+            count: 0,
+        };
+        let shape = to.shape(inputs[0])?;
+        let rank = shape.len();
+        ensure!(rank > 1, "an absurd normalisation");
+        let mut beside = tvec!(1; rank);
+        beside[1] = shape[1];
+        let [gain, bias, mean, variance] =
+            [1, 2, 3, 4].map(|slot| to.reshape(inputs[slot], &beside));
+        let epsilon = to.scalar(self.epsilon, rank)?;
+        let spread = to.wire(math::add(), &[variance?, epsilon])?;
+        let scale = to.wire(math::rsqrt(), &[spread])?;
+        let scale = to.wire(math::mul(), &[scale, gain?])?;
+        let centred = to.wire(math::sub(), &[inputs[0], mean?])?;
+        let values = to.wire(math::mul(), &[centred, scale])?;
+        Ok(tvec!(to.wire(math::add(), &[values, bias?])?))
+    }
 }
 
 /// The outputs are the values, then the running means and variances, then those of these values.

@@ -58,14 +58,26 @@ pub fn rewrite(
         .map(|&place| place as usize)
         .collect();
 
-    let mut flat = tvec!();
-    for &slot in moved {
-        let volume = to.shape(inputs[slot])?.iter().product();
-        flat.push(to.reshape(inputs[slot], &[volume])?);
+    // Whole rows move where neighbours stay together.
+    let ranges = pieces(&places);
+    let bounds = ranges.iter().flat_map(|range| [range.start, range.end]);
+    let volumes = moved.iter().map(|&slot| to.shape(inputs[slot]));
+    let volumes: Vec<usize> = volumes
+        .map(|shape| Ok(shape?.iter().product()))
+        .collect::<TractResult<_>>()?;
+    let row = bounds
+        .chain(volumes.iter().copied())
+        .fold(0, divisor)
+        .max(1);
+    let places: Vec<usize> = places.chunks(row).map(|places| places[0] / row).collect();
+
+    let mut rows = tvec!();
+    for (&slot, volume) in moved.iter().zip(volumes) {
+        rows.push(to.reshape(inputs[slot], &[volume / row, row])?);
     }
-    let all = match *flat {
+    let all = match *rows {
         [only] => only,
-        _ => to.wire(TypedConcat::new(0), &flat)?,
+        _ => to.wire(TypedConcat::new(0), &rows)?,
     };
     let ranges = pieces(&places);
     let outlet = match ranges.len() <= MOST_PIECES {
@@ -73,6 +85,14 @@ pub fn rewrite(
         false => picked(to, all, 0, places)?,
     };
     Ok(Some(tvec!(to.reshape(outlet, made[0].shape())?)))
+}
+
+/// The greatest common one; of nothing and a number, the number.
+fn divisor(a: usize, b: usize) -> usize {
+    match b {
+        0 => a,
+        _ => divisor(b, a % b),
+    }
 }
 
 /// Writes an operator that sets values to zero as a product with its result for ones.

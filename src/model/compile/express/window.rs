@@ -1,9 +1,9 @@
-//! Operators that slide a window: a transposed convolution, a mean of everything, and the padding of a
-//! max pooling.
+//! Operators that slide a window: a convolution of several images, a transposed convolution, a mean of
+//! everything, and the padding of a max pooling.
 
 use tract_onnx::tract_core::internal::*;
-use tract_onnx::tract_core::ops::array::{Pad, PadMode};
-use tract_onnx::tract_core::ops::cnn::{Deconv, MaxPool, SumPool};
+use tract_onnx::tract_core::ops::array::{Pad, PadMode, Slice};
+use tract_onnx::tract_core::ops::cnn::{Conv, Deconv, MaxPool, PaddingSpec, SumPool};
 use tract_onnx::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_core::ops::math;
 use tract_onnx::tract_core::ops::nn::{Reduce, Reducer};
@@ -16,7 +16,9 @@ pub fn rewrite(
     node: &TypedNode,
     inputs: &[OutletId],
 ) -> TractResult<Option<TVec<OutletId>>> {
-    let outlet = if let Some(op) = node.op_as::<Deconv>() {
+    let outlet = if let Some(op) = node.op_as::<Conv>() {
+        stacked(to, inputs, op)?
+    } else if let Some(op) = node.op_as::<Deconv>() {
         transposed(to, inputs, op)?
     } else if let Some(op) = node.op_as::<SumPool>() {
         whole(to, inputs[0], op)?
@@ -26,6 +28,52 @@ pub fn rewrite(
         return Ok(None);
     };
     Ok(Some(tvec!(outlet)))
+}
+
+/// A convolution of several images, as windows and heads make them of one: that of one image in which they stand
+/// below each other, each with its padding. Rows that see two of them are left out.
+fn stacked(to: &mut Target, inputs: &[OutletId], op: &Conv) -> TractResult<OutletId> {
+    let spec = &op.pool_spec;
+    let shape = to.shape(inputs[0])?;
+    let plain = spec.data_format.has_n() && !spec.data_format.c_is_last() && spec.rank() <= 2;
+    ensure!(
+        plain && op.q_params.is_none() && shape[0] > 1,
+        "another form"
+    );
+    let (images, channels, rows) = (shape[0], shape[1], shape[2]);
+    let padding = spec.computed_padding(&shape[2..]);
+    let (stride, field) = (
+        spec.stride(0),
+        (spec.kernel_shape[0] - 1) * spec.dilation(0) + 1,
+    );
+    let made = padding[0].convoluted;
+    // Each begins at a place of the window.
+    let least = (rows + padding[0].pad_before).max((made - 1) * stride + field);
+    let each = least.next_multiple_of(stride);
+
+    let mut frame = vec![(0, 0); shape.len()];
+    frame[2] = (padding[0].pad_before, each - rows - padding[0].pad_before);
+    let zero = || PadMode::Constant(tensor0(0f32).into());
+    let image = to.wire(Pad::new(frame, zero()), &[inputs[0]])?;
+    let image = to.wire(AxisOp::Move(0, 1), &[image])?;
+    let mut whole: TVec<usize> = tvec!(1, channels, images * each);
+    whole.extend_from_slice(&shape[3..]);
+    let image = to.reshape(image, &whole)?;
+    let mut frame = vec![(0, 0); whole.len()];
+    frame[2] = (0, field.saturating_sub(stride));
+    for (axis, padding) in padding.iter().enumerate().skip(1) {
+        frame[2 + axis] = (padding.pad_before, padding.pad_after);
+    }
+    let image = to.wire(Pad::new(frame, zero()), &[image])?;
+    let mut one = op.clone();
+    one.pool_spec.padding = PaddingSpec::Valid;
+    let image = to.wire(one, &[image, inputs[1], inputs[2]])?;
+
+    let mut apart: TVec<usize> = tvec!(spec.output_channels, images, each / stride);
+    apart.extend(padding[1..].iter().map(|axis| axis.convoluted));
+    let image = to.reshape(image, &apart)?;
+    let image = to.wire(Slice::new(2, 0, made), &[image])?;
+    to.wire(AxisOp::Move(1, 0), &[image])
 }
 
 /// Each value times the kernel, summed where the kernels overlap.

@@ -101,29 +101,40 @@ impl Lowering<'_> {
             return Ok(None);
         };
         let shape = spec.data_format.shape(input)?;
-        // A row is an image of height 1.
-        let (height, width) = match *shape.hw_dims() {
-            [height, width] => (height, width),
-            [width] => (1, width),
-            _ => return Ok(None),
-        };
         if shape.n().is_some_and(|&n| n != 1) {
             return Ok(None);
         }
-        let padding = spec.computed_padding(shape.hw_dims());
-        let pair = |values: &[usize], other: usize| match *values {
-            [one] => [other, one],
-            _ => [values[0], values[1]],
+        let sides = shape.hw_dims();
+        let padding = spec.computed_padding(sides);
+        let (strides, dilations) = (spec.strides(), spec.dilations());
+        // tract adds axes of one place to convolutions.
+        let mut axes: TVec<usize> = (0..sides.len()).collect();
+        if axes.len() > 2 {
+            let places = |axis: usize| {
+                [
+                    sides[axis],
+                    spec.kernel_shape[axis],
+                    padding[axis].convoluted,
+                ]
+            };
+            axes.retain(|&mut axis| places(axis) != [1; 3]);
+        }
+        // A row is an image of height 1.
+        let [first, second] = match *axes {
+            [] => [None; 2],
+            [one] => [None, Some(one)],
+            [one, two] => [Some(one), Some(two)],
+            _ => return Ok(None),
         };
-        let output: TVec<usize> = padding.iter().map(|axis| axis.convoluted).collect();
-        let before: TVec<usize> = padding.iter().map(|axis| axis.pad_before).collect();
+        let pair =
+            |of: &dyn Fn(usize) -> usize, other| [first, second].map(|axis| axis.map_or(other, of));
         let window = Window {
-            input: [height, width],
-            output: pair(&output, 1),
-            kernel: pair(&spec.kernel_shape, 1),
-            stride: pair(&spec.strides(), 1),
-            dilation: pair(&spec.dilations(), 1),
-            before: pair(&before, 0),
+            input: pair(&|axis| sides[axis], 1),
+            output: pair(&|axis| padding[axis].convoluted, 1),
+            kernel: pair(&|axis| spec.kernel_shape[axis], 1),
+            stride: pair(&|axis| strides[axis], 1),
+            dilation: pair(&|axis| dilations[axis], 1),
+            before: pair(&|axis| padding[axis].pad_before, 0),
         };
         Ok(Some((window, shape.c_axis(), *shape.c())))
     }
