@@ -1,53 +1,29 @@
-//! Typed graph → the same graph, in which everything that only weights decide is computed. tract leaves it where
-//! several operators read more than 4 MiB, as in networks that standardise their weights.
+//! What only weights decide → its values. tract computes it, but not where several operators read more than 4 MiB,
+//! as in networks that standardise their weights, nor while it reads a graph.
 
 use std::collections::HashMap;
+use std::fmt::{Debug, Display};
 
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::model::TypedModelPatch;
 use tract_onnx::tract_core::optim::CONST_FOLD_MEM_BUDGET;
+use tract_onnx::tract_hir::infer::{Factoid, InferenceModel};
 
 /// Computes what a decluttered graph leaves; whether there was anything.
 ///
 /// # Errors
 /// If the graph is inconsistent.
 pub fn compute(graph: &mut TypedModel) -> TractResult<bool> {
-    let mut known: HashMap<OutletId, TValue> = HashMap::new();
-    let mut readers: HashMap<OutletId, usize> = HashMap::new();
-    // What an operator reads that depends on the image, or an output.
-    let mut wanted: HashMap<OutletId, Arc<Tensor>> = HashMap::new();
-    for id in graph.eval_order()? {
-        let node = graph.node(id);
-        let made = computed(graph, node, &known)?;
-        for &input in &node.inputs {
-            if made.is_none()
-                && let Some(value) = known.get(&input)
-            {
-                let value = value.clone().into_arc_tensor();
-                wanted.entry(input).or_insert(value);
-            }
-            // Values are let go as soon as they have been read.
-            let left = readers.entry(input).or_insert_with(|| {
-                let outlet = &graph.node(input.node).outputs[input.slot];
-                outlet.successors.len()
-            });
-            *left -= 1;
-            if *left == 0 {
-                known.remove(&input);
-            }
-        }
-        for (slot, value) in made.into_iter().flatten().enumerate() {
-            let outlet = OutletId::new(id, slot);
-            if graph.outputs.contains(&outlet) {
-                wanted.insert(outlet, value.clone().into_arc_tensor());
-            }
-            known.insert(outlet, value);
-        }
-    }
-    let any = !wanted.is_empty();
-    let mut wanted: Vec<_> = wanted.into_iter().collect();
-    wanted.sort_by_key(|&(outlet, _)| outlet);
-    for (outlet, value) in wanted {
+    let values = follow(
+        graph,
+        |fact| fact.konst.clone(),
+        |fact| Some((fact.shape.as_concrete()?.into(), fact.datum_type)),
+        |op, inputs| op.eval_out_of_plan(inputs).ok().flatten(),
+    )?;
+    let any = !values.is_empty();
+    let mut values: Vec<_> = values.into_iter().collect();
+    values.sort_by_key(|&(outlet, _)| outlet);
+    for (outlet, value) in values {
         let name = format!("{}.computed.{}", graph.node(outlet.node).name, outlet.slot);
         let mut patch = TypedModelPatch::default();
         let wire = patch.add_const(name, value)?;
@@ -60,40 +36,90 @@ pub fn compute(graph: &mut TypedModel) -> TractResult<bool> {
     Ok(any)
 }
 
-/// The outputs of a node whose inputs are known, unless they would take much more memory than these.
-fn computed(
-    graph: &TypedModel,
-    node: &TypedNode,
-    known: &HashMap<OutletId, TValue>,
-) -> TractResult<Option<TVec<TValue>>> {
-    if node.inputs.is_empty() {
-        return Ok(None);
-    }
-    let mut inputs = tvec!();
-    for input in &node.inputs {
-        match (known.get(input), &graph.outlet_fact(*input)?.konst) {
-            (Some(value), _) => inputs.push(value.clone()),
-            (None, Some(value)) => inputs.push(value.clone().into_tvalue()),
-            (None, None) => return Ok(None),
+/// What is left of a graph whose shapes were found: by outlets.
+///
+/// # Errors
+/// If the graph is inconsistent.
+pub fn left(graph: &InferenceModel) -> TractResult<HashMap<OutletId, Arc<Tensor>>> {
+    follow(
+        graph,
+        |fact| fact.value.concretize(),
+        |fact| {
+            let shape = fact.shape.as_concrete_finite().ok().flatten()?;
+            Some((shape, fact.datum_type.concretize()?))
+        },
+        |op, inputs| op.eval_out_of_plan(inputs).ok().flatten(),
+    )
+}
+
+/// What weights alone decide, and an operator reads whose output depends on the image, or is an output.
+fn follow<F, O>(
+    graph: &Graph<F, O>,
+    constant: impl Fn(&F) -> Option<Arc<Tensor>>,
+    form: impl Fn(&F) -> Option<(TVec<usize>, DatumType)>,
+    eval: impl Fn(&O, TVec<TValue>) -> Option<TVec<TValue>>,
+) -> TractResult<HashMap<OutletId, Arc<Tensor>>>
+where
+    F: Fact + Clone + 'static,
+    O: Debug + Display + AsRef<dyn Op> + AsMut<dyn Op> + Clone + 'static,
+{
+    let mut wanted = HashMap::new();
+    let mut known: HashMap<OutletId, TValue> = HashMap::new();
+    let mut readers: HashMap<OutletId, usize> = HashMap::new();
+    for id in graph.eval_order()? {
+        let node = graph.node(id);
+        let input = |input: &OutletId| match known.get(input) {
+            Some(value) => Some(value.clone()),
+            None => Some(constant(graph.outlet_fact(*input).ok()?)?.into_tvalue()),
+        };
+        let done = node
+            .outputs
+            .iter()
+            .all(|output| constant(&output.fact).is_some());
+        let inputs: Option<TVec<TValue>> = match node.inputs.is_empty() || done {
+            true => None,
+            false => node.inputs.iter().map(input).collect(),
+        };
+        let inputs = inputs.filter(|inputs| {
+            let bytes = |volume: usize, kind: DatumType| (volume * kind.size_of()) as u64;
+            let given = inputs
+                .iter()
+                .map(|value| bytes(value.volume(), value.datum_type()));
+            let made = node.outputs.iter().map(|output| {
+                let (shape, kind) = form(&output.fact)?;
+                Some(bytes(shape.iter().product(), kind))
+            });
+            let most = given.sum::<u64>().max(CONST_FOLD_MEM_BUDGET);
+            made.sum::<Option<u64>>().is_some_and(|made| made <= most)
+        });
+        // An operator that cannot be computed now stays.
+        let made = inputs.and_then(|inputs| eval(&node.op, inputs));
+        for &input in &node.inputs {
+            if made.is_none()
+                && let Some(value) = known.get(&input)
+            {
+                let value = value.clone().into_arc_tensor();
+                wanted.entry(input).or_insert(value);
+            }
+            // Values are let go as soon as they have been read.
+            let rest = readers.entry(input).or_insert_with(|| {
+                let output = &graph.node(input.node).outputs[input.slot];
+                output.successors.len()
+            });
+            *rest = rest.saturating_sub(1);
+            if *rest == 0 {
+                known.remove(&input);
+            }
+        }
+        for (slot, value) in made.into_iter().flatten().enumerate() {
+            let outlet = OutletId::new(id, slot);
+            if graph.outputs.contains(&outlet) {
+                wanted.insert(outlet, value.clone().into_arc_tensor());
+            }
+            known.insert(outlet, value);
         }
     }
-    let bytes = |volume: usize, kind: DatumType| (volume * kind.size_of()) as u64;
-    let given: u64 = inputs
-        .iter()
-        .map(|value| bytes(value.volume(), value.datum_type()))
-        .sum();
-    let mut made = 0;
-    for output in &node.outputs {
-        let Some(shape) = output.fact.shape.as_concrete() else {
-            return Ok(None);
-        };
-        made += bytes(shape.iter().product(), output.fact.datum_type);
-    }
-    if made > given.max(CONST_FOLD_MEM_BUDGET) {
-        return Ok(None);
-    }
-    // An operator that cannot be computed now stays.
-    Ok(node.op.eval_out_of_plan(inputs).ok().flatten())
+    Ok(wanted)
 }
 
 #[cfg(test)]

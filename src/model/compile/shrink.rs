@@ -17,7 +17,7 @@ use tract_onnx::tract_hir::infer::Factoid;
 use super::lead::{Lead, lead};
 use super::quantised::{self, composite};
 use super::write::BESIDE;
-use super::{bounds, layers, limits, onnx, plan_text, proto};
+use super::{bounds, constants, layers, limits, onnx, plan_text, proto};
 use crate::error::{Error, Result};
 use crate::manifest::{Manifest, Precision};
 use crate::model::error::contained;
@@ -365,6 +365,11 @@ fn fold(model: &mut ModelProto, shape: &[usize; 4]) -> Result<()> {
         .map_err(unusable)?;
     let axes = model.graph.as_ref().map(proto::axes).unwrap_or_default();
     bounds::analyse(&mut known, &axes)?;
+    // Quantised weights stay as they are.
+    let left = match model.graph.as_ref().is_some_and(composite::is_quantised) {
+        true => HashMap::new(),
+        false => constants::left(&known).map_err(unusable)?,
+    };
     let graph = model.graph.get_or_insert_default();
     let outputs: HashSet<String> = graph.output.iter().map(|o| o.name.clone()).collect();
     let mut made = Vec::new();
@@ -402,7 +407,8 @@ fn fold(model: &mut ModelProto, shape: &[usize; 4]) -> Result<()> {
             None => (node.output.iter().filter(|name| !name.is_empty()))
                 .map(|name| {
                     let outlet = known.find_outlet_label(name)?;
-                    let mut value = known.outlet_fact(outlet).ok()?.value.concretize()?;
+                    let value = known.outlet_fact(outlet).ok()?.value.concretize();
+                    let mut value = value.or_else(|| left.get(&outlet).cloned())?;
                     if let Some(whole) = whole {
                         value = in_bytes(&value, whole)?;
                     }
