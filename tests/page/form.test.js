@@ -169,7 +169,7 @@ test('one class for all three, or all classes alike, brings a hint', async () =>
   const form = await drop(page, [['small.onnx', classifier()]]);
   await form.getByText('All classes are nearly equal').waitFor({ timeout: 60_000 });
   await form.getByText('Change how photos are read').click();
-  await form.getByRole('textbox', { name: /^Scale/ }).fill('1000');
+  await form.getByRole('textbox', { name: /^Mean/ }).fill('123675, 116280, 103530');
   await form.getByText('One class for all three photos').waitFor({ timeout: 60_000 });
   await page.screenshot({ path: shot('hint') });
   await form.getByLabel('Labels').fill(Array.from({ length: 64 }, (_, at) => `bird ${at}`).join('\n'));
