@@ -31,12 +31,11 @@ impl Estimate {
 /// Estimates the most memory that a model needs.
 pub fn estimate(manifest: &Manifest, heatmap: bool) -> Estimate {
     let file = manifest.weights.bytes;
-    let single = match manifest.weights.precision {
-        Precision::Fp16 => file.saturating_mul(2),
-        Precision::Fp32 => file,
+    let single = match (manifest.weights.parameters, manifest.weights.precision) {
+        (Some(told), _) => file.max(told.saturating_mul(4)),
+        (None, Precision::Fp16) => file.saturating_mul(2),
+        (None, Precision::Fp32) => file,
     };
-    let told = manifest.weights.parameters.unwrap_or(0);
-    let single = single.max(told.saturating_mul(4));
     // With a plan, the file is freed as it is read, and one matrix may briefly exist twice.
     let meanwhile = match manifest.weights.plan {
         Some(_) => single / 8,
@@ -228,6 +227,14 @@ mod tests {
         quantised.weights.parameters = Some(18_000_000);
         let of = |manifest| estimate(manifest, true).weights;
         assert_eq!(of(&quantised) - of(&manifest(9_000_000)), 60_750_000);
+    }
+
+    #[test]
+    fn weights_in_both_precisions_are_counted_once() {
+        // A third of them in FP32, which take half of the file.
+        let mut mixed = manifest(12_000_000);
+        mixed.weights.parameters = Some(4_500_000);
+        assert_eq!(estimate(&mixed, true).weights, 18_000_000 * 9 / 8);
     }
 
     #[test]

@@ -64,7 +64,7 @@ pub struct Weights {
     /// How weights are stored in the file; arithmetic is always FP32.
     pub precision: Precision,
     /// Number of weights, where the size of the file does not tell it: quantised ones take fewer bytes than
-    /// in FP32.
+    /// in FP32, and some files hold both FP16 and FP32.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parameters: Option<u64>,
     /// Version of the plan in the file, if it holds one; [`PLAN`](crate::model::PLAN) is understood.

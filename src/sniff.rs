@@ -189,6 +189,7 @@ fn walk(bytes: &[u8], message: Message, what: &str, depth: usize) -> Result<()> 
             (Message::Attribute, 6, Value::Bytes(inner)) => (Message::Graph, inner),
             (Message::Tensor, 13, Value::Bytes(inner)) => {
                 place = place.or_else(|| location(inner));
+                external |= place.is_some();
                 continue;
             }
             (Message::Tensor, 14, Value::Number(1)) => {

@@ -5,6 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::sync::Mutex;
 
+use prost::Message;
+use tract_onnx::pb::{ModelProto, NodeProto, TensorProto};
 use whylens::internal::shrink;
 use whylens::manifest::{Channels, Layout, Precision};
 use whylens::pack::{self, Original};
@@ -230,6 +232,28 @@ fn a_file_is_let_go_of_as_it_is_read() {
     }
 }
 
+/// The same network with one more operator at its end.
+fn ending(onnx: &[u8], operator: &str, constant: Option<TensorProto>) -> Vec<u8> {
+    let mut model = ModelProto::decode(onnx).unwrap();
+    let graph = model.graph.as_mut().unwrap();
+    let scores = graph.output[0].name.clone();
+    let before = format!("{scores}.before");
+    let outputs = graph.node.iter_mut().flat_map(|node| &mut node.output);
+    for name in outputs.filter(|name| **name == scores) {
+        name.clone_from(&before);
+    }
+    let constants = constant.iter().map(|constant| constant.name.clone());
+    graph.node.push(NodeProto {
+        op_type: operator.into(),
+        name: "ending".into(),
+        input: [before].into_iter().chain(constants).collect(),
+        output: vec![scores],
+        ..Default::default()
+    });
+    graph.initializer.extend(constant);
+    model.encode_to_vec()
+}
+
 #[test]
 fn packing_takes_what_it_is_said_to_need() {
     let _alone = ALONE
@@ -239,24 +263,62 @@ fn packing_takes_what_it_is_said_to_need() {
     let (manifest, _) = Manifest::parse(&fs::read(folder.join("model.json")).unwrap()).unwrap();
     let half = fs::read(folder.join("model.onnx")).unwrap();
     let single = shrink::shrink(&half, &manifest, Precision::Fp32).unwrap();
+    // 0 in FP16.
+    let tiny = TensorProto {
+        name: "tiny".into(),
+        dims: vec![1, 1000],
+        data_type: 1,
+        raw_data: 1e-8f32.to_le_bytes().repeat(1000),
+        ..Default::default()
+    };
+    let spoiled = ending(&single, "Div", Some(tiny));
+    let unplanned = ending(&single, "Atan", None);
     let labels = fs::read_to_string(folder.join("labels.txt")).unwrap();
-    let file = std::env::var_os("WHYLENS_FILE").map(|file| fs::read(file).unwrap());
-    for given in [Some(single), Some(half), file].into_iter().flatten() {
+    let mut cases = vec![
+        ("FP32", single.clone(), None),
+        ("FP16", half, None),
+        ("kept in FP32", single, Some(Precision::Fp32)),
+        ("kept in both", spoiled, None),
+        ("without a plan", unplanned, None),
+    ];
+    if let Some(file) = std::env::var_os("WHYLENS_FILE") {
+        cases.push(("WHYLENS_FILE", fs::read(file).unwrap(), None));
+    }
+    for (name, given, precision) in cases {
         let outline = shrink::outline(&given).unwrap();
         let need = pack::need(&outline, given.len());
+        let options = pack::Options {
+            precision,
+            ..pack::Options::default()
+        };
         let before = memory::live();
         memory::forget_peak();
         let mut read = || Ok(given.clone());
-        let options = pack::Options::default();
         let packed = pack::pack(Original::again(&mut read), &labels, &options, &mut |_| ());
         let taken = (memory::peak() - before) as u64;
+        let packed = packed.unwrap();
         let weights = outline.parameters as u64 * 4;
         println!(
-            "{} bytes given: {taken} taken, {:.2} of the FP32 weights, {need} counted",
+            "{name}, {} bytes: {taken} taken, {:.2} of the FP32 weights, {need} counted",
             given.len(),
             taken as f64 / weights as f64
         );
-        assert_eq!(packed.unwrap().report.unplanned, None);
+        let unplanned = name == "without a plan";
+        assert_eq!(packed.report.unplanned.is_some(), unplanned);
+        assert_eq!(
+            packed.report.single.len(),
+            usize::from(name == "kept in both")
+        );
+        let options = Options {
+            heatmap: true,
+            ..Options::default()
+        };
+        let model = Model::in_a_page(&packed.onnx, &packed.manifest, &options).unwrap();
+        let work = model.work();
+        assert!(
+            taken <= weights * 5 / 2 + work,
+            "{taken} taken, {work} to run"
+        );
         assert!(taken <= need, "{taken} taken, {need} counted");
     }
 }

@@ -63,7 +63,8 @@ pub struct Arguments {
     not_recognised: Option<String>,
     #[command(flatten)]
     reading: Reading,
-    /// How weights are stored [default: fp16 if the answers stay the same, fp32 otherwise]
+    /// How weights are stored; in fp16, those that would change the answers stay in fp32 [default: fp16, or fp32 if
+    /// values are quantised]
     #[arg(long, value_name = "fp16|fp32", value_parser = word::<Precision>)]
     precision: Option<Precision>,
 }
@@ -386,10 +387,17 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         "agreement   scores within {score:.1e}, probabilities within {probability:.1e}, {first} first class"
     );
     if let Some(refused) = &report.refused {
+        let what = match &*report.single {
+            [] => "FP32".into(),
+            single => format!("FP32 for {} of {} weights", single.len(), report.weights),
+        };
         println!(
-            "precision   FP32: in FP16 a probability would differ by {:.1e}, a score by {:.1e}",
+            "precision   {what}: all in FP16, a probability would differ by {:.1e}, a score by {:.1e}",
             refused.probability, refused.score
         );
+        for name in report.single.iter().take(MOST_NAMED) {
+            println!("            FP32 for `{name}`");
+        }
     }
     for guess in &report.guesses {
         println!("guessed     {guess}");
@@ -397,6 +405,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     println!("written     {}", out.display());
     Ok(ExitCode::SUCCESS)
 }
+
+/// Most weights that are listed by name.
+const MOST_NAMED: usize = 8;
 
 /// Refuses to overwrite what is packed.
 fn spare(given: &[PathBuf], out: &Path) -> Result<()> {

@@ -72,14 +72,16 @@ pub fn inspect<'a>(onnx: impl Into<Original<'a>>, options: &Options) -> Result<I
     }
     let gradients = model.explainable();
     let layer = model.layers().first().cloned();
+    let (classes, activation) = (model.classes(), model.activation());
+    drop(model);
     let Candidates { list, whole } = shrink::layers(onnx.take()?, &manifest)?;
     let labels = heads.first().and_then(|head| head.labels.clone());
     Ok(Inspection {
         guesses,
         heads,
         labels,
-        classes: model.classes(),
-        activation: model.activation(),
+        classes,
+        activation,
         layers: list,
         whole,
         methods: Method::usable(gradients.is_ok(), layer.is_some()),

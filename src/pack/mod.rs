@@ -4,9 +4,12 @@ mod compare;
 mod given;
 mod inspect;
 mod original;
+mod plan;
+mod precise;
 pub mod presets;
 mod preview;
 pub mod sources;
+mod store;
 
 use std::fmt;
 
@@ -15,21 +18,23 @@ use serde::{Deserialize, Serialize};
 pub use compare::Difference;
 pub use inspect::{Inspection, inspect};
 pub use original::Original;
+pub use plan::plan;
 pub use preview::{Preview, Previewed};
 
-use compare::{are_shares, compare, made_up_image, span};
+use compare::{are_shares, made_up_image};
 use given::{Given, read};
+use plan::{Compiled, compile};
+use store::{Storage, accept, differ, mend, store};
 
 use crate::digest::sha256;
 use crate::error::{Error, Result};
 use crate::estimate;
 use crate::heatmap::Method;
 use crate::labels;
-use crate::manifest::{Activation, Channels, Layout, Manifest, Precision, Resize, Text, Weights};
+use crate::manifest::{Activation, Channels, Layout, Manifest, Precision, Resize, Text};
 use crate::model::compile::shrink::{self, Outline};
 use crate::model::compile::{adapt, outputs};
-use crate::model::{Candidates, Model, Options as Load, PLAN};
-use crate::rank::Reading;
+use crate::model::{Candidates, Model, PLAN};
 use crate::sniff;
 
 /// What cannot be read from the graph. What is missing is guessed, and the report says so.
@@ -76,7 +81,8 @@ pub struct Options {
     pub not_recognised: Option<Text>,
     /// ONNX tensor at which heatmaps are taken.
     pub layer: Option<String>,
-    /// How weights are stored; none: FP16 if the result stays the same, FP32 otherwise.
+    /// How weights are stored; FP16, and none if values are not quantised: those that would change the result stay
+    /// in FP32.
     pub precision: Option<Precision>,
 }
 
@@ -121,6 +127,10 @@ pub struct Report {
     pub methods: Vec<Method>,
     /// How the weights are stored.
     pub precision: Precision,
+    /// The weights that stay in FP32 although the others are in FP16, since it would change the answers.
+    pub single: Vec<String>,
+    /// The number of weights among which these were found; 0 if FP16 was not refused.
+    pub weights: usize,
     /// Size of the given file.
     pub bytes_given: usize,
     /// Size of the stored file.
@@ -129,7 +139,7 @@ pub struct Report {
     pub memory: u64,
     /// The stored file against the given one.
     pub difference: Difference,
-    /// The difference that FP16 would make, if it was tried and rejected.
+    /// The difference that FP16 would make for all weights, if it was tried and rejected.
     pub refused: Option<Difference>,
 }
 
@@ -189,23 +199,12 @@ pub enum Stage {
     Compare,
 }
 
-/// Largest difference of a probability that storing in FP16 may make.
-const MOST_DIFFERENCE: f32 = 0.01;
-/// Largest difference of a score that storing in FP16 may make, as a share of the scores' span.
-const MOST_ROUNDED: f32 = 0.05;
-/// The same for what simplifying the graph may make: sums in another order.
-const MOST_SIMPLIFIED: f32 = 1e-3;
-/// The same if values are quantised, since a sum in another order may move one to the next step. ONNX
-/// Runtime's own levels of optimisation differ by 0.02 for a DeiT-Tiny in int8.
-const MOST_REQUANTISED: f32 = 0.1;
-
 /// Packs an ONNX file that holds all of its weights (see [`shrink::merge`]).
 ///
 /// # Errors
 /// Those of [`Model::load`] for what cannot be used; [`Error::BadOption`] for an option that does not
 /// fit the graph, [`Error::BadManifest`] when there are more or fewer labels than classes,
-/// [`Error::UnsupportedModel`] when FP16 was requested and changes the result, or when simplifying the graph
-/// changes its scores.
+/// [`Error::UnsupportedModel`] when simplifying the graph changes its scores.
 pub fn pack<'a>(
     onnx: impl Into<Original<'a>>,
     labels: &str,
@@ -340,99 +339,67 @@ fn check(
     }
     labels::check(list.len(), original.classes())?;
     let image = made_up_image(&manifest.input);
-    let before = original.forward(&image)?;
+    let before = original.forward(&image)?.scores;
     drop(original);
-    settle_shares(&before.scores, &mut manifest, &mut guesses);
+    settle_shares(&before, &mut manifest, &mut guesses);
 
-    let load = Load {
-        heatmap: true,
-        ..Load::default()
-    };
     // If values are quantised, rounded weights move some of them to the next step.
-    let mut precision = wanted.unwrap_or(match quantises_values {
-        true => Precision::Fp32,
-        false => Precision::Fp16,
-    });
-    let mut refused = None;
-    let (mut kept, packed, after, difference) = loop {
+    let mut storage = match wanted {
+        Some(Precision::Fp32) => Storage::Single,
+        None if quantises_values => Storage::Single,
+        _ => Storage::Half,
+    };
+    let (mut refused, mut rounded) = (None, 0);
+    let (kept, compiled, difference) = loop {
         tell(Stage::Store);
-        let kept = shrink::shrink(onnx.take()?, &manifest, precision)?;
-        let outline = shrink::outline(&kept)?;
-        manifest.weights = Weights {
-            file: "model.onnx".into(),
-            bytes: kept.len() as u64,
-            sha256: sha256(&kept),
-            precision,
-            parameters: outline.quantised.then_some(outline.parameters as u64),
-            plan: None,
-            parts: Vec::new(),
+        let stored = store(&mut onnx, &mut manifest, &storage, (&image, &before))?;
+        let most = stored.most;
+        let accepted = |scores: &[f32], difference: &Difference| {
+            accept(&storage, (&before, scores), difference, most)
         };
+        if !accepted(&stored.scores, &stored.difference)? {
+            refused = refused.or(Some(stored.difference));
+            (storage, rounded) = match storage {
+                Storage::Half => mend(&mut onnx, &manifest, (&image, &before), most)?,
+                _ => (Storage::Single, 0),
+            };
+            continue;
+        }
         tell(Stage::Compare);
-        let packed = Model::in_a_page(&kept, &manifest, &load)?;
-        let after = packed.forward(&image)?;
-        let finite = after.scores.iter().all(|score| score.is_finite());
-        if !finite && precision == Precision::Fp32 {
-            return Err(Error::UnsupportedModel(
-                "the scores of a made-up image are not finite".into(),
-            ));
+        let mut again = || storage.file(&mut onnx, &manifest);
+        let (kept, compiled) = compile(stored, &manifest, &image, &mut again)?;
+        let Compiled { model, forward, .. } = &compiled;
+        let difference = differ(&before, &forward.scores, model, &manifest);
+        if accepted(&forward.scores, &difference)? {
+            break (kept, compiled, difference);
         }
-        let reading = Reading::of(&manifest.output, packed.activation(), packed.classes());
-        let mut difference = compare(&before.scores, &after.scores, reading.apply);
-        if !finite {
-            difference.probability = 1.0;
-        }
-        let share = difference.score / span(&before.scores);
-        let most = match outline.quantised {
-            true => MOST_REQUANTISED,
-            false => MOST_SIMPLIFIED,
-        };
-        if precision == Precision::Fp32 && share > most {
-            return Err(Error::UnsupportedModel(format!(
-                "simplified, the graph gives scores that differ by {:.1} % of their span from those of the graph as \
-                 given, so its answers would be wrong here; export it in FP32 without quantisation, or with \
-                 another exporter",
-                share * 100.0
-            )));
-        }
-        let near = difference.probability <= MOST_DIFFERENCE && share <= most.max(MOST_ROUNDED);
-        // If scores are very large, sums in another order may change a probability; the report says so.
-        if finite && (near || precision == Precision::Fp32) {
-            break (kept, packed, after, difference);
-        }
-        if wanted.is_some() {
-            return Err(Error::UnsupportedModel(format!(
-                "stored in FP16, a probability differs by {:.3} and a score by {:.1} % of their span (at most \
-                 {MOST_DIFFERENCE} and {} % are allowed); leave the precision open, or store it in FP32",
-                difference.probability,
-                share * 100.0,
-                MOST_ROUNDED * 100.0
-            )));
-        }
-        refused = Some(difference);
-        precision = Precision::Fp32;
+        refused = refused.or(Some(difference));
+        storage = Storage::Single;
     };
     drop(onnx);
-    let gradients = packed
+    let Compiled {
+        model,
+        forward,
+        unplanned,
+    } = compiled;
+    let gradients = model
         .explainable()
-        .and_then(|()| packed.check_gradients(&image, &after));
-    let layer = packed.layers().first().map(|layer| layer.name.clone());
+        .and_then(|()| model.check_gradients(&image, &forward));
+    let layer = model.layers().first().map(|layer| layer.name.clone());
     let found = layer.clone().filter(|_| gradients.is_ok());
+    let (classes, no_gradients) = (model.classes(), gradients.err());
+    drop((model, forward));
     manifest.heatmap.layer = manifest.heatmap.layer.or(found);
     let Candidates { list, whole } = shrink::layers(&kept, &manifest)?;
     let layers = list.into_iter().rev().map(|candidate| candidate.layer);
     manifest.heatmap.layers = layers.collect();
-    let (classes, no_gradients) = (packed.classes(), gradients.err());
-    drop(packed);
-    let unplanned = match plan(&kept, &manifest) {
-        Ok(planned) => {
-            kept = planned;
-            manifest.weights.plan = Some(PLAN);
-            None
-        }
-        Err(error) => Some(error.to_string()),
-    };
+    manifest.weights.plan = unplanned.is_none().then_some(PLAN);
     manifest.weights.bytes = kept.len() as u64;
     manifest.weights.sha256 = sha256(&kept);
+    let single = match storage {
+        Storage::But(single) => single.into_iter().collect(),
+        _ => Vec::new(),
+    };
     let report = Report {
         guesses,
         classes,
@@ -440,8 +407,10 @@ fn check(
         layer,
         whole,
         no_gradients: no_gradients.map(|error| error.to_string()),
-        unplanned,
-        precision,
+        unplanned: unplanned.map(|error| error.to_string()),
+        precision: manifest.weights.precision,
+        single,
+        weights: rounded,
         bytes_given,
         bytes_kept: kept.len(),
         memory: estimate::estimate(&manifest, true).total(),
@@ -456,45 +425,14 @@ fn check(
     })
 }
 
-/// Largest difference of a score that the plan may make.
-const MOST_PLAN_DIFFERENCE: f32 = 1e-3;
-
-/// Adds a plan to an ONNX file (see [`shrink::with_plan`]) and checks that it gives the same scores.
-///
-/// # Errors
-/// Those of [`shrink::with_plan`]; [`Error::UnsupportedModel`] when the plan gives different scores.
-pub fn plan(onnx: &[u8], manifest: &Manifest) -> Result<Vec<u8>> {
-    let load = Load {
-        heatmap: true,
-        ..Load::default()
-    };
-    let image = made_up_image(&manifest.input);
-    let reference = Model::load(onnx, manifest, &load)?.forward(&image)?.scores;
-    let planned = shrink::with_plan(onnx, manifest)?;
-    let model = Model::planned(&planned, manifest, &load)?.ok_or_else(|| {
-        Error::UnsupportedModel("the plan of the model cannot be read back".into())
-    })?;
-    let scores = model.forward(&image)?.scores;
-    drop(model);
-    let difference = compare(&reference, &scores, Activation::None).score;
-    let largest = reference
-        .iter()
-        .fold(1f32, |most, score| most.max(score.abs()));
-    if difference > MOST_PLAN_DIFFERENCE * largest {
-        return Err(Error::UnsupportedModel(format!(
-            "with its plan, a score differs by {difference:.1e}"
-        )));
-    }
-    Ok(planned)
-}
-
-/// The most memory in bytes that [`pack`] and [`inspect`] need for a file that can be read again: the stored file,
-/// the tensors in its order and in that of the kernels, and a run.
+/// The most memory in bytes that [`pack`] and [`inspect`] need for a file that can be read again: its weights in FP32,
+/// in two forms while one is made of the other, half as much for the stored file, and a run.
 pub fn need(outline: &Outline, bytes: usize) -> u64 {
     let single = (outline.parameters as u64).saturating_mul(4);
-    single
-        .max(bytes as u64)
-        .saturating_mul(3)
+    // Quantised weights are also held as they are.
+    let halves = if outline.quantised { 6 } else { 5 };
+    (single.max(bytes as u64) / 2)
+        .saturating_mul(halves)
         .saturating_add(RUN)
 }
 
@@ -503,6 +441,7 @@ const RUN: u64 = 32_000_000;
 
 #[cfg(test)]
 mod tests {
+    use super::store::MOST_DIFFERENCE;
     use super::*;
 
     fn golden(name: &str) -> Vec<u8> {
@@ -527,15 +466,24 @@ mod tests {
         assert_eq!(vit.report.refused, None);
         // Random weights, far from FP16's grid.
         let keras = golden("keras-mobilenet-v2");
-        let kept = pack(keras.clone(), &labels, &options, &mut |_| ()).unwrap();
-        assert_eq!(kept.report.precision, Precision::Fp32);
-        assert!(kept.report.refused.unwrap().probability > MOST_DIFFERENCE);
-        let options = Options {
+        let half = Options {
             precision: Some(Precision::Fp16),
-            ..options
+            ..options.clone()
         };
-        let error = pack(keras, &labels, &options, &mut |_| ()).unwrap_err();
-        assert!(error.to_string().contains("store it in FP32"), "{error}");
+        for options in [options, half] {
+            let kept = pack(keras.clone(), &labels, &options, &mut |_| ()).unwrap();
+            let Report {
+                single,
+                weights,
+                refused,
+                difference,
+                ..
+            } = kept.report;
+            println!("{single:?} of {weights}: {difference:?}, {refused:?}");
+            assert!(!single.is_empty() && single.len() < weights);
+            assert!(difference.probability <= MOST_DIFFERENCE);
+            assert!(refused.unwrap().probability > MOST_DIFFERENCE);
+        }
     }
 
     #[test]
@@ -559,10 +507,10 @@ mod tests {
         .unwrap();
         let places = &manifest.heatmap.layers;
         assert!(places.len() > 1, "{places:?}");
-        let load = Load {
+        let load = crate::Options {
             heatmap: true,
             layers: places.iter().map(|place| place.name.clone()).collect(),
-            ..Load::default()
+            ..crate::Options::default()
         };
         let model = Model::load(&onnx, &manifest, &load).unwrap();
         for (place, layer) in places.iter().zip(model.layers()) {

@@ -216,8 +216,8 @@
  * @property {string | Record<string, string>} [notRecognised] sentence for photos that are not, or one by language; needs
  *   `threshold`
  * @property {string} [layer] ONNX tensor that heatmaps are taken at
- * @property {'fp16' | 'fp32'} [precision] of the weights kept; when absent `fp16` where the result stays the same, else
- *   `fp32`
+ * @property {'fp16' | 'fp32'} [precision] of the weights kept; when absent `fp16`, or `fp32` where values are
+ *   quantised. With `fp16`, those that would change the result stay in `fp32`
  */
 
 /**
@@ -307,12 +307,15 @@
  * @property {string | null} unplanned why the file holds no plan, so that the model is compiled at every load
  * @property {string[]} methods
  * @property {'fp16' | 'fp32'} precision
+ * @property {string[]} single the weights that stay in FP32 although the others are in FP16
+ * @property {number} weights how many they were found among; 0 if half precision was not refused
  * @property {number} bytesGiven
  * @property {number} bytesKept
  * @property {number} memory bytes needed while the model loads, estimated
  * @property {{ score: number, probability: number, sameFirst: boolean }} difference between the file given and the one
  *   kept, on a made-up image: the largest of a score and of a probability
- * @property {PackReport['difference'] | null} refused what half precision would have made of it, where it was not kept
+ * @property {PackReport['difference'] | null} refused what half precision would have made of it, where it was not kept for all
+ *   weights
  */
 
 /**

@@ -258,14 +258,15 @@ function filesOf(folder, module) {
  * @param {number} memoryLimit
  */
 function checkRoom(size, memoryLimit) {
-  if (3 * size <= memoryLimit) return;
+  const needed = 2.5 * size;
+  if (needed <= memoryLimit) return;
   const [has, left] = [Math.ceil(size / 1e6), Math.floor(memoryLimit / 1e6)];
   const refused = coded(
     'over-memory-limit',
     `the model has ${has} MB, and ${left} MB of memory are left to check it in; ` +
       'raise `memoryLimit`, or use `whylens pack`',
   );
-  throw Object.assign(refused, { limit: 3 * size });
+  throw Object.assign(refused, { limit: needed });
 }
 
 /**

@@ -22,9 +22,11 @@ mod plan_tests;
 mod proto;
 mod quantised;
 mod records;
+pub mod rounded;
 pub mod shrink;
 mod simplify;
 mod split;
+mod weights;
 mod write;
 
 use std::borrow::Cow;
@@ -197,7 +199,16 @@ impl Model {
     /// # Errors
     /// Those of [`Model::load`].
     pub fn in_a_page(onnx: &[u8], manifest: &Manifest, options: &Options) -> Result<Model> {
-        contained(|| Draft::new(onnx.into(), manifest, options)?.ready(Kernels::Own))
+        Model::in_a_page_of(onnx.into(), manifest, options)
+    }
+
+    /// Like [`Model::in_a_page`]; an owned file is freed once it is read.
+    pub(crate) fn in_a_page_of(
+        onnx: Cow<[u8]>,
+        manifest: &Manifest,
+        options: &Options,
+    ) -> Result<Model> {
+        contained(|| Draft::new(onnx, manifest, options)?.ready(Kernels::Own))
     }
 
     /// A graph operator by operator, neither simplified nor explained: the reference for the other ways
@@ -218,26 +229,28 @@ impl Model {
         manifest: &Manifest,
         batch: usize,
     ) -> Result<Model> {
-        contained(|| {
-            let onnx::Parsed {
-                mut graph,
-                activation,
-            } = onnx::parse_batch(onnx.into(), manifest, &[], batch)?;
-            bounds::check_work(&graph)?;
-            let scores = shape(&graph, graph.outputs[0])?;
-            simplify::keep(&mut graph).map_err(unusable)?;
-            let forward = run::work::runnable(graph).map_err(unusable)?;
-            let order = forward.order_without_consts();
-            let run = run::work::follow(forward.model(), order, Inputs::Given)?;
-            Ok(Model {
-                work: work(&[], forward.model(), run, None),
-                forward,
-                backward: None,
-                scores,
-                layers: Vec::new(),
-                places: Vec::new(),
-                activation,
-            })
+        contained(|| Model::kept(onnx::read(onnx.into(), manifest)?.typed(manifest, &[], batch)?))
+    }
+
+    fn kept(parsed: onnx::Parsed) -> Result<Model> {
+        let onnx::Parsed {
+            mut graph,
+            activation,
+        } = parsed;
+        bounds::check_work(&graph)?;
+        let scores = shape(&graph, graph.outputs[0])?;
+        simplify::keep(&mut graph).map_err(unusable)?;
+        let forward = run::work::runnable(graph).map_err(unusable)?;
+        let order = forward.order_without_consts();
+        let run = run::work::follow(forward.model(), order, Inputs::Given)?;
+        Ok(Model {
+            work: work(&[], forward.model(), run, None),
+            forward,
+            backward: None,
+            scores,
+            layers: Vec::new(),
+            places: Vec::new(),
+            activation,
         })
     }
 }

@@ -23,6 +23,7 @@ use crate::manifest::{Manifest, Precision};
 use crate::model::error::contained;
 use crate::model::layer::Candidates;
 use crate::model::run;
+use crate::sniff;
 
 /// What a graph says about itself.
 #[derive(Debug, Clone, Serialize)]
@@ -128,6 +129,10 @@ pub fn merge(
     onnx: &[u8],
     read: &mut dyn FnMut(&str) -> Result<Vec<u8>>,
 ) -> Result<Option<Vec<u8>>> {
+    // Without decoding, which takes as much memory again.
+    if sniff::onnx(onnx, "the file").is_ok() {
+        return Ok(None);
+    }
     let mut model = proto::decode(onnx)?;
     let mut merged = false;
     let graph = model.graph.get_or_insert_default();
@@ -177,6 +182,7 @@ pub fn merge(
         tensor.external_data.clear();
         tensor.data_location = None;
     }
+    drop(files);
     Ok(merged.then(|| model.encode_to_vec()))
 }
 
@@ -201,7 +207,34 @@ pub fn shrink<'a>(
     manifest: &Manifest,
     precision: Precision,
 ) -> Result<Vec<u8>> {
-    let onnx = onnx.into();
+    let mut model = folded(onnx.into(), manifest)?;
+    if precision == Precision::Fp16 {
+        model
+            .graph
+            .iter_mut()
+            .for_each(|graph| halve(graph, &BTreeSet::new()));
+    }
+    Ok(model.encode_to_vec())
+}
+
+/// [`shrink`] in FP16, except for these matrices and kernels, which stay in FP32.
+///
+/// # Errors
+/// Those of [`Model::load`](crate::model::Model::load).
+pub fn shrink_but<'a>(
+    onnx: impl Into<Cow<'a, [u8]>>,
+    manifest: &Manifest,
+    single: &BTreeSet<String>,
+) -> Result<Vec<u8>> {
+    let mut model = folded(onnx.into(), manifest)?;
+    model
+        .graph
+        .iter_mut()
+        .for_each(|graph| halve(graph, single));
+    Ok(model.encode_to_vec())
+}
+
+fn folded(onnx: Cow<[u8]>, manifest: &Manifest) -> Result<ModelProto> {
     let mut model = proto::read(&onnx)?;
     drop(onnx);
     let graph = model.graph.get_or_insert_default();
@@ -218,9 +251,6 @@ pub fn shrink<'a>(
     drop_identities(graph);
     quantised::centre(graph);
     proto::prune(graph, &output)?;
-    if precision == Precision::Fp16 {
-        halve(graph);
-    }
     for node in &mut graph.node {
         node.doc_string.clear();
     }
@@ -228,7 +258,7 @@ pub fn shrink<'a>(
     model.metadata_props.clear();
     model.training_info.clear();
     model.functions.clear();
-    Ok(model.encode_to_vec())
+    Ok(model)
 }
 
 /// The file before a plan was added: a file planned twice is the same to the last byte.
@@ -277,7 +307,18 @@ fn without_plan(onnx: &[u8]) -> Result<Vec<u8>> {
 /// a model is compiled at every load.
 pub fn with_plan(onnx: &[u8], manifest: &Manifest) -> Result<Vec<u8>> {
     let mut planned = without_plan(onnx)?;
-    let (value, beside) = contained(|| plan_text(&planned, manifest))?;
+    let plan = plan_of(&planned, manifest)?;
+    planned.reserve_exact(plan.len());
+    planned.extend(plan);
+    Ok(planned)
+}
+
+/// What is appended to a file without a plan, so that it has one.
+///
+/// # Errors
+/// Those of [`with_plan`].
+pub fn plan_of(onnx: &[u8], manifest: &Manifest) -> Result<Vec<u8>> {
+    let (value, beside) = contained(|| plan_text(onnx, manifest))?;
     let key = run::KEY.into();
     let kept = |(name, values): (String, Vec<f32>)| TensorProto {
         name,
@@ -298,9 +339,7 @@ pub fn with_plan(onnx: &[u8], manifest: &Manifest) -> Result<Vec<u8>> {
         metadata_props: vec![StringStringEntryProto { key, value }],
         ..Default::default()
     };
-    planned.reserve_exact(note.encoded_len());
-    note.encode_raw(&mut planned);
-    Ok(planned)
+    Ok(note.encode_to_vec())
 }
 
 /// Whether the output holds the logarithms of probabilities.
@@ -535,11 +574,12 @@ fn drop_identities(graph: &mut GraphProto) {
     });
 }
 
-/// Stores weights of two and more axes as FP16, except those that would overflow.
-fn halve(graph: &mut GraphProto) {
+/// Stores weights of two and more axes as FP16, except these and those that would overflow.
+fn halve(graph: &mut GraphProto, single: &BTreeSet<String>) {
     let mut casts = Vec::new();
     for tensor in &mut graph.initializer {
-        if tensor.data_type != DataType::Float as i32 || tensor.dims.len() < 2 {
+        let fits = tensor.data_type == DataType::Float as i32 && tensor.dims.len() > 1;
+        if !fits || single.contains(&tensor.name) {
             continue;
         }
         let bytes = tensor.raw_data.chunks_exact(4);

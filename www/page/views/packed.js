@@ -10,13 +10,16 @@ import { methodName } from './controls.js';
 export function facts({ report }, words, numbers) {
   const said = words.packed;
   const { difference, bytesGiven, bytesKept, precision, guesses, methods, layer, noGradients, refused } = report;
+  const { length: single } = report.single;
+  const precise = (/** @type {string} */ differs) =>
+    single ? said.partlyText(differs, single, report.weights) : said.refusedText(differs);
   const rows = /** @type {[string, string][]} */ ([
     [said.weights, said.weightsText(numbers.bytes(bytesKept), precision.toUpperCase(), numbers.bytes(bytesGiven))],
     [
       said.agreement,
       [
         said.agreementText(numbers.small(difference.probability), difference.sameFirst),
-        refused ? said.refusedText(numbers.small(refused.probability)) : '',
+        refused ? precise(numbers.small(refused.probability)) : '',
       ].join(' '),
     ],
     [said.memory, said.memoryText(numbers.bytes(report.memory))],

@@ -419,6 +419,9 @@ export const words = {
       `the top class is ${same ? 'the same' : 'DIFFERENT'}.`,
     /** @param {string} difference */
     refusedText: (difference) => `With FP16, a probability would differ by ${difference}, so FP32 was kept.`,
+    /** @param {string} difference @param {number} single @param {number} all */
+    partlyText: (difference, single, all) =>
+      `With FP16 for all weights, a probability would differ by ${difference}, so ${single} of ${all} were kept in FP32.`,
     /** @param {string} bytes */
     memoryText: (bytes) => `about ${bytes} while it loads`,
     /** @param {boolean} planned @returns {string} */

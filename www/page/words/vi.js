@@ -352,6 +352,8 @@ export const words = {
     agreementText: (difference, same) =>
       `Xác suất lệch nhiều nhất ${difference} so với tệp gốc; lớp đứng đầu ${same ? 'giữ nguyên' : 'THAY ĐỔI'}.`,
     refusedText: (difference) => `Với FP16 một xác suất sẽ lệch ${difference}, nên giữ FP32.`,
+    partlyText: (difference, single, all) =>
+      `Với FP16 cho mọi trọng số, một xác suất sẽ lệch ${difference}, nên giữ FP32 cho ${single} trong ${all}.`,
     memoryText: (bytes) => `khoảng ${bytes} khi tải`,
     startText: (planned) =>
       planned ? 'đã biên dịch sẵn: khi tải không còn gì phải làm' : 'mỗi lần tải đều phải biên dịch lại',
