@@ -96,7 +96,7 @@ test('what no file says is asked, with what they say filled in', async () => {
   await form.getByText('No file says: resize. Please check these.').waitFor();
   assert.equal(await form.getByLabel('Labels').inputValue(), LABELS.join('\n'));
   assert.equal(await form.getByLabel('Pixel values').inputValue(), 'raw');
-  await form.getByText('From the graph').waitFor();
+  await form.locator('small', { hasText: 'From the graph' }).waitFor();
   assert.equal(await form.getByRole('combobox', { name: /^Size/ }).inputValue(), 'crop');
   await form.getByRole('button', { name: 'Check and use' }).click();
   await form.getByText('is checked, packed and in use.').waitFor({ timeout: 60_000 });
