@@ -212,7 +212,7 @@ test('an auxiliary head is no question, a dictionary of labels none either', asy
 test('a graph that takes whole numbers is given pixels as they are', async () => {
   const { page, context } = await here.visit({ query: '?preload=lazy' });
   const form = await drop(page, 'uint8-cast', 'knows 5 classes.');
-  assert.equal(await form.getByLabel('Pixel values').inputValue(), 'files');
+  assert.equal(await form.getByLabel('Pixel values').inputValue(), 'raw');
   await form.getByText('pixel values from the graph').waitFor();
   await taken(form);
   await sample(page, 0);

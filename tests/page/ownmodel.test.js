@@ -34,9 +34,9 @@ test('an ONNX file with model.json and labels.txt is used at once', async () => 
       buffer: Buffer.from(JSON.stringify({ ...manifest, name: 'Mine', disclaimer: 'Not for medical use.' })),
     },
   ]);
+  await page.locator('.model-button', { hasText: 'Mine' }).waitFor({ timeout: 60_000 });
   await sample(page, 1);
   await verdict(page, /espresso/i);
-  assert.equal(await page.locator('.model-button').innerText(), 'Mine');
   assert.ok(await page.getByText('Not for medical use.').first().isVisible());
   assert.equal(requests.filter((request) => request.url().endsWith('.onnx')).length, 0);
   await context.close();
