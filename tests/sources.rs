@@ -188,7 +188,7 @@ fn timm_ultralytics_optimum_lobe_and_keras_are_read() {
         (
             "keras",
             &["imagenet_class_index.json", "efficientnet.onnx"],
-            "labels from imagenet_class_index.json; scale, mean and std from the graph",
+            "scale, mean and std and order of colours from the graph",
         ),
     ] {
         for file in files {

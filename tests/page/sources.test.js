@@ -90,7 +90,7 @@ test('what no file says is asked, with what they say filled in', async () => {
   const { page, context } = await here.visit({ query: '?preload=lazy' });
   await drop(page, [join(GOLDEN, 'keras')]);
   const form = page.getByRole('dialog', { name: 'Your own model' });
-  await form.getByText('labels from keras/imagenet_class_index.json; pixel values from the graph').waitFor({
+  await form.getByText('labels from keras/imagenet_class_index.json; pixel values, order of colours from the graph').waitFor({
     timeout: 60_000,
   });
   await form.getByText('No file says: resize. Please check these.').waitFor();

@@ -135,8 +135,9 @@ fn pixels(json: &Value, kind: Kind, flag: &dyn Fn(&str, bool) -> bool) -> Option
         true => factor.unwrap_or(1.0 / 255.0),
         false => 1.0,
     };
-    // A class without a mean, such as MobileViT's, does not normalise.
-    let normalises = flag("do_normalize", json.get("image_mean").is_some());
+    // MobileViT's has a mean and does not use it.
+    let has_mean = json.get("image_mean").is_some() && kind != Kind::MobileVit;
+    let normalises = flag("do_normalize", has_mean);
     let (mut mean, mut std) = match normalises {
         true => (list("image_mean")?, list("image_std")?),
         false => (vec![0.0], vec![1.0]),
