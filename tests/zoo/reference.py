@@ -8,7 +8,6 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import torch
-from onnx import numpy_helper
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "golden"))
 import torchonnx
