@@ -398,6 +398,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         for name in report.single.iter().take(MOST_NAMED) {
             println!("            FP32 for `{name}`");
         }
+        if let Some(more @ 1..) = report.single.len().checked_sub(MOST_NAMED) {
+            println!("            and {more} more");
+        }
     }
     for guess in &report.guesses {
         println!("guessed     {guess}");
