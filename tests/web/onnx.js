@@ -1,4 +1,4 @@
-// A small classifier as ONNX bytes, written field by field: the numbers are those of onnx.proto.
+// Classifiers as ONNX bytes, written field by field: the numbers are those of onnx.proto.
 
 import { createHash } from 'node:crypto';
 
@@ -12,13 +12,13 @@ const varint = (value) => (value > 127 ? [(value % 128) | 128, ...varint(Math.fl
  * @param {number} field
  * @param {number} value
  */
-const number = (field, value) => Buffer.from([...varint(field * 8), ...varint(value)]);
+export const number = (field, value) => Buffer.from([...varint(field * 8), ...varint(value)]);
 
 /**
  * @param {number} field
  * @param {(string | Buffer)[]} parts
  */
-function nested(field, ...parts) {
+export function nested(field, ...parts) {
   const inner = Buffer.concat(parts.map((part) => Buffer.from(part)));
   return Buffer.concat([Buffer.from([...varint(field * 8 + 2), ...varint(inner.length)]), inner]);
 }
@@ -27,13 +27,14 @@ function nested(field, ...parts) {
  * @param {string} name
  * @param {number[]} values
  */
-const ints = (name, values) => nested(5, nested(1, name), ...values.map((value) => number(8, value)), number(20, 7));
+export const ints = (name, values) =>
+  nested(5, nested(1, name), ...values.map((value) => number(8, value)), number(20, 7));
 
 /**
  * @param {string} name
  * @param {number} value
  */
-const int = (name, value) => nested(5, nested(1, name), number(3, value), number(20, 2));
+export const int = (name, value) => nested(5, nested(1, name), number(3, value), number(20, 2));
 
 /**
  * @param {string} operator
@@ -41,7 +42,7 @@ const int = (name, value) => nested(5, nested(1, name), number(3, value), number
  * @param {string} output
  * @param {Buffer[]} attributes
  */
-const node = (operator, inputs, output, ...attributes) =>
+export const node = (operator, inputs, output, ...attributes) =>
   nested(
     1,
     ...inputs.map((input) => nested(1, input)),
@@ -55,14 +56,15 @@ const node = (operator, inputs, output, ...attributes) =>
  * @param {string} name
  * @param {number[]} shape
  * @param {number} seed 0: all values are the same
+ * @param {number} [gain] factor of the values
  */
-function tensor(name, shape, seed) {
+export function tensor(name, shape, seed, gain = 1) {
   const values = new Float32Array(shape.reduce((a, b) => a * b));
   if (seed === 0) values.fill(1 / values.length);
   let state = seed;
   for (let at = 0; seed !== 0 && at < values.length; at += 1) {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    values[at] = (state / 2 ** 32 - 0.5) / Math.sqrt(values.length / (shape[0] ?? 1));
+    values[at] = (gain * (state / 2 ** 32 - 0.5)) / Math.sqrt(values.length / (shape[0] ?? 1));
   }
   return nested(
     5,
@@ -78,7 +80,7 @@ function tensor(name, shape, seed) {
  * @param {string} name
  * @param {number[]} shape
  */
-const value = (field, name, shape) =>
+export const value = (field, name, shape) =>
   nested(
     field,
     nested(1, name),
