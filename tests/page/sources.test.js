@@ -90,9 +90,11 @@ test('what no file says is asked, with what they say filled in', async () => {
   const { page, context } = await here.visit({ query: '?preload=lazy' });
   await drop(page, [join(GOLDEN, 'keras')]);
   const form = page.getByRole('dialog', { name: 'Your own model' });
-  await form.getByText('labels from keras/imagenet_class_index.json; pixel values, order of colours from the graph').waitFor({
-    timeout: 60_000,
-  });
+  await form
+    .getByText('labels from keras/imagenet_class_index.json; pixel values, order of colours from the graph')
+    .waitFor({
+      timeout: 60_000,
+    });
   await form.getByText('No file says: resize. Please check these.').waitFor();
   assert.equal(await form.getByLabel('Labels').inputValue(), LABELS.join('\n'));
   assert.equal(await form.getByLabel('Pixel values').inputValue(), 'raw');
