@@ -316,7 +316,7 @@ fn packing_takes_what_it_is_said_to_need() {
         let model = Model::in_a_page(&packed.onnx, &packed.manifest, &options).unwrap();
         let work = model.work();
         assert!(
-            taken <= weights * 5 / 2 + work,
+            taken <= weights * 5 / 2 + work + AROUND,
             "{taken} taken, {work} to run"
         );
         assert!(taken <= need, "{taken} taken, {need} counted");
