@@ -16,7 +16,7 @@ pub(super) fn roundable<E>(
     if !agrees(&rounded)? {
         return Ok(rounded);
     }
-    let mut groups: Vec<_> = std::iter::once(0..count).collect();
+    let mut groups = Vec::from_iter(std::iter::once(0..count));
     for _ in 0..MOST_TRIALS {
         let Some(group) = groups.pop() else { break };
         let tried = rounded.len();

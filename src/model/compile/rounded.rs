@@ -84,12 +84,10 @@ impl<'a> Rounding<'a> {
                 let Some(mut tensor) = held(node) else {
                     continue;
                 };
-                {
-                    let values = Arc::make_mut(&mut tensor);
-                    let mut plain = values.try_as_plain_ram_mut().map_err(unusable)?;
-                    let values = plain.as_slice_mut::<f32>().map_err(unusable)?;
-                    values.iter_mut().for_each(|value| *value = half(*value));
-                }
+                let values = Arc::make_mut(&mut tensor);
+                let mut plain = values.try_as_plain_ram_mut().map_err(unusable)?;
+                let values = plain.as_slice_mut::<f32>().map_err(unusable)?;
+                values.iter_mut().for_each(|value| *value = half(*value));
                 weights::set(node, tensor).map_err(unusable)?;
             }
             Model::kept(read.typed(self.manifest, &[], 1)?)
