@@ -380,9 +380,12 @@ impl<'a> Writer<'a> {
             steps.len()
         );
         // Readers have the same limit: an unrolled loop would hold its weights in memory once for each step.
+        let beside = self.beside.borrow();
+        let kept = beside.iter().map(|(name, values)| (&**name, values.len()));
         let lengths = self.tensors.iter();
         let lengths: HashMap<&str, usize> = lengths
             .map(|(name, tensor)| (*name, tensor.len()))
+            .chain(kept)
             .collect();
         let held: usize = lengths.values().sum();
         let length = |name: &str| lengths.get(name).copied().unwrap_or(0);
