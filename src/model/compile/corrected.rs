@@ -3,6 +3,7 @@
 mod attention;
 mod batch_norm;
 mod col2im;
+mod fused_mat_mul;
 mod lp_pool;
 mod lrn;
 mod read;
@@ -23,6 +24,7 @@ pub fn register(operators: &mut OnnxOpRegister) {
     attention::register(operators);
     batch_norm::register(operators);
     col2im::register(operators);
+    fused_mat_mul::register(operators);
     lp_pool::register(operators);
     lrn::register(operators);
     read::register(operators);

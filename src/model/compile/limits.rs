@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
 
-use super::onnx;
-use super::quantised::composite::OPERATORS;
+use super::quantised::composite;
+use super::{fused, onnx};
 use crate::error::{Error, Result};
 use crate::model::run::{MOST_AXES, MOST_EDGES, MOST_ELEMENTS};
 
@@ -209,9 +209,16 @@ pub fn check_operators(graph: &GraphProto) -> Result<()> {
     match unsupported(graph).first() {
         None => Ok(()),
         Some(node) => Err(Error::UnsupportedOperator(format!(
-            "operator {} at `{}` cannot be run here",
+            "operator {} at `{}` cannot be run here{}",
             short(&node.op_type),
-            label(node)
+            label(node),
+            match node.domain.as_str() {
+                BLOCKED => {
+                    ": ONNX Runtime optimised the file for one kind of processor; \
+                     give the file from before, or optimise it up to ORT_ENABLE_EXTENDED"
+                }
+                _ => "",
+            }
         ))),
     }
 }
@@ -219,11 +226,18 @@ pub fn check_operators(graph: &GraphProto) -> Result<()> {
 /// Known to tract, but in a crate that is not linked; see `src/stubs`.
 const LEFT_OUT: [&str; 2] = ["DFT", "STFT"];
 
+/// Operators whose channels lie in blocks as wide as a processor's vectors.
+const BLOCKED: &str = "com.microsoft.nchwc";
+
 /// Nodes whose operator cannot be run.
 pub fn unsupported(graph: &GraphProto) -> Vec<&NodeProto> {
     let known = onnx::engine().op_register;
     let unknown = |node: &&NodeProto| {
-        !known.0.contains_key(&node.op_type) && !OPERATORS.contains(&node.op_type.as_str())
+        let name = node.op_type.as_str();
+        !known.0.contains_key(name)
+            && !composite::OPERATORS.contains(&name)
+            && !fused::OPERATORS.contains(&name)
+            || node.domain == BLOCKED
             || LEFT_OUT.contains(&node.op_type.as_str())
             || node.domain.starts_with("ai.onnx.ml")
     };

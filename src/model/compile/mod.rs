@@ -8,6 +8,7 @@ mod constants;
 mod corrected;
 mod express;
 mod flow;
+mod fused;
 mod gradient;
 mod grid;
 mod layers;

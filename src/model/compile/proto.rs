@@ -9,6 +9,7 @@ use tract_onnx::pb::{
 };
 use tract_onnx::prelude::*;
 
+use super::fused;
 use super::limits::{
     MOST_NODES, check_nested, check_nodes, check_tensor, count, label, short, tensors,
 };
@@ -32,6 +33,7 @@ pub fn read(onnx: &[u8]) -> Result<ModelProto> {
         )));
     }
     model.graph.iter().try_for_each(check_nodes)?;
+    model.graph.iter_mut().try_for_each(fused::part)?;
     model.graph.iter_mut().for_each(forget_symbols);
     Ok(model)
 }
