@@ -278,28 +278,38 @@ def blocks(t, x, axis, size):
     return qaxis(t, x, axis)
 
 
-def dequantize(a, ins):
+def dequantize(a, ins, kind=torch.double):
     x, s, z = ins[0], ins[1], ins[2] if len(ins) > 2 else None
     axis, size = a.get("axis", 1), a.get("block_size", 0)
-    y = x.double()
+    y = x.to(kind)
     if z is not None:
-        y = y - blocks(z.double(), x, axis, size)
-    return y * blocks(s, x, axis, size)
+        y = y - blocks(z.to(kind), x, axis, size)
+    return y * blocks(s, x, axis, size).to(kind)
 
 
 RANGE = {torch.uint8: (0, 255), torch.int8: (-128, 127), torch.int64: (0, 65535)}
 
 
-def quantize(a, ins):
+def quantize(a, ins, late=False):
+    """`late`: the zero point is added before rounding, which changes where ties go."""
     x, s, z = ins[0], ins[1], ins[2] if len(ins) > 2 else None
     axis = a.get("axis", 1)
     dt = z.dtype if z is not None else torch.uint8
     lo, hi = RANGE[dt]
     # onnxruntime computes in float32
-    y = straight(torch.round((x.detach().float() / qaxis(s, x, axis).detach().float()).double()), x / qaxis(s, x, axis))
-    if z is not None:
-        y = y + qaxis(z.double(), x, axis)
-    return kept(y, lo, hi)
+    steps, zero = x.detach().float() / qaxis(s, x, axis).detach().float(), qaxis(z.double(), x, axis) if z is not None else 0
+    number = torch.round(steps + zero.float()) if late else torch.round(steps).double() + zero
+    return kept(straight(number.double(), x / qaxis(s, x, axis) + zero), lo, hi)
+
+
+def linear_add(ins):
+    """QLinearAdd as onnxruntime computes it on x86: both operands in steps of the sum, all zero points in one number."""
+    A, a, za, B, b, zb, c, zc = ins
+    single = lambda t: t.detach().float()
+    ra, rb = single(a) / single(c), single(b) / single(c)
+    number = single(A) * ra + (single(B) * rb + (single(zc) - (ra * single(za) + rb * single(zb))))
+    lo, hi = RANGE[zc.dtype]
+    return kept(straight(torch.round(number).double(), (dequantize({}, ins[:3]) + dequantize({}, ins[3:6])) / c + zc), lo, hi)
 
 
 def kept(y, lo, hi):
@@ -310,6 +320,33 @@ def kept(y, lo, hi):
 def straight(value, like):
     """The value of one, exactly, and the gradient of the other."""
     return value.detach() + (like - like.detach())
+
+
+def linear_product(op, a, ins):
+    """QLinearConv, QLinearMatMul or QGemm: a sum of whole numbers, times one factor for each output."""
+    gemm_ = op == "QGemm"
+    A, sa, za, B, sb, zb = ins[:6]
+    bias, sc, zc = ((ins[6:] + [None] * 3)[:3]) if gemm_ else ((ins[8] if len(ins) > 8 else None), ins[6], ins[7])
+    whole = lambda t, z, axis: t.double() - (0 if z is None else qaxis(z.double(), t, axis))
+    A, B = whole(A, za, 1), whole(B, zb, 0 if op == "QLinearConv" or a.get("transB") else B.dim() - 1)
+    bias = None if bias is None else bias.double()
+    total = conv(a, A, B, bias) if op == "QLinearConv" else gemm({**a, "alpha": 1.0}, A, B, bias) if gemm_ else A @ B
+    shaped = lambda t: qaxis(t, total, 1 if op == "QLinearConv" else total.dim() - 1)
+    alpha, single = a.get("alpha", 1.0) if gemm_ else 1.0, lambda t: t.detach().float()
+    if sc is None:
+        return total * (alpha * sa.reshape(()) * shaped(sb))
+    number = torch.round(single(total) * shaped(alpha * single(sa).reshape(()) * single(sb) / single(sc))).double() + zc
+    lo, hi = RANGE[zc.dtype]
+    return kept(straight(number, total * (alpha * sa.reshape(()) * shaped(sb)) / sc + zc), lo, hi)
+
+
+def linear_mul(ins):
+    """QLinearMul, likewise: a product of whole numbers, times one factor."""
+    A, a, za, B, b, zb, c, zc = ins
+    single = lambda t: t.detach().float()
+    number = (single(A) - single(za)) * (single(B) - single(zb)) * (single(a) * single(b) / single(c)) + single(zc)
+    lo, hi = RANGE[zc.dtype]
+    return kept(straight(torch.round(number).double(), dequantize({}, ins[:3]) * dequantize({}, ins[3:6]) / c + zc), lo, hi)
 
 
 def gemm(a, A, B, C=None):
@@ -428,6 +465,15 @@ def clip(a, ins):
     return x
 
 
+def activated(a, x):
+    """What a fused operator does last."""
+    name, given = a.get("activation", b"").decode(), list(a.get("activation_params", []))
+    alpha, beta = [a.get(f"activation_{name}", given[at] if at < len(given) else default) for at, (name, default) in enumerate([("alpha", 0.01), ("beta", 0.5)])]
+    return {"": lambda: x, "Relu": lambda: torch.relu(x), "Sigmoid": lambda: torch.sigmoid(x), "Tanh": lambda: torch.tanh(x),
+            "LeakyRelu": lambda: torch.where(x > 0, x, alpha * x), "HardSigmoid": lambda: hard_sigmoid({"alpha": alpha, "beta": beta}, x),
+            "Clip": lambda: x.clamp(*given)}[name]()
+
+
 def div(x, y):
     return x / y if x.is_floating_point() or y.is_floating_point() else torch.div(x, y, rounding_mode="trunc")
 
@@ -514,12 +560,13 @@ def one(node, a, ins, opset):
             w, b = ins[1], ins[2]
         return y.reshape(x.shape) * w.reshape(s) + b.reshape(s)
     if op == "LayerNormalization": return layer_norm(a, ins)
-    if op == "RMSNormalization":
+    if op in ("RMSNormalization", "SimplifiedLayerNormalization"):
         d = list(range(a.get("axis", -1) % x.dim(), x.dim()))
         return x / torch.sqrt((x * x).mean(d, keepdim=True) + a.get("epsilon", 1e-5)) * ins[1]
     if op == "SkipLayerNormalization":
         t = ins[0] + ins[1] + (ins[4] if len(ins) > 4 and ins[4] is not None else 0)
-        return layer_norm({"epsilon": a.get("epsilon", 1e-12)}, [t, ins[2], ins[3] if len(ins) > 3 else None])[0]
+        y, mean, inv = layer_norm({"epsilon": a.get("epsilon", 1e-12)}, [t, ins[2], ins[3] if len(ins) > 3 else None])
+        return (y, mean, inv, t)[:max(1, len(node.output))]
     if op == "LRN": return lrn(a, x)
     if op in ("LSTM",): return lstm(a, ins)
     if op in ("GRU", "RNN"): return recurrent(op, a, ins)
@@ -551,6 +598,10 @@ def one(node, a, ins, opset):
         p, q = x[..., :half], x[..., half:2 * half]
         return torch.cat([c * p - n * q, n * p + c * q, x[..., 2 * half:]], -1)
     if op == "Attention" and node.domain == "": return attention(a, ins)
+    if op == "Attention":
+        assert len(ins) < 4
+        heads = {"q_num_heads": a["num_heads"], "kv_num_heads": a["num_heads"], **({"scale": a["scale"]} if a.get("scale") else {})}
+        return attention(heads, torch.split(x @ ins[1] + ins[2], list(a.get("qkv_hidden_sizes", [ins[1].shape[1] // 3] * 3)), -1))
     if op == "LpNormalization": return x / x.norm(p=a.get("p", 2), dim=a.get("axis", -1), keepdim=True)
     if op == "Add": return x + ins[1]
     if op == "Sub": return x - ins[1]
@@ -690,38 +741,34 @@ def one(node, a, ins, opset):
         if len(ins) > 2 and ins[2] is not None: y = y - ins[2].double()
         if len(ins) > 3 and ins[3] is not None: w = w - (ins[3].double().reshape(-1, *[1] * (w.dim() - 1)) if op == "ConvInteger" and ins[3].numel() > 1 else ins[3].double())
         return y @ w if op == "MatMulInteger" else conv(a, y, w)
-    if op in ("QLinearConv", "QLinearMatMul", "QGemm"):
-        i = ins
-        if op == "QGemm":
-            A, B = dequantize({}, i[:3]), dequantize({"axis": 0 if a.get("transB") else 1}, i[3:6])
-            bias = i[6].double() * i[1] * i[4] if len(i) > 6 and i[6] is not None else None
-            y = gemm(a, A, B, bias)
-            return quantize({}, [y, i[7], i[8]]) if len(i) > 8 and i[7] is not None else y
-        A, B = dequantize({}, i[:3]), dequantize({"axis": 0 if op == "QLinearConv" else 1}, i[3:6])
-        if op == "QLinearConv":
-            bias = i[8].double() * i[1].reshape(()) * i[4].reshape(-1) if len(i) > 8 and i[8] is not None else None
-            return quantize({}, [conv(a, A, B, bias), i[6], i[7]])
-        return quantize({}, [A @ B, i[6], i[7]])
-    if op in ("QLinearAdd", "QLinearMul"):
-        A, B = dequantize({}, ins[:3]), dequantize({}, ins[3:6])
-        return quantize({}, [A + B if op == "QLinearAdd" else A * B, ins[6], ins[7]])
-    if op in ("QLinearSigmoid", "QLinearLeakyRelu", "QLinearGlobalAveragePool", "QLinearAveragePool"):
+    if op in ("QLinearConv", "QLinearMatMul", "QGemm"): return linear_product(op, a, ins)
+    if op == "QLinearAdd": return linear_add(ins)
+    if op == "QLinearMul": return linear_mul(ins)
+    if op == "QLinearAveragePool": return quantize({}, [straight(avg_pool(a, dequantize({}, ins[:3], torch.float)).double(), avg_pool(a, dequantize({}, ins[:3]))), ins[3], ins[4]], late=True)
+    if op in ("QLinearSigmoid", "QLinearLeakyRelu", "QLinearGlobalAveragePool"):
         A = dequantize({}, ins[:3])
-        y = torch.sigmoid(A) if op == "QLinearSigmoid" else A.mean([2, 3], keepdim=True) if op == "QLinearGlobalAveragePool" else avg_pool(a, A) if op == "QLinearAveragePool" else F.leaky_relu(A, a.get("alpha", 0.01))
+        f = {"QLinearSigmoid": torch.sigmoid, "QLinearGlobalAveragePool": lambda v: v.mean([2, 3], keepdim=True), "QLinearLeakyRelu": lambda v: F.leaky_relu(v, a.get("alpha", 0.01))}[op]
+        y = f(A) if op == "QLinearGlobalAveragePool" else straight(f(dequantize({}, ins[:3], torch.float)).double(), f(A))
         return quantize({}, [y, ins[3], ins[4]])
     if op == "QLinearSoftmax": return quantize({}, [softmax(a, dequantize({}, ins[:3]), 13, False), ins[3], ins[4]])
     if op == "QLinearConcat":
         parts = [dequantize({}, ins[i:i + 3]) for i in range(2, len(ins), 3)]
         return quantize({}, [torch.cat(parts, a["axis"]), ins[0], ins[1]])
     if op == "MatMulNBits": return matmul_nbits(a, ins)
+    if op == "MatMulIntegerToFloat":
+        point = lambda at: ins[at].double() if len(ins) > at and ins[at] is not None else 0
+        return (x.double() - point(4)) @ (ins[1].double() - point(5)) * ins[2] * ins[3] + point(6)
     if op == "DynamicQuantizeMatMul":
         q, s, z = quant_range(x)
         zb = ins[3] if len(ins) > 3 and ins[3] is not None else torch.tensor(0)
         y = (q.double() - z.double()) @ (ins[1].double() - zb.double()) * s * ins[2]
         return y + ins[4] if len(ins) > 4 and ins[4] is not None else y
-    if op == "FusedConv":
-        y = conv(a, *ins[:3]); act = a.get("activation", b"").decode()
-        return {"Relu": torch.relu, "": lambda v: v, "Sigmoid": torch.sigmoid}[act](y)
+    if op in ("FusedConv", "FusedGemm"):
+        y = conv(a, *ins[:3]) if op == "FusedConv" else gemm(a, *ins[:3])
+        return activated(a, y + ins[3] if len(ins) > 3 and ins[3] is not None else y)
+    if op == "FusedMatMul":
+        turned = lambda t, given: t.transpose(-1, -2) if given else t
+        return a.get("alpha", 1.0) * (turned(x, a.get("transA")) @ turned(ins[1], a.get("transB")))
     raise NotImplementedError(f"{node.domain}:{op}")
 
 

@@ -580,9 +580,10 @@ on_map("qlinear_convs", lambda g, t: g.dequantise(qconv(g, g.n("MaxPool", qconv(
 
 
 @case
-def qlinear_matmul(g):
+def qlinear_matmul(g, per_column=False):
     y = g.quantise(g.tokens(), 0.03, 128)
-    product = g.n("QLinearMatMul", y, g.f32(0.03), g.c(np.uint8(128)), g.c(g.uint8(8, 8)), g.f32(0.01), g.c(np.uint8(120)), g.f32(0.05), g.c(np.uint8(130)))
+    step, zero = (np.abs(g.rng.normal(0.01, 0.003, 8)).astype(np.float32), np.full(8, 120, np.uint8)) if per_column else (np.float32(0.01), np.uint8(120))
+    product = g.n("QLinearMatMul", y, g.f32(0.03), g.c(np.uint8(128)), g.c(g.uint8(8, 8)), g.c(step), g.c(zero), g.f32(0.05), g.c(np.uint8(130)))
     return g.token_head(g.dequantise(product, 0.05, 130))
 
 
@@ -612,6 +613,72 @@ def qgemm(g):
     bias = g.c(g.rng.integers(-3000, 3000, 5).astype(np.int32))
     done = g.n("QGemm", flat, g.f32(0.01), g.c(np.uint8(128)), g.c(g.int8(5, 8)), g.f32(0.01), g.c(np.int8(0)), bias, g.f32(0.02), g.c(np.uint8(110)), domain=MS, transB=1)
     return g.dequantise(done, 0.02, 110)
+
+
+# Sums half-way between two numbers, where ONNX Runtime's kernels for x86 say which one is taken.
+def qlinear_ties(g, t):
+    """As a quantised GELU: half of x (erf x + 1)."""
+    one, two = [g.c(np.uint8(v)) for v in (1, 255)]
+    y = g.quantise(g.n("Erf", t), 2 / 255, 127)
+    y = g.n("QLinearAdd", y, g.f32(2 / 255), g.c(np.uint8(127)), two, g.f32(1 / 255), g.c(np.uint8(0)), g.f32(2 / 255), g.c(np.uint8(0)), domain=MS)
+    x = g.quantise(t, 0.02, 127)
+    half = g.n("QLinearMul", x, g.f32(0.02), g.c(np.uint8(127)), one, g.f32(0.5), g.c(np.uint8(0)), g.f32(0.02), g.c(np.uint8(101)), domain=MS)
+    y = g.n("QLinearMul", half, g.f32(0.02), g.c(np.uint8(101)), y, g.f32(2 / 255), g.c(np.uint8(0)), g.f32(0.02), g.c(np.uint8(33)), domain=MS)
+    y = g.n("QLinearAdd", y, g.f32(0.02), g.c(np.uint8(33)), x, g.f32(0.02), g.c(np.uint8(127)), g.f32(0.04), g.c(np.uint8(99)), domain=MS)
+    return g.dequantise(y, 0.04, 99)
+
+
+on_map("qlinear_ties", qlinear_ties)
+
+
+def qlinear_conv_ties(g, t):
+    """Half of every sum, but 0.1 · 0.1 / 0.02 is not quite a half."""
+    weights = g.c(g.rng.integers(-3, 4, (8, 8, 3, 3)).astype(np.int8))
+    inputs = [g.quantise(t, 0.1, 128), g.f32(0.1), g.c(np.uint8(128)), weights, g.f32(0.1), g.c(np.int8(0)), g.f32(0.02), g.c(np.uint8(127))]
+    return g.dequantise(g.n("QLinearConv", *inputs, pads=[1] * 4), 0.02, 127)
+
+
+on_map("qlinear_conv_ties", qlinear_conv_ties)
+CASES["qlinear_matmul_per_column"] = (lambda g: qlinear_matmul(g, per_column=True), 17)
+
+
+@case
+def qgemm_of_floats(g):
+    """Without the step of an output, the output is not quantised."""
+    flat = g.quantise(g.n("ReduceMean", g.stem(), axes=[2, 3], keepdims=0), 0.01, 128)
+    scale = np.abs(g.rng.normal(0.01, 0.003, 5)).astype(np.float32)
+    bias = g.c(g.rng.integers(-3000, 3000, 5).astype(np.int32))
+    return g.n("QGemm", flat, g.f32(0.01), g.c(np.uint8(128)), g.c(g.int8(8, 5)), g.c(scale), g.c(np.zeros(5, np.int8)), bias, domain=MS, alpha=0.5)
+
+
+# Joined by ONNX Runtime's optimiser.
+for activation, params in {"Relu": [], "Sigmoid": [], "Tanh": [], "LeakyRelu": [0.2], "HardSigmoid": [0.3, 0.4], "Clip": [-0.5, 1.5]}.items():
+    on_map(f"fused_conv_{activation.lower()}", lambda g, t, activation=activation, params=params: g.n("FusedConv", t, g.w(8, 8, 3, 3), g.w(8), domain=MS, pads=[1] * 4, activation=activation, **({"activation_params": params} if params else {})))
+on_map("fused_conv_sum", lambda g, t: g.n("FusedConv", t, g.w(8, 8, 3, 3), g.w(8), t, domain=MS, pads=[1] * 4, activation="Relu"))
+
+
+@case
+def fused_gemm(g):
+    flat = g.n("ReduceMean", g.stem(), axes=[2, 3], keepdims=0)
+    wide = g.n("FusedGemm", flat, g.w(16, 8), g.w(16), domain=MS, transB=1, activation="LeakyRelu", activation_alpha=0.3)
+    return g.n("Gemm", wide, g.w(16, 5), g.w(5))
+
+
+@case
+def fused_mat_mul(g):
+    t = g.tokens()
+    scores = g.n("FusedMatMul", t, t, domain=MS, alpha=0.3, transB=1)
+    mixed = g.n("FusedMatMul", g.n("Softmax", scores, axis=-1), t, domain=MS, transA=1)
+    return g.token_head(mixed)
+
+
+on_map("bias_gelu", lambda g, t: g.n("Transpose", g.n("BiasGelu", g.n("Transpose", t, perm=[0, 2, 3, 1]), g.w(8), domain=MS), perm=[0, 3, 1, 2]))
+on_map("fast_gelu", lambda g, t: g.n("Transpose", g.n("FastGelu", g.n("Transpose", t, perm=[0, 2, 3, 1]), g.w(8), domain=MS), perm=[0, 3, 1, 2]))
+on_map("quick_gelu", lambda g, t: g.n("QuickGelu", t, domain=MS, alpha=1.3))
+on_map("gelu_microsoft", lambda g, t: g.n("Gelu", t, domain=MS))
+CASES["skip_layer_normalization"] = (lambda g: g.token_head(g.n("SkipLayerNormalization", g.tokens(), g.n("Relu", g.tokens()), g.w(8), g.w(8), g.w(8), domain=MS, epsilon=1e-3)), 17)
+CASES["simplified_layer_normalization"] = (lambda g: g.token_head(g.n("SimplifiedLayerNormalization", g.tokens(), g.w(8), axis=-1, epsilon=1e-3)), 17)
+CASES["attention_microsoft"] = (lambda g: g.token_head(g.n("Attention", g.tokens(), g.w(8, 24), g.w(24), domain=MS, num_heads=2)), 17)
 
 
 # Weights of few bits.
@@ -666,8 +733,8 @@ def about(name):
 
 def gradients(x, scores):
     """Case -> the operators that it is about, and torch's gradient of the second score with respect to the stem's map,
-    in float64, as its products with sixteen waves; none where torch's twin of the graph is missing or gives other scores,
-    and none of quantised values, whose gradient is a matter of definition (see TWINS)."""
+    in float64, as its products with sixteen waves; none where torch's twin of the graph is missing or gives other scores.
+    That of quantised values is the straight-through one."""
     import torch
 
     sys.path.append(str(HERE.parent))
@@ -686,8 +753,6 @@ def gradients(x, scores):
             waves = [float(flat @ torch.cos(at * (k + 1) * 0.37)) for k in range(16)] if flat.isfinite().all() else None
         except Exception as error:  # noqa: BLE001
             print(f"no gradient of {name}: {type(error).__name__} {error}")
-        if any(part in o for part in ("Quantize", "QLinear", "QGemm", "Integer") for o in about(name)):
-            waves = None
         cases[name] = {"about": about(name), "gradient": waves}
     schemas = [s for s in onnx.defs.get_all_schemas_with_history() if s.domain == "" and s.since_version <= 23]
     versions = {}

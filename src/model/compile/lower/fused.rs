@@ -35,6 +35,13 @@ pub(super) struct Weights {
     pub arrangement: Arrangement,
 }
 
+/// Whether all weights are whole numbers: sums of quantised numbers are exact until they are scaled.
+fn is_whole(weights: &Tensor) -> TractResult<bool> {
+    let weights = weights.try_as_plain_ram()?;
+    let mut weights = weights.as_slice::<f32>()?.iter();
+    Ok(weights.all(|weight| weight.fract() == 0.0))
+}
+
 impl Lowering<'_> {
     /// Fuses as much of what follows as possible into the operator; returns its last node.
     pub(super) fn follow(&mut self, id: usize, fused: &mut Fused) -> TractResult<usize> {
@@ -92,7 +99,11 @@ impl Lowering<'_> {
             if op.0.is::<Add>() && linear && fused.residual.is_none() {
                 let summed = weights.bias.iter_mut().zip(values);
                 summed.for_each(|(bias, value)| *bias += value);
-            } else if op.0.is::<Mul>() && linear && fused.residual.is_none() {
+            } else if op.0.is::<Mul>()
+                && linear
+                && fused.residual.is_none()
+                && !is_whole(&fused.weights.tensor)?
+            {
                 weights.scale.resize(values.len(), 1.0);
                 for (at, value) in values.into_iter().enumerate() {
                     weights.scale[at] *= value;

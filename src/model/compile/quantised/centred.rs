@@ -17,7 +17,11 @@ const WEIGHTS: [(&str, usize, usize); 8] = [
     ("QLinearMatMul", 3, 5),
 ];
 
-/// Subtracts the zero point from weights that have a single one, if a byte holds the difference.
+/// Half of a byte's numbers.
+const MIDDLE: i32 = 128;
+
+/// Subtracts the zero point from weights that have a single one, if a byte holds the difference; else half of a
+/// byte's numbers from both.
 pub fn centre(graph: &mut GraphProto) {
     let places = WEIGHTS
         .iter()
@@ -46,19 +50,30 @@ pub fn centre(graph: &mut GraphProto) {
             None if input(zero).is_empty() => Some(vec![0]),
             None => None,
         };
-        let numbers = numbers(&graph.initializer[at]);
-        let (Some(numbers), Some(&[first, ref others @ ..])) = (numbers, zeros.as_deref()) else {
+        let signed = graph.initializer[at].data_type == DataType::Int8 as i32;
+        let Some(&[first, ref others @ ..]) = zeros.as_deref() else {
             continue;
         };
-        if others.iter().any(|&zero| zero != first) {
+        if others.iter().any(|&zero| zero != first) || signed && first == 0 {
             continue;
         }
-        let bytes = numbers.iter().map(|&number| i8::try_from(number - first));
-        if let Ok(bytes) = bytes.collect::<Result<Vec<i8>, _>>() {
-            centred.push((id, zero, at, bytes));
-        }
+        let Some(numbers) = numbers(&graph.initializer[at]) else {
+            continue;
+        };
+        let less = |by: i32| {
+            let bytes = numbers.iter().map(|&number| i8::try_from(number - by));
+            bytes.collect::<Result<Vec<i8>, _>>()
+        };
+        // Sums of signed numbers are smaller, so that FP32 holds them.
+        let moved = !signed && !input(zero).is_empty() && node.op_type != "DequantizeLinear";
+        let (by, bytes) = match (less(first), less(MIDDLE)) {
+            (Ok(bytes), _) => (first, bytes),
+            (_, Ok(bytes)) if moved => (MIDDLE, bytes),
+            _ => continue,
+        };
+        centred.push((id, zero, at, bytes, first - by));
     }
-    for (id, zero, at, bytes) in centred {
+    for (id, zero, at, bytes, left) in centred {
         let tensor = &mut graph.initializer[at];
         tensor.data_type = DataType::Int8 as i32;
         tensor.int32_data.clear();
@@ -75,7 +90,7 @@ pub fn centre(graph: &mut GraphProto) {
             graph.initializer.push(TensorProto {
                 name: name.clone(),
                 data_type: DataType::Int8 as i32,
-                raw_data: vec![0; usize::try_from(count).unwrap_or_default()],
+                raw_data: vec![left as i8 as u8; usize::try_from(count).unwrap_or_default()],
                 dims,
                 ..TensorProto::default()
             });

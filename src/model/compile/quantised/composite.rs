@@ -8,6 +8,7 @@ use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto};
 
 use super::super::limits;
+use super::centred;
 use super::floats::Floats;
 use super::packed::{self, Weights};
 use crate::error::{Error, Result};
@@ -108,6 +109,9 @@ pub fn expand(graph: &mut GraphProto) -> Result<HashSet<String>> {
         }
         None => true,
     });
+    graph.node = nodes;
+    centred::centre(graph);
+    let nodes = std::mem::take(&mut graph.node);
     let types = graph.initializer.iter();
     let types = types.map(|tensor| (tensor.name.clone(), tensor.data_type));
     let mut apart = Apart {
@@ -132,19 +136,19 @@ pub fn expand(graph: &mut GraphProto) -> Result<HashSet<String>> {
     Ok(apart.numbers)
 }
 
-struct Apart<'a> {
+pub struct Apart<'a> {
     /// Data types of initialisers.
-    types: HashMap<String, i32>,
-    graph: &'a mut GraphProto,
-    /// What quantised tensors stand for: tensor, step, zero point → tensor.
-    reals: HashMap<[String; 3], String>,
+    pub types: HashMap<String, i32>,
+    pub graph: &'a mut GraphProto,
+    /// What quantised tensors stand for: tensor, zero point → tensor.
+    reals: HashMap<[String; 2], String>,
     /// The names of these tensors.
     names: HashSet<String>,
-    numbers: HashSet<String>,
+    pub numbers: HashSet<String>,
     /// The step 1.
     one: Option<String>,
     /// The number of weights of few bits that were widened to 32.
-    unpacked: usize,
+    pub unpacked: usize,
 }
 
 impl Apart<'_> {
@@ -173,100 +177,12 @@ impl Apart<'_> {
                     true => (1, 0, "Conv"),
                     false => (-2, -1, "MatMul"),
                 };
-                let one = self.one();
-                let a = self.real(&input(0), &one, &input(2), rows);
-                let b = self.real(&input(1), &one, &input(3), columns);
-                self.push(plain, vec![a, b], &output, node.attribute);
+                let a = self.real(&input(0), &input(2), rows);
+                let weights = (input(1), input(3), columns);
+                self.whole_product(plain, vec![a], weights, node.attribute, &output);
             }
-            "QLinearConv" => {
-                let x = self.real(&input(0), &input(1), &input(2), 1);
-                let w = self.real(&input(3), &input(4), &input(5), 0);
-                let mut inputs = vec![x, w];
-                if !input(8).is_empty() {
-                    inputs.push(self.bias(&output, &input(8), &input(1), &input(4)));
-                }
-                let real = format!("{output}.exact");
-                self.push("Conv", inputs, &real, node.attribute);
-                self.quantised(real, [input(6), input(7)], &output);
-            }
-            "QLinearMatMul" => {
-                let a = self.real(&input(0), &input(1), &input(2), -2);
-                let b = self.real(&input(3), &input(4), &input(5), -1);
-                let real = format!("{output}.exact");
-                self.push("MatMul", vec![a, b], &real, node.attribute);
-                self.quantised(real, [input(6), input(7)], &output);
-            }
-            "QGemm" => {
-                let transposed = node
-                    .attribute
-                    .iter()
-                    .any(|a| a.name == "transB" && a.i != 0);
-                let a = self.real(&input(0), &input(1), &input(2), 1);
-                let b = self.real(&input(3), &input(4), &input(5), i64::from(!transposed));
-                let mut inputs = vec![a, b];
-                if !input(6).is_empty() {
-                    inputs.push(self.bias(&output, &input(6), &input(1), &input(4)));
-                }
-                if input(7).is_empty() {
-                    self.push("Gemm", inputs, &output, node.attribute);
-                } else {
-                    let real = format!("{output}.exact");
-                    self.push("Gemm", inputs, &real, node.attribute);
-                    self.quantised(real, [input(7), input(8)], &output);
-                }
-            }
-            "QLinearAdd" | "QLinearMul" => {
-                let a = self.real(&input(0), &input(1), &input(2), 1);
-                let b = self.real(&input(3), &input(4), &input(5), 1);
-                let real = format!("{output}.exact");
-                self.push(&node.op_type[7..], vec![a, b], &real, Vec::new());
-                self.quantised(real, [input(6), input(7)], &output);
-            }
-            "QLinearSigmoid"
-            | "QLinearLeakyRelu"
-            | "QLinearAveragePool"
-            | "QLinearGlobalAveragePool"
-            | "QLinearSoftmax" => {
-                // Before opset 13, a Softmax treated all axes from the named one on as one.
-                let opset = node.attribute.iter().find(|a| a.name == "opset");
-                let axis = node.attribute.iter().find(|a| a.name == "axis");
-                if opset.is_some_and(|opset| opset.i < 13) && axis.is_some_and(|axis| axis.i != -1)
-                {
-                    return Err(Error::UnsupportedOperator(format!(
-                        "operator QLinearSoftmax at `{}` is from an opset before 13, whose axis cannot be run here",
-                        limits::label(&node)
-                    )));
-                }
-                node.attribute.retain(|a| a.name != "opset");
-                if node
-                    .attribute
-                    .iter()
-                    .any(|a| a.name == "channels_last" && a.i != 0)
-                {
-                    return Err(Error::UnsupportedOperator(format!(
-                        "operator {} at `{}` keeps its channels last, which cannot be run here",
-                        node.op_type,
-                        limits::label(&node)
-                    )));
-                }
-                node.attribute.retain(|a| a.name != "channels_last");
-                let x = self.real(&input(0), &input(1), &input(2), 1);
-                let real = format!("{output}.exact");
-                self.push(&node.op_type[7..], vec![x], &real, node.attribute);
-                self.quantised(real, [input(3), input(4)], &output);
-            }
-            "QLinearConcat" => {
-                let parts = given.get(2..).unwrap_or_default().chunks_exact(3);
-                let parts: Vec<[String; 3]> = parts
-                    .map(|part| [part[0].clone(), part[1].clone(), part[2].clone()])
-                    .collect();
-                let parts = parts
-                    .iter()
-                    .map(|[x, step, zero]| self.real(x, step, zero, 1));
-                let parts = parts.collect();
-                let real = format!("{output}.exact");
-                self.push("Concat", parts, &real, node.attribute);
-                self.quantised(real, [input(0), input(1)], &output);
+            operator if operator.starts_with("QLinear") || operator == "QGemm" => {
+                self.linear(node, &given)?;
             }
             "DynamicQuantizeMatMul" => {
                 let [a, step, zero] = ["a", "step", "zero"].map(|part| format!("{output}.{part}"));
@@ -278,14 +194,14 @@ impl Apart<'_> {
                     ..NodeProto::default()
                 });
                 self.numbers.insert(a.clone());
-                let a = self.real(&a, &step, &zero, 1);
-                let b = self.real(&input(1), &input(2), &input(3), -1);
-                self.product(a, b, input(4), &output);
+                let a = self.real(&a, &zero, 1);
+                let weights = (input(1), input(3), -1);
+                self.scaled_product(a, weights, [&step, &input(2)], input(4), &output);
             }
             "MatMulIntegerToFloat" => {
-                let a = self.real(&input(0), &input(2), &input(4), -2);
-                let b = self.real(&input(1), &input(3), &input(5), -1);
-                self.product(a, b, input(6), &output);
+                let a = self.real(&input(0), &input(4), -2);
+                let weights = (input(1), input(5), -1);
+                self.scaled_product(a, weights, [&input(2), &input(3)], input(6), &output);
             }
             "MatMulNBits" => {
                 let weights = Weights::of(&node, &given, &self.graph.initializer)?;
@@ -315,7 +231,7 @@ impl Apart<'_> {
         Ok(())
     }
 
-    fn push(
+    pub fn push(
         &mut self,
         operator: &str,
         mut inputs: Vec<String>,
@@ -335,9 +251,9 @@ impl Apart<'_> {
         });
     }
 
-    /// What a quantised tensor stands for.
-    fn real(&mut self, tensor: &str, step: &str, zero: &str, axis: i64) -> String {
-        let key = [tensor, step, zero].map(String::from);
+    /// What a quantised tensor stands for, in its steps: whole numbers, which are exact in FP32 up to 2²⁴.
+    pub fn real(&mut self, tensor: &str, zero: &str, axis: i64) -> String {
+        let key = [tensor, zero].map(String::from);
         if let Some(real) = self.reals.get(&key) {
             return real.clone();
         }
@@ -345,42 +261,14 @@ impl Apart<'_> {
         if !self.names.insert(real.clone()) {
             real = format!("{real}.{}", self.reals.len());
         }
-        self.reals.insert(key.clone(), real.clone());
-        self.push(
-            "DequantizeLinear",
-            key.into(),
-            &real,
-            vec![number("axis", axis)],
-        );
+        self.reals.insert(key, real.clone());
+        let inputs = vec![tensor.into(), self.one(), zero.into()];
+        let axis = vec![number("axis", axis)];
+        self.push("DequantizeLinear", inputs, &real, axis);
         real
     }
 
-    fn quantised(&mut self, real: String, [step, zero]: [String; 2], output: &str) {
-        let mut attributes = Vec::new();
-        if let Some(&told) = self.types.get(&zero) {
-            attributes.push(number("output_dtype", i64::from(told)));
-        }
-        self.push("QuantizeLinear", vec![real, step, zero], output, attributes);
-        self.numbers.insert(output.into());
-    }
-
-    /// A bias in steps of the product of two others.
-    fn bias(&mut self, output: &str, bias: &str, a: &str, b: &str) -> String {
-        let step = format!("{output}.step");
-        self.push("Mul", vec![a.into(), b.into()], &step, Vec::new());
-        self.real(bias, &step, "", 0)
-    }
-
-    fn product(&mut self, a: String, b: String, bias: String, output: &str) {
-        if bias.is_empty() {
-            return self.push("MatMul", vec![a, b], output, Vec::new());
-        }
-        let product = format!("{output}.product");
-        self.push("MatMul", vec![a, b], &product, Vec::new());
-        self.push("Add", vec![product, bias], output, Vec::new());
-    }
-
-    fn one(&mut self) -> String {
+    pub fn one(&mut self) -> String {
         let graph = &mut self.graph;
         let one = self.one.get_or_insert_with(|| {
             let name = "whylens.one".to_string();
@@ -389,33 +277,9 @@ impl Apart<'_> {
         });
         one.clone()
     }
-
-    /// The weights of a product, unpacked from a few bits.
-    fn few_bits(
-        &mut self,
-        node: &NodeProto,
-        [inputs, outputs]: [usize; 2],
-        matrix: impl FnOnce() -> Vec<f32>,
-        output: &str,
-    ) -> Result<String> {
-        // Reading the same bytes many times could fill the memory.
-        self.unpacked += inputs * outputs;
-        let bytes = self.graph.initializer.iter().map(|t| t.raw_data.len());
-        if self.unpacked > bytes.sum::<usize>().saturating_mul(4) {
-            let name = limits::label(node);
-            return Err(Error::UnsupportedModel(format!(
-                "the weights of `{name}` are read more than once"
-            )));
-        }
-        let name = format!("{output}.weights");
-        let shape = vec![inputs as i64, outputs as i64];
-        let weights = single(name.clone(), shape, &matrix());
-        self.graph.initializer.push(weights);
-        Ok(name)
-    }
 }
 
-fn number(name: &str, i: i64) -> AttributeProto {
+pub fn number(name: &str, i: i64) -> AttributeProto {
     AttributeProto {
         name: name.into(),
         r#type: 2,
@@ -424,7 +288,7 @@ fn number(name: &str, i: i64) -> AttributeProto {
     }
 }
 
-fn single(name: String, dims: Vec<i64>, values: &[f32]) -> TensorProto {
+pub fn single(name: String, dims: Vec<i64>, values: &[f32]) -> TensorProto {
     TensorProto {
         name,
         dims,

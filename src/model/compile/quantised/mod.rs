@@ -7,7 +7,9 @@ mod arithmetic;
 mod centred;
 pub mod composite;
 mod floats;
+mod linear;
 mod packed;
+mod product;
 mod spelled;
 
 use tract_onnx::model::{OnnxOpRegister, ParsingContext};

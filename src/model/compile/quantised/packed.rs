@@ -181,7 +181,7 @@ impl Weights {
 }
 
 /// The numbers of a tensor of floats or bytes.
-fn values(tensor: &TensorProto) -> Option<Vec<f32>> {
+pub fn values(tensor: &TensorProto) -> Option<Vec<f32>> {
     let raw = &tensor.raw_data;
     let ints = tensor.int32_data.iter();
     Some(match DataType::try_from(tensor.data_type) {
@@ -193,6 +193,10 @@ fn values(tensor: &TensorProto) -> Option<Vec<f32>> {
         Ok(DataType::Float16) => halves(tensor).map(|half| half.to_f32()).collect(),
         Ok(DataType::Uint8) => {
             let bytes = raw.iter().map(|&byte| f32::from(byte));
+            bytes.chain(ints.map(|&int| int as f32)).collect()
+        }
+        Ok(DataType::Int8) => {
+            let bytes = raw.iter().map(|&byte| f32::from(byte as i8));
             bytes.chain(ints.map(|&int| int as f32)).collect()
         }
         _ => return None,

@@ -80,7 +80,10 @@ impl Speller<'_> {
                 kept = self.binary(bounded, kept, bound)?;
             }
         }
-        let steps = self.binary(math::div(), kept, step)?;
+        let steps = match self.is_one(step) {
+            true => kept,
+            false => self.binary(math::div(), kept, step)?,
+        };
         let number = self.nearest(steps, Some(zero))?;
         if op.part == Part::Number {
             return Ok(number);
@@ -136,6 +139,12 @@ impl Speller<'_> {
     fn number(&mut self, value: f32, rank: usize) -> TractResult<OutletId> {
         let tensor = tensor0(value).broadcast_into_rank(rank)?;
         self.graph.add_const(self.unique(), tensor)
+    }
+
+    fn is_one(&self, outlet: OutletId) -> bool {
+        let op = self.graph.node(outlet.node).op_as::<Const>();
+        let number = op.map(|op| op.val().cast_to_scalar::<f32>());
+        matches!(number, Some(Ok(1.0)))
     }
 
     /// Computes constants at once.
