@@ -108,6 +108,9 @@ fn attention(graph: &mut GraphProto, node: &NodeProto) -> Result<()> {
     Ok(())
 }
 
+/// A node that follows: its operator, its attributes, and its inputs besides what comes before.
+type Follows<'a> = (&'a str, Vec<(&'a str, f32)>, Vec<String>);
+
 /// A convolution or product, for FusedConv plus a map, with an activation.
 fn activated(graph: &mut GraphProto, mut node: NodeProto, plain: &str) -> Result<()> {
     let attributes = std::mem::take(&mut node.attribute).into_iter();
@@ -121,7 +124,7 @@ fn activated(graph: &mut GraphProto, mut node: NodeProto, plain: &str) -> Result
         named.or_else(|| listed.get(at).copied())
     };
     let output = node.output.first().cloned().unwrap_or_default();
-    let mut steps: Vec<(&str, Vec<(&str, f32)>, Vec<String>)> = Vec::new();
+    let mut steps: Vec<Follows> = Vec::new();
     let added = (plain == "Conv")
         .then(|| node.input.get(3).cloned())
         .flatten();
