@@ -366,8 +366,7 @@ fn check(
             continue;
         }
         tell(Stage::Compare);
-        let mut again = || storage.file(&mut onnx, &manifest);
-        let (kept, compiled) = compile(stored, &manifest, &image, &mut again)?;
+        let (kept, compiled) = compile(stored, &manifest, &image)?;
         let Compiled { model, forward, .. } = &compiled;
         let difference = differ(&before, &forward.scores, model, &manifest);
         if accepted(&forward.scores, &difference)? {
@@ -376,7 +375,6 @@ fn check(
         refused = refused.or(Some(difference));
         storage = Storage::Single;
     };
-    drop(onnx);
     let Compiled {
         model,
         forward,
@@ -389,6 +387,8 @@ fn check(
     let found = layer.clone().filter(|_| gradients.is_ok());
     let (classes, no_gradients) = (model.classes(), gradients.err());
     drop((model, forward));
+    let kept = kept.map_or_else(|| storage.file(&mut onnx, &manifest), Ok)?;
+    drop(onnx);
     manifest.heatmap.layer = manifest.heatmap.layer.or(found);
     let Candidates { list, whole } = shrink::layers(&kept, &manifest)?;
     let layers = list.into_iter().rev().map(|candidate| candidate.layer);

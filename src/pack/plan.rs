@@ -39,7 +39,8 @@ pub fn plan(onnx: &[u8], manifest: &Manifest) -> Result<Vec<u8>> {
     Ok(planned)
 }
 
-/// Adds a plan, if there can be one. `again` makes the file anew, so that it takes no memory while it is compiled.
+/// Adds a plan, if there can be one, and returns the file with it. Without one, the file is freed before it is compiled,
+/// and has to be made anew.
 ///
 /// # Errors
 /// Those of [`Model::in_a_page`] for a model without a plan.
@@ -47,8 +48,7 @@ pub(super) fn compile(
     stored: Stored,
     manifest: &Manifest,
     image: &Tensor,
-    again: &mut dyn FnMut() -> Result<Vec<u8>>,
-) -> Result<(Vec<u8>, Compiled)> {
+) -> Result<(Option<Vec<u8>>, Compiled)> {
     let Stored {
         mut onnx, scores, ..
     } = stored;
@@ -66,7 +66,7 @@ pub(super) fn compile(
                 forward,
                 unplanned: None,
             };
-            return Ok((onnx, compiled));
+            return Ok((Some(onnx), compiled));
         }
         Err(error) => Some(error),
     };
@@ -78,7 +78,7 @@ pub(super) fn compile(
         forward,
         unplanned,
     };
-    Ok((again()?, compiled))
+    Ok((None, compiled))
 }
 
 /// The model by its plan. Its scores must be `given`, or those that it has unplanned: if summing in another order
