@@ -54,7 +54,7 @@ const STATES = {
   'own model': async (page) => {
     await page.setInputFiles('#chooser', KERAS);
     await page.getByRole('button', { name: 'Check and use' }).waitFor({ timeout: 60_000 });
-    await page.getByText('More', { exact: true }).click();
+    for (const summary of await page.locator('dialog[open] summary').all()) await summary.click();
   },
   'own model in use': async (page) => {
     await page.setInputFiles('#chooser', KERAS);

@@ -72,7 +72,8 @@ const STATES = {
   },
   'own model': async (page) => {
     await page.setInputFiles('#chooser', join(TOP, 'tests/golden/models/keras-mobilenet-v2.onnx'));
-    await page.locator('dialog[open] summary').click({ timeout: 60_000 });
+    await page.locator('dialog[open] summary').first().waitFor({ timeout: 60_000 });
+    for (const summary of await page.locator('dialog[open] summary').all()) await summary.click();
   },
 };
 
