@@ -133,13 +133,13 @@ def stored(model, layer):
     return name, node.input[ZERO.get(node.op_type, 4)]
 
 
-KINKED = {"Relu", "LeakyRelu", "PRelu", "Clip", "HardSigmoid", "HardSwish"}
+KINKED = {"Relu", "LeakyRelu", "PRelu", "Clip", "HardSigmoid", "HardSwish", "QuantizeLinear", "DynamicQuantizeLinear"}
 NUDGE = 2e-6  # what FP32 leaves open, as a share of a tensor's usual size
 
 
 @contextmanager
 def nudged(by):
-    """Functions with a kink are entered so much beside it, as a share of their input's usual size."""
+    """Functions with a kink or steps are entered so much beside it, as a share of their input's usual size."""
     known = torchonnx.one
 
     def one(node, a, ins, opset):
@@ -155,7 +155,7 @@ def nudged(by):
 
 
 def spread(model, image, layer, name, index):
-    """How much right maps of one class differ where a value stands so near a kink that rounding decides its side; of
+    """How much right maps of one class differ where a value stands so near a kink or a step that rounding decides its side; of
     the map scaled to 0..1."""
     made = [maps(model, image, [layer], name, [index], 0)[0][1]]
     for by in (NUDGE, -NUDGE):
