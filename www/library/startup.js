@@ -22,6 +22,8 @@ export class Startup {
   #foreign;
   /** The directive of the page's policy that forbids the worker. @type {string | null} */
   #forbidden = null;
+  /** For violations of the policy, until the worker has started or failed. */
+  #watch = new AbortController();
 
   /**
    * @param {URL} script
@@ -36,20 +38,22 @@ export class Startup {
       if (['blob', 'data'].includes(event.blockedURI) || String(address).startsWith(event.blockedURI))
         this.#forbidden = event.effectiveDirective;
     };
-    globalThis.document?.addEventListener('securitypolicyviolation', see);
+    const { signal } = this.#watch;
+    globalThis.document?.addEventListener('securitypolicyviolation', see, { signal });
     try {
       this.worker = new Worker(address, { type: 'module', name });
     } catch (error) {
+      this.#watch.abort();
       throw this.#refused(error);
     }
-    const heard = () => globalThis.document?.removeEventListener('securitypolicyviolation', see);
-    this.worker.addEventListener('message', heard, { once: true });
+    this.worker.addEventListener('message', () => this.#watch.abort(), { once: true });
   }
 
   /** Why it did not start, after an error without a message. */
   async failure() {
     // Without a wait, the browser has not told yet that the policy was violated.
     await new Promise((resolve) => setTimeout(resolve));
+    this.#watch.abort();
     if (this.#forbidden) return this.#refused();
     // The worker's own policy is the page's, but its violations are not told to the page.
     if (

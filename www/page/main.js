@@ -6,11 +6,12 @@ import { languages, otherThan, wordsFor } from './language.js';
 import { numbers as numbersFor } from './numbers.js';
 import { actions } from './actions.js';
 import { isExported } from '../library/packing.js';
+import { scriptAttribute } from '../library/policy.js';
 import { addressOf, folder, forgetKept, kept } from './ownmodel.js';
 import { copyPicture, pictureOf } from './picture.js';
 import { openSession } from './session.js';
 import { keepSettings, readSettings } from './settings.js';
-import { blank } from './state.js';
+import { USUAL_THRESHOLD, blank } from './state.js';
 import { fetchPhoto, fetchedOnce, readClipboard, sorted, watchDropsAndPastes } from './sources.js';
 import { PageError } from './trouble.js';
 import { verdict } from './verdict.js';
@@ -38,14 +39,10 @@ const SAMPLES = /** @type {const} */ (['chelsea', 'coffee', 'rocket', 'astronaut
   name,
   url: new URL(`../samples/${name}.jpg`, import.meta.url).href,
 }));
-/** The threshold for several classes a photo, where the model states none. */
-const USUAL = 0.5;
 /** Those that the answers about a model of the reader's own are tried with. */
 const TRIED = SAMPLES.slice(0, 3);
 /** The models of this site; `whylens dist` names them on the script tag. */
-const MODELS = document.querySelector('script[data-models]')?.getAttribute('data-models')?.split(' ') ?? [
-  'models/efficientnet-lite0/',
-];
+const MODELS = scriptAttribute('data-models')?.split(' ') ?? ['models/efficientnet-lite0/'];
 const settings = readSettings();
 let words = wordsFor(settings.language);
 let numbers = numbersFor(words.code);
@@ -63,7 +60,7 @@ const session = openSession((loading) => {
   if (loading.phase === 'failed' && !dropDamaged(loading.error))
     trouble(loading.error, null, anyway(loading.error, openModel));
   if (loading.phase === 'ready') {
-    change({ threshold: session.info?.threshold ?? USUAL });
+    change({ threshold: session.info?.threshold ?? USUAL_THRESHOLD });
     void tellFacts();
   }
 });
@@ -124,7 +121,7 @@ function useAddress(address) {
 }
 
 /** Whether the site was made with `whylens dist --closed`. */
-const isClosed = () => document.querySelector('script[data-closed]') !== null;
+const isClosed = () => scriptAttribute('data-closed') !== null;
 
 /** @param {import('./ownmodel.js').OwnModel} model */
 function own(model) {

@@ -93,8 +93,7 @@ export function openSession(onLoading) {
         classifier = made;
         tell({ phase: made.model ? 'ready' : 'idle' });
         const { until } = made.policy;
-        // The library decides first: it has listened for longer.
-        const shown = () => made === classifier && made.policy.eager && void this.start();
+        const shown = () => made === classifier && made.decide().eager && void this.start();
         if (until) document.addEventListener(until, shown, { once: true, signal });
       } catch (error) {
         if (signal === abort.signal) tell({ phase: 'failed', error });

@@ -4,6 +4,9 @@ import { idle } from './session.js';
 /** @typedef {import('./photos.js').Photo} Photo */
 /** @typedef {ReturnType<typeof blank>} State */
 
+/** For several classes a photo, where the model states none. */
+export const USUAL_THRESHOLD = 0.5;
+
 /** @param {string} model */
 export const blank = (model) => ({
   /** Address of the model in use. */
@@ -46,7 +49,7 @@ export const blank = (model) => ({
    * @type {{loaded: number, total: number} | null}
    */
   explaining: null,
-  threshold: 0.5,
+  threshold: USUAL_THRESHOLD,
   bare: false,
   /** Whether the camera's frames are classified. */
   live: false,
