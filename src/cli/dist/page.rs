@@ -139,17 +139,8 @@ pub fn web_config(site: &Files) -> String {
         .collect();
     let types = endings.into_iter().map(|ending| {
         let kind = match ending {
-            "" | "txt" => "text/plain",
-            "css" => "text/css",
-            "html" => "text/html",
-            "jpg" => "image/jpeg",
-            "js" => "text/javascript",
-            "json" => "application/json",
-            "png" => "image/png",
-            "svg" => "image/svg+xml",
-            "wasm" => "application/wasm",
-            "webmanifest" => "application/manifest+json",
-            _ => "application/octet-stream",
+            "" => mime_guess::mime::TEXT_PLAIN,
+            _ => mime_guess::from_ext(ending).first_or_octet_stream(),
         };
         // Twice the same ending is an error there.
         format!(
