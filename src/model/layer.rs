@@ -94,7 +94,11 @@ impl Place {
     pub fn map(&self, tensor: &Tensor) -> TractResult<FeatureMap> {
         let full = tensor.broadcast_to_shape(&self.shape)?;
         let plain = full.try_as_plain_ram()?;
-        let given = plain.as_slice::<f32>()?;
+        Ok(self.feature(plain.as_slice::<f32>()?.to_vec()))
+    }
+
+    /// The values of the layer in the order of [`FeatureMap`], from all of them in ONNX's order.
+    pub fn feature(&self, given: Vec<f32>) -> FeatureMap {
         let &Layer {
             channels,
             height,
@@ -103,7 +107,7 @@ impl Place {
         } = &self.layer;
         let places = height * width;
         let values = match self.axes {
-            Axes::ChannelsFirst => given.to_vec(),
+            Axes::ChannelsFirst => given,
             axes => {
                 let prefix = match axes {
                     Axes::Tokens { prefix } => prefix * channels,
@@ -114,11 +118,11 @@ impl Place {
                     .collect()
             }
         };
-        Ok(FeatureMap {
+        FeatureMap {
             channels,
             height,
             width,
             values,
-        })
+        }
     }
 }

@@ -16,10 +16,12 @@ use error::{contained, failed};
 use layer::Place;
 pub use layer::{Candidate, Candidates, FeatureMap, Layer};
 use run::ops::floats;
+use run::steps;
+use run::steps::executor::Executor;
 use run::{File, Inputs, Needed, Plan, Run};
 
-/// Version of the plans that this crate makes and understands.
-pub const PLAN: u32 = run::VERSION;
+/// Version of the plans that this crate makes.
+pub const PLAN: u32 = run::WRITTEN;
 
 use crate::error::{Error, Result};
 use crate::estimate;
@@ -43,15 +45,46 @@ pub struct Options {
 
 /// A model that is ready to run. Holds the only copy of the weights.
 pub struct Model {
-    forward: Arc<TypedSimplePlan>,
-    /// Computes the gradients, or says why there are none; absent without heatmaps.
-    backward: Option<Result<Arc<TypedSimplePlan>>>,
+    engine: Engine,
+    /// Whether there are gradients, and why not; absent without heatmaps.
+    explains: Option<Result<()>>,
     /// Shape of the scores' tensor.
     scores: Vec<usize>,
     layers: Vec<Layer>,
     places: Vec<Place>,
     activation: Option<Activation>,
     work: u64,
+}
+
+/// What runs a model.
+enum Engine {
+    Steps(Executor),
+    Graphs {
+        forward: Arc<TypedSimplePlan>,
+        /// Computes the gradients.
+        backward: Option<Arc<TypedSimplePlan>>,
+    },
+}
+
+impl Engine {
+    fn graphs(
+        forward: Arc<TypedSimplePlan>,
+        backward: Option<Result<Arc<TypedSimplePlan>>>,
+    ) -> (Engine, Option<Result<()>>) {
+        let explains = match &backward {
+            Some(Err(error)) => Some(Err(error.clone())),
+            Some(Ok(_)) => Some(Ok(())),
+            None => None,
+        };
+        let backward = backward.and_then(Result::ok);
+        (Engine::Graphs { forward, backward }, explains)
+    }
+}
+
+/// What a gradient needs of a forward pass.
+enum Kept {
+    Values(Vec<f32>),
+    Tensors(Vec<Arc<Tensor>>),
 }
 
 /// What one forward pass leaves behind: all that a gradient needs later.
@@ -61,7 +94,7 @@ pub struct Forward {
     /// The activations of each of [`Model::layers`]; empty without heatmaps.
     pub features: Vec<FeatureMap>,
     /// What else the gradient needs.
-    residuals: Vec<Arc<Tensor>>,
+    kept: Kept,
 }
 
 impl Model {
@@ -110,24 +143,16 @@ impl Model {
         options: &Options,
     ) -> Result<Option<Model>> {
         let file = File::read(onnx);
+        if let Some(plan) = steps::record::Plan::find(&file) {
+            return Model::by_steps(plan, onnx, manifest, options);
+        }
         let Some(plan) = Plan::find(&file) else {
             return Ok(None);
         };
         let fits = plan.input == manifest.input.shape()
             && plan.layout == manifest.input.layout
-            && plan.output == manifest.output.name
-            && plan.places.iter().all(Place::is_sound);
-        let names = || plan.places.iter().map(|place| &place.layer.name);
-        let explains = match (options.heatmap, options.layers.is_empty()) {
-            (false, _) => true,
-            (true, true) => manifest
-                .heatmap
-                .layer
-                .iter()
-                .all(|layer| names().eq([layer])),
-            (true, false) => names().eq(&options.layers),
-        };
-        if !fits || !explains || options.heatmap && plan.places.is_empty() {
+            && plan.output == manifest.output.name;
+        if !fits || !explains(&plan.places, manifest, options) {
             return Ok(None);
         }
         let Ok(halves) = plan.sketch(&file, options.heatmap) else {
@@ -156,10 +181,59 @@ impl Model {
         let Needed { kept, most } = halves.needed(ours);
         check_memory(manifest, options, kept.saturating_add(work).max(most), ours)?;
         let (forward, backward) = halves.read(onnx).map_err(failed)?;
+        let (engine, explains) = Engine::graphs(forward, backward.map(Ok));
         Ok(Some(Model {
             work,
-            forward,
-            backward: backward.map(Ok),
+            engine,
+            explains,
+            scores: plan.scores,
+            layers: places.iter().map(|place| place.layer.clone()).collect(),
+            places,
+            activation: plan.activation,
+        }))
+    }
+
+    fn by_steps(
+        plan: steps::record::Plan,
+        onnx: &mut Cow<[u8]>,
+        manifest: &Manifest,
+        options: &Options,
+    ) -> Result<Option<Model>> {
+        let fits = plan.input == manifest.input.shape()
+            && plan.layout == manifest.input.layout
+            && plan.output == manifest.output.name;
+        if !fits || !explains(&plan.places, manifest, options) {
+            return Ok(None);
+        }
+        let Ok(draft) = plan.draft(&File::read(onnx), options.heatmap) else {
+            return Ok(None);
+        };
+        let ours = match onnx {
+            Cow::Owned(bytes) => bytes.len(),
+            Cow::Borrowed(_) => 0,
+        };
+        let needed = draft.needed(ours);
+        let places = match options.heatmap {
+            true => plan.places,
+            false => Vec::new(),
+        };
+        let classes = plan.scores.iter().product::<usize>() as u64;
+        let made = places.iter().map(Place::bytes);
+        let made = made.fold(4 * classes, u64::saturating_add);
+        let input = 4 * plan.input.iter().product::<usize>() as u64;
+        // Of this photo and the previous one: the input, what is kept, and what is made, before and after it is
+        // brought into the order of a map.
+        let run = needed.kept.saturating_add(input).saturating_add(2 * made);
+        let work = needed.work.saturating_add(2 * run);
+        let most = needed.weights.saturating_add(work).max(needed.reading);
+        if most > run::work::MOST_WORK {
+            return Ok(None);
+        }
+        check_memory(manifest, options, most, ours)?;
+        Ok(Some(Model {
+            engine: Engine::Steps(draft.finish(onnx)),
+            explains: options.heatmap.then_some(Ok(())),
+            work,
             scores: plan.scores,
             layers: places.iter().map(|place| place.layer.clone()).collect(),
             places,
@@ -172,11 +246,15 @@ impl Model {
     /// # Errors
     /// [`Error::BadOption`] when the tensor does not have the shape of the graph's input.
     pub fn forward(&self, input: &Input) -> Result<Forward> {
+        let forward = match &self.engine {
+            Engine::Steps(executor) => return self.passed(executor, input),
+            Engine::Graphs { forward, .. } => forward,
+        };
         let tensor = Tensor::from_shape(&input.shape, &input.values).map_err(|error| {
             Error::BadOption(format!("the input tensor is not sound: {error:#}"))
         })?;
         let inputs = tvec!(tensor.into_tvalue());
-        let mut outputs = contained(|| self.forward.run(inputs).map_err(failed))?;
+        let mut outputs = contained(|| forward.run(inputs).map_err(failed))?;
         let residuals = outputs
             .drain(1 + self.layers.len()..)
             .map(TValue::into_arc_tensor)
@@ -184,8 +262,31 @@ impl Model {
         Ok(Forward {
             scores: floats(&outputs[0]).map_err(failed)?.to_vec(),
             features: self.maps(&outputs[1..])?,
-            residuals,
+            kept: Kept::Tensors(residuals),
         })
+    }
+
+    fn passed(&self, executor: &Executor, input: &Input) -> Result<Forward> {
+        let volume = input.shape.iter().product::<usize>();
+        if volume != input.values.len() || !executor.takes(volume) {
+            return Err(Error::BadOption(format!(
+                "the input tensor of shape {:?} with {} values is not that of the model",
+                input.shape,
+                input.values.len()
+            )));
+        }
+        let passed = contained(|| Ok(executor.forward(&input.values)))?;
+        let mut made = passed.made.into_iter();
+        Ok(Forward {
+            scores: made.next().unwrap_or_default(),
+            features: self.features(made),
+            kept: Kept::Values(passed.kept),
+        })
+    }
+
+    fn features(&self, made: impl Iterator<Item = Vec<f32>>) -> Vec<FeatureMap> {
+        let maps = self.places.iter().zip(made);
+        maps.map(|(place, values)| place.feature(values)).collect()
     }
 
     /// Gradient of the score of `class` with respect to the features of each layer.
@@ -193,16 +294,39 @@ impl Model {
     /// # Errors
     /// [`Error::BadOption`] for a class that does not exist, and those of [`Model::explainable`].
     pub fn gradients(&self, forward: &Forward, class: usize) -> Result<Vec<FeatureMap>> {
-        let backward = self.backward()?;
+        self.explainable()?;
+        if let (Engine::Steps(executor), Kept::Values(kept)) = (&self.engine, &forward.kept) {
+            self.check_class(class)?;
+            let gradients = contained(|| Ok(executor.gradients(kept, class)))?;
+            return Ok(self.features(gradients.into_iter().flatten()));
+        }
+        let (
+            Engine::Graphs {
+                backward: Some(backward),
+                ..
+            },
+            Kept::Tensors(residuals),
+        ) = (&self.engine, &forward.kept)
+        else {
+            return Err(Error::BadOption("a run of another model".into()));
+        };
+        self.check_class(class)?;
         let mut cotangent = vec![0.0f32; self.classes()];
-        let most = cotangent.len() - 1;
-        *cotangent.get_mut(class).ok_or_else(|| {
-            Error::BadOption(format!("there is no class {class}, expected 0 to {most}"))
-        })? = 1.0;
+        cotangent[class] = 1.0;
         let cotangent = Tensor::from_shape(&self.scores, &cotangent).map_err(failed)?;
         let mut inputs = tvec!(cotangent.into_tvalue());
-        inputs.extend(forward.residuals.iter().map(|r| r.clone().into_tvalue()));
+        inputs.extend(residuals.iter().map(|r| r.clone().into_tvalue()));
         self.maps(&contained(|| backward.run(inputs).map_err(failed))?)
+    }
+
+    fn check_class(&self, class: usize) -> Result<()> {
+        let most = self.classes().saturating_sub(1);
+        match class <= most {
+            true => Ok(()),
+            false => Err(Error::BadOption(format!(
+                "there is no class {class}, expected 0 to {most}"
+            ))),
+        }
     }
 
     /// Checks that the gradients of a forward pass on `input` explain anything. They do not if they are
@@ -270,21 +394,17 @@ impl Model {
     /// derivative here, or one that is zero everywhere; [`Error::UnsupportedModel`] when no layer was named
     /// and none was found.
     pub fn explainable(&self) -> Result<()> {
-        self.backward().map(drop)
-    }
-
-    /// Whether the model was loaded with heatmaps.
-    pub fn explains(&self) -> bool {
-        self.backward.is_some()
-    }
-
-    fn backward(&self) -> Result<&Arc<TypedSimplePlan>> {
-        match &self.backward {
-            Some(backward) => backward.as_ref().map_err(Error::clone),
+        match &self.explains {
+            Some(explains) => explains.clone(),
             None => Err(Error::BadOption(
                 "the model was loaded without heatmaps; load it with `heatmap: true`".into(),
             )),
         }
+    }
+
+    /// Whether the model was loaded with heatmaps.
+    pub fn explains(&self) -> bool {
+        self.explains.is_some()
     }
 
     fn maps(&self, tensors: &[TValue]) -> Result<Vec<FeatureMap>> {
@@ -321,6 +441,19 @@ impl Model {
 pub fn tune() -> bool {
     let start = web_time::Instant::now();
     run::kernel::tune(8, || start.elapsed().as_secs_f64())
+}
+
+/// Whether layers of a plan are those that a manifest or the options name.
+fn explains(places: &[Place], manifest: &Manifest, options: &Options) -> bool {
+    let names = || places.iter().map(|place| &place.layer.name);
+    let named = &manifest.heatmap.layer;
+    let asked = match (options.heatmap, options.layers.is_empty()) {
+        (false, _) => true,
+        (true, true) => named.iter().all(|layer| names().eq([layer])),
+        (true, false) => names().eq(&options.layers),
+    };
+    let there = !options.heatmap || !places.is_empty();
+    asked && there && places.iter().all(Place::is_sound)
 }
 
 /// Most bytes in use at once, from one photo to the next with its heatmap.

@@ -1,6 +1,7 @@
 //! ONNX → a model that can be run, or its plan.
 
 pub mod adapt;
+mod arrange;
 mod barrier;
 mod batch;
 mod bounds;
@@ -34,7 +35,7 @@ use tract_onnx::prelude::*;
 use super::error::{contained, failed};
 use super::layer::Place;
 use super::run::{self, File, Inputs};
-use super::{Model, Options, check_memory, work};
+use super::{Engine, Model, Options, check_memory, work};
 use crate::error::{Error, Result};
 use crate::manifest::{Activation, Manifest};
 use write::Lowered;
@@ -127,9 +128,10 @@ impl Draft {
         let first = follow(&forward, Inputs::Given)?;
         let second = ready(&backward).map(|graph| follow(graph, Inputs::Lent));
         let work = work(&self.places, forward.model(), first, second.transpose()?);
+        let (engine, explains) = Engine::graphs(forward, backward);
         Ok(Model {
-            forward,
-            backward,
+            engine,
+            explains,
             scores: self.scores,
             layers: self
                 .places
@@ -143,8 +145,9 @@ impl Draft {
     }
 }
 
-/// The text of a plan for an ONNX file, and what the file must hold for it; see [`shrink::with_plan`].
-fn plan_text(onnx: &[u8], manifest: &Manifest) -> Result<(String, write::Beside)> {
+/// The text of a plan of a version for an ONNX file, and what the file must hold for it; see
+/// [`shrink::with_plan`].
+fn plan_text(onnx: &[u8], manifest: &Manifest, version: u32) -> Result<(String, write::Beside)> {
     let options = Options {
         heatmap: true,
         ..Options::default()
@@ -167,6 +170,11 @@ fn plan_text(onnx: &[u8], manifest: &Manifest) -> Result<(String, write::Beside)
     let head = (input, manifest.input.layout, manifest.output.name.clone());
     let tail = (draft.scores, draft.activation, draft.places);
     let file = File::read(onnx);
+    if version == run::steps::record::VERSION {
+        return write::steps(head, tail, &forward, backward.as_ref(), &file)
+            .and_then(|(plan, beside)| Ok((serde_json::to_string(&plan)?, beside)))
+            .map_err(unlisted);
+    }
     write::plan(head, tail, &forward, backward.as_ref(), &file)
         .and_then(|(plan, beside)| Ok((serde_json::to_string(&plan)?, beside)))
         .map_err(unlisted)
@@ -228,10 +236,12 @@ impl Model {
             let forward = run::work::runnable(graph).map_err(unusable)?;
             let order = forward.order_without_consts();
             let run = run::work::follow(forward.model(), order, Inputs::Given)?;
+            let work = work(&[], forward.model(), run, None);
+            let (engine, explains) = Engine::graphs(forward, None);
             Ok(Model {
-                work: work(&[], forward.model(), run, None),
-                forward,
-                backward: None,
+                work,
+                engine,
+                explains,
                 scores,
                 layers: Vec::new(),
                 places: Vec::new(),

@@ -120,7 +120,7 @@ impl From<&Patches> for PatchesRecord {
             ref runs,
             length,
         } = *patches;
-        let runs = runs.clone();
+        let runs = runs.to_vec();
         PatchesRecord {
             output,
             row,

@@ -8,12 +8,14 @@ use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::konst::Const;
 use tract_onnx::tract_core::ops::source::TypedSource;
 
+use super::arrange::{Arranged, Entries, Entry, arrange};
 use super::lower::Constants;
 use crate::manifest::{Activation, Layout};
 use crate::model::layer::Place;
 use crate::model::run::ops::{Arrangement, Filter, Product, Values};
 use crate::model::run::record::{Numbers, Weights};
 use crate::model::run::step::Step;
+use crate::model::run::steps::record;
 use crate::model::run::{File, Listing, MOST_STEPS, MOST_WRITTEN, Plan, VERSION};
 
 /// A lowered graph and the constants from which its kernels were packed, by the names of the nodes.
@@ -52,6 +54,46 @@ pub fn plan(
         places,
         forward: writer.list(forward)?,
         backward: backward.map(|graph| writer.list(graph)).transpose()?,
+    };
+    Ok((plan, writer.beside.into_inner()))
+}
+
+/// [`plan`] as steps over one arena.
+///
+/// # Errors
+/// If an operator or a weight cannot be listed.
+pub fn steps(
+    (input, layout, output): (Vec<usize>, Layout, String),
+    (scores, activation, places): (Vec<usize>, Option<Activation>, Vec<Place>),
+    forward: &Lowered,
+    backward: Option<&Lowered>,
+    file: &File,
+) -> TractResult<(record::Plan, Beside)> {
+    let writer = Writer::new(file);
+    let forward = writer.entries(forward)?;
+    let backward = backward.map(|graph| writer.entries(graph)).transpose()?;
+    let Arranged {
+        tensors,
+        numbers,
+        spaces,
+        constants,
+        forward,
+        backward,
+    } = arrange(&forward, backward.as_ref(), &places)?;
+    let plan = record::Plan {
+        version: record::VERSION,
+        input,
+        layout,
+        output,
+        scores,
+        activation,
+        places,
+        tensors,
+        numbers,
+        spaces,
+        constants,
+        forward,
+        backward,
     };
     Ok((plan, writer.beside.into_inner()))
 }
@@ -346,6 +388,37 @@ impl<'a> Writer<'a> {
             scale: self.numbers(scale)?,
             bias: self.numbers(bias)?,
         })
+    }
+
+    /// The operators of a lowered graph.
+    ///
+    /// # Errors
+    /// If an operator or a weight has no record.
+    pub fn entries(&self, lowered: &Lowered) -> TractResult<Entries> {
+        let graph = &lowered.graph;
+        let mut numbers = HashMap::new();
+        let mut steps = Vec::new();
+        let sources = graph.inputs.iter().map(|input| input.node);
+        let order = graph
+            .eval_order()?
+            .into_iter()
+            .filter(|id| !graph.inputs.contains(&(*id).into()));
+        for id in sources.chain(order) {
+            let node = graph.node(id);
+            let record = self.step(graph, &lowered.constants, node);
+            let step = record.with_context(|| format!("{node} cannot be kept in a plan"))?;
+            let shape = &graph.outlet_fact(id.into())?.shape;
+            let shape = shape.as_concrete().context("of open shape")?.to_vec();
+            let inputs = node.inputs.iter().map(|input| numbers[input]).collect();
+            numbers.insert(OutletId::from(id), steps.len());
+            steps.push(Entry {
+                step,
+                inputs,
+                shape,
+            });
+        }
+        let outputs = graph.outputs.iter().map(|output| numbers[output]).collect();
+        Ok(Entries { steps, outputs })
     }
 
     pub fn list(&self, lowered: &Lowered) -> TractResult<Listing> {

@@ -13,6 +13,7 @@ pub mod ops;
 mod read;
 pub mod record;
 pub mod step;
+pub mod steps;
 pub mod work;
 
 use std::borrow::Cow;
@@ -49,13 +50,16 @@ pub const KEY: &str = "whylens.plan";
 pub const MOST_STEPS: usize = 8000;
 
 /// Most bytes of a plan's text; parsed, it takes several times as many.
-const LONGEST: usize = 32_000_000;
+pub const LONGEST: usize = 32_000_000;
 
 /// Most values that are written out in one record.
 pub const MOST_WRITTEN: usize = 4096;
 
 /// Raised with every change of what a plan means.
 pub const VERSION: u32 = 1;
+
+/// The version of the plans that are made: this one, run by tract, or that of [`steps`], run without it. Both are read.
+pub const WRITTEN: u32 = VERSION;
 
 /// A model as it is run.
 #[derive(Serialize, Deserialize)]

@@ -149,7 +149,7 @@ impl From<&PatchesRecord> for Patches {
             ref runs,
             length,
         } = *record;
-        let runs = runs.clone();
+        let runs = runs.clone().into();
         Patches {
             output,
             row,

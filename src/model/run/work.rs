@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::model::error::failed;
 
 /// Most bytes of values that are alive at once in a run, whatever memory there is.
-const MOST_WORK: u64 = 8 << 30;
+pub const MOST_WORK: u64 = 8 << 30;
 
 /// Most operations of a run, as [`cost`] counts them: fifteen times those of ViT-L/16 at 224 pixels (72 billion,
 /// 61 of which are multiplications) and of EfficientNet-B7 at 600 (72, 38), 26 times those of ConvNeXt-L at 224

@@ -17,9 +17,9 @@ mod winograd;
 pub use depthwise::Depthwise;
 #[cfg(any(target_arch = "wasm32", test))]
 pub use gemm::tune;
-pub use gemm::{Gemm, Output, Patches};
+pub use gemm::{Gemm, Output, Panels, Patches};
 pub use half::widen;
-pub use pool::{max_pool, pad};
+pub use pool::{max_pool, max_pool_rows, pad};
 pub use winograd::Winograd;
 
 use f4::F4;
@@ -87,7 +87,7 @@ pub struct Window {
 
 impl Window {
     /// Taps of output `at` along `axis` that are inside the image.
-    fn inside(&self, axis: usize, at: usize) -> std::ops::Range<usize> {
+    pub fn inside(&self, axis: usize, at: usize) -> std::ops::Range<usize> {
         let start = at * self.stride[axis];
         let (before, dilation) = (self.before[axis], self.dilation[axis]);
         let first = before.saturating_sub(start).div_ceil(dilation);
@@ -106,6 +106,15 @@ impl Window {
                 + 1;
             reach.max(self.before[axis] + self.input[axis])
         })
+    }
+
+    /// The same window over the image once it is padded.
+    pub fn over_padded(&self) -> Window {
+        Window {
+            input: self.padded(),
+            before: [0; 2],
+            ..*self
+        }
     }
 
     /// Whether some window reaches outside the image.
@@ -307,7 +316,7 @@ mod tests {
             output: [2, 2],
             row: 6,
             column: 3,
-            runs: vec![0],
+            runs: vec![0].into(),
             length: 3,
         };
         let output = Output {

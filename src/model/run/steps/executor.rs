@@ -1,0 +1,159 @@
+//! Steps + weights → a plan that runs: an input → scores and layers, a class → gradients.
+
+use std::borrow::Cow;
+use std::cmp::Reverse;
+use std::sync::{Mutex, PoisonError};
+
+use super::elementwise;
+use super::memory::{Kept, Memory, Sizes};
+use super::read::{Draft, Given, Outcome, Pass, Source};
+
+/// A plan whose weights are read.
+pub struct Executor {
+    sizes: Sizes,
+    constants: Vec<f32>,
+    forward: Pass,
+    backward: Option<Pass>,
+    /// What is overwritten by every pass, and what its steps take meanwhile.
+    work: Mutex<[Vec<f32>; 2]>,
+    /// In how many parts the turns of a step are computed: results do not depend on it.
+    parts: usize,
+}
+
+/// What a forward pass makes.
+pub struct Passed {
+    /// The scores, and then the layers: each in the order of its axes.
+    pub made: Vec<Vec<f32>>,
+    /// What the gradient needs.
+    pub kept: Vec<f32>,
+}
+
+/// Bytes that a plan takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Needed {
+    /// Weights and constants.
+    pub weights: u64,
+    /// Most, while these are read, with what is left of the file.
+    pub reading: u64,
+    /// What all passes share.
+    pub work: u64,
+    /// What one run keeps for its gradients.
+    pub kept: u64,
+}
+
+fn bytes(values: usize) -> u64 {
+    values as u64 * size_of::<f32>() as u64
+}
+
+impl Draft {
+    /// What it takes, from a file of this many bytes that is freed as it is read.
+    pub fn needed(&self, file: usize) -> Needed {
+        let sum = u64::saturating_add;
+        let told = self.unread.iter().map(|unread| unread.told);
+        let mut weights = told.fold(bytes(self.sizes.constants), sum);
+        let mut reading = sum(weights, file as u64);
+        let mut order: Vec<_> = self.unread.iter().collect();
+        order.sort_by_key(|unread| Reverse(unread.end));
+        for unread in order {
+            let [packed, moment] = unread.bytes;
+            weights = sum(weights, packed);
+            let left = unread.end.min(file) as u64;
+            reading = reading.max(sum(sum(left, weights), moment));
+            weights -= unread.told;
+        }
+        Needed {
+            weights,
+            reading,
+            work: sum(bytes(self.sizes.work), bytes(self.scratch)),
+            kept: bytes(self.sizes.kept),
+        }
+    }
+
+    /// Reads the weights, from the end of the file backwards; an owned file is freed as it is read.
+    ///
+    /// # Panics
+    /// When it is another file.
+    pub fn finish(mut self, onnx: &mut Cow<[u8]>) -> Executor {
+        let mut constants = vec![0.0; self.sizes.constants];
+        let mut unread = std::mem::take(&mut self.unread);
+        unread.sort_by_key(|unread| Reverse(unread.end));
+        for one in unread {
+            if let Cow::Owned(bytes) = onnx {
+                let end = match &one.source {
+                    Source::Constant(_, Given::These(_)) => 0,
+                    _ => one.end,
+                };
+                bytes.truncate(end);
+                bytes.shrink_to_fit();
+            }
+            self.read(one.source, onnx, &mut constants);
+        }
+        Executor {
+            sizes: self.sizes,
+            constants,
+            forward: self.forward,
+            backward: self.backward,
+            work: Mutex::new([vec![0.0; self.sizes.work], vec![0.0; self.scratch]]),
+            parts: 1,
+        }
+    }
+}
+
+impl Executor {
+    /// The same in so many parts.
+    #[cfg(test)]
+    pub fn in_parts(self, parts: usize) -> Executor {
+        Executor { parts, ..self }
+    }
+
+    /// Whether an input has this many values.
+    pub fn takes(&self, volume: usize) -> bool {
+        self.forward.given.len() == volume
+    }
+
+    /// Runs the forward pass.
+    ///
+    /// # Panics
+    /// When the input has another size than the plan says.
+    pub fn forward(&self, input: &[f32]) -> Passed {
+        let mut kept = vec![0.0; self.sizes.kept];
+        let made = self.pass(&self.forward, Kept::Write(&mut kept), |given| {
+            given.copy_from_slice(input);
+        });
+        Passed { made, kept }
+    }
+
+    /// The gradient of one score at each layer, in the order of its axes; none without heatmaps.
+    ///
+    /// # Panics
+    /// When there is no such class, or `kept` is of another plan.
+    pub fn gradients(&self, kept: &[f32], class: usize) -> Option<Vec<Vec<f32>>> {
+        let backward = self.backward.as_ref()?;
+        Some(self.pass(backward, Kept::Read(kept), |given| {
+            given.fill(0.0);
+            given[class] = 1.0;
+        }))
+    }
+
+    fn pass(&self, pass: &Pass, kept: Kept, give: impl FnOnce(&mut [f32])) -> Vec<Vec<f32>> {
+        let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
+        let [work, scratch] = &mut *work;
+        let mut memory = Memory {
+            sizes: self.sizes,
+            constants: &self.constants,
+            kept,
+            work,
+        };
+        give(memory.get_mut(&pass.given));
+        for step in &pass.steps {
+            step.run(&mut memory, scratch, self.parts);
+        }
+        let read = |outcome: &Outcome| {
+            let Outcome { places, loops } = outcome;
+            let mut values = vec![0.0; loops.volume().unwrap_or(0)];
+            elementwise::copy(loops, 0..loops.0[0].length, memory.get(places), &mut values);
+            values
+        };
+        pass.made.iter().map(read).collect()
+    }
+}
