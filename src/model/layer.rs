@@ -1,6 +1,7 @@
 //! The maps at which heatmaps are taken.
 
 use serde::{Deserialize, Serialize};
+#[cfg(feature = "graphs")]
 use tract_onnx::tract_core::internal::*;
 
 use super::run::{self, MOST_ELEMENTS};
@@ -89,8 +90,8 @@ impl Place {
         run::product(sizes.chain([size_of::<f32>()]))
     }
 
-    /// The values of the layer in the order of [`FeatureMap`], from a tensor in ONNX's order whose axes may
-    /// have length 1 where a value repeats.
+    /// [`Place::feature`] from a tensor whose axes may have length 1 where a value repeats.
+    #[cfg(feature = "graphs")]
     pub fn map(&self, tensor: &Tensor) -> TractResult<FeatureMap> {
         let full = tensor.broadcast_to_shape(&self.shape)?;
         let plain = full.try_as_plain_ram()?;

@@ -4,21 +4,19 @@
 #[cfg(feature = "compile")]
 pub mod compile;
 mod error;
+#[cfg(feature = "graphs")]
+mod graphs;
 mod layer;
 mod run;
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
-use tract_onnx::prelude::*;
-
-use error::{contained, failed};
+use error::contained;
 use layer::Place;
 pub use layer::{Candidate, Candidates, FeatureMap, Layer};
-use run::ops::floats;
-use run::steps;
+use run::File;
 use run::steps::executor::Executor;
-use run::{File, Inputs, Needed, Plan, Run};
+use run::steps::record::Plan;
 
 /// Version of the plans that this crate makes.
 pub const PLAN: u32 = run::WRITTEN;
@@ -59,32 +57,15 @@ pub struct Model {
 /// What runs a model.
 enum Engine {
     Steps(Executor),
-    Graphs {
-        forward: Arc<TypedSimplePlan>,
-        /// Computes the gradients.
-        backward: Option<Arc<TypedSimplePlan>>,
-    },
-}
-
-impl Engine {
-    fn graphs(
-        forward: Arc<TypedSimplePlan>,
-        backward: Option<Result<Arc<TypedSimplePlan>>>,
-    ) -> (Engine, Option<Result<()>>) {
-        let explains = match &backward {
-            Some(Err(error)) => Some(Err(error.clone())),
-            Some(Ok(_)) => Some(Ok(())),
-            None => None,
-        };
-        let backward = backward.and_then(Result::ok);
-        (Engine::Graphs { forward, backward }, explains)
-    }
+    #[cfg(feature = "graphs")]
+    Graphs(graphs::Graphs),
 }
 
 /// What a gradient needs of a forward pass.
 enum Kept {
     Values(Vec<f32>),
-    Tensors(Vec<Arc<Tensor>>),
+    #[cfg(feature = "graphs")]
+    Tensors(graphs::Tensors),
 }
 
 /// What one forward pass leaves behind: all that a gradient needs later.
@@ -142,59 +123,17 @@ impl Model {
         manifest: &Manifest,
         options: &Options,
     ) -> Result<Option<Model>> {
-        let file = File::read(onnx);
-        if let Some(plan) = steps::record::Plan::find(&file) {
+        if let Some(plan) = Plan::find(&File::read(onnx)) {
             return Model::by_steps(plan, onnx, manifest, options);
         }
-        let Some(plan) = Plan::find(&file) else {
-            return Ok(None);
-        };
-        let fits = plan.input == manifest.input.shape()
-            && plan.layout == manifest.input.layout
-            && plan.output == manifest.output.name;
-        if !fits || !explains(&plan.places, manifest, options) {
-            return Ok(None);
-        }
-        let Ok(halves) = plan.sketch(&file, options.heatmap) else {
-            return Ok(None);
-        };
-        let places = if options.heatmap {
-            plan.places
-        } else {
-            Vec::new()
-        };
-        let second = halves.backward.as_ref();
-        let runs = halves.forward.run(Inputs::Given).and_then(|first| {
-            let second = second.map(|second| second.run(Inputs::Lent));
-            Ok((first, second.transpose()?))
-        });
-        let (first, second) = match runs {
-            Ok(runs) => runs,
-            Err(error @ Error::OverMemoryLimit(_)) => return Err(error),
-            Err(_) => return Ok(None),
-        };
-        let work = work(&places, &halves.forward.graph, first, second);
-        let ours = match onnx {
-            Cow::Owned(bytes) => bytes.len(),
-            Cow::Borrowed(_) => 0,
-        };
-        let Needed { kept, most } = halves.needed(ours);
-        check_memory(manifest, options, kept.saturating_add(work).max(most), ours)?;
-        let (forward, backward) = halves.read(onnx).map_err(failed)?;
-        let (engine, explains) = Engine::graphs(forward, backward.map(Ok));
-        Ok(Some(Model {
-            work,
-            engine,
-            explains,
-            scores: plan.scores,
-            layers: places.iter().map(|place| place.layer.clone()).collect(),
-            places,
-            activation: plan.activation,
-        }))
+        #[cfg(feature = "graphs")]
+        return Model::by_graphs(onnx, manifest, options);
+        #[cfg(not(feature = "graphs"))]
+        Ok(None)
     }
 
     fn by_steps(
-        plan: steps::record::Plan,
+        plan: Plan,
         onnx: &mut Cow<[u8]>,
         manifest: &Manifest,
         options: &Options,
@@ -226,7 +165,7 @@ impl Model {
         let run = needed.kept.saturating_add(input).saturating_add(2 * made);
         let work = needed.work.saturating_add(2 * run);
         let most = needed.weights.saturating_add(work).max(needed.reading);
-        if most > run::work::MOST_WORK {
+        if most > run::MOST_WORK {
             return Ok(None);
         }
         check_memory(manifest, options, most, ours)?;
@@ -246,24 +185,11 @@ impl Model {
     /// # Errors
     /// [`Error::BadOption`] when the tensor does not have the shape of the graph's input.
     pub fn forward(&self, input: &Input) -> Result<Forward> {
-        let forward = match &self.engine {
-            Engine::Steps(executor) => return self.passed(executor, input),
-            Engine::Graphs { forward, .. } => forward,
-        };
-        let tensor = Tensor::from_shape(&input.shape, &input.values).map_err(|error| {
-            Error::BadOption(format!("the input tensor is not sound: {error:#}"))
-        })?;
-        let inputs = tvec!(tensor.into_tvalue());
-        let mut outputs = contained(|| forward.run(inputs).map_err(failed))?;
-        let residuals = outputs
-            .drain(1 + self.layers.len()..)
-            .map(TValue::into_arc_tensor)
-            .collect();
-        Ok(Forward {
-            scores: floats(&outputs[0]).map_err(failed)?.to_vec(),
-            features: self.maps(&outputs[1..])?,
-            kept: Kept::Tensors(residuals),
-        })
+        match &self.engine {
+            Engine::Steps(executor) => self.passed(executor, input),
+            #[cfg(feature = "graphs")]
+            Engine::Graphs(graphs) => self.run_graph(graphs, input),
+        }
     }
 
     fn passed(&self, executor: &Executor, input: &Input) -> Result<Forward> {
@@ -295,28 +221,17 @@ impl Model {
     /// [`Error::BadOption`] for a class that does not exist, and those of [`Model::explainable`].
     pub fn gradients(&self, forward: &Forward, class: usize) -> Result<Vec<FeatureMap>> {
         self.explainable()?;
-        if let (Engine::Steps(executor), Kept::Values(kept)) = (&self.engine, &forward.kept) {
-            self.check_class(class)?;
-            let gradients = contained(|| Ok(executor.gradients(kept, class)))?;
-            return Ok(self.features(gradients.into_iter().flatten()));
-        }
-        let (
-            Engine::Graphs {
-                backward: Some(backward),
-                ..
-            },
-            Kept::Tensors(residuals),
-        ) = (&self.engine, &forward.kept)
-        else {
-            return Err(Error::BadOption("a run of another model".into()));
-        };
         self.check_class(class)?;
-        let mut cotangent = vec![0.0f32; self.classes()];
-        cotangent[class] = 1.0;
-        let cotangent = Tensor::from_shape(&self.scores, &cotangent).map_err(failed)?;
-        let mut inputs = tvec!(cotangent.into_tvalue());
-        inputs.extend(residuals.iter().map(|r| r.clone().into_tvalue()));
-        self.maps(&contained(|| backward.run(inputs).map_err(failed))?)
+        match (&self.engine, &forward.kept) {
+            (Engine::Steps(executor), Kept::Values(kept)) => {
+                let gradients = contained(|| Ok(executor.gradients(kept, class)))?;
+                Ok(self.features(gradients.into_iter().flatten()))
+            }
+            #[cfg(feature = "graphs")]
+            (Engine::Graphs(graphs), Kept::Tensors(kept)) => self.pull(graphs, kept, class),
+            #[cfg(feature = "graphs")]
+            _ => Err(Error::BadOption("a run of another model".into())),
+        }
     }
 
     fn check_class(&self, class: usize) -> Result<()> {
@@ -407,12 +322,6 @@ impl Model {
         self.explains.is_some()
     }
 
-    fn maps(&self, tensors: &[TValue]) -> Result<Vec<FeatureMap>> {
-        let maps = self.places.iter().zip(tensors);
-        maps.map(|(place, tensor)| place.map(tensor).map_err(failed))
-            .collect()
-    }
-
     /// The layers at which heatmaps are taken; empty without heatmaps.
     pub fn layers(&self) -> &[Layer] {
         &self.layers
@@ -454,26 +363,6 @@ fn explains(places: &[Place], manifest: &Manifest, options: &Options) -> bool {
     };
     let there = !options.heatmap || !places.is_empty();
     asked && there && places.iter().all(Place::is_sound)
-}
-
-/// Most bytes in use at once, from one photo to the next with its heatmap.
-fn work(places: &[Place], forward: &TypedModel, first: Run, second: Option<Run>) -> u64 {
-    let facts = forward.inputs.iter().chain(&forward.outputs[..1]);
-    let sizes = facts.map(|&outlet| forward.outlet_fact(outlet).map_or(0, run::bytes));
-    let sizes: Vec<u64> = sizes.collect();
-    let (input, scores) = (sizes[0], sizes.last().copied().unwrap_or(0));
-    let sum = |all: &[u64]| all.iter().copied().fold(0, u64::saturating_add);
-    let maps: Vec<u64> = places.iter().map(Place::bytes).collect();
-    let (all, largest) = (sum(&maps), maps.iter().copied().max().unwrap_or(0));
-    // A map is brought into the tensor's order, and then into rows.
-    let told = |run: Run| run.most.max(sum(&[run.outputs, all, largest]));
-    let forward = sum(&[told(first), input, scores, scores]);
-    let backward = second.map_or(0, |run| sum(&[told(run), scores, scores]));
-    // Kept from the previous photo and, where a gradient explains nothing, from this one while another is
-    // tried.
-    let kept = sum(&[input, scores, first.outputs, all]);
-    let most = sum(&[forward, input, all]).max(backward);
-    sum(&[kept, most.max(sum(&[all, all, all]))])
 }
 
 /// Refuses a model that would take more than allowed; of what it needs, `ours` bytes are in use already.

@@ -33,9 +33,11 @@ use std::sync::Arc;
 use tract_onnx::prelude::*;
 
 use super::error::{contained, failed};
+use super::graphs::work;
 use super::layer::Place;
-use super::run::{self, File, Inputs};
-use super::{Engine, Model, Options, check_memory, work};
+use super::run::work::Inputs;
+use super::run::{self, File};
+use super::{Engine, Model, Options, check_memory};
 use crate::error::{Error, Result};
 use crate::manifest::{Activation, Manifest};
 use write::Lowered;

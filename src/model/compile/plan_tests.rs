@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 
 use super::shrink;
 use crate::manifest::{Manifest, Precision};
+use crate::model::run::KEY;
+use crate::model::run::graphs::VERSION;
 use crate::model::run::steps::record;
-use crate::model::run::{KEY, VERSION};
 use crate::model::{Model, Options};
 use crate::preprocess::Tensor as Input;
 
@@ -115,7 +116,9 @@ fn a_plan_gives_what_the_graph_gives() {
 /// How far values are from those of another engine, as a share of the largest.
 fn apart(actual: &[f32], expected: &[f32]) -> f32 {
     assert_eq!(actual.len(), expected.len());
-    let largest = expected.iter().fold(f32::MIN_POSITIVE, |most, e| most.max(e.abs()));
+    let largest = expected
+        .iter()
+        .fold(f32::MIN_POSITIVE, |most, e| most.max(e.abs()));
     let pairs = actual.iter().zip(expected);
     pairs.map(|(a, e)| (a - e).abs()).fold(0.0, f32::max) / largest
 }
@@ -145,7 +148,9 @@ fn steps_give_what_operators_give() {
             let onnx = shrink::with_version(&kept, &manifest, version);
             onnx.map(|onnx| {
                 let file = super::File::read(&onnx);
-                if let Some(Err(error)) = record::Plan::find(&file).map(|plan| plan.draft(&file, true)) {
+                if let Some(Err(error)) =
+                    record::Plan::find(&file).map(|plan| plan.draft(&file, true))
+                {
                     wrong.push(format!("{name}: {error}"));
                 }
                 planned(&onnx, &manifest, &HEATMAP)
@@ -154,7 +159,10 @@ fn steps_give_what_operators_give() {
         match (old, new) {
             (Ok(Some(old)), Ok(Some(new))) => {
                 let apart = compared(&old, &new, &noise(&manifest));
-                if apart.iter().any(|apart| *apart > MOST_APART || apart.is_nan()) {
+                if apart
+                    .iter()
+                    .any(|apart| *apart > MOST_APART || apart.is_nan())
+                {
                     wrong.push(format!("{name}: {apart:?}"));
                 }
             }
@@ -201,7 +209,14 @@ fn any_number_of_parts_gives_the_same_bits() {
 #[test]
 fn hostile_steps_do_no_harm() {
     let mut sound = 0;
-    for name in ["mobilenet-v3.onnx", "resnet.onnx", "vgg.onnx", "strided.onnx", "vit.onnx", "swin.onnx"] {
+    for name in [
+        "mobilenet-v3.onnx",
+        "resnet.onnx",
+        "vgg.onnx",
+        "strided.onnx",
+        "vit.onnx",
+        "swin.onnx",
+    ] {
         let (_, manifest) = model(name);
         let onnx = steps(name, &manifest);
         let file = super::File::read(&onnx);
@@ -209,7 +224,9 @@ fn hostile_steps_do_no_harm() {
         let input = noise(&manifest);
         let mut seen = std::collections::HashMap::new();
         let mut try_it = |plan: &record::Plan, what: &str| {
-            let Ok(draft) = plan.draft(&file, true) else { return };
+            let Ok(draft) = plan.draft(&file, true) else {
+                return;
+            };
             sound += 1;
             let needed = draft.needed(0);
             // A page would refuse more, and all would take too long here.
@@ -227,14 +244,25 @@ fn hostile_steps_do_no_harm() {
             };
             for (at, (kind, fields)) in steps.iter().enumerate() {
                 // A few of each kind.
-                let count = seen.entry((backward, format!("{kind:?}"), fields.len())).or_insert(0);
+                let count = seen
+                    .entry((backward, format!("{kind:?}"), fields.len()))
+                    .or_insert(0);
                 *count += 1;
                 if *count > 2 {
                     continue;
                 }
                 for field in 0..=fields.len() {
                     let old = fields.get(field).copied().unwrap_or(0);
-                    let values = [0, 1, old / 2, old.wrapping_add(1), old.wrapping_mul(2), 1 << 14, 1 << 31, u32::MAX];
+                    let values = [
+                        0,
+                        1,
+                        old / 2,
+                        old.wrapping_add(1),
+                        old.wrapping_mul(2),
+                        1 << 14,
+                        1 << 31,
+                        u32::MAX,
+                    ];
                     for value in values {
                         let mut plan = plan.clone();
                         let half = match backward {
@@ -246,15 +274,23 @@ fn hostile_steps_do_no_harm() {
                             Some(place) => *place = value,
                             None => fields.push(value),
                         }
-                        try_it(&plan, &format!("{name}: {kind:?} {at}, field {field}: {value}"));
+                        try_it(
+                            &plan,
+                            &format!("{name}: {kind:?} {at}, field {field}: {value}"),
+                        );
                     }
                     let mut plan = plan.clone();
                     let half = match backward {
                         true => plan.backward.as_mut().unwrap(),
                         false => &mut plan.forward,
                     };
-                    half.steps[at].1.truncate(field.min(fields.len().saturating_sub(1)));
-                    assert!(plan.draft(&file, true).is_err(), "{name}: {kind:?} {at} cut at {field}");
+                    half.steps[at]
+                        .1
+                        .truncate(field.min(fields.len().saturating_sub(1)));
+                    assert!(
+                        plan.draft(&file, true).is_err(),
+                        "{name}: {kind:?} {at} cut at {field}"
+                    );
                 }
             }
         }
@@ -323,23 +359,41 @@ const MOST_APART: f32 = 1e-5;
 
 #[test]
 fn scratch_zoo() {
-    let Ok(folder) = std::env::var("ZOO") else { return };
-    let mut all: Vec<_> = fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_dir()).collect();
+    let Ok(folder) = std::env::var("ZOO") else {
+        return;
+    };
+    let mut all: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .filter(|p| p.is_dir())
+        .collect();
     all.sort();
     for path in all {
         let json = fs::read(path.join("model.json")).unwrap();
         let (manifest, _) = Manifest::parse(&json).unwrap();
         let onnx = fs::read(path.join("model.onnx")).unwrap();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        let Some(old) = planned(&onnx, &manifest, &HEATMAP) else { println!("{name}: no old plan"); continue };
+        let Some(old) = planned(&onnx, &manifest, &HEATMAP) else {
+            println!("{name}: no old plan");
+            continue;
+        };
         let new = match shrink::with_version(&onnx, &manifest, 2) {
             Ok(new) => new,
-            Err(error) => { println!("{name}: {error}"); continue }
+            Err(error) => {
+                println!("{name}: {error}");
+                continue;
+            }
         };
         let file = super::File::read(&new);
         let plan = crate::model::run::steps::record::Plan::find(&file);
-        let Some(plan) = plan else { println!("{name}: not readable"); continue };
-        if let Err(error) = plan.draft(&file, true) { println!("{name}: not sound: {error}"); continue }
+        let Some(plan) = plan else {
+            println!("{name}: not readable");
+            continue;
+        };
+        if let Err(error) = plan.draft(&file, true) {
+            println!("{name}: not sound: {error}");
+            continue;
+        }
         let needed = plan.draft(&file, true).unwrap().needed(0);
         let model = planned(&new, &manifest, &HEATMAP).expect("sound");
         let input = noise(&manifest);
@@ -354,10 +408,23 @@ fn scratch_zoo() {
             best * 1e3
         };
         let [a, b] = [time(&old), time(&model)];
-        println!("{name}: {:.0e} {:.0e} {:.0e}; {a:.1} {b:.1} ms {:.2}; work {} {} kept {} text {} {}{}", apart[0], apart[1], apart[2], b / a,
-            old.work() / 1000, needed.work / 1000, needed.kept / 1000,
-            super::File::read(&onnx).notes[KEY].len(), file.notes[KEY].len(),
-            if apart.iter().any(|a| *a > 1e-4 || a.is_nan()) { " WRONG" } else { "" });
+        println!(
+            "{name}: {:.0e} {:.0e} {:.0e}; {a:.1} {b:.1} ms {:.2}; work {} {} kept {} text {} {}{}",
+            apart[0],
+            apart[1],
+            apart[2],
+            b / a,
+            old.work() / 1000,
+            needed.work / 1000,
+            needed.kept / 1000,
+            super::File::read(&onnx).notes[KEY].len(),
+            file.notes[KEY].len(),
+            if apart.iter().any(|a| *a > 1e-4 || a.is_nan()) {
+                " WRONG"
+            } else {
+                ""
+            }
+        );
     }
 }
 

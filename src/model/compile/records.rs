@@ -11,8 +11,8 @@ use tract_onnx::tract_core::ops::nn::{LeakyRelu, Reduce, Reducer, RmsNorm, Softm
 use tract_onnx::tract_core::ops::{Downsample, change_axes::AxisOp};
 
 use crate::model::run::kernel::{Activation, Patches, Window};
+use crate::model::run::listed::{ActivationRecord, PatchesRecord, PoolRecord, WindowRecord};
 use crate::model::run::ops::{Contract, Fill, Fold, Largest, ScatterWindow, Slope, Unpool};
-use crate::model::run::record::{ActivationRecord, PatchesRecord, PoolRecord, WindowRecord};
 use crate::model::run::step::{Step, binary, unary};
 
 fn sizes(dims: &[TDim]) -> TractResult<Vec<usize>> {

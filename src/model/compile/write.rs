@@ -12,11 +12,13 @@ use super::arrange::{Arranged, Entries, Entry, arrange};
 use super::lower::Constants;
 use crate::manifest::{Activation, Layout};
 use crate::model::layer::Place;
+use crate::model::run::graphs::{Listing, Plan, VERSION};
+use crate::model::run::listed::Weights;
 use crate::model::run::ops::{Arrangement, Filter, Product, Values};
-use crate::model::run::record::{Numbers, Weights};
+use crate::model::run::record::Numbers;
 use crate::model::run::step::Step;
 use crate::model::run::steps::record;
-use crate::model::run::{File, Listing, MOST_STEPS, MOST_WRITTEN, Plan, VERSION};
+use crate::model::run::{File, MOST_STEPS, MOST_WRITTEN};
 
 /// A lowered graph and the constants from which its kernels were packed, by the names of the nodes.
 pub struct Lowered {

@@ -5,13 +5,15 @@ use std::ops::RangeInclusive;
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::konst::Const;
 
+use super::File;
 use super::file::Span;
+use super::graphs::Listing;
 use super::kernel::{Depthwise, Window};
+use super::listed::{self, Weights};
 use super::ops::{Arrangement, Filter, Packed, Product, Values};
-use super::record::{self, Numbers, Weights};
+use super::record::Numbers;
 use super::step::Step;
 use super::work::{self, Inputs, Run};
-use super::{File, Listing};
 use super::{MOST_AXES, MOST_EDGES, MOST_ELEMENTS};
 
 /// A graph whose weights are still in the file.
@@ -329,7 +331,7 @@ impl Sketch {
                 sound(output, true)?;
                 let (arrangement, span) = weights(record, file)?;
                 let (patches, padding) =
-                    record::product(&arrangement, (patches, padding), output, volumes[0])?;
+                    listed::product(&arrangement, (patches, padding), output, volumes[0])?;
                 let window = padding.as_ref().map(|(_, window)| *window);
                 let bytes = arrangement.bytes(span.len(), window.as_ref());
                 let winograd = arrangement.suits(window.as_ref());
@@ -356,7 +358,7 @@ impl Sketch {
             } => {
                 sound(output, false)?;
                 let (arrangement, span) = weights(record, file)?;
-                let window = record::filter(&arrangement, window, output, volumes[0])?;
+                let window = listed::filter(&arrangement, window, output, volumes[0])?;
                 let kept = Depthwise::bytes(arrangement.taps, arrangement.bias.len());
                 self.unread.push(Unread {
                     node: at,

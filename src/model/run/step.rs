@@ -13,10 +13,9 @@ use tract_onnx::tract_core::ops::nn::{
 };
 use tract_onnx::tract_core::ops::{Downsample, change_axes::AxisOp, math};
 
+use super::listed::{ActivationRecord, PatchesRecord, PoolRecord, Weights, WindowRecord};
 use super::ops::{Contract, Fill, Fold, Largest, Slope, Unpool};
-use super::record::{
-    ActivationRecord, MOST_SIDE, Numbers, PatchesRecord, PoolRecord, Weights, WindowRecord,
-};
+use super::record::{MOST_SIDE, Numbers};
 /// An operator with one output.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -34,13 +34,23 @@ impl Life {
 impl Draft {
     fn operands(&self) -> impl Iterator<Item = Operand> {
         let residual = self.residual.flatten();
-        self.inputs.iter().copied().chain(residual).chain([self.output])
+        self.inputs
+            .iter()
+            .copied()
+            .chain(residual)
+            .chain([self.output])
     }
 }
 
 /// Finds a place for every buffer and writes the records.
 pub(super) fn place(arranger: Arranger, passes: [Option<Pass>; 2]) -> TractResult<Arranged> {
-    let Arranger { buffers, drafts, tensors, numbers, .. } = arranger;
+    let Arranger {
+        buffers,
+        drafts,
+        tensors,
+        numbers,
+        ..
+    } = arranger;
     let sizes: Vec<usize> = buffers.iter().map(|buffer| buffer.size).collect();
     let passes: Vec<Pass> = passes.into_iter().flatten().collect();
     let lives = lives(&drafts, &passes, sizes.len());
@@ -63,9 +73,13 @@ pub(super) fn place(arranger: Arranger, passes: [Option<Pass>; 2]) -> TractResul
     }
     let held = end;
     let used = |buffer: &usize| homes[*buffer] == *buffer && lives[*buffer].is_some();
-    let own: Vec<usize> = (0..sizes.len()).filter(used).filter(|&buffer| !is_constant(buffer)).collect();
+    let own: Vec<usize> = (0..sizes.len())
+        .filter(used)
+        .filter(|&buffer| !is_constant(buffer))
+        .collect();
     let life = |buffer: usize| lives[buffer].unwrap_or(Life { first: 0, last: 0 });
-    let (kept, work): (Vec<usize>, Vec<usize>) = own.into_iter().partition(|&one| is_kept(&life(one)));
+    let (kept, work): (Vec<usize>, Vec<usize>) =
+        own.into_iter().partition(|&one| is_kept(&life(one)));
     for buffer in kept {
         at[buffer] = end;
         end += sizes[buffer].next_multiple_of(LINE);
@@ -85,7 +99,9 @@ pub(super) fn place(arranger: Arranger, passes: [Option<Pass>; 2]) -> TractResul
                 record.push(place(operand.buffer, operand.start)?);
             }
             if let Some(residual) = draft.residual {
-                let residual = residual.map(|one| place(one.buffer, one.start)).transpose()?;
+                let residual = residual
+                    .map(|one| place(one.buffer, one.start))
+                    .transpose()?;
                 record.push(residual.map_or(0, |place| place + 1));
             }
             record.extend(&draft.fields);
@@ -116,7 +132,10 @@ pub(super) fn place(arranger: Arranger, passes: [Option<Pass>; 2]) -> TractResul
 fn lives(drafts: &[Draft], passes: &[Pass], count: usize) -> Vec<Option<Life>> {
     let mut lives: Vec<Option<Life>> = vec![None; count];
     let mut reach = |buffer: usize, time: usize| {
-        let life = lives[buffer].get_or_insert(Life { first: time, last: time });
+        let life = lives[buffer].get_or_insert(Life {
+            first: time,
+            last: time,
+        });
         life.reach(time);
     };
     for (pass, offset) in passes.iter().zip(0..) {
@@ -125,9 +144,13 @@ fn lives(drafts: &[Draft], passes: &[Pass], count: usize) -> Vec<Option<Life>> {
         let Range { start, end } = pass.steps;
         reach(pass.given, time(start) - 1);
         for (draft, step) in drafts[start..end].iter().zip(start..) {
-            draft.operands().for_each(|operand| reach(operand.buffer, time(step)));
+            draft
+                .operands()
+                .for_each(|operand| reach(operand.buffer, time(step)));
         }
-        pass.made.iter().for_each(|view| reach(view.buffer, time(end)));
+        pass.made
+            .iter()
+            .for_each(|view| reach(view.buffer, time(end)));
     }
     lives
 }
@@ -146,12 +169,17 @@ fn share(
         let (Some(before), Some(after)) = (lives[old], lives[new]) else {
             continue;
         };
-        let read = draft.inputs[1..].iter().any(|other| homes[other.buffer] == old);
+        let read = draft.inputs[1..]
+            .iter()
+            .any(|other| homes[other.buffer] == old);
         if stays(old, &before) || read || before.last != after.first || homes[new] != new {
             continue;
         }
         homes[new] = old;
-        lives[old] = Some(Life { first: before.first, last: after.last });
+        lives[old] = Some(Life {
+            first: before.first,
+            last: after.last,
+        });
         lives[new] = None;
     }
     (homes, lives)
@@ -201,7 +229,10 @@ mod tests {
         let lives: Vec<Life> = (0..200)
             .map(|_| {
                 let first = next(100);
-                Life { first, last: first + next(12) }
+                Life {
+                    first,
+                    last: first + next(12),
+                }
             })
             .collect();
         let buffers: Vec<usize> = (0..200).collect();
@@ -216,7 +247,9 @@ mod tests {
         // No more than half above what some moment needs at least.
         let at = |time: usize| {
             let alive = (0..200).filter(|&one| lives[one].first <= time && time <= lives[one].last);
-            alive.map(|one| sizes[one].next_multiple_of(LINE)).sum::<usize>()
+            alive
+                .map(|one| sizes[one].next_multiple_of(LINE))
+                .sum::<usize>()
         };
         let least = (0..120).map(at).max().unwrap();
         assert!(2 * all <= 3 * least, "{all}, at least {least}");

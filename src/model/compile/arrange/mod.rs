@@ -15,7 +15,8 @@ use tract_onnx::tract_core::internal::*;
 
 use self::view::{View, over};
 use crate::model::layer::Place;
-use crate::model::run::record::{Numbers, Weights};
+use crate::model::run::listed::Weights;
+use crate::model::run::record::Numbers;
 use crate::model::run::step as listed;
 use crate::model::run::steps::loops::Loops;
 use crate::model::run::steps::record::{Half, Kind};
@@ -56,14 +57,20 @@ pub fn arrange(
     let mut arranger = Arranger::default();
     let outputs = arranger.pass(forward, &[])?;
     let (made, residuals) = outputs.split_at(1 + places.len());
-    let residuals: Vec<View> = residuals.iter().map(|view| arranger.cropped(view)).collect();
+    let residuals: Vec<View> = residuals
+        .iter()
+        .map(|view| arranger.cropped(view))
+        .collect();
     let forward = arranger.end(made.to_vec());
     let backward = backward
         .map(|entries| -> TractResult<Pass> {
             let gradients = arranger.pass(entries, &residuals)?;
             let shapes = places.iter().map(|place| &place.shape);
             let full = gradients.iter().zip(shapes).map(|(view, shape)| {
-                ensure!(view.axes.len() == shape.len(), "a gradient of another shape");
+                ensure!(
+                    view.axes.len() == shape.len(),
+                    "a gradient of another shape"
+                );
                 Ok(view.filled(shape))
             });
             let full = full.collect::<TractResult<Vec<View>>>()?;
@@ -146,7 +153,10 @@ fn push_loops<const N: usize>(fields: &mut Vec<u32>, loops: &Loops<N>) -> TractR
 
 impl From<&View> for Operand {
     fn from(view: &View) -> Operand {
-        Operand { buffer: view.buffer, start: view.start }
+        Operand {
+            buffer: view.buffer,
+            start: view.start,
+        }
     }
 }
 
@@ -157,7 +167,11 @@ impl Arranger {
         let mut residuals = residuals.iter();
         let mut views: Vec<View> = Vec::new();
         for (at, entry) in entries.steps.iter().enumerate() {
-            let inputs: Vec<View> = entry.inputs.iter().map(|&input| views[input].clone()).collect();
+            let inputs: Vec<View> = entry
+                .inputs
+                .iter()
+                .map(|&input| views[input].clone())
+                .collect();
             let view = match (&entry.step, self.given) {
                 (listed::Step::Source(shape), None) => {
                     let view = self.buffer(shape);
@@ -177,7 +191,11 @@ impl Arranger {
             ensure!(view.shape() == entry.shape, "step {at} has another shape");
             views.push(view);
         }
-        Ok(entries.outputs.iter().map(|&output| views[output].clone()).collect())
+        Ok(entries
+            .outputs
+            .iter()
+            .map(|&output| views[output].clone())
+            .collect())
     }
 
     fn end(&mut self, made: Vec<View>) -> Pass {
@@ -192,7 +210,10 @@ impl Arranger {
 
     /// A new buffer for a tensor of this shape.
     fn buffer(&mut self, shape: &[usize]) -> View {
-        self.buffers.push(Buffer { size: shape.iter().product(), constant: None });
+        self.buffers.push(Buffer {
+            size: shape.iter().product(),
+            constant: None,
+        });
         View::whole(self.buffers.len() - 1, shape)
     }
 
@@ -223,12 +244,21 @@ impl Arranger {
         let buffer = *self.constants.entry(list).or_insert(next);
         if buffer == next {
             let size = shape.iter().product();
-            self.buffers.push(Buffer { size, constant: Some(list) });
+            self.buffers.push(Buffer {
+                size,
+                constant: Some(list),
+            });
         }
         View::whole(buffer, shape)
     }
 
-    fn draft(&mut self, kind: Kind, output: &View, inputs: &[&View], fields: Vec<u32>) -> &mut Draft {
+    fn draft(
+        &mut self,
+        kind: Kind,
+        output: &View,
+        inputs: &[&View],
+        fields: Vec<u32>,
+    ) -> &mut Draft {
         self.drafts.push(Draft {
             kind,
             output: output.into(),
@@ -291,7 +321,16 @@ impl Arranger {
             bias => 1 + self.list(bias),
         };
         let mut fields = vec![name];
-        push(&mut fields, [weights.start, weights.groups, sums, weights.inputs, weights.taps])?;
+        push(
+            &mut fields,
+            [
+                weights.start,
+                weights.groups,
+                sums,
+                weights.inputs,
+                weights.taps,
+            ],
+        )?;
         push(&mut fields, weights.strides)?;
         fields.extend([scale, bias]);
         Ok(fields)

@@ -5,7 +5,7 @@ use tract_onnx::tract_core::internal::*;
 use super::view::{Axis, View, collapsed, over};
 use super::{Arranger, push, push_loops};
 use crate::model::run::kernel::Window;
-use crate::model::run::record::PoolRecord;
+use crate::model::run::listed::PoolRecord;
 use crate::model::run::step as listed;
 use crate::model::run::steps::functions::{Binary, Unary};
 use crate::model::run::steps::loops::Loop;
@@ -67,7 +67,14 @@ fn turned(function: Binary) -> Option<Binary> {
 }
 
 pub(super) fn push_window(fields: &mut Vec<u32>, window: &Window) -> TractResult<()> {
-    let Window { input, output, kernel, stride, dilation, before } = *window;
+    let Window {
+        input,
+        output,
+        kernel,
+        stride,
+        dilation,
+        before,
+    } = *window;
     let pairs = [input, output, kernel, stride, dilation, before];
     push(fields, pairs.into_iter().flatten())
 }
@@ -87,7 +94,11 @@ impl Arranger {
             Step::Product { .. } => self.product(step, inputs)?,
             Step::Filter { .. } => self.filter(step, inputs)?,
             Step::Contract(axes) => self.contraction(axes, inputs, shape)?,
-            Step::Largest { channels, window, output } => {
+            Step::Largest {
+                channels,
+                window,
+                output,
+            } => {
                 let image = self.dense(first()?)?;
                 let made = self.buffer(output);
                 let mut fields = Vec::new();
@@ -96,9 +107,11 @@ impl Arranger {
                 self.draft(Kind::Largest, &made, &[&image], fields);
                 made
             }
-            Step::SumPool { window, count_padding, mean } => {
-                self.pool(window, [*mean, *count_padding], first()?, shape)?
-            }
+            Step::SumPool {
+                window,
+                count_padding,
+                mean,
+            } => self.pool(window, [*mean, *count_padding], first()?, shape)?,
             Step::AddAxis(at) => first()?.with_axis(*at),
             Step::RemoveAxis(at) => first()?.without_axis(*at),
             Step::MoveAxis(from, to) => first()?.moved(*from, *to),
@@ -108,7 +121,9 @@ impl Arranger {
                     Some(view) => view,
                     None => {
                         let dense = self.dense(given)?;
-                        dense.reshaped(shape).context("a reshape that does not fit")?
+                        dense
+                            .reshaped(shape)
+                            .context("a reshape that does not fit")?
                     }
                 }
             }
@@ -138,7 +153,9 @@ impl Arranger {
                 self.pair(function, inputs, shape)?
             }
             Step::Choose => {
-                let [truth, a, b] = inputs else { bail!("a choice of another number") };
+                let [truth, a, b] = inputs else {
+                    bail!("a choice of another number")
+                };
                 let made = self.buffer_of(shape, inputs);
                 let mut fields = Vec::new();
                 push_loops(&mut fields, &over([&made, truth, a, b]))?;
@@ -183,7 +200,9 @@ impl Arranger {
                 made
             }
             Step::Unpool(window) => {
-                let [image, gradient] = inputs else { bail!("an unpooling of another number") };
+                let [image, gradient] = inputs else {
+                    bail!("an unpooling of another number")
+                };
                 let [image, gradient] = [self.dense(image)?, self.dense(gradient)?];
                 let window = window.window()?;
                 let made = self.buffer(shape);
@@ -212,7 +231,13 @@ impl Arranger {
         Ok(())
     }
 
-    fn map(&mut self, kind: Kind, function: Unary, parameter: f32, from: &View) -> TractResult<View> {
+    fn map(
+        &mut self,
+        kind: Kind,
+        function: Unary,
+        parameter: f32,
+        from: &View,
+    ) -> TractResult<View> {
         let shape = from.shape();
         let made = self.buffer_like(&shape, from);
         let in_place = self.replaces(from, &made);
@@ -223,8 +248,13 @@ impl Arranger {
     }
 
     fn pair(&mut self, function: Binary, inputs: &[View], shape: &[usize]) -> TractResult<View> {
-        let [a, b] = inputs else { bail!("a pair of another number") };
-        ensure!(a.axes.len() == b.axes.len(), "tensors of different numbers of axes");
+        let [a, b] = inputs else {
+            bail!("a pair of another number")
+        };
+        ensure!(
+            a.axes.len() == b.axes.len(),
+            "tensors of different numbers of axes"
+        );
         let made = self.buffer_of(shape, inputs);
         let (mut function, mut sides) = (function, [a, b]);
         let whole = |view: &View| view.shape() == shape;
@@ -250,13 +280,19 @@ impl Arranger {
     fn replaces(&self, old: &View, new: &View) -> bool {
         let places = |view: &View| {
             let axes = view.axes.iter().map(|axis| match axis.length {
-                1 => Axis { length: 1, stride: 0 },
+                1 => Axis {
+                    length: 1,
+                    stride: 0,
+                },
                 _ => *axis,
             });
             axes.collect::<Vec<_>>()
         };
         let [from, to] = [old.buffer, new.buffer].map(|buffer| &self.buffers[buffer]);
-        from.constant.is_none() && from.size == to.size && old.start == 0 && places(old) == places(new)
+        from.constant.is_none()
+            && from.size == to.size
+            && old.start == 0
+            && places(old) == places(new)
     }
 
     fn reduce(
@@ -278,7 +314,10 @@ impl Arranger {
         kept.sort_by_key(|one| std::cmp::Reverse(one.strides[0]));
         let mut reduced: Vec<Loop<1>> = axes
             .iter()
-            .map(|&axis| Loop { length: from.axes[axis].length, strides: [stride(axis)] })
+            .map(|&axis| Loop {
+                length: from.axes[axis].length,
+                strides: [stride(axis)],
+            })
             .collect();
         reduced.sort_by_key(|one| std::cmp::Reverse(one.strides));
         let mut fields = vec![reducer as u32];
@@ -289,7 +328,13 @@ impl Arranger {
     }
 
     /// A step over rows along some axes.
-    fn rows(&mut self, kind: Kind, axes: &[usize], after: Vec<u32>, from: &View) -> TractResult<View> {
+    fn rows(
+        &mut self,
+        kind: Kind,
+        axes: &[usize],
+        after: Vec<u32>,
+        from: &View,
+    ) -> TractResult<View> {
         let others = (0..from.axes.len()).filter(|axis| !axes.contains(axis));
         let mut order: Vec<usize> = others.collect();
         // Rows in the order in which they lie, so that fewer have to be copied.
@@ -344,7 +389,10 @@ impl Arranger {
         let batch = if record.batch { given[0] } else { 1 };
         for one in 0..batch {
             let mut fields = Vec::new();
-            push(&mut fields, [channels, usize::from(mean), usize::from(padding)])?;
+            push(
+                &mut fields,
+                [channels, usize::from(mean), usize::from(padding)],
+            )?;
             push_window(&mut fields, &window)?;
             let [mut to, mut at] = [made.clone(), image.clone()];
             to.start += one * (made.volume() / batch);

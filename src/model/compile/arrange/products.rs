@@ -6,7 +6,7 @@ use super::operators::push_window;
 use super::view::{Axis, View, collapsed};
 use super::{Arranger, push, push_loops};
 use crate::model::run::kernel::{Depthwise, Panels, Window, Winograd};
-use crate::model::run::record::ActivationRecord;
+use crate::model::run::listed::ActivationRecord;
 use crate::model::run::step as listed;
 use crate::model::run::steps::loops::Loop;
 use crate::model::run::steps::record::Kind;
@@ -25,7 +25,14 @@ fn push_activation(fields: &mut Vec<u32>, activation: &ActivationRecord) {
 
 impl Arranger {
     pub(super) fn product(&mut self, step: &listed::Step, inputs: &[View]) -> TractResult<View> {
-        let listed::Step::Product { weights, patches, padding, activation, output } = step else {
+        let listed::Step::Product {
+            weights,
+            patches,
+            padding,
+            activation,
+            output,
+        } = step
+        else {
             bail!("no product");
         };
         let image = self.dense(&inputs[0])?;
@@ -49,7 +56,15 @@ impl Arranger {
             None => image,
         };
         push(&mut fields, patches.output)?;
-        push(&mut fields, [patches.row, patches.column, patches.length, patches.runs.len()])?;
+        push(
+            &mut fields,
+            [
+                patches.row,
+                patches.column,
+                patches.length,
+                patches.runs.len(),
+            ],
+        )?;
         push(&mut fields, patches.runs.iter().copied())?;
         push_activation(&mut fields, activation);
         self.draft(Kind::Product, &made, &[&image], fields).residual = Some(residual);
@@ -57,7 +72,13 @@ impl Arranger {
     }
 
     pub(super) fn filter(&mut self, step: &listed::Step, inputs: &[View]) -> TractResult<View> {
-        let listed::Step::Filter { weights, window, activation, output } = step else {
+        let listed::Step::Filter {
+            weights,
+            window,
+            activation,
+            output,
+        } = step
+        else {
             bail!("no filter");
         };
         let mut window = window.window()?;
@@ -95,9 +116,13 @@ impl Arranger {
         inputs: &[View],
         shape: &[usize],
     ) -> TractResult<View> {
-        let [a, b] = inputs else { bail!("a contraction of another number") };
+        let [a, b] = inputs else {
+            bail!("a contraction of another number")
+        };
         let of = |kind: [bool; 3]| {
-            let axes = axes.iter().filter(move |axis| axis.map(|at| at.is_some()) == kind);
+            let axes = axes
+                .iter()
+                .filter(move |axis| axis.map(|at| at.is_some()) == kind);
             axes.copied().collect::<Vec<_>>()
         };
         let batch = of([true, true, true]);
@@ -106,18 +131,31 @@ impl Arranger {
         let summed = of([true, true, false]);
         let axis = |tensor: usize, at: &[Option<usize>; 3]| {
             let view = if tensor == 0 { a } else { b };
-            at[tensor].map_or(Axis { length: 1, stride: 0 }, |at| view.axes[at])
+            at[tensor].map_or(
+                Axis {
+                    length: 1,
+                    stride: 0,
+                },
+                |at| view.axes[at],
+            )
         };
         // Values that are summed lie side by side in the first, and in both in the same order.
         let loops = |tensor: usize, kind: &[[Option<usize>; 3]]| {
             collapsed(kind.iter().map(|at| {
                 let Axis { length, stride } = axis(tensor, at);
-                Loop { length, strides: [stride] }
+                Loop {
+                    length,
+                    strides: [stride],
+                }
             }))
             .0
         };
         let order = |tensor: usize, kinds: [&[[Option<usize>; 3]]; 3]| {
-            let mut order: Vec<usize> = kinds.into_iter().flatten().filter_map(|at| at[tensor]).collect();
+            let mut order: Vec<usize> = kinds
+                .into_iter()
+                .flatten()
+                .filter_map(|at| at[tensor])
+                .collect();
             let alone = axes.iter().filter_map(|at| at[tensor]);
             let rest: Vec<usize> = alone.filter(|at| !order.contains(at)).collect();
             order.extend(rest);
@@ -125,7 +163,8 @@ impl Arranger {
         };
         let fits = |loops: &[Loop<1>], most: usize| loops.len() <= most;
         let [deep, down] = [loops(0, &summed), loops(0, &rows)];
-        let plain_a = !(fits(&deep, 1) && fits(&down, 2) && (deep[0].strides == [1] || deep[0].length == 1));
+        let plain_a =
+            !(fits(&deep, 1) && fits(&down, 2) && (deep[0].strides == [1] || deep[0].length == 1));
         let [deep, across] = [loops(1, &summed), loops(1, &columns)];
         let plain_b = !(fits(&deep, 1) && fits(&across, 1));
         let a = match plain_a {
@@ -160,20 +199,33 @@ impl Arranger {
         let [products, width, depth] = [total(&batch), total(&columns), total(&summed)];
         let deep = one(1, &summed);
         let across = one(1, &columns);
-        ensure!(deep.len() == 1 && across.len() == 1, "a factor that is not packed");
+        ensure!(
+            deep.len() == 1 && across.len() == 1,
+            "a factor that is not packed"
+        );
         let panels = Panels::volume(depth, width);
         let packed = self.buffer(&[products, panels]);
         let mut fields = Vec::new();
-        push(&mut fields, [depth, width, deep[0].strides[0], across[0].strides[0]])?;
-        push_loops(&mut fields, &collapsed(batch.iter().map(|at| Loop {
-            length: length(at),
-            strides: [stride(&b, at[1])],
-        })))?;
+        push(
+            &mut fields,
+            [depth, width, deep[0].strides[0], across[0].strides[0]],
+        )?;
+        push_loops(
+            &mut fields,
+            &collapsed(batch.iter().map(|at| Loop {
+                length: length(at),
+                strides: [stride(&b, at[1])],
+            })),
+        )?;
         self.draft(Kind::Pack, &packed, &[&b], fields);
         let down = one(0, &rows);
         let (output, row, column) = match *down {
             [one] => ([1, one.length], 0, one.strides[0]),
-            [first, second] => ([first.length, second.length], first.strides[0], second.strides[0]),
+            [first, second] => (
+                [first.length, second.length],
+                first.strides[0],
+                second.strides[0],
+            ),
             _ => bail!("rows that are not side by side"),
         };
         let mut fields = Vec::new();
@@ -184,7 +236,10 @@ impl Arranger {
             .iter()
             .map(|at| {
                 each /= length(at);
-                Loop { length: length(at), strides: [stride(&a, at[0]), each] }
+                Loop {
+                    length: length(at),
+                    strides: [stride(&a, at[0]), each],
+                }
             })
             .collect();
         push_loops(&mut fields, &collapsed(batches))?;

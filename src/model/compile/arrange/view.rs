@@ -19,7 +19,10 @@ pub struct View {
 
 /// Axes of this shape, row-major.
 fn dense(shape: &[usize]) -> Vec<Axis> {
-    let mut axes: Vec<Axis> = shape.iter().map(|&length| Axis { length, stride: 0 }).collect();
+    let mut axes: Vec<Axis> = shape
+        .iter()
+        .map(|&length| Axis { length, stride: 0 })
+        .collect();
     let mut stride = 1;
     for axis in axes.iter_mut().rev() {
         axis.stride = stride;
@@ -92,7 +95,13 @@ impl View {
 
     pub fn with_axis(&self, at: usize) -> View {
         let mut axes = self.axes.clone();
-        axes.insert(at, Axis { length: 1, stride: 0 });
+        axes.insert(
+            at,
+            Axis {
+                length: 1,
+                stride: 0,
+            },
+        );
         View { axes, ..*self }
     }
 
@@ -124,8 +133,16 @@ impl View {
 
     /// With another shape; none if its values would have to move.
     pub fn reshaped(&self, shape: &[usize]) -> Option<View> {
-        let old: Vec<Axis> = self.axes.iter().copied().filter(|axis| axis.length != 1).collect();
-        let mut axes: Vec<Axis> = shape.iter().map(|&length| Axis { length, stride: 0 }).collect();
+        let old: Vec<Axis> = self
+            .axes
+            .iter()
+            .copied()
+            .filter(|axis| axis.length != 1)
+            .collect();
+        let mut axes: Vec<Axis> = shape
+            .iter()
+            .map(|&length| Axis { length, stride: 0 })
+            .collect();
         let (mut from, mut to) = (0, 0);
         while from < old.len() {
             // The fewest old axes and the fewest new ones that hold as many values.
@@ -174,7 +191,10 @@ pub fn collapsed<const N: usize>(axes: impl IntoIterator<Item = Loop<N>>) -> Loo
         }
     }
     if loops.is_empty() {
-        loops.push(Loop { length: 1, strides: [1; N] });
+        loops.push(Loop {
+            length: 1,
+            strides: [1; N],
+        });
     }
     Loops(loops)
 }
@@ -219,7 +239,14 @@ mod tests {
             View::whole(0, &[1, 6, 1]).filled(&[4, 6, 5]),
         ];
         let shapes: [&[usize]; 8] = [
-            &[120], &[24, 5], &[4, 30], &[2, 2, 3, 2, 5], &[20, 6], &[1, 5, 24], &[4, 3, 5], &[24],
+            &[120],
+            &[24, 5],
+            &[4, 30],
+            &[2, 2, 3, 2, 5],
+            &[20, 6],
+            &[1, 5, 24],
+            &[4, 3, 5],
+            &[24],
         ];
         let mut views_made = 0;
         for view in &views {
@@ -243,7 +270,13 @@ mod tests {
         let alike = View::ordered(1, &[3, 7, 8], &image);
         assert_eq!(alike.axes, image.axes);
         assert!(alike.moved(0, 2).is_dense());
-        assert_eq!(over([&alike, &image]).0, [Loop { length: 168, strides: [1, 1] }]);
+        assert_eq!(
+            over([&alike, &image]).0,
+            [Loop {
+                length: 168,
+                strides: [1, 1]
+            }]
+        );
         let bias = View::whole(2, &[3, 1, 1]);
         let one = |length, strides| Loop { length, strides };
         assert_eq!(over([&alike, &bias]).0, [one(56, [3, 0]), one(3, [1, 1])]);

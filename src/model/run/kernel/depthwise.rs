@@ -3,7 +3,9 @@
 use std::array::from_fn;
 use std::ops::Range;
 
-use super::{Activation, F4, Finish, Window, pad};
+#[cfg(any(feature = "graphs", test))]
+use super::pad;
+use super::{Activation, F4, Finish, Window};
 
 /// Weights of a depthwise convolution: the biases, then one row of `channels` per tap, padded to whole
 /// vectors.
@@ -18,6 +20,7 @@ pub struct Depthwise {
 const COLUMNS: usize = 4;
 
 /// Outputs with at least this many columns leave the border to the slow path.
+#[cfg(any(feature = "graphs", test))]
 const SMALL: usize = 32;
 
 impl Depthwise {
@@ -47,6 +50,7 @@ impl Depthwise {
 
     /// Whether an image is padded first: in a small one most columns are near a border, where there are
     /// no tiles.
+    #[cfg(any(feature = "graphs", test))]
     pub fn pads(window: &Window) -> bool {
         window.output[1] < SMALL && window.is_padded()
     }
@@ -55,6 +59,7 @@ impl Depthwise {
     ///
     /// # Panics
     /// When image or output are smaller than the window says, or the number of taps differs.
+    #[cfg(any(feature = "graphs", test))]
     pub fn run(&self, image: &[f32], window: &Window, output: &mut [f32], activation: Activation) {
         assert!(window.input[0] * window.input[1] * self.channels <= image.len());
         if Depthwise::pads(window) {

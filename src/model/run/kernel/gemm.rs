@@ -189,7 +189,9 @@ impl Panels<'_> {
                 unsafe {
                     let these = [pixels.start, first, end];
                     match (width, TALL.load(Relaxed)) {
-                        (12, false) => self.panel::<3, 3>(panel, these, image, patches, &mut output),
+                        (12, false) => {
+                            self.panel::<3, 3>(panel, these, image, patches, &mut output)
+                        }
                         (_, false) => self.panel::<4, 2>(panel, these, image, patches, &mut output),
                         (12, true) => self.panel::<6, 3>(panel, these, image, patches, &mut output),
                         (_, true) => self.panel::<8, 2>(panel, these, image, patches, &mut output),

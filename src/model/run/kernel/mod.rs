@@ -19,7 +19,9 @@ pub use depthwise::Depthwise;
 pub use gemm::tune;
 pub use gemm::{Gemm, Output, Panels, Patches};
 pub use half::widen;
-pub use pool::{max_pool, max_pool_rows, pad};
+pub use pool::max_pool_rows;
+#[cfg(any(feature = "graphs", test))]
+pub use pool::{max_pool, pad};
 pub use winograd::Winograd;
 
 use f4::F4;
@@ -109,6 +111,7 @@ impl Window {
     }
 
     /// The same window over the image once it is padded.
+    #[cfg(any(feature = "graphs", test))]
     pub fn over_padded(&self) -> Window {
         Window {
             input: self.padded(),
@@ -118,6 +121,7 @@ impl Window {
     }
 
     /// Whether some window reaches outside the image.
+    #[cfg(any(feature = "graphs", test))]
     pub fn is_padded(&self) -> bool {
         self.padded() != self.input
     }

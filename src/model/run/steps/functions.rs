@@ -298,7 +298,13 @@ pub fn tanh(x: f32) -> f32 {
 pub fn erf(x: f32) -> f32 {
     let positive = x.abs();
     let t = 1.0 / (1.0 + 0.327_591_1 * positive);
-    let coefficients = [1.061_405_4, -1.453_152, 1.421_413_7, -0.284_496_74, 0.254_829_6];
+    let coefficients = [
+        1.061_405_4,
+        -1.453_152,
+        1.421_413_7,
+        -0.284_496_74,
+        0.254_829_6,
+    ];
     let series = coefficients
         .into_iter()
         .fold(0.0, |sum, coefficient| sum * t + coefficient);
@@ -318,7 +324,10 @@ mod tests {
         for x in values() {
             let (actual, expected) = (f64::from(f(x)), of(f64::from(x)));
             let most = absolute.max(relative * expected.abs());
-            assert!((actual - expected).abs() <= most, "at {x}: {actual}, expected {expected}");
+            assert!(
+                (actual - expected).abs() <= most,
+                "at {x}: {actual}, expected {expected}"
+            );
         }
     }
 
@@ -377,7 +386,10 @@ mod tests {
                 function.slope(3.0, &mut slope);
                 let difference = (ends[1] - ends[0]) / (2.0 * step);
                 let off = (slope[0] - difference).abs();
-                assert!(off < 5e-3 * slope[0].abs().max(1.0), "{function:?} at {x}: {off}");
+                assert!(
+                    off < 5e-3 * slope[0].abs().max(1.0),
+                    "{function:?} at {x}: {off}"
+                );
             }
         }
     }

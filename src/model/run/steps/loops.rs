@@ -147,7 +147,10 @@ mod tests {
 
     #[test]
     fn places_that_meet_are_not_nested() {
-        let one = |length, stride| Loop { length, strides: [stride] };
+        let one = |length, stride| Loop {
+            length,
+            strides: [stride],
+        };
         assert!(Loops(vec![one(3, 5), one(4, 1)]).is_nested(0));
         assert!(!Loops(vec![one(3, 3), one(4, 1)]).is_nested(0));
         assert!(!Loops(vec![one(3, 0)]).is_nested(0));

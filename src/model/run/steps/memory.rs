@@ -25,7 +25,9 @@ pub enum Space {
 impl Sizes {
     /// All places; none if they cannot be counted.
     pub fn total(&self) -> Option<usize> {
-        self.constants.checked_add(self.kept)?.checked_add(self.work)
+        self.constants
+            .checked_add(self.kept)?
+            .checked_add(self.work)
     }
 
     /// The places of a space.
@@ -92,7 +94,12 @@ impl Memory<'_> {
             (Kept::Write(values), true) => {
                 let (before, rest) = values.split_at_mut(places.start - kept);
                 let (written, after) = rest.split_at_mut(places.len());
-                let around = [constants, (kept, &*before), (places.end, &*after), (work, &*self.work)];
+                let around = [
+                    constants,
+                    (kept, &*before),
+                    (places.end, &*after),
+                    (work, &*self.work),
+                ];
                 return (written, Around(around));
             }
             (Kept::Write(values), false) => values,
@@ -100,7 +107,12 @@ impl Memory<'_> {
         };
         let (before, rest) = self.work.split_at_mut(places.start - work);
         let (written, after) = rest.split_at_mut(places.len());
-        let around = [constants, (kept, others), (work, &*before), (places.end, &*after)];
+        let around = [
+            constants,
+            (kept, others),
+            (work, &*before),
+            (places.end, &*after),
+        ];
         (written, Around(around))
     }
 

@@ -23,7 +23,7 @@ use self::memory::Memory;
 use self::products::{Filter, Multiply, Pack, Product, Tiles};
 use self::rows::Reducer;
 use self::windows::Pool;
-use super::kernel::{Winograd, Window, max_pool_rows};
+use super::kernel::{Window, Winograd, max_pool_rows};
 
 /// A step that is ready to run; [`read`] has checked its places against each other and against its work.
 #[derive(Debug, Clone)]
@@ -83,7 +83,9 @@ impl Step {
                 let pixels = product.patches.output.iter().product();
                 [pixels, all / pixels]
             }
-            Work::Tiles(Tiles { window, winograd, .. }) => [
+            Work::Tiles(Tiles {
+                window, winograd, ..
+            }) => [
                 window.output[0].div_ceil(2),
                 2 * window.output[1] * winograd.outputs(),
             ],
@@ -165,7 +167,11 @@ impl Step {
             }
             Work::Product(product) => product.run(turns, (a, second), output),
             Work::Tiles(tiles) => tiles.run(turns, (a, second), output, scratch),
-            Work::Filter(Filter { filter, window, activation }) => {
+            Work::Filter(Filter {
+                filter,
+                window,
+                activation,
+            }) => {
                 filter.run_rows(turns, a, window, output, *activation);
             }
             Work::Pack(pack) => pack.run(turns, a, output),

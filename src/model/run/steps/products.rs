@@ -3,7 +3,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::super::kernel::{Activation, Depthwise, Gemm, Output, Panels, Patches, Window, Winograd};
+use super::super::kernel::{
+    Activation, Depthwise, Gemm, Output, Panels, Patches, Window, Winograd,
+};
 use super::elementwise::load;
 use super::loops::Loops;
 
@@ -98,7 +100,10 @@ impl Pack {
         let [down, across] = self.strides;
         for (product, panels) in products.zip(output.chunks_exact_mut(volume)) {
             let [at] = self.batch.place(product);
-            for (panel, values) in panels.chunks_exact_mut((self.summed + 1) * width).enumerate() {
+            for (panel, values) in panels
+                .chunks_exact_mut((self.summed + 1) * width)
+                .enumerate()
+            {
                 let first = panel * width;
                 let count = width.min(self.columns - first);
                 let (bias, rows) = values.split_at_mut(width);

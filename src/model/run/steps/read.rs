@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use super::super::file::Span;
 use super::super::kernel::{Activation, Depthwise, Panels, Patches, Window, Winograd};
-use super::super::ops::{Arrangement, Packed, Values};
 use super::super::record::{MOST_SIDE, Numbers};
-use super::super::{File, MOST_ELEMENTS};
+use super::super::weights::{Arrangement, Packed, Values};
+use super::super::{File, MOST_ELEMENTS, MOST_OPERATIONS};
 use super::elementwise::Map;
 use super::functions::{Binary, Unary};
 use super::loops::{Loop, Loops, MOST_LOOPS};
@@ -21,9 +21,6 @@ use super::{Step, Work};
 
 /// What is wrong with a plan.
 pub type Sound<T> = Result<T, &'static str>;
-
-/// Most operations of a run: see [`super::super::work::MOST_OPERATIONS`].
-const MOST_OPERATIONS: u64 = 1 << 40;
 
 /// Multiplications of a product that take as long as a value that goes through memory.
 const VALUE: u64 = 16;
@@ -81,7 +78,12 @@ pub enum Source {
     /// At a place.
     Constant(Range<usize>, Given),
     /// Of a step of the forward pass, or of the other.
-    Weights { backward: bool, step: usize, arrangement: Arrangement, span: Span },
+    Weights {
+        backward: bool,
+        step: usize,
+        arrangement: Arrangement,
+        span: Span,
+    },
 }
 
 /// Values of a plan, or of a tensor of the file.
@@ -131,7 +133,11 @@ impl Plan {
     /// For a plan that is not sound.
     pub fn draft(&self, file: &File, heatmap: bool) -> Sound<Draft> {
         let [constants, kept, work] = self.spaces.map(|size| size as usize);
-        let sizes = Sizes { constants, kept, work };
+        let sizes = Sizes {
+            constants,
+            kept,
+            work,
+        };
         let total = sizes.total().ok_or("an arena that cannot be counted")?;
         check(total <= i32::MAX as usize, "an arena of absurd size")?;
         // Each reading is a copy. A sound plan reads a tensor once, or twice where layers share it.
@@ -168,13 +174,23 @@ impl Plan {
         let passes = [Some(&forward), backward.as_ref()];
         let steps = passes.into_iter().flatten().flat_map(|pass| &pass.steps);
         let scratch = steps.map(Step::scratch).max().unwrap_or(0);
-        Ok(Draft { sizes, scratch, forward, backward, unread: reader.unread })
+        Ok(Draft {
+            sizes,
+            scratch,
+            forward,
+            backward,
+            unread: reader.unread,
+        })
     }
 }
 
 impl Reader<'_> {
     fn given(&mut self, at: u32) -> Sound<Given> {
-        let numbers = self.plan.numbers.get(at as usize).ok_or("numbers that are not there")?;
+        let numbers = self
+            .plan
+            .numbers
+            .get(at as usize)
+            .ok_or("numbers that are not there")?;
         Ok(match numbers {
             Numbers::These(values) => Given::These(values.clone()),
             Numbers::Of(name) => {
@@ -186,8 +202,14 @@ impl Reader<'_> {
     }
 
     fn span(&self, name: &str, start: usize) -> Sound<Span> {
-        let values = self.file.tensors.get(name).ok_or("there is no such tensor")?;
-        let values = values.skip(start).ok_or("weights begin outside their tensor")?;
+        let values = self
+            .file
+            .tensors
+            .get(name)
+            .ok_or("there is no such tensor")?;
+        let values = values
+            .skip(start)
+            .ok_or("weights begin outside their tensor")?;
         Span::of(values, self.file.onnx).ok_or("a tensor that is not in the file")
     }
 
@@ -201,7 +223,10 @@ impl Reader<'_> {
         let values = self.given(numbers)?;
         let places = range(at, values.len())?;
         let space = self.sizes.space(&places);
-        check(space == Some(Space::Constants), "a constant that lies elsewhere")?;
+        check(
+            space == Some(Space::Constants),
+            "a constant that lies elsewhere",
+        )?;
         self.unread.push(Unread {
             end: values.end(),
             bytes: [0, 0],
@@ -233,12 +258,20 @@ impl Reader<'_> {
             let loops = fields.loops::<2>()?;
             check(fields.0.len() == 0, "a layer with more than it needs")?;
             let places = places(at, loops.reach(1))?;
-            check(self.sizes.space(&places).is_some(), "a layer that lies elsewhere")?;
+            check(
+                self.sizes.space(&places).is_some(),
+                "a layer that lies elsewhere",
+            )?;
             let whole = loops.volume() == Some(volume) && loops.reach(0) == Some(volume);
             check(whole && loops.is_nested(0), "a layer of another size")?;
             Ok(Outcome { places, loops })
         };
-        let made = half.made.iter().zip(made).map(outcome).collect::<Sound<_>>()?;
+        let made = half
+            .made
+            .iter()
+            .zip(made)
+            .map(outcome)
+            .collect::<Sound<_>>()?;
         Ok(Pass { given, made, steps })
     }
 
@@ -253,7 +286,10 @@ impl Reader<'_> {
     /// Checks where a step reads and writes.
     fn check(&self, step: &Step, backward: bool) -> Sound<()> {
         check(!step.output.is_empty(), "a step that writes nothing")?;
-        check(self.writable(&step.output, backward), "a step that writes elsewhere")?;
+        check(
+            self.writable(&step.output, backward),
+            "a step that writes elsewhere",
+        )?;
         let may_replace = matches!(
             step.work,
             Work::Map(..) | Work::Pair(..) | Work::Softmax(_) | Work::Normalise(..)
@@ -262,7 +298,10 @@ impl Reader<'_> {
             if input.is_empty() || at == 0 && may_replace && *input == step.output {
                 continue;
             }
-            check(self.sizes.space(input).is_some(), "a step that reads elsewhere")?;
+            check(
+                self.sizes.space(input).is_some(),
+                "a step that reads elsewhere",
+            )?;
             let apart = input.end <= step.output.start || step.output.end <= input.start;
             check(apart, "a step that reads what it writes")?;
         }
@@ -314,7 +353,18 @@ impl Reader<'_> {
                 let volume = loops.volume().unwrap_or(usize::MAX);
                 self.count(&[volume, function.cost()], 1);
                 let [output, input] = [places(out, loops.reach(0))?, places(a, loops.reach(1))?];
-                step(output, [input], Work::Map(Map { function, parameter, slope }, loops))
+                step(
+                    output,
+                    [input],
+                    Work::Map(
+                        Map {
+                            function,
+                            parameter,
+                            slope,
+                        },
+                        loops,
+                    ),
+                )
             }
             Kind::Pair => {
                 let b = fields.next()?;
@@ -322,7 +372,11 @@ impl Reader<'_> {
                 let loops = fields.loops::<3>()?;
                 self.written(&loops)?;
                 let inputs = [places(a, loops.reach(1))?, places(b, loops.reach(2))?];
-                step(places(out, loops.reach(0))?, inputs, Work::Pair(function, loops))
+                step(
+                    places(out, loops.reach(0))?,
+                    inputs,
+                    Work::Pair(function, loops),
+                )
             }
             Kind::Choose => {
                 let [b, c] = [fields.next()?, fields.next()?];
@@ -377,7 +431,16 @@ impl Reader<'_> {
                 let window = fields.window()?;
                 let [output, input] = image(out, a, &window, channels)?;
                 self.count(&[area(window.kernel), output.len()], 4);
-                step(output, [input], Work::Pool(Pool { window, channels, mean, padding }))
+                step(
+                    output,
+                    [input],
+                    Work::Pool(Pool {
+                        window,
+                        channels,
+                        mean,
+                        padding,
+                    }),
+                )
             }
             Kind::Fold => {
                 let planes = fields.size()?;
@@ -389,7 +452,11 @@ impl Reader<'_> {
                 let held = if one { 1 } else { taps };
                 let given = product([planes, held, area(window.output)]);
                 let made = product([planes, area(window.input)]);
-                step(places(out, made)?, [places(a, given)?], Work::Fold(window, one))
+                step(
+                    places(out, made)?,
+                    [places(a, given)?],
+                    Work::Fold(window, one),
+                )
             }
             Kind::Unpool => {
                 let b = fields.next()?;
@@ -408,7 +475,11 @@ impl Reader<'_> {
     /// Weights, and those that are to be read.
     fn weights(&mut self, fields: &mut Fields) -> Sound<(Arrangement, Span)> {
         let name = fields.next()?;
-        let name = self.plan.tensors.get(name as usize).ok_or("a tensor without a name")?;
+        let name = self
+            .plan
+            .tensors
+            .get(name as usize)
+            .ok_or("a tensor without a name")?;
         let start = fields.next()? as usize;
         let span = self.span(name, start)?;
         let [groups, sums] = [fields.size()?, fields.size()?];
@@ -417,17 +488,27 @@ impl Reader<'_> {
         let lists = [fields.next()?, fields.next()?];
         let [scale, bias] = [self.list(lists[0], sums)?, self.list(lists[1], sums)?];
         check(sums <= MOST_CHANNELS, "an absurd number of sums")?;
-        check(sums.is_multiple_of(groups), "groups that do not fit the sums")?;
+        check(
+            sums.is_multiple_of(groups),
+            "groups that do not fit the sums",
+        )?;
         let arrangement = Arrangement {
             groups,
             inputs,
             taps,
             strides: strides.map(|stride| stride as usize),
             scale,
-            bias: if bias.is_empty() { vec![0.0; sums] } else { bias },
+            bias: if bias.is_empty() {
+                vec![0.0; sums]
+            } else {
+                bias
+            },
         };
         let reach = arrangement.reach();
-        check(reach.is_some_and(|reach| reach <= span.len()), "weights outside their tensor")?;
+        check(
+            reach.is_some_and(|reach| reach <= span.len()),
+            "weights outside their tensor",
+        )?;
         let values = product([sums, inputs, taps]).ok_or("weights without end")?;
         self.spend(values)?;
         Ok((arrangement, span))
@@ -445,16 +526,32 @@ impl Reader<'_> {
         Ok(values)
     }
 
-    fn unread(&mut self, (backward, step): (bool, usize), arrangement: Arrangement, span: Span, bytes: [u64; 2]) {
+    fn unread(
+        &mut self,
+        (backward, step): (bool, usize),
+        arrangement: Arrangement,
+        span: Span,
+        bytes: [u64; 2],
+    ) {
         self.unread.push(Unread {
             end: span.bytes.end,
             bytes,
             told: 4 * (arrangement.scale.len() + arrangement.bias.len()) as u64,
-            source: Source::Weights { backward, step, arrangement, span },
+            source: Source::Weights {
+                backward,
+                step,
+                arrangement,
+                span,
+            },
         });
     }
 
-    fn product(&mut self, fields: &mut Fields, [out, a]: [u32; 2], place: (bool, usize)) -> Sound<Step> {
+    fn product(
+        &mut self,
+        fields: &mut Fields,
+        [out, a]: [u32; 2],
+        place: (bool, usize),
+    ) -> Sound<Step> {
         let residual = fields.next()?;
         let (arrangement, span) = self.weights(fields)?;
         let output = [fields.size()?, fields.size()?];
@@ -466,11 +563,20 @@ impl Reader<'_> {
         let activation = fields.activation()?;
         let sums = arrangement.bias.len();
         let summed = product([arrangement.inputs, arrangement.taps]);
-        check(summed.is_some() && product([count, length]) == summed, "patches of another size")?;
+        check(
+            summed.is_some() && product([count, length]) == summed,
+            "patches of another size",
+        )?;
         let volume = product([output[0], output[1], sums]);
         self.count(&[output[0], output[1], sums, count, length], 1);
         self.count(&[output[0], output[1], sums], VALUE);
-        let patches = Patches { output, row, column, runs: runs.into(), length };
+        let patches = Patches {
+            output,
+            row,
+            column,
+            runs: runs.into(),
+            length,
+        };
         let last = (arrangement.groups - 1).checked_mul(length);
         let reach = patches.reach().zip(last);
         let reach = reach.and_then(|(reach, last)| reach.checked_add(last));
@@ -478,35 +584,62 @@ impl Reader<'_> {
         let inputs = [places(a, reach)?, residual.unwrap_or(Ok(0..0))?];
         let bytes = arrangement.bytes(span.len(), None);
         self.unread(place, arrangement, span, bytes);
-        let work = Product { groups: Arc::new([]), patches, activation };
+        let work = Product {
+            groups: Arc::new([]),
+            patches,
+            activation,
+        };
         step(places(out, volume)?, inputs, Work::Product(work))
     }
 
-    fn tiles(&mut self, fields: &mut Fields, [out, a]: [u32; 2], place: (bool, usize)) -> Sound<Step> {
+    fn tiles(
+        &mut self,
+        fields: &mut Fields,
+        [out, a]: [u32; 2],
+        place: (bool, usize),
+    ) -> Sound<Step> {
         let residual = fields.next()?;
         let (arrangement, span) = self.weights(fields)?;
         let window = fields.window()?;
         let activation = fields.activation()?;
         let (inputs, sums) = (arrangement.inputs, arrangement.bias.len());
-        check(arrangement.taps == 9 && arrangement.suits(Some(&window)), "a window that does not fit")?;
+        check(
+            arrangement.taps == 9 && arrangement.suits(Some(&window)),
+            "a window that does not fit",
+        )?;
         self.count(&[area(window.output), sums, inputs, 9], 1);
         self.count(&[area(window.output), sums], VALUE);
-        let [image, made] = [product([area(window.input), inputs]), product([area(window.output), sums])];
+        let [image, made] = [
+            product([area(window.input), inputs]),
+            product([area(window.output), sums]),
+        ];
         let residual = residual.checked_sub(1).map(|at| places(at, made));
         let inputs_of = [places(a, image)?, residual.unwrap_or(Ok(0..0))?];
         let bytes = arrangement.bytes(span.len(), Some(&window));
         self.unread(place, arrangement, span, bytes);
         let winograd = Arc::new(Winograd::unread(window, inputs, sums));
-        let work = Tiles { winograd, window, activation };
+        let work = Tiles {
+            winograd,
+            window,
+            activation,
+        };
         step(places(out, made)?, inputs_of, Work::Tiles(work))
     }
 
-    fn filter(&mut self, fields: &mut Fields, [out, a]: [u32; 2], place: (bool, usize)) -> Sound<Step> {
+    fn filter(
+        &mut self,
+        fields: &mut Fields,
+        [out, a]: [u32; 2],
+        place: (bool, usize),
+    ) -> Sound<Step> {
         let (arrangement, span) = self.weights(fields)?;
         let window = fields.window()?;
         let activation = fields.activation()?;
         let channels = arrangement.bias.len();
-        check(area(window.kernel) == arrangement.taps, "a window that does not fit")?;
+        check(
+            area(window.kernel) == arrangement.taps,
+            "a window that does not fit",
+        )?;
         self.count(&[area(window.output), channels, arrangement.taps], 4);
         self.count(&[area(window.output), channels], VALUE);
         let [output, input] = image(out, a, &window, channels)?;
@@ -514,7 +647,15 @@ impl Reader<'_> {
         let bytes = [kept, 4 * span.len() as u64];
         self.unread(place, arrangement, span, bytes);
         let filter = Arc::new(Depthwise::new(0, &[], |_, _| 0.0));
-        step(output, [input], Work::Filter(Filter { filter, window, activation }))
+        step(
+            output,
+            [input],
+            Work::Filter(Filter {
+                filter,
+                window,
+                activation,
+            }),
+        )
     }
 
     fn pack(&mut self, fields: &mut Fields, [out, a]: [u32; 2]) -> Sound<Step> {
@@ -525,10 +666,25 @@ impl Reader<'_> {
         let panels = panels(summed, columns)?;
         self.count(&[products, panels], VALUE);
         let far = |size: usize, stride: usize| (size - 1).checked_mul(stride);
-        let reach = [batch.reach(0), far(summed, strides[0]), far(columns, strides[1])];
-        let reach = reach.into_iter().try_fold(0usize, |sum, one| sum.checked_add(one?));
+        let reach = [
+            batch.reach(0),
+            far(summed, strides[0]),
+            far(columns, strides[1]),
+        ];
+        let reach = reach
+            .into_iter()
+            .try_fold(0usize, |sum, one| sum.checked_add(one?));
         let output = places(out, product([products, panels]))?;
-        step(output, [places(a, reach)?], Work::Pack(Pack { batch, summed, columns, strides }))
+        step(
+            output,
+            [places(a, reach)?],
+            Work::Pack(Pack {
+                batch,
+                summed,
+                columns,
+                strides,
+            }),
+        )
     }
 
     fn multiply(&mut self, fields: &mut Fields, [out, a]: [u32; 2]) -> Sound<Step> {
@@ -539,7 +695,13 @@ impl Reader<'_> {
         let batch = fields.loops::<2>()?;
         let products = batch.volume().ok_or("loops without end")?;
         let runs = vec![0].into();
-        let patches = Patches { output, row, column, runs, length: summed };
+        let patches = Patches {
+            output,
+            row,
+            column,
+            runs,
+            length: summed,
+        };
         let rows = product(output);
         let made = rows.and_then(|rows| product([products, rows, columns]));
         self.count(&[products, rows.unwrap_or(usize::MAX), columns, summed], 1);
@@ -550,7 +712,15 @@ impl Reader<'_> {
         let left = far(batch.reach(0), patches.reach());
         let right = far(batch.reach(1), Some(panels(summed, columns)?));
         let inputs = [places(a, left)?, places(b, right)?];
-        step(places(out, made)?, inputs, Work::Multiply(Multiply { batch, patches, columns }))
+        step(
+            places(out, made)?,
+            inputs,
+            Work::Multiply(Multiply {
+                batch,
+                patches,
+                columns,
+            }),
+        )
     }
 }
 
@@ -564,7 +734,9 @@ fn product(sizes: impl IntoIterator<Item = usize>) -> Option<usize> {
 
 /// Values of the panels of one product.
 fn panels(summed: usize, columns: usize) -> Sound<usize> {
-    let rows = columns.checked_next_multiple_of(24).zip(summed.checked_add(1));
+    let rows = columns
+        .checked_next_multiple_of(24)
+        .zip(summed.checked_add(1));
     let most = rows.and_then(|(columns, rows)| columns.checked_mul(rows));
     check(most.is_some(), "panels without end")?;
     Ok(Panels::volume(summed, columns))
@@ -583,15 +755,26 @@ fn places(at: u32, length: Option<usize>) -> Sound<Range<usize>> {
 /// Places of an output and of an image under a window.
 fn image(out: u32, a: u32, window: &Window, channels: usize) -> Sound<[Range<usize>; 2]> {
     let volume = |sides: [usize; 2]| product([sides[0], sides[1], channels]);
-    Ok([places(out, volume(window.output))?, places(a, volume(window.input))?])
+    Ok([
+        places(out, volume(window.output))?,
+        places(a, volume(window.input))?,
+    ])
 }
 
-fn step<const N: usize>(output: Range<usize>, inputs: [Range<usize>; N], work: Work) -> Sound<Step> {
+fn step<const N: usize>(
+    output: Range<usize>,
+    inputs: [Range<usize>; N],
+    work: Work,
+) -> Sound<Step> {
     let mut all = [0..0, 0..0, 0..0];
     for (to, from) in all.iter_mut().zip(inputs) {
         *to = from;
     }
-    Ok(Step { output, inputs: all, work })
+    Ok(Step {
+        output,
+        inputs: all,
+        work,
+    })
 }
 
 /// The numbers of a step, in order.
@@ -599,7 +782,10 @@ struct Fields<'a>(slice::Iter<'a, u32>);
 
 impl Fields<'_> {
     fn next(&mut self) -> Sound<u32> {
-        self.0.next().copied().ok_or("a step with less than it needs")
+        self.0
+            .next()
+            .copied()
+            .ok_or("a step with less than it needs")
     }
 
     /// A number that is not 0.
@@ -621,12 +807,17 @@ impl Fields<'_> {
 
     fn of<T: Copy>(&mut self, all: &[T]) -> Sound<T> {
         let number = self.next()? as usize;
-        all.get(number).copied().ok_or("a function that is not known")
+        all.get(number)
+            .copied()
+            .ok_or("a function that is not known")
     }
 
     fn loops<const N: usize>(&mut self) -> Sound<Loops<N>> {
         let count = self.next()? as usize;
-        check((1..=MOST_LOOPS).contains(&count), "an absurd number of loops")?;
+        check(
+            (1..=MOST_LOOPS).contains(&count),
+            "an absurd number of loops",
+        )?;
         let mut loops = Vec::with_capacity(count);
         for _ in 0..count {
             let length = self.size()?;
@@ -644,12 +835,25 @@ impl Fields<'_> {
         for (at, number) in pairs.iter_mut().flatten().enumerate() {
             *number = self.next()? as usize;
             let least = usize::from(at < 10);
-            check((least..=MOST_SIDE).contains(number), "a window of no sound size")?;
+            check(
+                (least..=MOST_SIDE).contains(number),
+                "a window of no sound size",
+            )?;
         }
         let [input, output, kernel, stride, dilation, before] = pairs;
-        let window = Window { input, output, kernel, stride, dilation, before };
+        let window = Window {
+            input,
+            output,
+            kernel,
+            stride,
+            dilation,
+            before,
+        };
         let padded = window.padded();
-        check(padded[0].checked_mul(padded[1]).is_some(), "a window of no sound size")?;
+        check(
+            padded[0].checked_mul(padded[1]).is_some(),
+            "a window of no sound size",
+        )?;
         Ok(window)
     }
 
@@ -672,7 +876,12 @@ impl Draft {
     pub fn read(&mut self, source: Source, onnx: &[u8], constants: &mut [f32]) {
         match source {
             Source::Constant(places, values) => values.read(onnx, &mut constants[places]),
-            Source::Weights { backward, step, arrangement, span } => {
+            Source::Weights {
+                backward,
+                step,
+                arrangement,
+                span,
+            } => {
                 let pass = match (backward, &mut self.backward) {
                     (true, Some(pass)) => pass,
                     _ => &mut self.forward,
@@ -686,7 +895,9 @@ impl Draft {
                         }
                     }
                     Work::Tiles(tiles) => {
-                        if let Packed::Winograd(made) = arrangement.pack(values, Some(&tiles.window)) {
+                        if let Packed::Winograd(made) =
+                            arrangement.pack(values, Some(&tiles.window))
+                        {
                             tiles.winograd = made;
                         }
                     }

@@ -47,7 +47,8 @@ impl Reducer {
             Reducer::Max => Reducer::Max,
             _ => Reducer::Sum,
         };
-        sums.into_iter().fold(self.start(), |sum, value| other.add(sum, value))
+        sums.into_iter()
+            .fold(self.start(), |sum, value| other.add(sum, value))
     }
 
     /// Output ← the values of `from` at each place of `kept`, reduced over `reduced`.
@@ -90,9 +91,9 @@ impl Reducer {
                     if apart == 1 {
                         match self {
                             Reducer::Sum => lanes(&mut sums, &from[..length], |s, v| s + v),
-                            Reducer::Max => lanes(&mut sums, &from[..length], |s, v| {
-                                Reducer::Max.add(s, v)
-                            }),
+                            Reducer::Max => {
+                                lanes(&mut sums, &from[..length], |s, v| Reducer::Max.add(s, v))
+                            }
                             Reducer::MeanOfSquares => {
                                 lanes(&mut sums, &from[..length], |s, v| s + v * v);
                             }
@@ -181,7 +182,9 @@ mod tests {
     use super::*;
 
     fn noise(count: usize) -> Vec<f32> {
-        (0..count).map(|n| ((n * 7919) % 1000) as f32 / 500.0 - 1.0).collect()
+        (0..count)
+            .map(|n| ((n * 7919) % 1000) as f32 / 500.0 - 1.0)
+            .collect()
     }
 
     #[test]
@@ -189,7 +192,10 @@ mod tests {
         // 5 × 4 × 19: over the first and the last axis, and over the first two.
         let values = noise(5 * 4 * 19);
         let one = |length, strides| Loop { length, strides };
-        let over = |length, stride| Loop { length, strides: [stride] };
+        let over = |length, stride| Loop {
+            length,
+            strides: [stride],
+        };
         for reducer in [Reducer::Sum, Reducer::Max, Reducer::MeanOfSquares] {
             let expect = |all: &mut dyn Iterator<Item = f32>| -> f64 {
                 let all: Vec<f64> = all.map(f64::from).collect();

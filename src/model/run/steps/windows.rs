@@ -17,7 +17,9 @@ pub struct Pool {
 impl Pool {
     /// Rows of the output, from the first of `rows` on.
     pub fn run(&self, rows: Range<usize>, image: &[f32], output: &mut [f32]) {
-        let Pool { window, channels, .. } = self;
+        let Pool {
+            window, channels, ..
+        } = self;
         let places = rows.flat_map(|y| (0..window.output[1]).map(move |x| (y, x)));
         for ((y, x), sums) in places.zip(output.chunks_exact_mut(*channels)) {
             let (down, across) = (window.inside(0, y), window.inside(1, x));
@@ -26,7 +28,9 @@ impl Pool {
                 for tap_x in across.clone() {
                     let at = place(window, [y, x], [tap_y, tap_x]) * channels;
                     let values = &image[at..at + channels];
-                    sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+                    sums.iter_mut()
+                        .zip(values)
+                        .for_each(|(sum, value)| *sum += value);
                 }
             }
             if self.mean {
@@ -58,13 +62,19 @@ pub fn fold(window: &Window, one: bool, planes: Range<usize>, taps: &[f32], outp
     let places = area(window.output);
     let held = if one { 1 } else { area(window.kernel) };
     let images = output.chunks_exact_mut(area(window.input));
-    for (image, taps) in images.zip(taps[planes.start * held * places..].chunks_exact(held * places)) {
+    for (image, taps) in
+        images.zip(taps[planes.start * held * places..].chunks_exact(held * places))
+    {
         image.fill(0.0);
         for y in 0..window.output[0] {
             for x in 0..window.output[1] {
                 for tap_y in window.inside(0, y) {
                     for tap_x in window.inside(1, x) {
-                        let tap = if one { 0 } else { tap_y * window.kernel[1] + tap_x };
+                        let tap = if one {
+                            0
+                        } else {
+                            tap_y * window.kernel[1] + tap_x
+                        };
                         let value = taps[tap * places + y * window.output[1] + x];
                         image[place(window, [y, x], [tap_y, tap_x])] += value;
                     }

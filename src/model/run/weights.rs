@@ -2,9 +2,23 @@
 
 use std::sync::Arc;
 
-use super::super::cost;
-use super::super::kernel::{Depthwise, Gemm, Window, Winograd, widen};
-use super::product::Packed;
+use super::kernel::{Depthwise, Gemm, Window, Winograd, widen};
+use super::product;
+
+/// Weights of a product, packed for its kernel.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Packed {
+    /// One for each group, over neighbouring channels.
+    Groups(Arc<[Gemm]>),
+    /// For a 3×3 window over all channels.
+    Winograd(Arc<Winograd>),
+    /// They are still in the file.
+    #[cfg(feature = "graphs")]
+    Unread {
+        /// Whether they are for a 3×3 window over all channels.
+        winograd: bool,
+    },
+}
 
 /// How the weights of a convolution or product lie in their tensor: each output has `inputs` inputs of
 /// its group with `taps` weights each.
@@ -24,7 +38,7 @@ pub struct Arrangement {
 /// The values of a tensor, row-major.
 #[derive(Debug, Clone, Copy)]
 pub enum Values<'a> {
-    #[cfg(feature = "compile")]
+    #[cfg(feature = "graphs")]
     Single(&'a [f32]),
     /// Little-endian bytes.
     SingleBytes(&'a [u8]),
@@ -38,7 +52,7 @@ impl<'a> Values<'a> {
     /// Those from `start` on; none where there are fewer.
     pub fn skip(self, start: usize) -> Option<Values<'a>> {
         Some(match self {
-            #[cfg(feature = "compile")]
+            #[cfg(feature = "graphs")]
             Values::Single(values) => Values::Single(values.get(start..)?),
             Values::SingleBytes(bytes) => Values::SingleBytes(bytes.get(start.checked_mul(4)?..)?),
             Values::HalfBytes(bytes) => Values::HalfBytes(bytes.get(start.checked_mul(2)?..)?),
@@ -48,7 +62,7 @@ impl<'a> Values<'a> {
 
     pub fn len(&self) -> usize {
         match self {
-            #[cfg(feature = "compile")]
+            #[cfg(feature = "graphs")]
             Values::Single(values) => values.len(),
             Values::SingleBytes(bytes) => bytes.len() / 4,
             Values::HalfBytes(bytes) => bytes.len() / 2,
@@ -59,7 +73,7 @@ impl<'a> Values<'a> {
     /// Neighbouring values from `at` on.
     pub fn read(&self, at: usize, to: &mut [f32]) {
         match self {
-            #[cfg(feature = "compile")]
+            #[cfg(feature = "graphs")]
             Values::Single(values) => to.copy_from_slice(&values[at..at + to.len()]),
             Values::SingleBytes(bytes) => {
                 let bytes = bytes[at * 4..(at + to.len()) * 4].chunks_exact(4);
@@ -107,7 +121,7 @@ impl Arrangement {
     /// Bytes that [`Arrangement::pack`] makes from this many values, and those that it takes meanwhile.
     pub fn bytes(&self, values: usize, window: Option<&Window>) -> [u64; 2] {
         let outputs = self.bias.len();
-        let row = cost::product([self.inputs, self.taps]);
+        let row = product([self.inputs, self.taps]);
         let [kept, moment] = match self.suits(window) {
             true => Winograd::bytes(self.inputs, outputs),
             false => {
