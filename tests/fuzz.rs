@@ -1171,11 +1171,166 @@ fn disturb(plan: &mut String, random: &mut Random) {
     plan.replace_range(at..end, random.one::<&str>(&words));
 }
 
-#[test]
-fn plans_of_random_steps_do_no_harm() {
+/// A step of a plan of version 2: mostly sound on its own, at any place.
+fn random_step(random: &mut Random) -> Value {
+    let mut size = || *random.one(&[1, 2, 3, 4, 5, 8, 12, 16]);
+    let [a, b, c, d] = std::array::from_fn(|_| size());
+    let [side, kernel, channels] = [size(), size().min(5), size()];
+    let stride = 1 + random.below(2);
+    // It reads in one half of the arena and writes into the other, but not into constants and what is kept.
+    let halves = [
+        64 * (80 + random.below(110)),
+        64 * (250 + random.below(130)),
+    ];
+    let written = random.below(2);
+    let out = halves[written];
+    let [one, two, three] = std::array::from_fn(|_| match written {
+        0 => 64 * (250 + random.below(130)),
+        _ => 64 * random.below(190),
+    });
+    // In place at times.
+    let one = if random.below(4) == 0 { out } else { one };
+    let window = |padded: usize| {
+        let reach = side + 2 * padded;
+        let made = (reach.max(kernel) - kernel) / stride + 1;
+        vec![
+            side, side, made, made, kernel, kernel, stride, stride, 1, 1, padded, padded,
+        ]
+    };
+    let padded = random.below(kernel);
+    let activation = match random.below(3) {
+        0 => vec![0, 0xff80_0000, 0x7f80_0000],
+        1 => vec![0, 0, 0x40c0_0000],
+        _ => vec![1, 0, 0],
+    };
+    // Over a × b, both or one of them in the other order.
+    let loops = |tensors: usize, random: &mut Random| {
+        let mut all = vec![2, a, b];
+        all.extend((1..tensors).map(|_| *random.one(&[b, 0, 1])));
+        all.extend([b, 1]);
+        all.extend((1..tensors).map(|_| *random.one(&[1, 0, a])));
+        all
+    };
+    let weights = |groups: usize, sums: usize, inputs: usize, taps: usize| {
+        vec![0, 0, groups, sums, inputs, taps, 1, 1, 1, 0, 0]
+    };
+    let (kind, fields): (&str, Vec<Vec<usize>>) = match random.below(16) {
+        0 => ("set", vec![vec![out, a * b, 0x3f00_0000]]),
+        1 | 2 => (
+            "map",
+            vec![
+                vec![out, one, random.below(26), 0x4000_0000],
+                loops(2, random),
+            ],
+        ),
+        3 => (
+            "slope",
+            vec![
+                vec![out, one, random.below(26), 0x4000_0000],
+                loops(2, random),
+            ],
+        ),
+        4 | 5 => (
+            "pair",
+            vec![vec![out, one, two, random.below(14)], loops(3, random)],
+        ),
+        6 => ("choose", vec![vec![out, one, two, three], loops(4, random)]),
+        7 => (
+            "reduce",
+            vec![
+                vec![out, one, random.below(4)],
+                loops(2, random),
+                vec![1, c, d],
+            ],
+        ),
+        8 => (
+            *random.one(&["softmax", "copy"]),
+            vec![vec![out, one, a, b]],
+        ),
+        9 => ("normalise", vec![vec![out, one, a, b, 0x3a83_126f]]),
+        10 => {
+            let residual = [0, two + 1][random.below(2)];
+            let patches = vec![a, b, b * c, c, c, 1, 0];
+            (
+                "product",
+                vec![
+                    vec![out, one, residual],
+                    weights(1, d, c, 1),
+                    patches,
+                    activation,
+                ],
+            )
+        }
+        11 => (
+            "filter",
+            vec![
+                vec![out, one],
+                weights(channels, channels, 1, kernel * kernel),
+                window(padded),
+                activation,
+            ],
+        ),
+        12 => {
+            let tiles = vec![8, 9, 8, 9, 3, 3, 1, 1, 1, 1, 1, 1];
+            (
+                "tiles",
+                vec![vec![out, one, 0], weights(1, 16, 16, 9), tiles, activation],
+            )
+        }
+        13 => match random.below(2) {
+            0 => ("pack", vec![vec![out, one, c, d, d, 1], vec![1, a, c * d]]),
+            _ => (
+                "multiply",
+                vec![
+                    vec![out, one, two, 1, b, 0, c, c, d],
+                    vec![1, a, b * c, 24 * c],
+                ],
+            ),
+        },
+        14 => match random.below(2) {
+            0 => ("largest", vec![vec![out, one, channels], window(padded)]),
+            _ => (
+                "pool",
+                vec![vec![out, one, channels, 1, random.below(2)], window(padded)],
+            ),
+        },
+        _ => match random.below(2) {
+            0 => (
+                "fold",
+                vec![vec![out, one, channels, random.below(2)], window(padded)],
+            ),
+            _ => (
+                "unpool",
+                vec![vec![out, one, two, channels], window(padded)],
+            ),
+        },
+    };
+    serde_json::json!([kind, fields.concat()])
+}
+
+/// A plan of version 2 of random steps.
+fn random_steps(random: &mut Random) -> Value {
+    let mut list = |most: usize| -> Vec<Value> {
+        let count = random.below(most);
+        (0..count).map(|_| random_step(random)).collect()
+    };
+    let (forward, backward) = (list(24), list(12));
+    let [given, scores, layer, gradient] = std::array::from_fn(|_| 4096 + 64 * random.below(300));
+    json!({
+        "version": 2, "input": [1, 3, 8, 8], "layout": "nchw", "output": "logits", "scores": [1, 3], "activation": null,
+        "places": [{ "layer": { "name": "x", "channels": 3, "height": 8, "width": 8 }, "shape": [1, 3, 8, 8],
+                     "axes": "channels-first" }],
+        "tensors": ["w"], "numbers": ["w", [0.5, 1.5]], "spaces": [1024, 4096, 25_600], "constants": [[0, 0], [600, 1]],
+        "forward": { "given": given, "made": [[scores, 1, 3, 1, 1], [layer, 2, 3, 64, 1, 64, 1, 3]], "steps": forward },
+        "backward": { "given": 6000, "made": [[gradient, 1, 192, 1, 1]], "steps": backward },
+    })
+}
+
+/// Runs plans for [`tiny`] that are made at random.
+fn random_plans(kind: &str, make: fn(&mut Random) -> Value) {
     let (manifest, onnx) = tiny();
     let change = |file: &mut Vec<u8>, _: &[u8], random: &mut Random| {
-        let mut plan = random_plan(random).to_string();
+        let mut plan = make(random).to_string();
         for _ in 0..random.below(2) * random.below(4) {
             disturb(&mut plan, random);
         }
@@ -1234,7 +1389,7 @@ fn plans_of_random_steps_do_no_harm() {
         }
         Ok(ran.map(drop)?)
     };
-    let outcomes = fuzz("plan", std::slice::from_ref(&onnx), &change, &attempt);
+    let outcomes = fuzz(kind, std::slice::from_ref(&onnx), &change, &attempt);
     let (taken, counted) = *tightness.lock().unwrap();
     println!("taken {taken}, counted {counted}");
     only(
@@ -1248,6 +1403,16 @@ fn plans_of_random_steps_do_no_harm() {
             "bad-option",
         ],
     );
+}
+
+#[test]
+fn plans_of_random_operators_do_no_harm() {
+    random_plans("plan", random_plan);
+}
+
+#[test]
+fn plans_of_random_steps_do_no_harm() {
+    random_plans("steps", random_steps);
 }
 
 #[test]

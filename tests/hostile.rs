@@ -490,6 +490,103 @@ fn plans() -> Vec<Case> {
     ]
 }
 
+/// The sound graph, with a plan of steps over an arena: the layer is at 192, the scores are at 384.
+fn stepped(change: impl FnOnce(&mut Value)) -> Vec<u8> {
+    let mut plan = json!({
+        "version": 2, "input": [1, 3, 8, 8], "layout": "nchw", "output": "logits", "scores": [1, 3], "activation": null,
+        "places": [{ "layer": { "name": "x", "channels": 3, "height": 8, "width": 8 },
+                     "shape": [1, 3, 8, 8], "axes": "channels-first" }],
+        "tensors": ["w"], "numbers": ["w", [0.5, 1.5]], "spaces": [0, 0, 1024], "constants": [],
+        "forward": {
+            "given": 0, "made": [[384, 1, 3, 1, 1], [192, 1, 192, 1, 1]],
+            "steps": [["map", [192, 0, 0, 0, 1, 192, 1, 1]], ["reduce", [384, 192, 0, 1, 3, 1, 64, 1, 64, 1]]],
+        },
+        "backward": { "given": 0, "made": [[0, 2, 3, 64, 1, 64, 1, 0]], "steps": [] },
+    });
+    change(&mut plan);
+    let onnx = of_image(vec![node("Relu", &["input"], "x")], vec![]);
+    let mut model = ModelProto::decode(onnx.as_slice()).unwrap();
+    let graph = model.graph.get_or_insert_default();
+    let bytes = (0..64).flat_map(|_| 0.5f32.to_le_bytes()).collect();
+    graph.initializer.push(TensorProto {
+        raw_data: bytes,
+        ..float("w", &[64], &[])
+    });
+    model.metadata_props.push(StringStringEntryProto {
+        key: "whylens.plan".into(),
+        value: plan.to_string(),
+    });
+    model.encode_to_vec()
+}
+
+#[rustfmt::skip] // a table
+fn steps() -> Vec<Case> {
+    const OVER: &str = "over-memory-limit";
+    let spaces = |sizes: [u64; 3]| stepped(|plan| plan["spaces"] = json!(sizes));
+    // Behind the sound ones, where nothing reads what they make.
+    let more = |steps: Vec<Value>| stepped(|plan| {
+        let list = plan["forward"]["steps"].as_array_mut().unwrap();
+        list.extend(steps);
+    });
+    let in_gradient = |steps: Vec<Value>| stepped(|plan| plan["backward"]["steps"] = steps.into());
+    let abs = || json!(["map", [512, 0, 0, 0, 1, 192, 1, 1]]);
+    // Sums of 2 × `inputs` weights that are all the same one.
+    let product = |sums: u32, inputs: u32| json!(["product", [512, 0, 0, 0, 0, 1, sums, inputs, 1, 0, 0, 0, 0, 0, 1, 1, 0, 0, inputs, 1, 0, 0, 0, 0]]);
+    let pool = |kernel: u32, before: u32| json!(["pool", [512, 0, 3, 1, 1, 8, 8, 1, 1, kernel, kernel, 1, 1, 1, 1, before, before]]);
+    let filter = |before: u32| json!(["filter", [512, 0, 0, 0, 8, 8, 1, 1, 0, 0, 0, 0, 0, 3, 8, 1, 8, 1, 1, 1, 1, 1, 1, before, before, 0, 0, 0]]);
+    let reduced = |count: usize| json!(["reduce", [512, 0, 0, 1, 1, 1, 1, count, (0..count).flat_map(|_| [1 << 28, 0]).collect::<Vec<_>>()]]);
+    let flat = |step: Value| {
+        let fields = step[1].as_array().unwrap().iter();
+        let fields: Vec<Value> = fields.flat_map(|one| one.as_array().cloned().unwrap_or_else(|| vec![one.clone()])).collect();
+        json!([step[0], fields])
+    };
+    vec![
+        ("steps, sound", stepped(|_| ()), "-"),
+        ("steps, more of them", more(vec![abs(), product(3, 8), pool(3, 1), filter(0)]), "-"),
+        ("steps, work of 600 MB", spaces([0, 0, 150_000_000]), OVER),
+        ("steps, twice 300 MB that are kept for the gradient", spaces([0, 75_000_000, 1024]), OVER),
+        ("steps, constants of 800 MB", spaces([200_000_000, 0, 1024]), OVER),
+        ("steps, an arena of 8 GB", spaces([0, 0, (1 << 31) - 1]), OVER),
+        ("steps, an arena of 2^33 values", spaces([u32::MAX.into(), u32::MAX.into(), 1024]), "-"),
+        ("steps, 7,000 of them", more((0..7000).map(|_| abs()).collect()), "-"),
+        ("steps, 100,000 of them", more((0..100_000).map(|_| abs()).collect()), "-"),
+        ("steps, 100,000 of them in the gradient", in_gradient((0..100_000).map(|_| abs()).collect()), "-"),
+        ("steps, a million fields", more(vec![json!(["map", vec![1; 1_000_000]])]), "-"),
+        ("steps, a million constants", stepped(|plan| plan["constants"] = vec![json!([0, 1]); 1_000_000].into()), "-"),
+        ("steps, a million lists", stepped(|plan| plan["numbers"] = vec![json!([0.5]); 1_000_000].into()), "-"),
+        ("steps, a million numbers in a list", stepped(|plan| plan["numbers"][1] = vec![0.5; 1_000_000].into()), "-"),
+        ("steps, a constant beside its space", stepped(|plan| { plan["spaces"] = json!([1, 0, 1024]); plan["constants"] = json!([[0, 1]]); }), "-"),
+        ("steps, weights read without end", more(vec![product(1 << 20, 1 << 20)]), "-"),
+        ("steps, weights read a thousand times", more((0..1000).map(|_| product(8, 8)).collect()), "-"),
+        ("steps, a pooling of 2^28 taps", more(vec![pool(16384, 8192)]), "-"),
+        ("steps, 7,000 poolings of 2^28 taps", more((0..7000).map(|_| pool(16384, 8192)).collect()), "-"),
+        ("steps, a filter beside its image", more(vec![filter(16384)]), "-"),
+        ("steps, a sum of 2^56 values", more(vec![flat(reduced(2))]), "-"),
+        ("steps, a sum of 2^224 values", more(vec![flat(reduced(8))]), "-"),
+        ("steps, a sum of 2^252 values", more(vec![flat(reduced(9))]), "-"),
+        ("steps, one that writes what it reads", more(vec![json!(["map", [1, 0, 0, 0, 1, 192, 1, 1]])]), "-"),
+        ("steps, one that turns round what it reads", more(vec![json!(["map", [0, 0, 0, 0, 2, 8, 1, 8, 8, 8, 1]])]), "-"),
+        ("steps, one that writes a place twice", more(vec![json!(["copy", [512, 0, 1, 8, 0, 1]])]), "-"),
+        ("steps, one beyond the arena", more(vec![json!(["copy", [1000, 0, 1, 64, 1, 1]])]), "-"),
+        ("steps, one that begins beyond the arena", more(vec![json!(["copy", [u32::MAX, 0, 1, 64, 1, 1]])]), "-"),
+        ("steps, one that reads beyond the arena", more(vec![json!(["copy", [512, 0, 2, 64, 1, 1 << 28, 1, 1, 1]])]), "-"),
+        ("steps, a gradient that writes what is kept", stepped(|plan| {
+            plan["spaces"] = json!([0, 512, 1024]);
+            for (half, at) in [("forward", 512), ("backward", 512)] {
+                plan[half]["given"] = at.into();
+            }
+            plan["forward"]["steps"] = json!([["map", [704, 512, 0, 0, 1, 192, 1, 1]], ["reduce", [896, 704, 0, 1, 3, 1, 64, 1, 64, 1]]]);
+            plan["forward"]["made"] = json!([[896, 1, 3, 1, 1], [704, 1, 192, 1, 1]]);
+            plan["backward"]["steps"] = json!([["set", [0, 64, 0]]]);
+            plan["backward"]["made"] = json!([[512, 2, 3, 64, 1, 64, 1, 0]]);
+        }), "-"),
+        ("steps, a function that is not known", more(vec![json!(["map", [512, 0, 99, 0, 1, 192, 1, 1]])]), "-"),
+        ("steps, scores of another size", stepped(|plan| plan["forward"]["made"][0] = json!([384, 1, 4, 1, 1])), "-"),
+        ("steps, a layer of 2^56 values", stepped(|plan| plan["forward"]["made"][1] = json!([192, 2, 1 << 28, 0, 0, 1 << 28, 0, 0])), "-"),
+        ("steps, a number below 0", more(vec![json!(["set", [512, -1, 0]])]), "-"),
+    ]
+}
+
 /// A protobuf field that holds a message.
 fn wrap(field: u8, inner: &[u8]) -> Vec<u8> {
     let mut bytes = vec![field << 3 | 2];
@@ -631,6 +728,7 @@ fn refuse_all() {
     let cases = graphs()
         .into_iter()
         .chain(plans())
+        .chain(steps())
         .map(|case| (case, "model.onnx"));
     let cases = cases.chain(manifests().into_iter().map(|case| (case, "model.json")));
     let cases = cases.chain(labels().into_iter().map(|case| (case, "labels.txt")));
