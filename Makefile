@@ -47,12 +47,11 @@ define build-wasm
 	@echo "export default '$$(sha256sum $@ | cut -d' ' -f1)';" > $(@D)/version.js
 endef
 
-# `graphs` until plans of version 2 are written: docs/plan.md.
 www/pkg/run/whylens_bg.wasm: $(SOURCES) | bindgen
-	$(call build-wasm,--features graphs)
+	$(call build-wasm)
 
 www/pkg/run-relaxed/whylens_bg.wasm: www/pkg/run/whylens_bg.wasm
-	$(call build-wasm,--features graphs -- -C target-feature=+relaxed-simd)
+	$(call build-wasm,-- -C target-feature=+relaxed-simd)
 
 www/pkg/compile/whylens_bg.wasm: www/pkg/run-relaxed/whylens_bg.wasm
 	$(call build-wasm,--features compile)

@@ -35,7 +35,7 @@ export WASM_BINDGEN_TEST_TIMEOUT=600
 wasm() {
   check 20m "wasm-bindgen" make --silent bindgen
   check 10m "clippy for wasm32" cargo clippy --lib "${on_wasm[@]}" -- -D warnings
-  check 10m "clippy for wasm32, of the smaller module" cargo clippy --lib --profile wasm --target wasm32-unknown-unknown --no-default-features --features graphs -- -D warnings
+  check 10m "clippy for wasm32, of the smaller module" cargo clippy --lib --profile wasm --target wasm32-unknown-unknown --no-default-features -- -D warnings
   check 30m "modules" make modules
   check 5m "sizes of the modules" node tests/structure/sizes.js
   check 15m "golden values on wasm32 compiled" cargo test "${on_wasm[@]}" --no-run

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-#[cfg(feature = "graphs")]
+#[cfg(feature = "compile")]
 use tract_onnx::prelude::TractError;
 
 use crate::error::{Error, Result};
@@ -20,7 +20,7 @@ pub fn contained<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     })
 }
 
-#[cfg(feature = "graphs")]
+#[cfg(feature = "compile")]
 pub fn failed(error: TractError) -> Error {
     Error::UnsupportedModel(format!("the graph cannot be run: {error:#}"))
 }

@@ -1,19 +1,16 @@
-//! Models that tract runs: those without a plan, and those with one of version 1.
+//! Models that tract runs: those without a plan.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use tract_onnx::prelude::*;
 
 use super::error::{contained, failed};
 use super::layer::Place;
-use super::run::graphs::{Needed, Plan};
+use super::run;
 use super::run::ops::floats;
-use super::run::work::{Inputs, Run};
-use super::run::{self, File};
-use super::{Engine, FeatureMap, Forward, Kept, Model, Options, check_memory, explains};
+use super::run::work::Run;
+use super::{Engine, FeatureMap, Forward, Kept, Model};
 use crate::error::{Error, Result};
-use crate::manifest::Manifest;
 use crate::preprocess::Tensor as Input;
 
 /// Graphs as tract runs them.
@@ -43,59 +40,6 @@ impl Engine {
 }
 
 impl Model {
-    pub(super) fn by_graphs(
-        onnx: &mut Cow<[u8]>,
-        manifest: &Manifest,
-        options: &Options,
-    ) -> Result<Option<Model>> {
-        let file = File::read(onnx);
-        let Some(plan) = Plan::find(&file) else {
-            return Ok(None);
-        };
-        let fits = plan.input == manifest.input.shape()
-            && plan.layout == manifest.input.layout
-            && plan.output == manifest.output.name;
-        if !fits || !explains(&plan.places, manifest, options) {
-            return Ok(None);
-        }
-        let Ok(halves) = plan.sketch(&file, options.heatmap) else {
-            return Ok(None);
-        };
-        let places = if options.heatmap {
-            plan.places
-        } else {
-            Vec::new()
-        };
-        let second = halves.backward.as_ref();
-        let runs = halves.forward.run(Inputs::Given).and_then(|first| {
-            let second = second.map(|second| second.run(Inputs::Lent));
-            Ok((first, second.transpose()?))
-        });
-        let (first, second) = match runs {
-            Ok(runs) => runs,
-            Err(error @ Error::OverMemoryLimit(_)) => return Err(error),
-            Err(_) => return Ok(None),
-        };
-        let work = work(&places, &halves.forward.graph, first, second);
-        let ours = match onnx {
-            Cow::Owned(bytes) => bytes.len(),
-            Cow::Borrowed(_) => 0,
-        };
-        let Needed { kept, most } = halves.needed(ours);
-        check_memory(manifest, options, kept.saturating_add(work).max(most), ours)?;
-        let (forward, backward) = halves.read(onnx).map_err(failed)?;
-        let (engine, explains) = Engine::graphs(forward, backward.map(Ok));
-        Ok(Some(Model {
-            work,
-            engine,
-            explains,
-            scores: plan.scores,
-            layers: places.iter().map(|place| place.layer.clone()).collect(),
-            places,
-            activation: plan.activation,
-        }))
-    }
-
     pub(super) fn run_graph(&self, graphs: &Graphs, input: &Input) -> Result<Forward> {
         let tensor = Tensor::from_shape(&input.shape, &input.values).map_err(|error| {
             Error::BadOption(format!("the input tensor is not sound: {error:#}"))

@@ -1,7 +1,7 @@
 //! The maps at which heatmaps are taken.
 
 use serde::{Deserialize, Serialize};
-#[cfg(feature = "graphs")]
+#[cfg(feature = "compile")]
 use tract_onnx::tract_core::internal::*;
 
 use super::run::{self, MOST_ELEMENTS};
@@ -91,7 +91,7 @@ impl Place {
     }
 
     /// [`Place::feature`] from a tensor whose axes may have length 1 where a value repeats.
-    #[cfg(feature = "graphs")]
+    #[cfg(feature = "compile")]
     pub fn map(&self, tensor: &Tensor) -> TractResult<FeatureMap> {
         let full = tensor.broadcast_to_shape(&self.shape)?;
         let plain = full.try_as_plain_ram()?;

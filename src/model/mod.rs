@@ -4,7 +4,7 @@
 #[cfg(feature = "compile")]
 pub mod compile;
 mod error;
-#[cfg(feature = "graphs")]
+#[cfg(feature = "compile")]
 mod graphs;
 mod layer;
 mod run;
@@ -18,8 +18,8 @@ use run::File;
 use run::steps::executor::Executor;
 use run::steps::record::Plan;
 
-/// Version of the plans that this crate makes.
-pub const PLAN: u32 = run::WRITTEN;
+/// Version of the plans that this crate makes and understands.
+pub const PLAN: u32 = run::steps::record::VERSION;
 
 use crate::error::{Error, Result};
 use crate::estimate;
@@ -57,14 +57,14 @@ pub struct Model {
 /// What runs a model.
 enum Engine {
     Steps(Executor),
-    #[cfg(feature = "graphs")]
+    #[cfg(feature = "compile")]
     Graphs(graphs::Graphs),
 }
 
 /// What a gradient needs of a forward pass.
 enum Kept {
     Values(Vec<f32>),
-    #[cfg(feature = "graphs")]
+    #[cfg(feature = "compile")]
     Tensors(graphs::Tensors),
 }
 
@@ -123,21 +123,9 @@ impl Model {
         manifest: &Manifest,
         options: &Options,
     ) -> Result<Option<Model>> {
-        if let Some(plan) = Plan::find(&File::read(onnx)) {
-            return Model::by_steps(plan, onnx, manifest, options);
-        }
-        #[cfg(feature = "graphs")]
-        return Model::by_graphs(onnx, manifest, options);
-        #[cfg(not(feature = "graphs"))]
-        Ok(None)
-    }
-
-    fn by_steps(
-        plan: Plan,
-        onnx: &mut Cow<[u8]>,
-        manifest: &Manifest,
-        options: &Options,
-    ) -> Result<Option<Model>> {
+        let Some(plan) = Plan::find(&File::read(onnx)) else {
+            return Ok(None);
+        };
         let fits = plan.input == manifest.input.shape()
             && plan.layout == manifest.input.layout
             && plan.output == manifest.output.name;
@@ -187,7 +175,7 @@ impl Model {
     pub fn forward(&self, input: &Input) -> Result<Forward> {
         match &self.engine {
             Engine::Steps(executor) => self.passed(executor, input),
-            #[cfg(feature = "graphs")]
+            #[cfg(feature = "compile")]
             Engine::Graphs(graphs) => self.run_graph(graphs, input),
         }
     }
@@ -227,9 +215,9 @@ impl Model {
                 let gradients = contained(|| Ok(executor.gradients(kept, class)))?;
                 Ok(self.features(gradients.into_iter().flatten()))
             }
-            #[cfg(feature = "graphs")]
+            #[cfg(feature = "compile")]
             (Engine::Graphs(graphs), Kept::Tensors(kept)) => self.pull(graphs, kept, class),
-            #[cfg(feature = "graphs")]
+            #[cfg(feature = "compile")]
             _ => Err(Error::BadOption("a run of another model".into())),
         }
     }

@@ -147,9 +147,8 @@ impl Draft {
     }
 }
 
-/// The text of a plan of a version for an ONNX file, and what the file must hold for it; see
-/// [`shrink::with_plan`].
-fn plan_text(onnx: &[u8], manifest: &Manifest, version: u32) -> Result<(String, write::Beside)> {
+/// The text of a plan for an ONNX file, and what the file must hold for it; see [`shrink::with_plan`].
+fn plan_text(onnx: &[u8], manifest: &Manifest) -> Result<(String, write::Beside)> {
     let options = Options {
         heatmap: true,
         ..Options::default()
@@ -172,11 +171,6 @@ fn plan_text(onnx: &[u8], manifest: &Manifest, version: u32) -> Result<(String, 
     let head = (input, manifest.input.layout, manifest.output.name.clone());
     let tail = (draft.scores, draft.activation, draft.places);
     let file = File::read(onnx);
-    if version == run::steps::record::VERSION {
-        return write::steps(head, tail, &forward, backward.as_ref(), &file)
-            .and_then(|(plan, beside)| Ok((serde_json::to_string(&plan)?, beside)))
-            .map_err(unlisted);
-    }
     write::plan(head, tail, &forward, backward.as_ref(), &file)
         .and_then(|(plan, beside)| Ok((serde_json::to_string(&plan)?, beside)))
         .map_err(unlisted)

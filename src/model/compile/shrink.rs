@@ -276,13 +276,8 @@ fn without_plan(onnx: &[u8]) -> Result<Vec<u8>> {
 /// Those of [`Model::load`](crate::model::Model::load); [`Error::UnsupportedModel`] names what cannot be planned: such
 /// a model is compiled at every load.
 pub fn with_plan(onnx: &[u8], manifest: &Manifest) -> Result<Vec<u8>> {
-    with_version(onnx, manifest, run::WRITTEN)
-}
-
-/// [`with_plan`] of a version.
-pub(super) fn with_version(onnx: &[u8], manifest: &Manifest, version: u32) -> Result<Vec<u8>> {
     let mut planned = without_plan(onnx)?;
-    let (value, beside) = contained(|| plan_text(&planned, manifest, version))?;
+    let (value, beside) = contained(|| plan_text(&planned, manifest))?;
     let key = run::KEY.into();
     let kept = |(name, values): (String, Vec<f32>)| TensorProto {
         name,

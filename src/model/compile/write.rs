@@ -12,12 +12,11 @@ use super::arrange::{Arranged, Entries, Entry, arrange};
 use super::lower::Constants;
 use crate::manifest::{Activation, Layout};
 use crate::model::layer::Place;
-use crate::model::run::graphs::{Listing, Plan, VERSION};
 use crate::model::run::listed::Weights;
 use crate::model::run::ops::{Arrangement, Filter, Product, Values};
 use crate::model::run::record::Numbers;
 use crate::model::run::step::Step;
-use crate::model::run::steps::record;
+use crate::model::run::steps::record::{Plan, VERSION};
 use crate::model::run::{File, MOST_STEPS, MOST_WRITTEN};
 
 /// A lowered graph and the constants from which its kernels were packed, by the names of the nodes.
@@ -32,45 +31,18 @@ pub type Beside = Vec<(String, Vec<f32>)>;
 /// How these names begin.
 pub const BESIDE: &str = "whylens.plan.";
 
-/// Lists two lowered graphs; `file` is the ONNX file from which they were made, or one with the same
+/// Arranges two lowered graphs; `file` is the ONNX file from which they were made, or one with the same
 /// weights. Also returns what the file must hold besides: transposed, cut or multiplied weights.
 ///
 /// # Errors
 /// If an operator or a weight cannot be listed.
 pub fn plan(
-    head: (Vec<usize>, Layout, String),
-    (scores, activation, places): (Vec<usize>, Option<Activation>, Vec<Place>),
-    forward: &Lowered,
-    backward: Option<&Lowered>,
-    file: &File,
-) -> TractResult<(Plan, Beside)> {
-    let (input, layout, output) = head;
-    let writer = Writer::new(file);
-    let plan = Plan {
-        version: VERSION,
-        input,
-        layout,
-        output,
-        scores,
-        activation,
-        places,
-        forward: writer.list(forward)?,
-        backward: backward.map(|graph| writer.list(graph)).transpose()?,
-    };
-    Ok((plan, writer.beside.into_inner()))
-}
-
-/// [`plan`] as steps over one arena.
-///
-/// # Errors
-/// If an operator or a weight cannot be listed.
-pub fn steps(
     (input, layout, output): (Vec<usize>, Layout, String),
     (scores, activation, places): (Vec<usize>, Option<Activation>, Vec<Place>),
     forward: &Lowered,
     backward: Option<&Lowered>,
     file: &File,
-) -> TractResult<(record::Plan, Beside)> {
+) -> TractResult<(Plan, Beside)> {
     let writer = Writer::new(file);
     let forward = writer.entries(forward)?;
     let backward = backward.map(|graph| writer.entries(graph)).transpose()?;
@@ -81,9 +53,22 @@ pub fn steps(
         constants,
         forward,
         backward,
+        read,
     } = arrange(&forward, backward.as_ref(), &places)?;
-    let plan = record::Plan {
-        version: record::VERSION,
+    let halves = [Some(&forward), backward.as_ref()].into_iter().flatten();
+    let most = halves.map(|half| half.steps.len()).max().unwrap_or(0);
+    ensure!(
+        most <= MOST_STEPS,
+        "{most} steps, at most {MOST_STEPS} are kept in a plan"
+    );
+    // Readers have the same limit: an unrolled loop would hold its weights in memory once for each step.
+    let held: usize = file.tensors.values().map(Values::len).sum();
+    ensure!(
+        read <= held.saturating_mul(2),
+        "its weights are read too often"
+    );
+    let plan = Plan {
+        version: VERSION,
         input,
         layout,
         output,
@@ -421,46 +406,6 @@ impl<'a> Writer<'a> {
         }
         let outputs = graph.outputs.iter().map(|output| numbers[output]).collect();
         Ok(Entries { steps, outputs })
-    }
-
-    pub fn list(&self, lowered: &Lowered) -> TractResult<Listing> {
-        let Lowered { graph, constants } = lowered;
-        let mut numbers = HashMap::new();
-        let mut steps = Vec::new();
-        let sources = graph.inputs.iter().map(|input| input.node);
-        let order = graph
-            .eval_order()?
-            .into_iter()
-            .filter(|id| !graph.inputs.contains(&(*id).into()));
-        for id in sources.chain(order) {
-            let node = graph.node(id);
-            let record = self.step(graph, constants, node);
-            let step = record.with_context(|| format!("{node} cannot be kept in a plan"))?;
-            let inputs = node.inputs.iter().map(|input| numbers[input]).collect();
-            numbers.insert(OutletId::from(id), steps.len());
-            steps.push((step, inputs));
-        }
-        ensure!(
-            steps.len() <= MOST_STEPS,
-            "{} steps, at most {MOST_STEPS} are kept in a plan",
-            steps.len()
-        );
-        // Readers have the same limit: an unrolled loop would hold its weights in memory once for each step.
-        let lengths = self.tensors.iter();
-        let lengths: HashMap<&str, usize> = lengths
-            .map(|(name, tensor)| (*name, tensor.len()))
-            .collect();
-        let held: usize = lengths.values().sum();
-        let names = steps
-            .iter()
-            .flat_map(|(step, _): &(Step, _)| step.tensors());
-        let read: usize = names.filter_map(|name| lengths.get(name)).sum();
-        ensure!(
-            read <= held.saturating_mul(2),
-            "its weights are read too often"
-        );
-        let outputs = graph.outputs.iter().map(|output| numbers[output]).collect();
-        Ok(Listing { steps, outputs })
     }
 
     fn step(

@@ -38,7 +38,7 @@ impl Span {
             Values::Bytes(bytes) => (1, bytes),
             Values::HalfBytes(bytes) => (2, bytes),
             Values::SingleBytes(bytes) => (4, bytes),
-            #[cfg(feature = "graphs")]
+            #[cfg(feature = "compile")]
             Values::Single(_) => return None,
         };
         let start = (bytes.as_ptr() as usize).checked_sub(onnx.as_ptr() as usize)?;

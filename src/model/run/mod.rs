@@ -6,27 +6,23 @@
 //! another version, for other inputs or layers, or with anything unsound in it is not used: the graph of the file
 //! itself is then compiled.
 
-#[cfg(feature = "graphs")]
+#[cfg(feature = "compile")]
 pub mod cost;
 mod file;
-#[cfg(feature = "graphs")]
-pub mod graphs;
 pub mod kernel;
-#[cfg(feature = "graphs")]
+#[cfg(feature = "compile")]
 pub mod listed;
-#[cfg(feature = "graphs")]
+#[cfg(feature = "compile")]
 pub mod ops;
-#[cfg(feature = "graphs")]
-mod read;
 pub mod record;
-#[cfg(feature = "graphs")]
+#[cfg(feature = "compile")]
 pub mod step;
 pub mod steps;
 pub mod weights;
-#[cfg(feature = "graphs")]
+#[cfg(feature = "compile")]
 pub mod work;
 
-#[cfg(feature = "graphs")]
+#[cfg(feature = "compile")]
 pub use cost::bytes;
 pub use file::File;
 
@@ -34,11 +30,11 @@ pub use file::File;
 pub const MOST_ELEMENTS: usize = 1 << 28;
 
 /// Most inputs of a node, and most outputs.
-#[cfg(feature = "graphs")]
+#[cfg(feature = "compile")]
 pub const MOST_EDGES: usize = 512;
 
 /// Most axes of a tensor.
-#[cfg(feature = "graphs")]
+#[cfg(feature = "compile")]
 pub const MOST_AXES: usize = 16;
 
 /// Key of the plan in `metadata_props`.
@@ -47,9 +43,6 @@ pub const KEY: &str = "whylens.plan";
 /// Most steps of a pass: eight times the forward graph of a ViT-L (24 blocks of 41 steps, and 24 around them),
 /// four and a half times its gradient down to the patches (24 of 73).
 pub const MOST_STEPS: usize = 8000;
-
-/// The version of the plans that are made: that of [`graphs`] or of [`steps`]. Both are read.
-pub const WRITTEN: u32 = 1;
 
 /// Most bytes of a plan's text; parsed, it takes several times as many.
 const LONGEST: usize = 32_000_000;

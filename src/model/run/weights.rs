@@ -13,7 +13,7 @@ pub enum Packed {
     /// For a 3×3 window over all channels.
     Winograd(Arc<Winograd>),
     /// They are still in the file.
-    #[cfg(feature = "graphs")]
+    #[cfg(feature = "compile")]
     Unread {
         /// Whether they are for a 3×3 window over all channels.
         winograd: bool,
@@ -38,7 +38,7 @@ pub struct Arrangement {
 /// The values of a tensor, row-major.
 #[derive(Debug, Clone, Copy)]
 pub enum Values<'a> {
-    #[cfg(feature = "graphs")]
+    #[cfg(feature = "compile")]
     Single(&'a [f32]),
     /// Little-endian bytes.
     SingleBytes(&'a [u8]),
@@ -52,7 +52,7 @@ impl<'a> Values<'a> {
     /// Those from `start` on; none where there are fewer.
     pub fn skip(self, start: usize) -> Option<Values<'a>> {
         Some(match self {
-            #[cfg(feature = "graphs")]
+            #[cfg(feature = "compile")]
             Values::Single(values) => Values::Single(values.get(start..)?),
             Values::SingleBytes(bytes) => Values::SingleBytes(bytes.get(start.checked_mul(4)?..)?),
             Values::HalfBytes(bytes) => Values::HalfBytes(bytes.get(start.checked_mul(2)?..)?),
@@ -62,7 +62,7 @@ impl<'a> Values<'a> {
 
     pub fn len(&self) -> usize {
         match self {
-            #[cfg(feature = "graphs")]
+            #[cfg(feature = "compile")]
             Values::Single(values) => values.len(),
             Values::SingleBytes(bytes) => bytes.len() / 4,
             Values::HalfBytes(bytes) => bytes.len() / 2,
@@ -73,7 +73,7 @@ impl<'a> Values<'a> {
     /// Neighbouring values from `at` on.
     pub fn read(&self, at: usize, to: &mut [f32]) {
         match self {
-            #[cfg(feature = "graphs")]
+            #[cfg(feature = "compile")]
             Values::Single(values) => to.copy_from_slice(&values[at..at + to.len()]),
             Values::SingleBytes(bytes) => {
                 let bytes = bytes[at * 4..(at + to.len()) * 4].chunks_exact(4);

@@ -49,6 +49,7 @@ pub(super) fn place(arranger: Arranger, passes: [Option<Pass>; 2]) -> TractResul
         drafts,
         tensors,
         numbers,
+        read,
         ..
     } = arranger;
     let sizes: Vec<usize> = buffers.iter().map(|buffer| buffer.size).collect();
@@ -125,6 +126,7 @@ pub(super) fn place(arranger: Arranger, passes: [Option<Pass>; 2]) -> TractResul
         constants,
         forward: half(&passes[0])?,
         backward: passes.get(1).map(half).transpose()?,
+        read,
     })
 }
 

@@ -42,6 +42,8 @@ pub struct Arranged {
     pub constants: Vec<[u32; 2]>,
     pub forward: Half,
     pub backward: Option<Half>,
+    /// Weights that its products read.
+    pub read: usize,
 }
 
 /// Arranges two graphs, of which the second reads the scores' weights and then what the first gives after scores and
@@ -126,6 +128,8 @@ struct Arranger {
     numbers: Vec<Numbers>,
     lists: HashMap<String, u32>,
     constants: HashMap<u32, usize>,
+    /// Weights that are read.
+    read: usize,
 }
 
 fn number(value: usize) -> TractResult<u32> {
@@ -320,6 +324,7 @@ impl Arranger {
             Numbers::These(values) if values.iter().all(|value| value.to_bits() == 0) => 0,
             bias => 1 + self.list(bias),
         };
+        self.read += sums * weights.inputs * weights.taps;
         let mut fields = vec![name];
         push(
             &mut fields,

@@ -12,46 +12,6 @@ use crate::model::run::steps::loops::Loop;
 use crate::model::run::steps::record::Kind;
 use crate::model::run::steps::rows::Reducer;
 
-/// A function by the name of tract's operator.
-fn unary(name: &str) -> Option<Unary> {
-    Some(match name {
-        "Abs" => Unary::Abs,
-        "Neg" => Unary::Neg,
-        "Exp" => Unary::Exp,
-        "Ln" => Unary::Ln,
-        "Square" => Unary::Square,
-        "Sqrt" => Unary::Sqrt,
-        "Rsqrt" => Unary::Rsqrt,
-        "Recip" => Unary::Recip,
-        "Tanh" => Unary::Tanh,
-        "Erf" => Unary::Erf,
-        "Sigmoid" => Unary::Sigmoid,
-        "Silu" => Unary::Silu,
-        "HardSwish" => Unary::HardSwish,
-        "GeluExact" => Unary::Gelu,
-        _ => return None,
-    })
-}
-
-fn binary(name: &str) -> Option<Binary> {
-    Some(match name {
-        "Add" => Binary::Add,
-        "Sub" => Binary::Sub,
-        "SubF" => Binary::SubFrom,
-        "Mul" => Binary::Mul,
-        "Div" => Binary::Div,
-        "Min" => Binary::Min,
-        "Max" => Binary::Max,
-        "Pow" => Binary::Pow,
-        "Eq" => Binary::Equal,
-        "GT" => Binary::Greater,
-        "GTE" => Binary::GreaterEqual,
-        "LT" => Binary::Less,
-        "LTE" => Binary::LessEqual,
-        _ => return None,
-    })
-}
-
 /// The same function of two numbers the other way round.
 fn turned(function: Binary) -> Option<Binary> {
     Some(match function {
@@ -115,7 +75,7 @@ impl Arranger {
             Step::AddAxis(at) => first()?.with_axis(*at),
             Step::RemoveAxis(at) => first()?.without_axis(*at),
             Step::MoveAxis(from, to) => first()?.moved(*from, *to),
-            Step::Reshape(..) => {
+            Step::Reshape => {
                 let given = first()?;
                 match given.reshaped(shape) {
                     Some(view) => view,
@@ -139,19 +99,10 @@ impl Arranger {
             Step::MeanOfSquares(axes) => {
                 self.reduce(Reducer::MeanOfSquares, axes, first()?, shape)?
             }
-            Step::Unary(name) => {
-                let function = unary(name).with_context(|| format!("no step for {name}"))?;
-                self.map(Kind::Map, function, 0.0, first()?)?
-            }
-            Step::SlopeOf(name) => {
-                let function = unary(name).with_context(|| format!("no step for {name}"))?;
-                self.map(Kind::Slope, function, 0.0, first()?)?
-            }
+            Step::Unary(function) => self.map(Kind::Map, *function, 0.0, first()?)?,
+            Step::SlopeOf(function) => self.map(Kind::Slope, *function, 0.0, first()?)?,
             Step::LeakyRelu(alpha) => self.map(Kind::Map, Unary::LeakyRelu, *alpha, first()?)?,
-            Step::Binary(name) => {
-                let function = binary(name).with_context(|| format!("no step for {name}"))?;
-                self.pair(function, inputs, shape)?
-            }
+            Step::Binary(function) => self.pair(*function, inputs, shape)?,
             Step::Choose => {
                 let [truth, a, b] = inputs else {
                     bail!("a choice of another number")

@@ -3,7 +3,7 @@
 use std::array::from_fn;
 use std::ops::Range;
 
-#[cfg(any(feature = "graphs", test))]
+#[cfg(any(feature = "compile", test))]
 use super::pad;
 use super::{Activation, F4, Finish, Window};
 
@@ -20,7 +20,7 @@ pub struct Depthwise {
 const COLUMNS: usize = 4;
 
 /// Outputs with at least this many columns leave the border to the slow path.
-#[cfg(any(feature = "graphs", test))]
+#[cfg(any(feature = "compile", test))]
 const SMALL: usize = 32;
 
 impl Depthwise {
@@ -50,7 +50,7 @@ impl Depthwise {
 
     /// Whether an image is padded first: in a small one most columns are near a border, where there are
     /// no tiles.
-    #[cfg(any(feature = "graphs", test))]
+    #[cfg(any(feature = "compile", test))]
     pub fn pads(window: &Window) -> bool {
         window.output[1] < SMALL && window.is_padded()
     }
@@ -59,7 +59,7 @@ impl Depthwise {
     ///
     /// # Panics
     /// When image or output are smaller than the window says, or the number of taps differs.
-    #[cfg(any(feature = "graphs", test))]
+    #[cfg(any(feature = "compile", test))]
     pub fn run(&self, image: &[f32], window: &Window, output: &mut [f32], activation: Activation) {
         assert!(window.input[0] * window.input[1] * self.channels <= image.len());
         if Depthwise::pads(window) {

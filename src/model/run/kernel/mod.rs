@@ -20,7 +20,7 @@ pub use gemm::tune;
 pub use gemm::{Gemm, Output, Panels, Patches};
 pub use half::widen;
 pub use pool::max_pool_rows;
-#[cfg(any(feature = "graphs", test))]
+#[cfg(any(feature = "compile", test))]
 pub use pool::{max_pool, pad};
 pub use winograd::Winograd;
 
@@ -111,7 +111,7 @@ impl Window {
     }
 
     /// The same window over the image once it is padded.
-    #[cfg(any(feature = "graphs", test))]
+    #[cfg(any(feature = "compile", test))]
     pub fn over_padded(&self) -> Window {
         Window {
             input: self.padded(),
@@ -121,7 +121,7 @@ impl Window {
     }
 
     /// Whether some window reaches outside the image.
-    #[cfg(any(feature = "graphs", test))]
+    #[cfg(any(feature = "compile", test))]
     pub fn is_padded(&self) -> bool {
         self.padded() != self.input
     }

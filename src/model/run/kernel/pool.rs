@@ -8,7 +8,7 @@ use super::Window;
 ///
 /// # Panics
 /// When image or output are smaller than the window says.
-#[cfg(any(feature = "graphs", test))]
+#[cfg(any(feature = "compile", test))]
 pub fn max_pool(image: &[f32], channels: usize, window: &Window, output: &mut [f32]) {
     max_pool_rows(0..window.output[0], image, channels, window, output);
 }
@@ -48,7 +48,7 @@ pub fn max_pool_rows(
 ///
 /// # Panics
 /// When the image is smaller than the window says.
-#[cfg(any(feature = "graphs", test))]
+#[cfg(any(feature = "compile", test))]
 pub fn pad(image: &[f32], channels: usize, window: &Window) -> Vec<f32> {
     let [_, columns] = window.padded();
     let mut padded = vec![0.0; window.padded().iter().product::<usize>() * channels];

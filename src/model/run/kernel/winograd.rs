@@ -50,7 +50,7 @@ impl Winograd {
     }
 
     /// Bytes that a run takes meanwhile.
-    #[cfg(any(feature = "graphs", test))]
+    #[cfg(any(feature = "compile", test))]
     pub fn scratch(window: &Window, inputs: usize, outputs: usize) -> u64 {
         Winograd::values(window, inputs, outputs) as u64 * 4
     }
@@ -123,7 +123,7 @@ impl Winograd {
     ///
     /// # Panics
     /// Those of [`Winograd::run_rows`].
-    #[cfg(any(feature = "graphs", test))]
+    #[cfg(any(feature = "compile", test))]
     pub fn run(&self, image: &[f32], output: Output) {
         let mut scratch = vec![0.0; Winograd::values(&self.window, self.inputs, self.outputs())];
         let rows = self.window.output[0].div_ceil(2);

@@ -63,9 +63,11 @@ impl Reducer {
         let all = reduced.0[0].length;
         let [apart] = reduced.inner();
         let strides = kept.inner();
+        // The order of a sum must not depend on how many turns are taken at once.
+        let side_by_side = strides == [1, 1] && kept.0.last().is_some_and(|one| one.length > 1);
         let count = reduced.volume().unwrap_or(1) as f32;
         kept.each(turns, |[to, at], length| {
-            if strides == [1, 1] && length > 1 {
+            if side_by_side {
                 let sums = &mut output[to..to + length];
                 sums.fill(self.start());
                 reduced_each(reduced, |start| {
