@@ -158,7 +158,7 @@ impl Model {
         }
         check_memory(manifest, options, most, ours)?;
         Ok(Some(Model {
-            engine: Engine::Steps(draft.finish(onnx)),
+            engine: Engine::Steps(draft.finish(&plan.numbers, onnx)),
             explains: options.heatmap.then_some(Ok(())),
             work,
             scores: plan.scores,

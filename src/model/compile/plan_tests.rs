@@ -173,7 +173,9 @@ fn any_number_of_parts_gives_the_same_bits() {
         let input = noise(&manifest);
         let run = |parts: usize| {
             let draft = plan.draft(&file, true).expect(&name);
-            let executor = draft.finish(&mut (&onnx[..]).into()).in_parts(parts);
+            let executor = draft
+                .finish(&plan.numbers, &mut (&onnx[..]).into())
+                .in_parts(parts);
             let passed = executor.forward(&input.values);
             let gradients = executor.gradients(&passed.kept, 0).unwrap();
             let made = [passed.made, gradients].concat();
@@ -214,7 +216,7 @@ fn hostile_steps_do_no_harm() {
             if needed.work + needed.kept + needed.weights > 100_000_000 || sound % 7 != 0 {
                 return;
             }
-            let executor = draft.finish(&mut (&onnx[..]).into());
+            let executor = draft.finish(&plan.numbers, &mut (&onnx[..]).into());
             let passed = executor.forward(&input.values);
             assert!(executor.gradients(&passed.kept, 0).is_some(), "{what}");
         };

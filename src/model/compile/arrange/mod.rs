@@ -130,6 +130,44 @@ struct Arranger {
     constants: HashMap<u32, usize>,
     /// Weights that are read.
     read: usize,
+    /// Operators whose results are parts of a concatenation: which, along which axis, and from where on.
+    joined: HashMap<usize, (usize, usize, usize)>,
+    /// Results of concatenations of the current pass.
+    wholes: HashMap<usize, View>,
+    /// Where the result of the current operator belongs.
+    target: Option<View>,
+    /// That of the current concatenation, if some of its parts are there.
+    joining: Option<View>,
+}
+
+/// The operators that can write their results where a concatenation wants them: along the axis stored last, or as
+/// neighbouring blocks.
+fn joins(entries: &Entries) -> HashMap<usize, (usize, usize, usize)> {
+    use listed::Step;
+    let mut joined = HashMap::new();
+    for (at, entry) in entries.steps.iter().enumerate() {
+        let Step::Concat(axis) = entry.step else {
+            continue;
+        };
+        let last = axis + 1 == entry.shape.len();
+        if !last && entry.shape[..axis].iter().any(|&length| length != 1) {
+            continue;
+        }
+        let mut start = 0;
+        for &input in &entry.inputs {
+            let part = &entries.steps[input];
+            let anywhere = match &part.step {
+                Step::Product { padding, .. } => padding.is_none(),
+                Step::Unary(_) | Step::LeakyRelu(_) | Step::Binary(_) | Step::Concat(_) => true,
+                _ => false,
+            };
+            if anywhere {
+                joined.entry(input).or_insert((at, axis, start));
+            }
+            start += part.shape[axis];
+        }
+    }
+    joined
 }
 
 fn number(value: usize) -> TractResult<u32> {
@@ -168,6 +206,8 @@ impl Arranger {
     fn pass(&mut self, entries: &Entries, residuals: &[View]) -> TractResult<Vec<View>> {
         self.begin = self.drafts.len();
         self.given = None;
+        self.joined = joins(entries);
+        self.wholes.clear();
         let mut residuals = residuals.iter();
         let mut views: Vec<View> = Vec::new();
         for (at, entry) in entries.steps.iter().enumerate() {
@@ -188,6 +228,8 @@ impl Arranger {
                     view.clone()
                 }
                 (step, _) => {
+                    self.target = self.part(entries, at);
+                    self.joining = self.wholes.get(&at).cloned();
                     let made = self.operator(step, &inputs, &entry.shape);
                     made.with_context(|| format!("step {at}"))?
                 }
@@ -202,6 +244,24 @@ impl Arranger {
             .collect())
     }
 
+    /// Where in a concatenation the result of an operator belongs.
+    fn part(&mut self, entries: &Entries, at: usize) -> Option<View> {
+        let &(whole, axis, start) = self.joined.get(&at)?;
+        let length = entries.steps[at].shape[axis];
+        Some(self.whole(entries, whole).cut(axis, start, 1, length))
+    }
+
+    /// The result of a concatenation, before its parts are computed.
+    fn whole(&mut self, entries: &Entries, at: usize) -> View {
+        if let Some(view) = self.wholes.get(&at) {
+            return view.clone();
+        }
+        let part = self.part(entries, at);
+        let view = part.unwrap_or_else(|| self.buffer(&entries.steps[at].shape));
+        self.wholes.insert(at, view.clone());
+        view
+    }
+
     fn end(&mut self, made: Vec<View>) -> Pass {
         // Copies belong to the pass that makes them.
         self.copies.clear();
@@ -210,6 +270,13 @@ impl Arranger {
             made,
             steps: self.begin..self.drafts.len(),
         }
+    }
+
+    /// The place in a concatenation for what is computed now, if there is one and nothing else of it is read.
+    fn targeted(&mut self, shape: &[usize], inputs: &[View]) -> Option<View> {
+        let apart = |view: &View| inputs.iter().all(|input| input.buffer != view.buffer);
+        let target = self.target.take();
+        target.filter(|view| view.shape() == shape && apart(view))
     }
 
     /// A new buffer for a tensor of this shape.

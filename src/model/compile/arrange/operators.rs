@@ -130,11 +130,24 @@ impl Arranger {
                 made
             }
             Step::Concat(axis) => {
-                let made = self.buffer_like(shape, first()?);
+                let joining = self.joining.take();
+                let made = joining.or_else(|| self.targeted(shape, inputs));
+                let made = match made {
+                    Some(whole) => whole,
+                    None => self.buffer_like(shape, first()?),
+                };
                 let mut start = 0;
                 for part in inputs {
                     let length = part.axes[*axis].length;
-                    self.copy(part, &made.cut(*axis, start, 1, length))?;
+                    let place = made.cut(*axis, start, 1, length);
+                    // Some are there already.
+                    if part.buffer == place.buffer && *part != place {
+                        let apart = self.buffer_like(&part.shape(), part);
+                        self.copy(part, &apart)?;
+                        self.copy(&apart, &place)?;
+                    } else if *part != place {
+                        self.copy(part, &place)?;
+                    }
                     start += length;
                 }
                 made
@@ -190,7 +203,8 @@ impl Arranger {
         from: &View,
     ) -> TractResult<View> {
         let shape = from.shape();
-        let made = self.buffer_like(&shape, from);
+        let target = self.targeted(&shape, std::slice::from_ref(from));
+        let made = target.unwrap_or_else(|| self.buffer_like(&shape, from));
         let in_place = self.replaces(from, &made);
         let mut fields = vec![function as u32, parameter.to_bits()];
         push_loops(&mut fields, &over([&made, from]))?;
@@ -206,7 +220,8 @@ impl Arranger {
             a.axes.len() == b.axes.len(),
             "tensors of different numbers of axes"
         );
-        let made = self.buffer_of(shape, inputs);
+        let target = self.targeted(shape, inputs);
+        let made = target.unwrap_or_else(|| self.buffer_of(shape, inputs));
         let (mut function, mut sides) = (function, [a, b]);
         let whole = |view: &View| view.shape() == shape;
         if (!whole(a) || self.is_constant(a))

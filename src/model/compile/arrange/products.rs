@@ -4,9 +4,9 @@ use tract_onnx::tract_core::internal::*;
 
 use super::operators::push_window;
 use super::view::{Axis, View, collapsed};
-use super::{Arranger, push, push_loops};
+use super::{Arranger, number, push, push_loops};
 use crate::model::run::kernel::{Depthwise, Panels, Window, Winograd};
-use crate::model::run::listed::ActivationRecord;
+use crate::model::run::listed::{ActivationRecord, PatchesRecord};
 use crate::model::run::step as listed;
 use crate::model::run::steps::loops::Loop;
 use crate::model::run::steps::record::Kind;
@@ -23,6 +23,56 @@ fn push_activation(fields: &mut Vec<u32>, activation: &ActivationRecord) {
     fields.extend(numbers);
 }
 
+fn push_patches(fields: &mut Vec<u32>, patches: &PatchesRecord) -> TractResult<()> {
+    push(fields, patches.output)?;
+    let sizes = [
+        patches.row,
+        patches.column,
+        patches.length,
+        patches.runs.len(),
+    ];
+    push(fields, sizes)?;
+    push(fields, patches.runs.iter().copied())
+}
+
+/// The distance between neighbouring pixels of `channels` values each; none if it varies.
+fn apart(view: &View, channels: usize) -> Option<usize> {
+    let pixels = view.reshaped(&[view.volume() / channels, channels])?;
+    let [Axis { length, stride }, inner] = pixels.axes[..] else {
+        return None;
+    };
+    let side_by_side = inner.stride == 1 || channels == 1;
+    // A single pixel is as far from the next as it is long.
+    let stride = if length == 1 { channels } else { stride };
+    (side_by_side && stride >= channels).then_some(stride)
+}
+
+/// Patches of dense pixels over pixels that lie further apart; none if there are no such patches.
+fn strided(image: &View, patches: &PatchesRecord, groups: usize) -> Option<PatchesRecord> {
+    let channels = image.axes.last()?.length;
+    let apart = apart(image, channels)?;
+    let sizes = [patches.row, patches.column, patches.length];
+    let mut places = patches.runs.iter().chain(&sizes);
+    if apart == channels {
+        return Some(patches.clone());
+    }
+    if groups != 1 || places.any(|place| place % channels != 0) {
+        return None;
+    }
+    let far = |place: usize| place / channels * apart;
+    let runs = patches.runs.iter().flat_map(|&run| {
+        let taps = 0..patches.length / channels;
+        taps.map(move |tap| far(run) + tap * apart)
+    });
+    Some(PatchesRecord {
+        output: patches.output,
+        row: far(patches.row),
+        column: far(patches.column),
+        runs: runs.collect(),
+        length: channels,
+    })
+}
+
 impl Arranger {
     pub(super) fn product(&mut self, step: &listed::Step, inputs: &[View]) -> TractResult<View> {
         let listed::Step::Product {
@@ -35,11 +85,30 @@ impl Arranger {
         else {
             bail!("no product");
         };
-        let image = self.dense(&inputs[0])?;
         let residual = inputs.get(1).map(|view| self.dense(view)).transpose()?;
         let residual = residual.as_ref().map(Into::into);
         let pixels = patches.output[0] * patches.output[1];
         let sums = output.iter().product::<usize>() / pixels.max(1);
+        let target = self.targeted(output, inputs);
+        let target = target.filter(|_| residual.is_none());
+        if padding.is_none() {
+            let apart = target.as_ref().and_then(|view| apart(view, sums));
+            let made = match (&target, apart) {
+                (Some(view), Some(_)) => view.clone(),
+                _ => self.buffer(output),
+            };
+            let (image, patches) = match strided(&inputs[0], patches, weights.groups) {
+                Some(patches) => (inputs[0].clone(), patches),
+                None => (self.dense(&inputs[0])?, patches.clone()),
+            };
+            let mut fields = vec![number(apart.unwrap_or(sums))?];
+            fields.extend(self.weights(weights, sums)?);
+            push_patches(&mut fields, &patches)?;
+            push_activation(&mut fields, activation);
+            self.draft(Kind::Product, &made, &[&image], fields).residual = Some(residual);
+            return Ok(made);
+        }
+        let image = self.dense(&inputs[0])?;
         let made = self.buffer(output);
         let mut fields = self.weights(weights, sums)?;
         if let Some((_, window)) = padding {
@@ -55,17 +124,8 @@ impl Arranger {
             Some((channels, window)) => self.padded(&image, *channels, &window.window()?)?,
             None => image,
         };
-        push(&mut fields, patches.output)?;
-        push(
-            &mut fields,
-            [
-                patches.row,
-                patches.column,
-                patches.length,
-                patches.runs.len(),
-            ],
-        )?;
-        push(&mut fields, patches.runs.iter().copied())?;
+        fields.insert(0, number(sums)?);
+        push_patches(&mut fields, patches)?;
         push_activation(&mut fields, activation);
         self.draft(Kind::Product, &made, &[&image], fields).residual = Some(residual);
         Ok(made)

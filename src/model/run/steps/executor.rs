@@ -4,9 +4,10 @@ use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::sync::{Mutex, PoisonError};
 
+use super::super::record::Numbers;
 use super::elementwise;
 use super::memory::{Kept, Memory, Sizes};
-use super::read::{Draft, Given, Outcome, Pass, Source};
+use super::read::{Draft, Outcome, Pass};
 
 /// A plan whose weights are read.
 pub struct Executor {
@@ -69,24 +70,21 @@ impl Draft {
         }
     }
 
-    /// Reads the weights, from the end of the file backwards; an owned file is freed as it is read.
+    /// Reads the weights, from the end of the file backwards, and the plan's `numbers`; an owned file is freed as it is
+    /// read.
     ///
     /// # Panics
-    /// When it is another file.
-    pub fn finish(mut self, onnx: &mut Cow<[u8]>) -> Executor {
+    /// When it is another file, or another plan.
+    pub fn finish(mut self, numbers: &[Numbers], onnx: &mut Cow<[u8]>) -> Executor {
         let mut constants = vec![0.0; self.sizes.constants];
         let mut unread = std::mem::take(&mut self.unread);
         unread.sort_by_key(|unread| Reverse(unread.end));
         for one in unread {
             if let Cow::Owned(bytes) = onnx {
-                let end = match &one.source {
-                    Source::Constant(_, Given::These(_)) => 0,
-                    _ => one.end,
-                };
-                bytes.truncate(end);
+                bytes.truncate(one.end);
                 bytes.shrink_to_fit();
             }
-            self.read(one.source, onnx, &mut constants);
+            self.read(one.source, (numbers, onnx), &mut constants);
         }
         Executor {
             sizes: self.sizes,

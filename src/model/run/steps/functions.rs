@@ -244,8 +244,16 @@ fn inner(x: f32, p: f32) -> f32 {
     (2.0 / PI).sqrt() * (x + 0.044715 * power)
 }
 
+/// A polynomial, the coefficient of the highest power first.
+#[inline(always)]
+fn series<const N: usize>(coefficients: [f32; N], x: f32) -> f32 {
+    let rest = coefficients[1..].iter();
+    rest.fold(coefficients[0], |sum, coefficient| sum * x + coefficient)
+}
+
 /// eˣ, error below 2 units of the last place (1e-5 from 88 on); the polynomial is that of S. L. Moshier's Cephes
 /// library, `expf`.
+#[inline(always)]
 pub fn exp(x: f32) -> f32 {
     // Added to a number below 2²², it leaves the nearest whole number, plus 127, in the lowest bits.
     const ROUND: f32 = 12_582_912.0 + 127.0;
@@ -262,9 +270,7 @@ pub fn exp(x: f32) -> f32 {
         1.666_666_5e-1,
         5.000_000_1e-1,
     ];
-    let series = coefficients
-        .into_iter()
-        .fold(0.0, |sum, coefficient| sum * x_rest + coefficient);
+    let series = series(coefficients, x_rest);
     let rest = series * x_rest * x_rest + x_rest + 1.0;
     let value = rest * f32::from_bits(power.to_bits() << 23);
     let value = if x < -87.336_54 { 0.0 } else { value };
@@ -272,11 +278,13 @@ pub fn exp(x: f32) -> f32 {
 }
 
 /// 1 / (1 + e⁻ˣ), error below 2e-7.
+#[inline(always)]
 pub fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
 /// Error below 4e-7: the rational function of the Eigen library, with limits where it reaches ±1.
+#[inline(always)]
 pub fn tanh(x: f32) -> f32 {
     let x = limit(x, -9.0, 9.0);
     let square = x * x;
@@ -290,11 +298,11 @@ pub fn tanh(x: f32) -> f32 {
         4.893_524_6e-3,
     ];
     let below = [1.198_258_4e-6, 1.185_347_1e-4, 2.268_434_6e-3, 4.893_525e-3];
-    let horner = |sum: f32, coefficient: f32| sum * square + coefficient;
-    x * above.into_iter().fold(0.0, horner) / below.into_iter().fold(0.0, horner)
+    x * series(above, square) / series(below, square)
 }
 
 /// Abramowitz and Stegun 7.1.26, error below 3e-7 with the rounding.
+#[inline(always)]
 pub fn erf(x: f32) -> f32 {
     let positive = x.abs();
     let t = 1.0 / (1.0 + 0.327_591_1 * positive);
@@ -305,10 +313,7 @@ pub fn erf(x: f32) -> f32 {
         -0.284_496_74,
         0.254_829_6,
     ];
-    let series = coefficients
-        .into_iter()
-        .fold(0.0, |sum, coefficient| sum * t + coefficient);
-    (1.0 - series * t * exp(-x * x)).copysign(x)
+    (1.0 - series(coefficients, t) * t * exp(-x * x)).copysign(x)
 }
 
 #[cfg(test)]

@@ -81,7 +81,7 @@ impl Step {
             Work::Softmax(length) | Work::Normalise(length, _) => [all / length, *length],
             Work::Product(product) => {
                 let pixels = product.patches.output.iter().product();
-                [pixels, all / pixels]
+                [pixels, product.stride]
             }
             Work::Tiles(Tiles {
                 window, winograd, ..

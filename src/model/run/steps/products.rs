@@ -14,6 +14,8 @@ use super::loops::Loops;
 pub struct Product {
     /// One for each group, over neighbouring channels.
     pub groups: Arc<[Gemm]>,
+    /// Distance between neighbouring pixels of the output.
+    pub stride: usize,
     pub patches: Patches,
     pub activation: Activation,
 }
@@ -25,8 +27,8 @@ impl Product {
         (image, residual): (&[f32], Option<&[f32]>),
         output: &mut [f32],
     ) {
-        let stride = self.groups.iter().map(Gemm::outputs).sum();
-        let residual = residual.map(|all| &all[pixels.start * stride..pixels.end * stride]);
+        let stride = self.stride;
+        let residual = residual.map(|all| &all[pixels.start * stride..]);
         let (mut first, mut input) = (0, 0);
         for group in &*self.groups {
             let output = Output {

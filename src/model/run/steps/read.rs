@@ -86,32 +86,36 @@ pub enum Source {
     },
 }
 
-/// Values of a plan, or of a tensor of the file.
+/// Values of a plan, by their index and number, or those of a tensor of the file.
 #[derive(Debug)]
 pub enum Given {
-    These(Vec<f32>),
+    These(u32, usize),
     Of(Span),
 }
 
 impl Given {
     fn len(&self) -> usize {
         match self {
-            Given::These(values) => values.len(),
+            Given::These(_, length) => *length,
             Given::Of(span) => span.len(),
         }
     }
 
     fn end(&self) -> usize {
         match self {
-            Given::These(_) => 0,
+            Given::These(..) => 0,
             Given::Of(span) => span.bytes.end,
         }
     }
 
-    pub fn read(&self, onnx: &[u8], to: &mut [f32]) {
+    fn read(&self, numbers: &[Numbers], onnx: &[u8], to: &mut [f32]) {
         match self {
-            Given::These(values) => to.copy_from_slice(values),
             Given::Of(span) => span.values(onnx).read(0, to),
+            Given::These(at, _) => {
+                if let Some(Numbers::These(values)) = numbers.get(*at as usize) {
+                    to.copy_from_slice(values);
+                }
+            }
         }
     }
 }
@@ -192,7 +196,7 @@ impl Reader<'_> {
             .get(at as usize)
             .ok_or("numbers that are not there")?;
         Ok(match numbers {
-            Numbers::These(values) => Given::These(values.clone()),
+            Numbers::These(values) => Given::These(at, values.len()),
             Numbers::Of(name) => {
                 let span = self.span(name, 0)?;
                 self.spend(span.len())?;
@@ -230,10 +234,7 @@ impl Reader<'_> {
         self.unread.push(Unread {
             end: values.end(),
             bytes: [0, 0],
-            told: match &values {
-                Given::These(values) => 4 * values.len() as u64,
-                Given::Of(_) => 0,
-            },
+            told: 0,
             source: Source::Constant(places, values),
         });
         Ok(())
@@ -522,7 +523,7 @@ impl Reader<'_> {
         let given = self.given(number)?;
         check(given.len() == sums, "a list of another length")?;
         let mut values = vec![0.0; sums];
-        given.read(self.file.onnx, &mut values);
+        given.read(&self.plan.numbers, self.file.onnx, &mut values);
         Ok(values)
     }
 
@@ -553,6 +554,7 @@ impl Reader<'_> {
         place: (bool, usize),
     ) -> Sound<Step> {
         let residual = fields.next()?;
+        let stride = fields.size()?;
         let (arrangement, span) = self.weights(fields)?;
         let output = [fields.size()?, fields.size()?];
         let [row, column] = [fields.next()? as usize, fields.next()? as usize];
@@ -567,7 +569,10 @@ impl Reader<'_> {
             summed.is_some() && product([count, length]) == summed,
             "patches of another size",
         )?;
-        let volume = product([output[0], output[1], sums]);
+        check(sums <= stride, "pixels that overlap")?;
+        let far =
+            product([output[0], output[1]]).and_then(|pixels| (pixels - 1).checked_mul(stride));
+        let volume = far.and_then(|far| far.checked_add(sums));
         self.count(&[output[0], output[1], sums, count, length], 1);
         self.count(&[output[0], output[1], sums], VALUE);
         let patches = Patches {
@@ -586,6 +591,7 @@ impl Reader<'_> {
         self.unread(place, arrangement, span, bytes);
         let work = Product {
             groups: Arc::new([]),
+            stride,
             patches,
             activation,
         };
@@ -872,10 +878,17 @@ impl Draft {
     /// Reads one constant or the weights of one step.
     ///
     /// # Panics
-    /// When the file no longer reaches as far as when the plan was read.
-    pub fn read(&mut self, source: Source, onnx: &[u8], constants: &mut [f32]) {
+    /// When the file no longer reaches as far as when the plan was read, or the numbers are of another.
+    pub fn read(
+        &mut self,
+        source: Source,
+        (numbers, onnx): (&[Numbers], &[u8]),
+        constants: &mut [f32],
+    ) {
         match source {
-            Source::Constant(places, values) => values.read(onnx, &mut constants[places]),
+            Source::Constant(places, values) => {
+                values.read(numbers, onnx, &mut constants[places]);
+            }
             Source::Weights {
                 backward,
                 step,
