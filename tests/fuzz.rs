@@ -948,7 +948,7 @@ fn random_step(random: &mut Random) -> Value {
             (
                 "product",
                 vec![
-                    vec![out, one, residual],
+                    vec![out, one, residual, d + *random.one(&[0, 0, 5])],
                     weights(1, d, c, 1),
                     patches,
                     activation,

@@ -181,8 +181,7 @@ impl Model {
     }
 
     fn passed(&self, executor: &Executor, input: &Input) -> Result<Forward> {
-        let volume = input.shape.iter().product::<usize>();
-        if volume != input.values.len() || !executor.takes(volume) {
+        if !executor.takes(&input.shape, input.values.len()) {
             return Err(Error::BadOption(format!(
                 "the input tensor of shape {:?} with {} values is not that of the model",
                 input.shape,

@@ -257,7 +257,7 @@ impl Arranger {
         let [from, to] = [old.buffer, new.buffer].map(|buffer| &self.buffers[buffer]);
         from.constant.is_none()
             && from.size == to.size
-            && old.start == 0
+            && [old.start, new.start] == [0, 0]
             && places(old) == places(new)
     }
 

@@ -11,6 +11,7 @@ use super::read::{Draft, Outcome, Pass};
 
 /// A plan whose weights are read.
 pub struct Executor {
+    input: Vec<usize>,
     sizes: Sizes,
     constants: Vec<f32>,
     forward: Pass,
@@ -87,6 +88,7 @@ impl Draft {
             self.read(one.source, (numbers, onnx), &mut constants);
         }
         Executor {
+            input: self.input,
             sizes: self.sizes,
             constants,
             forward: self.forward,
@@ -104,9 +106,9 @@ impl Executor {
         Executor { parts, ..self }
     }
 
-    /// Whether an input has this many values.
-    pub fn takes(&self, volume: usize) -> bool {
-        self.forward.given.len() == volume
+    /// Whether an input of this shape and with this many values is the one that it is for.
+    pub fn takes(&self, shape: &[usize], values: usize) -> bool {
+        self.input == shape && self.forward.given.len() == values
     }
 
     /// Runs the forward pass.

@@ -35,6 +35,8 @@ fn check(sound: bool, what: &'static str) -> Sound<()> {
 /// A plan whose weights are still in the file.
 #[derive(Debug)]
 pub struct Draft {
+    /// Shape of the input.
+    pub input: Vec<usize>,
     pub sizes: Sizes,
     /// Values that a thread takes meanwhile.
     pub scratch: usize,
@@ -179,6 +181,7 @@ impl Plan {
         let steps = passes.into_iter().flatten().flat_map(|pass| &pass.steps);
         let scratch = steps.map(Step::scratch).max().unwrap_or(0);
         Ok(Draft {
+            input: self.input.clone(),
             sizes,
             scratch,
             forward,
