@@ -153,10 +153,10 @@ impl Model {
         let run = needed.kept.saturating_add(input).saturating_add(2 * made);
         let work = needed.work.saturating_add(2 * run);
         let most = needed.weights.saturating_add(work).max(needed.reading);
+        check_memory(manifest, options, most, ours)?;
         if most > run::MOST_WORK {
             return Ok(None);
         }
-        check_memory(manifest, options, most, ours)?;
         Ok(Some(Model {
             engine: Engine::Steps(draft.finish(&plan.numbers, onnx)),
             explains: options.heatmap.then_some(Ok(())),
