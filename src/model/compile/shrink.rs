@@ -22,7 +22,8 @@ use crate::error::{Error, Result};
 use crate::manifest::{Manifest, Precision};
 use crate::model::error::contained;
 use crate::model::layer::Candidates;
-use crate::model::run;
+use crate::model::run::steps::record::Plan;
+use crate::model::run::{self, File};
 
 /// What a graph says about itself.
 #[derive(Debug, Clone, Serialize)]
@@ -300,7 +301,17 @@ pub fn with_plan(onnx: &[u8], manifest: &Manifest) -> Result<Vec<u8>> {
     };
     planned.reserve_exact(note.encoded_len());
     note.encode_raw(&mut planned);
-    Ok(planned)
+    let file = File::read(&planned);
+    let read = match Plan::find(&file) {
+        Some(plan) => plan.draft(&file, true).map(drop),
+        None => Err("it is too long"),
+    };
+    match read {
+        Ok(()) => Ok(planned),
+        Err(what) => Err(Error::UnsupportedModel(format!(
+            "the plan cannot be read back: {what}"
+        ))),
+    }
 }
 
 /// Whether the output holds the logarithms of probabilities.

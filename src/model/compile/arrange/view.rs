@@ -1,5 +1,5 @@
-//! A tensor as a part of a buffer: where its first value lies, and how far apart neighbours are along each axis. Moving,
-//! cutting, repeating and reshaping a tensor mostly makes another view of the same values.
+//! A tensor as a part of a buffer: where its first value lies, and how far apart neighbours are along each axis.
+//! Moving, cutting, repeating and reshaping a tensor mostly makes another view of the same values.
 
 use crate::model::run::steps::loops::{Loop, Loops};
 

@@ -16,7 +16,9 @@ pub struct Executor {
     constants: Vec<f32>,
     forward: Pass,
     backward: Option<Pass>,
-    /// What is overwritten by every pass, and what its steps take meanwhile.
+    /// Values that a step takes meanwhile.
+    scratch: usize,
+    /// What is overwritten by every pass, and what its steps take meanwhile; made by the first.
     work: Mutex<[Vec<f32>; 2]>,
     /// In how many parts the turns of a step are computed: results do not depend on it.
     parts: usize,
@@ -93,7 +95,8 @@ impl Draft {
             constants,
             forward: self.forward,
             backward: self.backward,
-            work: Mutex::new([vec![0.0; self.sizes.work], vec![0.0; self.scratch]]),
+            scratch: self.scratch,
+            work: Mutex::default(),
             parts: 1,
         }
     }
@@ -137,6 +140,9 @@ impl Executor {
 
     fn pass(&self, pass: &Pass, kept: Kept, give: impl FnOnce(&mut [f32])) -> Vec<Vec<f32>> {
         let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
+        if work.iter().all(Vec::is_empty) {
+            *work = [self.sizes.work, self.scratch].map(|size| vec![0.0; size]);
+        }
         let [work, scratch] = &mut *work;
         let mut memory = Memory {
             sizes: self.sizes,
