@@ -843,312 +843,6 @@ fn damage_tensor(tensor: &mut TensorProto, random: &mut Random) {
     }
 }
 
-/// Steps that mostly fit each other, and the shape of each.
-#[derive(Default)]
-struct Steps {
-    list: Vec<Value>,
-    shapes: Vec<Vec<usize>>,
-    truths: Vec<usize>,
-}
-
-impl Steps {
-    fn push(&mut self, step: Value, inputs: &[usize], shape: Vec<usize>) -> usize {
-        self.list.push(json!([step, inputs]));
-        self.shapes.push(shape);
-        self.list.len() - 1
-    }
-
-    /// A step without truth values, mostly one of the last.
-    fn any(&self, random: &mut Random) -> usize {
-        let from = match random.below(3) {
-            0 => 0,
-            _ => self.list.len().saturating_sub(6),
-        };
-        let at = from + random.below(self.list.len() - from);
-        if self.truths.contains(&at) { 0 } else { at }
-    }
-
-    /// A step of this shape, made if there is none.
-    fn of(&mut self, shape: &[usize], random: &mut Random) -> usize {
-        let alike: Vec<usize> = (0..self.list.len())
-            .filter(|&at| self.shapes[at] == shape && !self.truths.contains(&at))
-            .collect();
-        if !alike.is_empty() {
-            return *random.one(&alike);
-        }
-        let ones = vec![1; shape.len()];
-        let constant = json!({ "constant": { "shape": ones, "values": [0.5] } });
-        let one = self.push(constant, &[], ones);
-        self.push(json!({ "fill": shape }), &[one], shape.to_vec())
-    }
-
-    /// Adds a step of any kind.
-    fn grow(&mut self, random: &mut Random) {
-        const UNARY: &[&str] = &[
-            "Abs",
-            "Neg",
-            "Exp",
-            "Ln",
-            "Square",
-            "Sqrt",
-            "Rsqrt",
-            "Recip",
-            "Tanh",
-            "Erf",
-            "Sigmoid",
-            "Silu",
-            "HardSwish",
-            "GeluExact",
-        ];
-        const BINARY: &[&str] = &["Add", "Sub", "SubF", "Mul", "Div", "Min", "Max", "Pow"];
-        let at = self.any(random);
-        let shape = self.shapes[at].clone();
-        let volume: usize = shape.iter().product();
-        let axis = random.below(shape.len());
-        let with = |size: usize| {
-            let mut shape = shape.clone();
-            shape[axis] = size;
-            shape
-        };
-        match random.below(26) {
-            0 | 1 => drop(self.push(json!({ "unary": random.one(UNARY) }), &[at], shape)),
-            2 => drop(self.push(json!({ "slope-of": random.one(&UNARY[8..]) }), &[at], shape)),
-            3 => drop(self.push(json!({ "leaky-relu": 0.1 }), &[at], shape)),
-            4 | 5 => {
-                let other = self.of(&shape, random);
-                self.push(json!({ "binary": random.one(BINARY) }), &[at, other], shape);
-            }
-            6 => {
-                let other = self.of(&shape, random);
-                let compare = json!({ "binary": random.one(&["GT", "LT", "Eq", "GTE"]) });
-                let truth = self.push(compare, &[at, other], shape.clone());
-                self.truths.push(truth);
-                match random.below(2) {
-                    0 => self.push(json!("choose"), &[truth, at, other], shape),
-                    _ => self.push(json!("truth-to-number"), &[truth], shape),
-                };
-            }
-            7 => {
-                let kind = *random.one(&["sum", "max", "mean-of-squares"]);
-                let mut axes = vec![axis];
-                let mut reduced = with(1);
-                if random.below(2) == 0 {
-                    axes = (0..shape.len()).collect();
-                    reduced = vec![1; shape.len()];
-                }
-                self.push(json!({ kind: axes }), &[at], reduced);
-            }
-            8 => drop(self.push(
-                json!({ "rms-norm": { "axis": axis, "epsilon": 1e-5 } }),
-                &[at],
-                shape,
-            )),
-            9 => drop(self.push(json!({ "softmax": [axis] }), &[at], shape)),
-            10 if shape.len() < 6 => {
-                let mut longer = shape.clone();
-                longer.insert(axis, 1);
-                self.push(json!({ "add-axis": axis }), &[at], longer);
-            }
-            11 if shape.len() > 1 && shape[axis] == 1 => {
-                let mut shorter = shape.clone();
-                shorter.remove(axis);
-                self.push(json!({ "remove-axis": axis }), &[at], shorter);
-            }
-            12 | 13 => {
-                let to = random.below(shape.len());
-                let mut moved = shape.clone();
-                let length = moved.remove(axis);
-                moved.insert(to, length);
-                self.push(json!({ "move-axis": [axis, to] }), &[at], moved);
-            }
-            14 => {
-                let flat = vec![volume];
-                self.push(json!({ "reshape": [0, shape, flat] }), &[at], flat);
-            }
-            15 if volume < 1 << 16 => {
-                let pads: Vec<[usize; 2]> = shape
-                    .iter()
-                    .map(|_| [random.below(4), random.below(4)])
-                    .collect();
-                let padded = shape
-                    .iter()
-                    .zip(&pads)
-                    .map(|(n, [a, b])| n + a + b)
-                    .collect();
-                self.push(
-                    json!({ "pad": { "pads": pads, "value": 0.5 } }),
-                    &[at],
-                    padded,
-                );
-            }
-            16 if shape[axis] == 1 && volume < 1 << 12 => {
-                let filled = with(1 + random.below(60));
-                self.push(json!({ "fill": filled }), &[at], filled);
-            }
-            17 if volume < 1 << 15 => {
-                let count = 1 + random.below(4);
-                let joined = with(shape[axis] * count);
-                self.push(json!({ "concat": axis }), &vec![at; count], joined);
-            }
-            18 => {
-                let start = random.below(shape[axis]);
-                let end = start + 1 + random.below(shape[axis] - start);
-                self.push(
-                    json!({ "slice": [axis, start, end] }),
-                    &[at],
-                    with(end - start),
-                );
-            }
-            19 => {
-                let stride = 1 + random.below(3);
-                let length = shape[axis].div_ceil(stride);
-                self.push(
-                    json!({ "downsample": [axis, stride, 0] }),
-                    &[at],
-                    with(length),
-                );
-            }
-            20 => {
-                let &[.., rows, summed] = &shape[..] else {
-                    return;
-                };
-                if rows > 200 || summed > 1000 || volume > 1 << 15 {
-                    return;
-                }
-                // From the other one, with its rows as columns.
-                let rank = shape.len();
-                let mut axes: Vec<Value> = (0..rank - 2).map(|at| json!([at, at, at])).collect();
-                axes.push(json!([rank - 2, null, rank - 2]));
-                axes.push(json!([null, rank - 2, rank - 1]));
-                axes.push(json!([rank - 1, rank - 1, null]));
-                let mut made = shape.clone();
-                made[rank - 1] = rows;
-                self.push(json!({ "contract": axes }), &[at, at], made);
-            }
-            _ => self.window(at, &shape, random),
-        }
-    }
-
-    /// A step with a window, over maps of the shape 1 × rows × columns × channels.
-    fn window(&mut self, at: usize, shape: &[usize], random: &mut Random) {
-        let &[1, rows, columns, channels] = shape else {
-            return;
-        };
-        let kernel = *random.one(&[1, 2, 3, 3, 3, 5]);
-        let before = random.below(kernel.max(2) - 1);
-        let stride = 1 + random.below(2);
-        if rows < kernel || columns < kernel || rows.max(columns) > 100 || channels > 100 {
-            return;
-        }
-        let made = |size: usize| (size + 2 * before - kernel) / stride + 1;
-        let output = [made(rows), made(columns)];
-        let window = json!({ "input": [rows, columns], "output": output, "kernel": [kernel, kernel],
-            "stride": [stride, stride], "dilation": [1, 1], "before": [before, before] });
-        let activation = random
-            .one(&[json!({ "clamp": [0.0, 6.0] }), json!("hard-swish")])
-            .clone();
-        let map = |channels: usize| vec![1, output[0], output[1], channels];
-        let taps = kernel * kernel;
-        // Read many times: it takes little of the file.
-        let weights = |inputs: usize, outputs: usize| {
-            json!({ "tensor": "w", "groups": 1, "inputs": inputs, "taps": taps, "strides": [1, 0, 0],
-                "scale": [], "bias": vec![0.25; outputs] })
-        };
-        match random.below(5) {
-            0 => {
-                let step = json!({ "largest": { "channels": channels, "window": window, "output": map(channels) } });
-                self.push(step, &[at], map(channels));
-            }
-            1 => {
-                let mut weights = weights(1, channels);
-                weights["groups"] = channels.into();
-                let step = json!({ "filter": { "weights": weights, "window": window, "activation": activation,
-                    "output": map(channels) } });
-                self.push(step, &[at], map(channels));
-            }
-            2 | 3 => {
-                let outputs = *random.one(&[1, 4, 16, 20, 64]);
-                let wide = (columns + 2 * before).max((output[1] - 1) * stride + kernel);
-                let runs: Vec<usize> = (0..taps)
-                    .map(|tap| (tap / kernel * wide + tap % kernel) * channels)
-                    .collect();
-                let patches = json!({ "output": output, "row": stride * wide * channels, "column": stride * channels,
-                    "runs": runs, "length": channels });
-                let step = json!({ "product": { "weights": weights(channels, outputs), "patches": patches,
-                    "padding": [channels, window], "activation": activation, "output": map(outputs) } });
-                self.push(step, &[at], map(outputs));
-            }
-            _ => {
-                let step = json!({ "sum-pool": { "window": { "batch": true, "last": true, "kernel": [kernel, kernel],
-                    "before": [before, before], "after": [before, before], "strides": [stride, stride],
-                    "dilations": null, "channels": channels }, "count_padding": true, "mean": true } });
-                self.push(step, &[at], map(channels));
-            }
-        }
-    }
-
-    /// A sum over some steps, mostly the last ones, in this shape.
-    fn end(&mut self, shape: &[usize], random: &mut Random) -> usize {
-        let ones = vec![1; shape.len()];
-        let mut sum = self.of(&ones, random);
-        for _ in 0..1 + random.below(4) {
-            let at = self.any(random);
-            let given = self.shapes[at].clone();
-            let axes: Vec<usize> = (0..given.len()).collect();
-            let one = self.push(json!({ "sum": axes }), &[at], vec![1; given.len()]);
-            let flat = self.push(
-                json!({ "reshape": [0, vec![1; given.len()], ones] }),
-                &[one],
-                ones.clone(),
-            );
-            sum = self.push(json!({ "binary": "Add" }), &[sum, flat], ones.clone());
-        }
-        self.push(json!({ "fill": shape }), &[sum], shape.to_vec())
-    }
-}
-
-/// A plan of random steps for [`tiny`].
-fn random_plan(random: &mut Random) -> Value {
-    let image = [1, 3, 8, 8];
-    let mut forward = Steps::default();
-    forward.push(json!({ "source": image }), &[], image.to_vec());
-    // Some begin with a large map.
-    let side = *random.one(&[8, 12, 30, 100]);
-    let pad = side - 8;
-    let padded = vec![1, 3, side, side];
-    forward.push(
-        json!({ "pad": { "pads": [[0, 0], [0, 0], [0, pad], [pad, 0]], "value": 0.1 } }),
-        &[0],
-        padded,
-    );
-    forward.push(json!({ "move-axis": [1, 3] }), &[1], vec![1, side, side, 3]);
-    for _ in 0..random.below(120) {
-        forward.grow(random);
-    }
-    let layer = forward.of(&image, random);
-    let scores = forward.end(&[1, 3], random);
-    let kept: Vec<usize> = (0..random.below(4)).map(|_| forward.any(random)).collect();
-    let mut backward = Steps::default();
-    backward.push(json!({ "source": [1, 3] }), &[], vec![1, 3]);
-    for &at in &kept {
-        let shape = forward.shapes[at].clone();
-        backward.push(json!({ "source": shape }), &[], shape);
-    }
-    for _ in 0..random.below(60) {
-        backward.grow(random);
-    }
-    let gradient = backward.end(&image, random);
-    let outputs = [vec![scores, layer], kept].concat();
-    json!({
-        "version": whylens::internal::PLAN, "input": image, "layout": "nchw", "output": "logits", "scores": [1, 3],
-        "activation": null,
-        "places": [{ "layer": { "name": "x", "channels": 3, "height": 8, "width": 8 }, "shape": image,
-                     "axes": "channels-first" }],
-        "forward": { "steps": forward.list, "outputs": outputs },
-        "backward": { "steps": backward.list, "outputs": [gradient] },
-    })
-}
-
 /// Replaces a number of a plan with another.
 fn disturb(plan: &mut String, random: &mut Random) {
     let digits = |at: &usize| plan.as_bytes()[*at].is_ascii_digit();
@@ -1169,6 +863,161 @@ fn disturb(plan: &mut String, random: &mut Random) {
         "[]",
     ];
     plan.replace_range(at..end, random.one::<&str>(&words));
+}
+
+/// A step of a plan, mostly sound on its own.
+fn random_step(random: &mut Random) -> Value {
+    let mut size = || *random.one(&[1, 2, 3, 4, 5, 8, 12, 16]);
+    let [a, b, c, d] = std::array::from_fn(|_| size());
+    let [side, kernel, channels] = [size(), size().min(5), size()];
+    let stride = 1 + random.below(2);
+    // It reads in one half of the arena and writes into the other, but not into constants and what is kept.
+    let halves = [
+        64 * (80 + random.below(110)),
+        64 * (250 + random.below(130)),
+    ];
+    let written = random.below(2);
+    let out = halves[written];
+    let [one, two, three] = std::array::from_fn(|_| match written {
+        0 => 64 * (250 + random.below(130)),
+        _ => 64 * random.below(190),
+    });
+    // In place at times.
+    let one = if random.below(4) == 0 { out } else { one };
+    let window = |padded: usize| {
+        let reach = side + 2 * padded;
+        let made = (reach.max(kernel) - kernel) / stride + 1;
+        vec![
+            side, side, made, made, kernel, kernel, stride, stride, 1, 1, padded, padded,
+        ]
+    };
+    let padded = random.below(kernel);
+    let activation = match random.below(3) {
+        0 => vec![0, 0xff80_0000, 0x7f80_0000],
+        1 => vec![0, 0, 0x40c0_0000],
+        _ => vec![1, 0, 0],
+    };
+    // Over a × b, both or one of them in the other order.
+    let loops = |tensors: usize, random: &mut Random| {
+        let mut all = vec![2, a, b];
+        all.extend((1..tensors).map(|_| *random.one(&[b, 0, 1])));
+        all.extend([b, 1]);
+        all.extend((1..tensors).map(|_| *random.one(&[1, 0, a])));
+        all
+    };
+    let weights = |groups: usize, sums: usize, inputs: usize, taps: usize| {
+        vec![0, 0, groups, sums, inputs, taps, 1, 1, 1, 0, 0]
+    };
+    let (kind, fields): (&str, Vec<Vec<usize>>) = match random.below(16) {
+        0 => ("set", vec![vec![out, a * b, 0x3f00_0000]]),
+        1 | 2 => (
+            "map",
+            vec![
+                vec![out, one, random.below(26), 0x4000_0000],
+                loops(2, random),
+            ],
+        ),
+        3 => (
+            "slope",
+            vec![
+                vec![out, one, random.below(26), 0x4000_0000],
+                loops(2, random),
+            ],
+        ),
+        4 | 5 => (
+            "pair",
+            vec![vec![out, one, two, random.below(14)], loops(3, random)],
+        ),
+        6 => ("choose", vec![vec![out, one, two, three], loops(4, random)]),
+        7 => (
+            "reduce",
+            vec![
+                vec![out, one, random.below(4)],
+                loops(2, random),
+                vec![1, c, d],
+            ],
+        ),
+        8 => (
+            *random.one(&["softmax", "copy"]),
+            vec![vec![out, one, a, b]],
+        ),
+        9 => ("normalise", vec![vec![out, one, a, b, 0x3a83_126f]]),
+        10 => {
+            let residual = [0, two + 1][random.below(2)];
+            let patches = vec![a, b, b * c, c, c, 1, 0];
+            (
+                "product",
+                vec![
+                    vec![out, one, residual, d + *random.one(&[0, 0, 5])],
+                    weights(1, d, c, 1),
+                    patches,
+                    activation,
+                ],
+            )
+        }
+        11 => (
+            "filter",
+            vec![
+                vec![out, one],
+                weights(channels, channels, 1, kernel * kernel),
+                window(padded),
+                activation,
+            ],
+        ),
+        12 => {
+            let tiles = vec![8, 9, 8, 9, 3, 3, 1, 1, 1, 1, 1, 1];
+            (
+                "tiles",
+                vec![vec![out, one, 0], weights(1, 16, 16, 9), tiles, activation],
+            )
+        }
+        13 => match random.below(2) {
+            0 => ("pack", vec![vec![out, one, c, d, d, 1], vec![1, a, c * d]]),
+            _ => (
+                "multiply",
+                vec![
+                    vec![out, one, two, 1, b, 0, c, c, d],
+                    vec![1, a, b * c, 24 * c],
+                ],
+            ),
+        },
+        14 => match random.below(2) {
+            0 => ("largest", vec![vec![out, one, channels], window(padded)]),
+            _ => (
+                "pool",
+                vec![vec![out, one, channels, 1, random.below(2)], window(padded)],
+            ),
+        },
+        _ => match random.below(2) {
+            0 => (
+                "fold",
+                vec![vec![out, one, channels, random.below(2)], window(padded)],
+            ),
+            _ => (
+                "unpool",
+                vec![vec![out, one, two, channels], window(padded)],
+            ),
+        },
+    };
+    serde_json::json!([kind, fields.concat()])
+}
+
+/// A plan of random steps for [`tiny`].
+fn random_plan(random: &mut Random) -> Value {
+    let mut list = |most: usize| -> Vec<Value> {
+        let count = random.below(most);
+        (0..count).map(|_| random_step(random)).collect()
+    };
+    let (forward, backward) = (list(24), list(12));
+    let [given, scores, layer, gradient] = std::array::from_fn(|_| 4096 + 64 * random.below(300));
+    json!({
+        "version": whylens::internal::PLAN, "input": [1, 3, 8, 8], "layout": "nchw", "output": "logits", "scores": [1, 3], "activation": null,
+        "places": [{ "layer": { "name": "x", "channels": 3, "height": 8, "width": 8 }, "shape": [1, 3, 8, 8],
+                     "axes": "channels-first" }],
+        "tensors": ["w"], "numbers": ["w", [0.5, 1.5]], "spaces": [1024, 4096, 25_600], "constants": [[0, 0], [600, 1]],
+        "forward": { "given": given, "made": [[scores, 1, 3, 1, 1], [layer, 2, 3, 64, 1, 64, 1, 3]], "steps": forward },
+        "backward": { "given": 6000, "made": [[gradient, 1, 192, 1, 1]], "steps": backward },
+    })
 }
 
 #[test]

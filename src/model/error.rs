@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+#[cfg(feature = "compile")]
 use tract_onnx::prelude::TractError;
 
 use crate::error::{Error, Result};
@@ -19,6 +20,7 @@ pub fn contained<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     })
 }
 
+#[cfg(feature = "compile")]
 pub fn failed(error: TractError) -> Error {
     Error::UnsupportedModel(format!("the graph cannot be run: {error:#}"))
 }

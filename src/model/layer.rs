@@ -1,6 +1,7 @@
 //! The maps at which heatmaps are taken.
 
 use serde::{Deserialize, Serialize};
+#[cfg(feature = "compile")]
 use tract_onnx::tract_core::internal::*;
 
 use super::run::{self, MOST_ELEMENTS};
@@ -89,12 +90,16 @@ impl Place {
         run::product(sizes.chain([size_of::<f32>()]))
     }
 
-    /// The values of the layer in the order of [`FeatureMap`], from a tensor in ONNX's order whose axes may
-    /// have length 1 where a value repeats.
+    /// [`Place::feature`] from a tensor whose axes may have length 1 where a value repeats.
+    #[cfg(feature = "compile")]
     pub fn map(&self, tensor: &Tensor) -> TractResult<FeatureMap> {
         let full = tensor.broadcast_to_shape(&self.shape)?;
         let plain = full.try_as_plain_ram()?;
-        let given = plain.as_slice::<f32>()?;
+        Ok(self.feature(plain.as_slice::<f32>()?.to_vec()))
+    }
+
+    /// The values of the layer in the order of [`FeatureMap`], from all of them in ONNX's order.
+    pub fn feature(&self, given: Vec<f32>) -> FeatureMap {
         let &Layer {
             channels,
             height,
@@ -103,7 +108,7 @@ impl Place {
         } = &self.layer;
         let places = height * width;
         let values = match self.axes {
-            Axes::ChannelsFirst => given.to_vec(),
+            Axes::ChannelsFirst => given,
             axes => {
                 let prefix = match axes {
                     Axes::Tokens { prefix } => prefix * channels,
@@ -114,11 +119,11 @@ impl Place {
                     .collect()
             }
         };
-        Ok(FeatureMap {
+        FeatureMap {
             channels,
             height,
             width,
             values,
-        })
+        }
     }
 }

@@ -4,22 +4,22 @@
 #[cfg(feature = "compile")]
 pub mod compile;
 mod error;
+#[cfg(feature = "compile")]
+mod graphs;
 mod layer;
 mod run;
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
-use tract_onnx::prelude::*;
-
-use error::{contained, failed};
+use error::contained;
 use layer::Place;
 pub use layer::{Candidate, Candidates, FeatureMap, Layer};
-use run::ops::floats;
-use run::{File, Inputs, Needed, Plan, Run};
+use run::File;
+use run::steps::executor::Executor;
+use run::steps::record::Plan;
 
 /// Version of the plans that this crate makes and understands.
-pub const PLAN: u32 = run::VERSION;
+pub const PLAN: u32 = run::steps::record::VERSION;
 
 use crate::error::{Error, Result};
 use crate::estimate;
@@ -43,15 +43,29 @@ pub struct Options {
 
 /// A model that is ready to run. Holds the only copy of the weights.
 pub struct Model {
-    forward: Arc<TypedSimplePlan>,
-    /// Computes the gradients, or says why there are none; absent without heatmaps.
-    backward: Option<Result<Arc<TypedSimplePlan>>>,
+    engine: Engine,
+    /// Whether there are gradients, and why not; absent without heatmaps.
+    explains: Option<Result<()>>,
     /// Shape of the scores' tensor.
     scores: Vec<usize>,
     layers: Vec<Layer>,
     places: Vec<Place>,
     activation: Option<Activation>,
     work: u64,
+}
+
+/// What runs a model.
+enum Engine {
+    Steps(Executor),
+    #[cfg(feature = "compile")]
+    Graphs(graphs::Graphs),
+}
+
+/// What a gradient needs of a forward pass.
+enum Kept {
+    Values(Vec<f32>),
+    #[cfg(feature = "compile")]
+    Tensors(graphs::Tensors),
 }
 
 /// What one forward pass leaves behind: all that a gradient needs later.
@@ -61,7 +75,7 @@ pub struct Forward {
     /// The activations of each of [`Model::layers`]; empty without heatmaps.
     pub features: Vec<FeatureMap>,
     /// What else the gradient needs.
-    residuals: Vec<Arc<Tensor>>,
+    kept: Kept,
 }
 
 impl Model {
@@ -109,57 +123,44 @@ impl Model {
         manifest: &Manifest,
         options: &Options,
     ) -> Result<Option<Model>> {
-        let file = File::read(onnx);
-        let Some(plan) = Plan::find(&file) else {
+        let Some(plan) = Plan::find(&File::read(onnx)) else {
             return Ok(None);
         };
         let fits = plan.input == manifest.input.shape()
             && plan.layout == manifest.input.layout
-            && plan.output == manifest.output.name
-            && plan.places.iter().all(Place::is_sound);
-        let names = || plan.places.iter().map(|place| &place.layer.name);
-        let explains = match (options.heatmap, options.layers.is_empty()) {
-            (false, _) => true,
-            (true, true) => manifest
-                .heatmap
-                .layer
-                .iter()
-                .all(|layer| names().eq([layer])),
-            (true, false) => names().eq(&options.layers),
-        };
-        if !fits || !explains || options.heatmap && plan.places.is_empty() {
+            && plan.output == manifest.output.name;
+        if !fits || !explains(&plan.places, manifest, options) {
             return Ok(None);
         }
-        let Ok(halves) = plan.sketch(&file, options.heatmap) else {
+        let Ok(draft) = plan.draft(&File::read(onnx), options.heatmap) else {
             return Ok(None);
         };
-        let places = if options.heatmap {
-            plan.places
-        } else {
-            Vec::new()
-        };
-        let second = halves.backward.as_ref();
-        let runs = halves.forward.run(Inputs::Given).and_then(|first| {
-            let second = second.map(|second| second.run(Inputs::Lent));
-            Ok((first, second.transpose()?))
-        });
-        let (first, second) = match runs {
-            Ok(runs) => runs,
-            Err(error @ Error::OverMemoryLimit(_)) => return Err(error),
-            Err(_) => return Ok(None),
-        };
-        let work = work(&places, &halves.forward.graph, first, second);
         let ours = match onnx {
             Cow::Owned(bytes) => bytes.len(),
             Cow::Borrowed(_) => 0,
         };
-        let Needed { kept, most } = halves.needed(ours);
-        check_memory(manifest, options, kept.saturating_add(work).max(most), ours)?;
-        let (forward, backward) = halves.read(onnx).map_err(failed)?;
+        let needed = draft.needed(ours);
+        let places = match options.heatmap {
+            true => plan.places,
+            false => Vec::new(),
+        };
+        let classes = plan.scores.iter().product::<usize>() as u64;
+        let made = places.iter().map(Place::bytes);
+        let made = made.fold(4 * classes, u64::saturating_add);
+        let input = 4 * plan.input.iter().product::<usize>() as u64;
+        // Of this photo and the previous one: the input, what is kept, and what is made, before and after it is
+        // brought into the order of a map.
+        let run = needed.kept.saturating_add(input).saturating_add(2 * made);
+        let work = needed.work.saturating_add(2 * run);
+        let most = needed.weights.saturating_add(work).max(needed.reading);
+        check_memory(manifest, options, most, ours)?;
+        if most > run::MOST_WORK {
+            return Ok(None);
+        }
         Ok(Some(Model {
+            engine: Engine::Steps(draft.finish(&plan.numbers, onnx)),
+            explains: options.heatmap.then_some(Ok(())),
             work,
-            forward,
-            backward: backward.map(Ok),
             scores: plan.scores,
             layers: places.iter().map(|place| place.layer.clone()).collect(),
             places,
@@ -172,20 +173,33 @@ impl Model {
     /// # Errors
     /// [`Error::BadOption`] when the tensor does not have the shape of the graph's input.
     pub fn forward(&self, input: &Input) -> Result<Forward> {
-        let tensor = Tensor::from_shape(&input.shape, &input.values).map_err(|error| {
-            Error::BadOption(format!("the input tensor is not sound: {error:#}"))
-        })?;
-        let inputs = tvec!(tensor.into_tvalue());
-        let mut outputs = contained(|| self.forward.run(inputs).map_err(failed))?;
-        let residuals = outputs
-            .drain(1 + self.layers.len()..)
-            .map(TValue::into_arc_tensor)
-            .collect();
+        match &self.engine {
+            Engine::Steps(executor) => self.passed(executor, input),
+            #[cfg(feature = "compile")]
+            Engine::Graphs(graphs) => self.run_graph(graphs, input),
+        }
+    }
+
+    fn passed(&self, executor: &Executor, input: &Input) -> Result<Forward> {
+        if !executor.takes(&input.shape, input.values.len()) {
+            return Err(Error::BadOption(format!(
+                "the input tensor of shape {:?} with {} values is not that of the model",
+                input.shape,
+                input.values.len()
+            )));
+        }
+        let passed = contained(|| Ok(executor.forward(&input.values)))?;
+        let mut made = passed.made.into_iter();
         Ok(Forward {
-            scores: floats(&outputs[0]).map_err(failed)?.to_vec(),
-            features: self.maps(&outputs[1..])?,
-            residuals,
+            scores: made.next().unwrap_or_default(),
+            features: self.features(made),
+            kept: Kept::Values(passed.kept),
         })
+    }
+
+    fn features(&self, made: impl Iterator<Item = Vec<f32>>) -> Vec<FeatureMap> {
+        let maps = self.places.iter().zip(made);
+        maps.map(|(place, values)| place.feature(values)).collect()
     }
 
     /// Gradient of the score of `class` with respect to the features of each layer.
@@ -193,16 +207,28 @@ impl Model {
     /// # Errors
     /// [`Error::BadOption`] for a class that does not exist, and those of [`Model::explainable`].
     pub fn gradients(&self, forward: &Forward, class: usize) -> Result<Vec<FeatureMap>> {
-        let backward = self.backward()?;
-        let mut cotangent = vec![0.0f32; self.classes()];
-        let most = cotangent.len() - 1;
-        *cotangent.get_mut(class).ok_or_else(|| {
-            Error::BadOption(format!("there is no class {class}, expected 0 to {most}"))
-        })? = 1.0;
-        let cotangent = Tensor::from_shape(&self.scores, &cotangent).map_err(failed)?;
-        let mut inputs = tvec!(cotangent.into_tvalue());
-        inputs.extend(forward.residuals.iter().map(|r| r.clone().into_tvalue()));
-        self.maps(&contained(|| backward.run(inputs).map_err(failed))?)
+        self.explainable()?;
+        self.check_class(class)?;
+        match (&self.engine, &forward.kept) {
+            (Engine::Steps(executor), Kept::Values(kept)) => {
+                let gradients = contained(|| Ok(executor.gradients(kept, class)))?;
+                Ok(self.features(gradients.into_iter().flatten()))
+            }
+            #[cfg(feature = "compile")]
+            (Engine::Graphs(graphs), Kept::Tensors(kept)) => self.pull(graphs, kept, class),
+            #[cfg(feature = "compile")]
+            _ => Err(Error::BadOption("a run of another model".into())),
+        }
+    }
+
+    fn check_class(&self, class: usize) -> Result<()> {
+        let most = self.classes().saturating_sub(1);
+        match class <= most {
+            true => Ok(()),
+            false => Err(Error::BadOption(format!(
+                "there is no class {class}, expected 0 to {most}"
+            ))),
+        }
     }
 
     /// Checks that the gradients of a forward pass on `input` explain anything. They do not if they are
@@ -270,27 +296,17 @@ impl Model {
     /// derivative here, or one that is zero everywhere; [`Error::UnsupportedModel`] when no layer was named
     /// and none was found.
     pub fn explainable(&self) -> Result<()> {
-        self.backward().map(drop)
-    }
-
-    /// Whether the model was loaded with heatmaps.
-    pub fn explains(&self) -> bool {
-        self.backward.is_some()
-    }
-
-    fn backward(&self) -> Result<&Arc<TypedSimplePlan>> {
-        match &self.backward {
-            Some(backward) => backward.as_ref().map_err(Error::clone),
+        match &self.explains {
+            Some(explains) => explains.clone(),
             None => Err(Error::BadOption(
                 "the model was loaded without heatmaps; load it with `heatmap: true`".into(),
             )),
         }
     }
 
-    fn maps(&self, tensors: &[TValue]) -> Result<Vec<FeatureMap>> {
-        let maps = self.places.iter().zip(tensors);
-        maps.map(|(place, tensor)| place.map(tensor).map_err(failed))
-            .collect()
+    /// Whether the model was loaded with heatmaps.
+    pub fn explains(&self) -> bool {
+        self.explains.is_some()
     }
 
     /// The layers at which heatmaps are taken; empty without heatmaps.
@@ -323,24 +339,17 @@ pub fn tune() -> bool {
     run::kernel::tune(8, || start.elapsed().as_secs_f64())
 }
 
-/// Most bytes in use at once, from one photo to the next with its heatmap.
-fn work(places: &[Place], forward: &TypedModel, first: Run, second: Option<Run>) -> u64 {
-    let facts = forward.inputs.iter().chain(&forward.outputs[..1]);
-    let sizes = facts.map(|&outlet| forward.outlet_fact(outlet).map_or(0, run::bytes));
-    let sizes: Vec<u64> = sizes.collect();
-    let (input, scores) = (sizes[0], sizes.last().copied().unwrap_or(0));
-    let sum = |all: &[u64]| all.iter().copied().fold(0, u64::saturating_add);
-    let maps: Vec<u64> = places.iter().map(Place::bytes).collect();
-    let (all, largest) = (sum(&maps), maps.iter().copied().max().unwrap_or(0));
-    // A map is brought into the tensor's order, and then into rows.
-    let told = |run: Run| run.most.max(sum(&[run.outputs, all, largest]));
-    let forward = sum(&[told(first), input, scores, scores]);
-    let backward = second.map_or(0, |run| sum(&[told(run), scores, scores]));
-    // Kept from the previous photo and, where a gradient explains nothing, from this one while another is
-    // tried.
-    let kept = sum(&[input, scores, first.outputs, all]);
-    let most = sum(&[forward, input, all]).max(backward);
-    sum(&[kept, most.max(sum(&[all, all, all]))])
+/// Whether layers of a plan are those that a manifest or the options name.
+fn explains(places: &[Place], manifest: &Manifest, options: &Options) -> bool {
+    let names = || places.iter().map(|place| &place.layer.name);
+    let named = &manifest.heatmap.layer;
+    let asked = match (options.heatmap, options.layers.is_empty()) {
+        (false, _) => true,
+        (true, true) => named.iter().all(|layer| names().eq([layer])),
+        (true, false) => names().eq(&options.layers),
+    };
+    let there = !options.heatmap || !places.is_empty();
+    asked && there && places.iter().all(Place::is_sound)
 }
 
 /// Refuses a model that would take more than allowed; of what it needs, `ours` bytes are in use already.

@@ -91,8 +91,10 @@ fn by_plan(
     unplanned: impl FnOnce() -> Result<Model>,
 ) -> Result<(Model, Forward)> {
     let load = || {
-        Model::planned(planned, manifest, &options())?.ok_or_else(|| {
-            Error::UnsupportedModel("the plan of the model cannot be read back".into())
+        let model = Model::planned(planned, manifest, &options())?;
+        model.ok_or_else(|| {
+            let unread = shrink::read_back(planned).err();
+            unread.unwrap_or_else(|| Error::UnsupportedModel("the plan is not used".into()))
         })
     };
     let model = load()?;

@@ -48,6 +48,17 @@ test('src/model/run/ names nothing of src/model/compile/', () => {
   for (const [path, text] of run) assert.doesNotMatch(code(text), /\bcompile::|\bmodel::\{[^}]*\bcompile\b/, path);
 });
 
+test('what runs a plan names nothing of tract', () => {
+  // These are compiled with the feature `compile` only.
+  const compiled = /^src\/model\/run\/(ops\/|(cost|listed|step|work)\.rs$)/;
+  const run = [...rust].filter(([path]) => path.startsWith('src/model/run/') && !compiled.test(path));
+  assert.ok(run.some(([path]) => path === 'src/model/run/steps/executor.rs'));
+  for (const [path, text] of run) {
+    const [outside] = code(text).split('#[cfg(test)]\nmod tests');
+    assert.doesNotMatch(outside, /\btract_|\bTract[A-Z]/, path);
+  }
+});
+
 test('only the surface for JavaScript, downloads and the clock of the browser name its types', () => {
   const allowed = (/** @type {string} */ path) => /^src\/(wasm|fetch)(\.rs$|\/)/.test(path);
   only(rust, /\b(js_sys|web_sys|wasm_bindgen)\b/, allowed);

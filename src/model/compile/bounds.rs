@@ -239,7 +239,8 @@ fn elements(fact: &InferenceFact, name: &str) -> Result<Option<usize>> {
 /// Refuses a graph that would run without end.
 ///
 /// # Errors
-/// [`Error::UnsupportedModel`] for one that takes more than [`work::MOST_OPERATIONS`].
+/// [`Error::UnsupportedModel`] for one that takes more than
+/// [`run::MOST_OPERATIONS`](crate::model::run::MOST_OPERATIONS).
 pub fn check_work(graph: &TypedModel) -> Result<()> {
     let order = graph.eval_order().map_err(failed)?;
     let mut operations = 0u64;

@@ -1,6 +1,7 @@
 //! ONNX → a model that can be run, or its plan.
 
 pub mod adapt;
+mod arrange;
 mod barrier;
 mod batch;
 mod bounds;
@@ -36,9 +37,11 @@ use std::sync::Arc;
 use tract_onnx::prelude::*;
 
 use super::error::{contained, failed};
+use super::graphs::work;
 use super::layer::Place;
-use super::run::{self, File, Inputs};
-use super::{Model, Options, check_memory, work};
+use super::run::work::Inputs;
+use super::run::{self, File};
+use super::{Engine, Model, Options, check_memory};
 use crate::error::{Error, Result};
 use crate::manifest::{Activation, Manifest};
 use write::Lowered;
@@ -131,9 +134,10 @@ impl Draft {
         let first = follow(&forward, Inputs::Given)?;
         let second = ready(&backward).map(|graph| follow(graph, Inputs::Lent));
         let work = work(&self.places, forward.model(), first, second.transpose()?);
+        let (engine, explains) = Engine::graphs(forward, backward);
         Ok(Model {
-            forward,
-            backward,
+            engine,
+            explains,
             scores: self.scores,
             layers: self
                 .places
@@ -244,10 +248,12 @@ impl Model {
         let forward = run::work::runnable(graph).map_err(unusable)?;
         let order = forward.order_without_consts();
         let run = run::work::follow(forward.model(), order, Inputs::Given)?;
+        let work = work(&[], forward.model(), run, None);
+        let (engine, explains) = Engine::graphs(forward, None);
         Ok(Model {
-            work: work(&[], forward.model(), run, None),
-            forward,
-            backward: None,
+            work,
+            engine,
+            explains,
             scores,
             layers: Vec::new(),
             places: Vec::new(),

@@ -11,12 +11,49 @@ use tract_onnx::tract_core::ops::nn::{LeakyRelu, Reduce, Reducer, RmsNorm, Softm
 use tract_onnx::tract_core::ops::{Downsample, change_axes::AxisOp};
 
 use crate::model::run::kernel::{Activation, Patches, Window};
+use crate::model::run::listed::{ActivationRecord, PatchesRecord, PoolRecord, WindowRecord};
 use crate::model::run::ops::{Contract, Fill, Fold, Largest, ScatterWindow, Slope, Unpool};
-use crate::model::run::record::{ActivationRecord, PatchesRecord, PoolRecord, WindowRecord};
-use crate::model::run::step::{Step, binary, unary};
+use crate::model::run::step::Step;
+use crate::model::run::steps::functions::{Binary, Unary};
 
-fn sizes(dims: &[TDim]) -> TractResult<Vec<usize>> {
-    dims.iter().map(|dim| Ok(dim.to_usize()?)).collect()
+/// A function by the name of tract's operator.
+fn unary(name: &str) -> TractResult<Unary> {
+    Ok(match name {
+        "Abs" => Unary::Abs,
+        "Neg" => Unary::Neg,
+        "Exp" => Unary::Exp,
+        "Ln" => Unary::Ln,
+        "Square" => Unary::Square,
+        "Sqrt" => Unary::Sqrt,
+        "Rsqrt" => Unary::Rsqrt,
+        "Recip" => Unary::Recip,
+        "Tanh" => Unary::Tanh,
+        "Erf" => Unary::Erf,
+        "Sigmoid" => Unary::Sigmoid,
+        "Silu" => Unary::Silu,
+        "HardSwish" => Unary::HardSwish,
+        "GeluExact" => Unary::Gelu,
+        _ => bail!("there is no record of {name}"),
+    })
+}
+
+fn binary(name: &str) -> TractResult<Binary> {
+    Ok(match name {
+        "Add" => Binary::Add,
+        "Sub" => Binary::Sub,
+        "SubF" => Binary::SubFrom,
+        "Mul" => Binary::Mul,
+        "Div" => Binary::Div,
+        "Min" => Binary::Min,
+        "Max" => Binary::Max,
+        "Pow" => Binary::Pow,
+        "Eq" => Binary::Equal,
+        "GT" => Binary::Greater,
+        "GTE" => Binary::GreaterEqual,
+        "LT" => Binary::Less,
+        "LTE" => Binary::LessEqual,
+        _ => bail!("there is no record of {name}"),
+    })
 }
 
 impl Step {
@@ -38,7 +75,7 @@ impl Step {
                 AxisOp::Add(axis) => Step::AddAxis(*axis),
                 AxisOp::Rm(axis) => Step::RemoveAxis(*axis),
                 AxisOp::Move(from, to) => Step::MoveAxis(*from, *to),
-                AxisOp::Reshape(at, from, to) => Step::Reshape(*at, sizes(from)?, sizes(to)?),
+                AxisOp::Reshape(..) => Step::Reshape,
             }
         } else if let Some(Reduce { axes, reducer }) = op.downcast_ref::<Reduce>() {
             match reducer {
@@ -63,12 +100,12 @@ impl Step {
             Step::LeakyRelu(*alpha)
         } else if let Some(op) = op.downcast_ref::<ElementWiseOp>() {
             match op.0.downcast_ref::<Slope>() {
-                Some(slope) if slope.parameter == 0.0 => Step::SlopeOf(slope.of.clone()),
-                _ => Step::Unary(op.0.name()),
+                Some(slope) if slope.parameter == 0.0 => Step::SlopeOf(unary(&slope.of)?),
+                _ => Step::Unary(unary(&op.0.name())?),
             }
         } else if let Some(op) = op.downcast_ref::<TypedBinOp>() {
             ensure!(op.1.is_none(), "there is no record of its type");
-            Step::Binary(op.0.name().into())
+            Step::Binary(binary(op.0.name())?)
         } else if op.is::<Iff>() {
             Step::Choose
         } else if let Some(op) = op.downcast_ref::<Cast>() {
@@ -99,14 +136,6 @@ impl Step {
         } else {
             bail!("there is no record of {}", op.name())
         };
-        // A name that cannot be read back is not a record.
-        let known = match &step {
-            Step::Unary(name) => unary(name).is_some(),
-            Step::Binary(name) => binary(name).is_some(),
-            Step::SlopeOf(name) => unary(name).is_some(),
-            _ => true,
-        };
-        ensure!(known, "there is no record of {}", op.name());
         Ok(step)
     }
 }
@@ -120,7 +149,7 @@ impl From<&Patches> for PatchesRecord {
             ref runs,
             length,
         } = *patches;
-        let runs = runs.clone();
+        let runs = runs.to_vec();
         PatchesRecord {
             output,
             row,
@@ -183,12 +212,9 @@ impl From<Activation> for ActivationRecord {
 
 impl PoolRecord {
     pub fn of(spec: &PoolSpec) -> TractResult<PoolRecord> {
-        let (before, after) = match &spec.padding {
-            PaddingSpec::Explicit(before, after) => (before.to_vec(), after.to_vec()),
-            PaddingSpec::Valid => (
-                vec![0; spec.kernel_shape.len()],
-                vec![0; spec.kernel_shape.len()],
-            ),
+        let before = match &spec.padding {
+            PaddingSpec::Explicit(before, _) => before.to_vec(),
+            PaddingSpec::Valid => vec![0; spec.kernel_shape.len()],
             other => bail!("there is no record of {other:?}"),
         };
         Ok(PoolRecord {
@@ -196,10 +222,8 @@ impl PoolRecord {
             last: spec.data_format.c_is_last(),
             kernel: spec.kernel_shape.to_vec(),
             before,
-            after,
             strides: spec.strides.as_ref().map(|sizes| sizes.to_vec()),
             dilations: spec.dilations.as_ref().map(|sizes| sizes.to_vec()),
-            channels: spec.input_channels,
         })
     }
 }

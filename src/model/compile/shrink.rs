@@ -22,7 +22,8 @@ use crate::error::{Error, Result};
 use crate::manifest::{Manifest, Precision};
 use crate::model::error::contained;
 use crate::model::layer::Candidates;
-use crate::model::run;
+use crate::model::run::steps::record::Plan;
+use crate::model::run::{self, File};
 use crate::sniff;
 
 /// What a graph says about itself.
@@ -310,7 +311,21 @@ pub fn with_plan(onnx: &[u8], manifest: &Manifest) -> Result<Vec<u8>> {
     let plan = plan_of(&planned, manifest)?;
     planned.reserve_exact(plan.len());
     planned.extend(plan);
+    read_back(&planned)?;
     Ok(planned)
+}
+
+/// Checks that the plan in a file can be used.
+///
+/// # Errors
+/// [`Error::UnsupportedModel`] says why not.
+pub fn read_back(planned: &[u8]) -> Result<()> {
+    let file = File::read(planned);
+    let read = match Plan::find(&file) {
+        Some(plan) => plan.draft(&file, true).map(drop),
+        None => Err("it is too long"),
+    };
+    read.map_err(|what| Error::UnsupportedModel(format!("the plan cannot be read back: {what}")))
 }
 
 /// What is appended to a file without a plan, so that it has one.

@@ -8,13 +8,16 @@ use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::konst::Const;
 use tract_onnx::tract_core::ops::source::TypedSource;
 
+use super::arrange::{Arranged, Entries, Entry, arrange};
 use super::lower::Constants;
 use crate::manifest::{Activation, Layout};
 use crate::model::layer::Place;
+use crate::model::run::listed::Weights;
 use crate::model::run::ops::{Arrangement, Filter, Product, Values};
-use crate::model::run::record::{Numbers, Weights};
+use crate::model::run::record::Numbers;
 use crate::model::run::step::Step;
-use crate::model::run::{File, Listing, MOST_STEPS, MOST_WRITTEN, Plan, VERSION};
+use crate::model::run::steps::record::{Plan, VERSION};
+use crate::model::run::{File, MOST_STEPS, MOST_WRITTEN};
 
 /// A lowered graph and the constants from which its kernels were packed, by the names of the nodes.
 pub struct Lowered {
@@ -28,20 +31,44 @@ pub type Beside = Vec<(String, Vec<f32>)>;
 /// How these names begin.
 pub const BESIDE: &str = "whylens.plan.";
 
-/// Lists two lowered graphs; `file` is the ONNX file from which they were made, or one with the same
+/// Arranges two lowered graphs; `file` is the ONNX file from which they were made, or one with the same
 /// weights. Also returns what the file must hold besides: transposed, cut or multiplied weights.
 ///
 /// # Errors
 /// If an operator or a weight cannot be listed.
 pub fn plan(
-    head: (Vec<usize>, Layout, String),
+    (input, layout, output): (Vec<usize>, Layout, String),
     (scores, activation, places): (Vec<usize>, Option<Activation>, Vec<Place>),
     forward: &Lowered,
     backward: Option<&Lowered>,
     file: &File,
 ) -> TractResult<(Plan, Beside)> {
-    let (input, layout, output) = head;
     let writer = Writer::new(file);
+    let forward = writer.entries(forward)?;
+    let backward = backward.map(|graph| writer.entries(graph)).transpose()?;
+    let Arranged {
+        tensors,
+        numbers,
+        spaces,
+        constants,
+        forward,
+        backward,
+        read,
+    } = arrange(&forward, backward.as_ref(), &places)?;
+    let halves = [Some(&forward), backward.as_ref()].into_iter().flatten();
+    let most = halves.map(|half| half.steps.len()).max().unwrap_or(0);
+    ensure!(
+        most <= MOST_STEPS,
+        "{most} steps, at most {MOST_STEPS} are kept in a plan"
+    );
+    // Readers have the same limit: an unrolled loop would hold its weights in memory once for each step.
+    let kept = writer.beside.borrow();
+    let kept = kept.iter().map(|(_, values)| values.len());
+    let held: usize = file.tensors.values().map(Values::len).chain(kept).sum();
+    ensure!(
+        read <= held.saturating_mul(2),
+        "its weights are read too often"
+    );
     let plan = Plan {
         version: VERSION,
         input,
@@ -50,8 +77,12 @@ pub fn plan(
         scores,
         activation,
         places,
-        forward: writer.list(forward)?,
-        backward: backward.map(|graph| writer.list(graph)).transpose()?,
+        tensors,
+        numbers,
+        spaces,
+        constants,
+        forward,
+        backward,
     };
     Ok((plan, writer.beside.into_inner()))
 }
@@ -357,8 +388,12 @@ impl<'a> Writer<'a> {
         })
     }
 
-    pub fn list(&self, lowered: &Lowered) -> TractResult<Listing> {
-        let Lowered { graph, constants } = lowered;
+    /// The operators of a lowered graph.
+    ///
+    /// # Errors
+    /// If an operator or a weight has no record.
+    pub fn entries(&self, lowered: &Lowered) -> TractResult<Entries> {
+        let graph = &lowered.graph;
         let mut numbers = HashMap::new();
         let mut steps = Vec::new();
         let sources = graph.inputs.iter().map(|input| input.node);
@@ -368,37 +403,20 @@ impl<'a> Writer<'a> {
             .filter(|id| !graph.inputs.contains(&(*id).into()));
         for id in sources.chain(order) {
             let node = graph.node(id);
-            let record = self.step(graph, constants, node);
+            let record = self.step(graph, &lowered.constants, node);
             let step = record.with_context(|| format!("{node} cannot be kept in a plan"))?;
+            let shape = &graph.outlet_fact(id.into())?.shape;
+            let shape = shape.as_concrete().context("of open shape")?.to_vec();
             let inputs = node.inputs.iter().map(|input| numbers[input]).collect();
             numbers.insert(OutletId::from(id), steps.len());
-            steps.push((step, inputs));
+            steps.push(Entry {
+                step,
+                inputs,
+                shape,
+            });
         }
-        ensure!(
-            steps.len() <= MOST_STEPS,
-            "{} steps, at most {MOST_STEPS} are kept in a plan",
-            steps.len()
-        );
-        // Readers have the same limit: an unrolled loop would hold its weights in memory once for each step.
-        let beside = self.beside.borrow();
-        let kept = beside.iter().map(|(name, values)| (&**name, values.len()));
-        let lengths = self.tensors.iter();
-        let lengths: HashMap<&str, usize> = lengths
-            .map(|(name, tensor)| (*name, tensor.len()))
-            .chain(kept)
-            .collect();
-        let held: usize = lengths.values().sum();
-        let length = |name: &str| lengths.get(name).copied().unwrap_or(0);
-        let read: usize = steps
-            .iter()
-            .map(|(step, _): &(Step, _)| step.reads(length))
-            .sum();
-        ensure!(
-            read <= held.saturating_mul(2),
-            "its weights are read too often"
-        );
         let outputs = graph.outputs.iter().map(|output| numbers[output]).collect();
-        Ok(Listing { steps, outputs })
+        Ok(Entries { steps, outputs })
     }
 
     fn step(

@@ -14,6 +14,7 @@ use tract_onnx::tract_core::ops::source::TypedSource;
 use tract_onnx::tract_core::ops::{self, Downsample};
 
 use super::ops::{Contract, Fill, Filter, Fold, Largest, Product, Unpool};
+use super::product;
 
 /// Multiplications of a product that take as long as a value that goes through memory, perhaps through
 /// a series.
@@ -47,12 +48,6 @@ pub fn bytes(fact: &TypedFact) -> u64 {
     let told = told.and_then(|bytes| u64::try_from(bytes).ok());
     let plain = volume(fact).saturating_mul(fact.datum_type.size_of() as u64);
     plain.max(told.unwrap_or(0))
-}
-
-/// The product of sizes, without overflow.
-pub fn product(sizes: impl IntoIterator<Item = usize>) -> u64 {
-    let sizes = sizes.into_iter();
-    sizes.fold(1, |n, size| n.saturating_mul(size as u64))
 }
 
 /// What it takes to compute a node.

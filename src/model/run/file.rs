@@ -1,7 +1,8 @@
 //! ONNX bytes → the tensors and the plan in them, where they lie: nothing is copied.
 //!
 //! Field numbers are those of onnx.proto3: ModelProto.graph 7, .metadata_props 14;
-//! GraphProto.initializer 5; TensorProto.dims 1, .data_type 2, .name 8, .raw_data 9;
+//! GraphProto.initializer 5; TensorProto.dims 1, .data_type 2, .name 8, .raw_data 9; TensorProto.DataType.FLOAT 1,
+//! .INT8 3, .FLOAT16 10;
 //! StringStringEntryProto.key 1, .value 2.
 
 use std::collections::HashMap;
@@ -9,9 +10,8 @@ use std::ops::Range;
 
 use prost::DecodeError;
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
-use tract_onnx::pb::tensor_proto::DataType;
 
-use super::ops::Values;
+use super::weights::Values;
 
 /// What a plan needs from an ONNX file.
 pub struct File<'a> {
@@ -101,9 +101,9 @@ impl<'a> File<'a> {
             }
             Ok(())
         })?;
-        const SINGLE: u64 = DataType::Float as u64;
-        const HALF: u64 = DataType::Float16 as u64;
-        const WHOLE: u64 = DataType::Int8 as u64;
+        const SINGLE: u64 = 1;
+        const WHOLE: u64 = 3;
+        const HALF: u64 = 10;
         let values = match kind {
             SINGLE if raw.len().is_multiple_of(4) => Values::SingleBytes(raw),
             HALF if raw.len().is_multiple_of(2) => Values::HalfBytes(raw),

@@ -1,50 +1,46 @@
-//! The plan in an ONNX file → graphs that can be run: all that a page needs for a model with a plan. Imports nothing
-//! of `compile`, which makes plans.
+//! The plan in an ONNX file → steps that can be run: all that a page needs for a model with a plan. Imports nothing
+//! of `compile`, which makes plans, and nothing of tract but in what `compile` uses.
 //!
-//! A plan lists the operators of the forward and the backward graph; weights are named, not repeated.
-//! It is JSON in the file's `metadata_props`, so that the file stays an ordinary ONNX model. A plan of
-//! another version, for other inputs or layers, or with anything unsound in it is not used: the
-//! graph of the file itself is then compiled.
+//! A plan lists the steps of the forward and the backward graph over one arena (`docs/plan.md`); weights are named, not
+//! repeated. It is JSON in the file's `metadata_props`, so that the file stays an ordinary ONNX model. A plan of
+//! another version, for other inputs or layers, or with anything unsound in it is not used: the graph of the file
+//! itself is then compiled.
 
+#[cfg(feature = "compile")]
 pub mod cost;
 mod file;
 pub mod kernel;
+#[cfg(feature = "compile")]
+pub mod listed;
+#[cfg(feature = "compile")]
 pub mod ops;
-mod read;
 pub mod record;
+#[cfg(feature = "compile")]
 pub mod step;
+pub mod steps;
+pub mod weights;
+#[cfg(feature = "compile")]
 pub mod work;
 
-use std::borrow::Cow;
-use std::cmp::Reverse;
-use std::sync::Arc;
-
-use serde::{Deserialize, Serialize};
-use tract_onnx::tract_core::internal::*;
-
-use super::layer::Place;
-use crate::manifest::{Activation, Layout};
-
-pub use cost::{bytes, product};
+#[cfg(feature = "compile")]
+pub use cost::bytes;
 pub use file::File;
-pub use read::Sketch;
-use read::Unread;
-use step::Step;
-pub use work::{Inputs, Run};
 
 /// Most numbers of one tensor.
 pub const MOST_ELEMENTS: usize = 1 << 28;
 
 /// Most inputs of a node, and most outputs.
+#[cfg(feature = "compile")]
 pub const MOST_EDGES: usize = 512;
 
 /// Most axes of a tensor.
+#[cfg(feature = "compile")]
 pub const MOST_AXES: usize = 16;
 
 /// Key of the plan in `metadata_props`.
 pub const KEY: &str = "whylens.plan";
 
-/// Most steps of a listing: eight times the forward graph of a ViT-L (24 blocks of 41 steps, and 24 around them),
+/// Most steps of a pass: eight times the forward graph of a ViT-L (24 blocks of 41 steps, and 24 around them),
 /// four and a half times its gradient down to the patches (24 of 73).
 pub const MOST_STEPS: usize = 8000;
 
@@ -54,160 +50,16 @@ const LONGEST: usize = 32_000_000;
 /// Most values that are written out in one record.
 pub const MOST_WRITTEN: usize = 4096;
 
-/// Raised with every change of what a plan means.
-pub const VERSION: u32 = 1;
+/// Most bytes of values that are alive at once in a run, whatever memory there is.
+pub const MOST_WORK: u64 = 8 << 30;
 
-/// A model as it is run.
-#[derive(Serialize, Deserialize)]
-pub struct Plan {
-    pub version: u32,
-    /// What the plan was made for.
-    pub input: Vec<usize>,
-    /// Axis order of the input.
-    pub layout: Layout,
-    /// Name of the output.
-    pub output: String,
-    /// Shape of the scores' tensor.
-    pub scores: Vec<usize>,
-    /// The softmax or sigmoid that is stepped over.
-    pub activation: Option<Activation>,
-    /// The layers that follow the scores in the outputs of `forward`.
-    pub places: Vec<Place>,
-    pub forward: Listing,
-    pub backward: Option<Listing>,
-}
+/// Most operations of a run, as it is counted before: fifteen times those of ViT-L/16 at 224 pixels (72 billion,
+/// 61 of which are multiplications) and of EfficientNet-B7 at 600 (72, 38), 26 times those of ConvNeXt-L at 224
+/// (42, 34), and still 1.6 times those of EfficientNet-L2 at 800 (680, 476).
+pub const MOST_OPERATIONS: u64 = 1 << 40;
 
-/// Operators in order of computation, each with the numbers of those it reads.
-#[derive(Serialize, Deserialize)]
-pub struct Listing {
-    #[serde(deserialize_with = "record::few::<MOST_STEPS, _, _>")]
-    pub steps: Vec<(Step, Vec<usize>)>,
-    #[serde(deserialize_with = "record::few::<MOST_STEPS, _, _>")]
-    pub outputs: Vec<usize>,
-}
-
-impl Plan {
-    /// The plan of a file; none if there is none that can be read.
-    pub fn find(file: &File) -> Option<Plan> {
-        let text = file.notes.get(KEY).filter(|text| text.len() <= LONGEST)?;
-        let plan: Plan = serde_json::from_str(text).ok()?;
-        (plan.version == VERSION).then_some(plan)
-    }
-
-    /// Both graphs except the weights; without the layers and what the gradient needs unless `heatmap`.
-    ///
-    /// # Errors
-    /// For a plan that does not fit the file, or whose graphs do not fit each other.
-    pub fn sketch(&self, file: &File, heatmap: bool) -> TractResult<Halves> {
-        let outputs = match heatmap {
-            true => &self.forward.outputs[..],
-            false => self.forward.outputs.get(..1).unwrap_or_default(),
-        };
-        let maps = if heatmap { self.places.len() } else { 0 };
-        ensure!(outputs.len() > maps, "outputs are missing");
-        let forward = self.forward.sketch(file, outputs)?;
-        let sources = shapes(&forward.graph, &forward.graph.inputs)?;
-        ensure!(
-            sources.len() == 1 && sources[0][..] == self.input[..],
-            "another input"
-        );
-        let made = shapes(&forward.graph, &forward.graph.outputs)?;
-        ensure!(made[0][..] == self.scores[..], "other scores");
-        if !heatmap {
-            return Ok(Halves::new(forward, None));
-        }
-        let listing = self.backward.as_ref().context("there is no gradient")?;
-        ensure!(listing.outputs.len() == maps, "gradients are missing");
-        let backward = listing.sketch(file, &listing.outputs)?;
-        let handed = shapes(&backward.graph, &backward.graph.inputs)?;
-        let scores = made[..1].iter();
-        ensure!(
-            handed.iter().eq(scores.chain(&made[1 + maps..])),
-            "the gradient is of another graph"
-        );
-        Ok(Halves::new(forward, Some(backward)))
-    }
-}
-
-fn shapes(graph: &TypedModel, outlets: &[OutletId]) -> TractResult<Vec<TVec<usize>>> {
-    let shape = |&outlet: &OutletId| -> TractResult<TVec<usize>> {
-        let fact = graph.outlet_fact(outlet)?;
-        Ok(fact.shape.as_concrete().context("of open shape")?.into())
-    };
-    outlets.iter().map(shape).collect()
-}
-
-/// The graphs of a plan, their weights still in the file.
-pub struct Halves {
-    /// Image → scores, then the layers, then what the gradient needs.
-    pub forward: Sketch,
-    /// The gradients.
-    pub backward: Option<Sketch>,
-    /// The weights to be read, and whether they are for the gradients; those that end last in the file come
-    /// first.
-    unread: Vec<(bool, Unread)>,
-}
-
-/// Bytes that weights take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Needed {
-    /// Permanently.
-    pub kept: u64,
-    /// At most, while they are read, with what is left of the file.
-    pub most: u64,
-}
-
-/// The graphs of a plan, ready to be run.
-type Ready = (Arc<TypedSimplePlan>, Option<Arc<TypedSimplePlan>>);
-
-impl Halves {
-    fn new(mut forward: Sketch, mut backward: Option<Sketch>) -> Halves {
-        let first = std::mem::take(&mut forward.unread).into_iter();
-        let second = backward
-            .as_mut()
-            .map(|half| std::mem::take(&mut half.unread));
-        let second = second.into_iter().flatten().map(|unread| (true, unread));
-        let mut unread: Vec<_> = first.map(|unread| (false, unread)).chain(second).collect();
-        unread.sort_by_key(|(_, unread)| Reverse(unread.end));
-        Halves {
-            forward,
-            backward,
-            unread,
-        }
-    }
-
-    /// What the weights take, from a file of this many bytes that is freed as it is read.
-    pub fn needed(&self, file: usize) -> Needed {
-        let sum = u64::saturating_add;
-        let unread = || self.unread.iter().map(|(_, unread)| unread);
-        let mut kept = unread().fold(0, |all, unread| sum(all, unread.told));
-        let mut most = sum(kept, file as u64);
-        for unread in unread() {
-            let [packed, moment] = unread.bytes;
-            kept = sum(kept, packed);
-            let left = unread.end.min(file) as u64;
-            most = most.max(sum(sum(left, kept), moment));
-            kept -= unread.told;
-        }
-        Needed { kept, most }
-    }
-
-    /// Reads the weights, from the end of the file backwards; an owned file is freed as it is read.
-    ///
-    /// # Errors
-    /// Those of [`Sketch::ready`].
-    pub fn read(mut self, onnx: &mut Cow<[u8]>) -> TractResult<Ready> {
-        for (second, unread) in self.unread {
-            if let Cow::Owned(bytes) = onnx {
-                bytes.truncate(unread.end);
-                bytes.shrink_to_fit();
-            }
-            match &mut self.backward {
-                Some(backward) if second => backward.read(unread, onnx)?,
-                _ => self.forward.read(unread, onnx)?,
-            }
-        }
-        let backward = self.backward.map(Sketch::ready).transpose()?;
-        Ok((self.forward.ready()?, backward))
-    }
+/// The product of sizes, without overflow.
+pub fn product(sizes: impl IntoIterator<Item = usize>) -> u64 {
+    let sizes = sizes.into_iter();
+    sizes.fold(1, |n, size| n.saturating_mul(size as u64))
 }

@@ -9,16 +9,9 @@ use tract_onnx::tract_core::ops::source::TypedSource;
 use tract_onnx::tract_core::runtime::RunOptions;
 
 use super::cost::{bytes, cost};
+use super::{MOST_OPERATIONS, MOST_WORK};
 use crate::error::{Error, Result};
 use crate::model::error::failed;
-
-/// Most bytes of values that are alive at once in a run, whatever memory there is.
-const MOST_WORK: u64 = 8 << 30;
-
-/// Most operations of a run, as [`cost`] counts them: fifteen times those of ViT-L/16 at 224 pixels (72 billion,
-/// 61 of which are multiplications) and of EfficientNet-B7 at 600 (72, 38), 26 times those of ConvNeXt-L at 224
-/// (42, 34), and still 1.6 times those of EfficientNet-L2 at 800 (680, 476).
-pub const MOST_OPERATIONS: u64 = 1 << 40;
 
 /// Bytes that tract keeps for a node in a run.
 const NODE: u64 = 1024;

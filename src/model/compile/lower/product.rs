@@ -86,7 +86,7 @@ impl Lowering<'_> {
                     output: output_pixels,
                     row,
                     column,
-                    runs: runs.clone(),
+                    runs: runs.clone().into(),
                     length,
                 },
                 None,

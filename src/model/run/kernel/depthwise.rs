@@ -3,7 +3,9 @@
 use std::array::from_fn;
 use std::ops::Range;
 
-use super::{Activation, F4, Finish, Window, pad};
+#[cfg(any(feature = "compile", test))]
+use super::pad;
+use super::{Activation, F4, Finish, Window};
 
 /// Weights of a depthwise convolution: the biases, then one row of `channels` per tap, padded to whole
 /// vectors.
@@ -18,6 +20,7 @@ pub struct Depthwise {
 const COLUMNS: usize = 4;
 
 /// Outputs with at least this many columns leave the border to the slow path.
+#[cfg(any(feature = "compile", test))]
 const SMALL: usize = 32;
 
 impl Depthwise {
@@ -47,6 +50,7 @@ impl Depthwise {
 
     /// Whether an image is padded first: in a small one most columns are near a border, where there are
     /// no tiles.
+    #[cfg(any(feature = "compile", test))]
     pub fn pads(window: &Window) -> bool {
         window.output[1] < SMALL && window.is_padded()
     }
@@ -55,20 +59,33 @@ impl Depthwise {
     ///
     /// # Panics
     /// When image or output are smaller than the window says, or the number of taps differs.
+    #[cfg(any(feature = "compile", test))]
     pub fn run(&self, image: &[f32], window: &Window, output: &mut [f32], activation: Activation) {
-        let volume = |[rows, columns]: [usize; 2]| rows * columns * self.channels;
-        assert!(volume(window.input) <= image.len());
-        assert!(volume(window.output) <= output.len());
-        assert_eq!(window.kernel[0] * window.kernel[1], self.taps);
+        assert!(window.input[0] * window.input[1] * self.channels <= image.len());
         if Depthwise::pads(window) {
             let padded = pad(image, self.channels, window);
-            let window = Window {
-                input: window.padded(),
-                before: [0; 2],
-                ..*window
-            };
+            let window = window.over_padded();
             return self.run(&padded, &window, output, activation);
         }
+        self.run_rows(0..window.output[0], image, window, output, activation);
+    }
+
+    /// Filters an image into some rows of the output, which begins with the first of them.
+    ///
+    /// # Panics
+    /// When image or output are smaller than the window says, or the number of taps differs.
+    pub fn run_rows(
+        &self,
+        rows: Range<usize>,
+        image: &[f32],
+        window: &Window,
+        output: &mut [f32],
+        activation: Activation,
+    ) {
+        assert!(rows.end <= window.output[0]);
+        assert!(window.input[0] * window.input[1] * self.channels <= image.len());
+        assert!(rows.len() * window.output[1] * self.channels <= output.len());
+        assert_eq!(window.kernel[0] * window.kernel[1], self.taps);
         let task = Task {
             depthwise: self,
             image,
@@ -78,11 +95,11 @@ impl Depthwise {
         // SAFETY: `Window::inside` keeps taps within the image, and the sizes were checked above.
         unsafe {
             match (window.kernel[1], window.stride[1], window.dilation[1]) {
-                (3, 1, 1) => task.rows::<3, 1>(output),
-                (3, 2, 1) => task.rows::<3, 2>(output),
-                (5, 1, 1) => task.rows::<5, 1>(output),
-                (5, 2, 1) => task.rows::<5, 2>(output),
-                _ => task.rows::<0, 0>(output),
+                (3, 1, 1) => task.rows::<3, 1>(rows, output),
+                (3, 2, 1) => task.rows::<3, 2>(rows, output),
+                (5, 1, 1) => task.rows::<5, 1>(rows, output),
+                (5, 2, 1) => task.rows::<5, 2>(rows, output),
+                _ => task.rows::<0, 0>(rows, output),
             }
         }
     }
@@ -98,12 +115,12 @@ struct Task<'a> {
 impl Task<'_> {
     /// `K` columns of the window and step `S`; `K` = 0: any.
     #[inline(never)]
-    unsafe fn rows<const K: usize, const S: usize>(&self, output: &mut [f32]) {
+    unsafe fn rows<const K: usize, const S: usize>(&self, rows: Range<usize>, output: &mut [f32]) {
         let window = self.window;
-        let [rows, columns] = window.output;
+        let columns = window.output[1];
         let whole = |x: usize| window.inside(1, x) == (0..window.kernel[1]);
         let row = columns * self.depthwise.channels;
-        for (y, output) in output.chunks_exact_mut(row).take(rows).enumerate() {
+        for (y, output) in rows.zip(output.chunks_exact_mut(row)) {
             let taps = window.inside(0, y);
             let mut x = 0;
             while x < columns {

@@ -1,19 +1,26 @@
 //! Patches of an image × packed weights → pixels × channels, by register tiles.
 
 use std::array::from_fn;
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use super::{Activation, F4, Finish};
 
-/// Weights of a matrix product, packed once: panels of `width` outputs, each the biases and then one row
-/// per input.
+/// Weights of a matrix product, packed once.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gemm {
     panels: Vec<f32>,
     inputs: usize,
     outputs: usize,
-    width: usize,
+}
+
+/// Packed weights: panels of [`Panels::width`] outputs, each the biases and then one row per input.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Panels<'a> {
+    pub values: &'a [f32],
+    pub inputs: usize,
+    pub outputs: usize,
 }
 
 /// Where the inputs of each output pixel lie. Pixel (y, x) starts at `y · row + x · column`; its
@@ -27,7 +34,7 @@ pub struct Patches {
     /// Distance between the patches of neighbouring columns.
     pub column: usize,
     /// Where the runs begin, relative to the patch.
-    pub runs: Vec<usize>,
+    pub runs: Cow<'static, [usize]>,
     /// Length of each run.
     pub length: usize,
 }
@@ -39,7 +46,7 @@ impl Patches {
             output: [1, count],
             row: 0,
             column: inputs,
-            runs: vec![0],
+            runs: Cow::Borrowed(&[0]),
             length: inputs,
         }
     }
@@ -69,17 +76,9 @@ pub struct Output<'a> {
 }
 
 impl Gemm {
-    /// Outputs of a panel: three vectors a row keep the multipliers busier than two, but padding costs more.
-    fn width(outputs: usize) -> usize {
-        match outputs.next_multiple_of(12) <= outputs.next_multiple_of(8) {
-            true => 12,
-            false => 8,
-        }
-    }
-
     /// Bytes that such weights take, and bytes that packing them takes.
     pub fn bytes(inputs: u64, outputs: usize) -> [u64; 2] {
-        let width = Gemm::width(outputs);
+        let width = Panels::width(outputs);
         let row = inputs.saturating_add(1).saturating_mul(4);
         let panels = outputs.next_multiple_of(width) as u64;
         [panels.saturating_mul(row), row.saturating_mul(width as u64)]
@@ -89,8 +88,8 @@ impl Gemm {
     /// of one output, in the order of the inputs.
     pub fn new(inputs: usize, bias: &[f32], mut fill: impl FnMut(usize, &mut [f32])) -> Gemm {
         let outputs = bias.len();
-        let width = Gemm::width(outputs);
-        let mut panels = vec![0.0; outputs.next_multiple_of(width) * (inputs + 1)];
+        let width = Panels::width(outputs);
+        let mut panels = vec![0.0; Panels::volume(inputs, outputs)];
         let mut rows = vec![0.0; inputs * width];
         for (at, panel) in panels.chunks_exact_mut((inputs + 1) * width).enumerate() {
             let lanes = &bias[at * width..outputs.min((at + 1) * width)];
@@ -111,7 +110,6 @@ impl Gemm {
             panels,
             inputs,
             outputs,
-            width,
         }
     }
 
@@ -120,52 +118,83 @@ impl Gemm {
         self.outputs
     }
 
+    /// The packed weights.
+    pub fn panels(&self) -> Panels<'_> {
+        Panels {
+            values: &self.panels,
+            inputs: self.inputs,
+            outputs: self.outputs,
+        }
+    }
+
     /// Computes all pixels.
+    ///
+    /// # Panics
+    /// Those of [`Panels::run`].
+    pub fn run(&self, image: &[f32], patches: &Patches, output: Output) {
+        let pixels = patches.output.iter().product();
+        self.panels().run(image, patches, 0..pixels, output);
+    }
+}
+
+impl Panels<'_> {
+    /// Outputs of a panel: three vectors a row keep the multipliers busier than two, but padding costs more.
+    pub fn width(outputs: usize) -> usize {
+        match outputs.next_multiple_of(12) <= outputs.next_multiple_of(8) {
+            true => 12,
+            false => 8,
+        }
+    }
+
+    /// Number of packed values.
+    pub fn volume(inputs: usize, outputs: usize) -> usize {
+        outputs.next_multiple_of(Panels::width(outputs)) * (inputs + 1)
+    }
+
+    /// Computes some pixels, each of which has [`Output::stride`] values in the output; the first in the output and in
+    /// its residual is the first of `pixels`.
     ///
     /// # Panics
     /// When a patch reaches beyond `image`, the output is too small, or a patch has another number
     /// of inputs than the weights.
-    pub fn run(&self, image: &[f32], patches: &Patches, mut output: Output) {
+    pub fn run(&self, image: &[f32], patches: &Patches, pixels: Range<usize>, mut output: Output) {
         let Patches {
             output: [rows, columns],
             ref runs,
             length,
             ..
         } = *patches;
-        let pixels = rows * columns;
-        if pixels == 0 || self.outputs == 0 {
+        if pixels.is_empty() || self.outputs == 0 {
             return;
         }
-        // Every pointer that the tiles make lies within these two ranges.
+        // Every pointer that the tiles make lies within these ranges.
+        let width = Panels::width(self.outputs);
+        let most = pixels.len() * output.stride;
+        assert!(pixels.end <= rows * columns);
         assert!(patches.reach().is_some_and(|reach| reach <= image.len()));
         assert_eq!(runs.len() * length, self.inputs);
+        assert!(Panels::volume(self.inputs, self.outputs) <= self.values.len());
         assert!(output.first + self.outputs <= output.stride);
-        assert!(pixels * output.stride <= output.values.len());
-        assert!(
-            output
-                .residual
-                .is_none_or(|r| r.len() >= pixels * output.stride)
-        );
+        // The last pixel may end before the next would begin.
+        let end = most - output.stride + output.first + self.outputs;
+        assert!(end <= output.values.len());
+        assert!(output.residual.is_none_or(|r| end <= r.len()));
 
         let block = (BLOCK / (self.inputs + self.outputs)).next_multiple_of(24);
-        let mut first = 0;
-        while first < pixels {
-            let end = (first + block.max(48)).min(pixels);
-            for panel in 0..self.outputs.div_ceil(self.width) {
+        let mut first = pixels.start;
+        while first < pixels.end {
+            let end = (first + block.max(48)).min(pixels.end);
+            for panel in 0..self.outputs.div_ceil(width) {
                 // SAFETY: the assertions above bound every patch and every pixel's outputs.
                 unsafe {
-                    let pixels = first..end;
-                    match (self.width, TALL.load(Relaxed)) {
+                    let these = [pixels.start, first, end];
+                    match (width, TALL.load(Relaxed)) {
                         (12, false) => {
-                            self.panel::<3, 3>(panel, pixels, image, patches, &mut output)
+                            self.panel::<3, 3>(panel, these, image, patches, &mut output)
                         }
-                        (_, false) => {
-                            self.panel::<4, 2>(panel, pixels, image, patches, &mut output)
-                        }
-                        (12, true) => {
-                            self.panel::<6, 3>(panel, pixels, image, patches, &mut output)
-                        }
-                        (_, true) => self.panel::<8, 2>(panel, pixels, image, patches, &mut output),
+                        (_, false) => self.panel::<4, 2>(panel, these, image, patches, &mut output),
+                        (12, true) => self.panel::<6, 3>(panel, these, image, patches, &mut output),
+                        (_, true) => self.panel::<8, 2>(panel, these, image, patches, &mut output),
                     }
                 }
             }
@@ -173,7 +202,8 @@ impl Gemm {
         }
     }
 
-    /// One panel of outputs for some pixels, `R` pixels at a time.
+    /// One panel of outputs for the pixels from `first` to `end`, `R` pixels at a time; the output begins with pixel
+    /// `start`.
     ///
     /// # Safety
     /// The patch of every pixel lies in `image`, and its outputs in `output`.
@@ -181,13 +211,13 @@ impl Gemm {
     unsafe fn panel<const R: usize, const C: usize>(
         &self,
         panel: usize,
-        pixels: Range<usize>,
+        [start, first, end]: [usize; 3],
         image: &[f32],
         patches: &Patches,
         output: &mut Output,
     ) {
         let weights =
-            &self.panels[panel * (self.inputs + 1) * 4 * C..][..(self.inputs + 1) * 4 * C];
+            &self.values[panel * (self.inputs + 1) * 4 * C..][..(self.inputs + 1) * 4 * C];
         let mut tiles = Tiles {
             weights: weights.as_ptr(),
             image: image.as_ptr(),
@@ -198,15 +228,15 @@ impl Gemm {
             stride: output.stride,
             first: output.first + panel * 4 * C,
             count: (self.outputs - panel * 4 * C).min(4 * C),
-            pixel: pixels.start,
-            y: pixels.start / patches.output[1],
-            x: pixels.start % patches.output[1],
+            pixel: first - start,
+            y: first / patches.output[1],
+            x: first % patches.output[1],
         };
         unsafe {
-            while tiles.pixel + R <= pixels.end {
+            while tiles.pixel + R <= end - start {
                 tiles.tile::<R, C>();
             }
-            while tiles.pixel < pixels.end {
+            while tiles.pixel < end - start {
                 tiles.tile::<1, C>();
             }
         }
@@ -292,7 +322,7 @@ impl Tiles<'_> {
             let biases: [F4; C] = from_fn(|c| F4::load(weights.add(4 * c)));
             let mut sums = [biases; R];
             weights = weights.add(4 * C);
-            for &run in &self.patches.runs {
+            for &run in &*self.patches.runs {
                 let mut inputs = starts.map(|start| start.add(run));
                 // Not unrolled: the compiler would keep several steps in flight and spill.
                 for _ in 0..self.patches.length {

@@ -17,8 +17,10 @@ mod winograd;
 pub use depthwise::Depthwise;
 #[cfg(any(target_arch = "wasm32", test))]
 pub use gemm::tune;
-pub use gemm::{Gemm, Output, Patches};
+pub use gemm::{Gemm, Output, Panels, Patches};
 pub use half::widen;
+pub use pool::max_pool_rows;
+#[cfg(any(feature = "compile", test))]
 pub use pool::{max_pool, pad};
 pub use winograd::Winograd;
 
@@ -87,7 +89,7 @@ pub struct Window {
 
 impl Window {
     /// Taps of output `at` along `axis` that are inside the image.
-    fn inside(&self, axis: usize, at: usize) -> std::ops::Range<usize> {
+    pub fn inside(&self, axis: usize, at: usize) -> std::ops::Range<usize> {
         let start = at * self.stride[axis];
         let (before, dilation) = (self.before[axis], self.dilation[axis]);
         let first = before.saturating_sub(start).div_ceil(dilation);
@@ -108,7 +110,18 @@ impl Window {
         })
     }
 
+    /// The same window over the image once it is padded.
+    #[cfg(any(feature = "compile", test))]
+    pub fn over_padded(&self) -> Window {
+        Window {
+            input: self.padded(),
+            before: [0; 2],
+            ..*self
+        }
+    }
+
     /// Whether some window reaches outside the image.
+    #[cfg(any(feature = "compile", test))]
     pub fn is_padded(&self) -> bool {
         self.padded() != self.input
     }
@@ -307,7 +320,7 @@ mod tests {
             output: [2, 2],
             row: 6,
             column: 3,
-            runs: vec![0],
+            runs: vec![0].into(),
             length: 3,
         };
         let output = Output {

@@ -1,16 +1,34 @@
 //! Image → image with one value per window.
 
+use std::ops::Range;
+
 use super::Window;
 
 /// The largest value of each window, padding left out.
 ///
 /// # Panics
 /// When image or output are smaller than the window says.
+#[cfg(any(feature = "compile", test))]
 pub fn max_pool(image: &[f32], channels: usize, window: &Window, output: &mut [f32]) {
-    let [rows, columns] = window.output;
-    for y in 0..rows {
+    max_pool_rows(0..window.output[0], image, channels, window, output);
+}
+
+/// Some rows of [`max_pool`]; the output begins with the first of them.
+///
+/// # Panics
+/// When image or output are smaller than the window says.
+pub fn max_pool_rows(
+    rows: Range<usize>,
+    image: &[f32],
+    channels: usize,
+    window: &Window,
+    output: &mut [f32],
+) {
+    let columns = window.output[1];
+    let first = rows.start;
+    for y in rows {
         for x in 0..columns {
-            let to = &mut output[(y * columns + x) * channels..][..channels];
+            let to = &mut output[((y - first) * columns + x) * channels..][..channels];
             to.fill(f32::NEG_INFINITY);
             for tap_y in window.inside(0, y) {
                 let y = y * window.stride[0] + tap_y * window.dilation[0] - window.before[0];
@@ -30,6 +48,7 @@ pub fn max_pool(image: &[f32], channels: usize, window: &Window, output: &mut [f
 ///
 /// # Panics
 /// When the image is smaller than the window says.
+#[cfg(any(feature = "compile", test))]
 pub fn pad(image: &[f32], channels: usize, window: &Window) -> Vec<f32> {
     let [_, columns] = window.padded();
     let mut padded = vec![0.0; window.padded().iter().product::<usize>() * channels];

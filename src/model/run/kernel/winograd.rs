@@ -5,6 +5,7 @@
 //! are a matrix product over the channels.
 
 use std::array::from_fn;
+use std::ops::Range;
 
 use super::{Activation, F4, Finish, Gemm, Output, Patches, Window};
 
@@ -49,10 +50,15 @@ impl Winograd {
     }
 
     /// Bytes that a run takes meanwhile.
+    #[cfg(any(feature = "compile", test))]
     pub fn scratch(window: &Window, inputs: usize, outputs: usize) -> u64 {
+        Winograd::values(window, inputs, outputs) as u64 * 4
+    }
+
+    /// Values that a run takes meanwhile.
+    pub fn values(window: &Window, inputs: usize, outputs: usize) -> usize {
         let block = block(window, inputs, outputs);
-        let values = PLACES * (block * (inputs + outputs) + 2 * LINE) + inputs;
-        values as u64 * 4
+        PLACES * (block * (inputs + outputs) + 2 * LINE) + inputs
     }
 
     /// Transforms the weights; `fill(output, row)` writes those of one output, tap by tap, and within each
@@ -98,15 +104,48 @@ impl Winograd {
         self.bias.len()
     }
 
+    /// One whose weights are not read yet.
+    pub fn unread(window: Window, inputs: usize, outputs: usize) -> Winograd {
+        Winograd {
+            products: Vec::new(),
+            bias: vec![0.0; outputs],
+            inputs,
+            window,
+        }
+    }
+
+    /// Number of channels of the image.
+    pub fn inputs(&self) -> usize {
+        self.inputs
+    }
+
     /// Computes all pixels.
     ///
     /// # Panics
-    /// When the image or the output is smaller than the window says, or the output is larger than this
-    /// convolution's.
+    /// Those of [`Winograd::run_rows`].
+    #[cfg(any(feature = "compile", test))]
     pub fn run(&self, image: &[f32], output: Output) {
+        let mut scratch = vec![0.0; Winograd::values(&self.window, self.inputs, self.outputs())];
+        let rows = self.window.output[0].div_ceil(2);
+        self.run_rows(0..rows, image, output, &mut scratch);
+    }
+
+    /// Computes some pairs of rows; the first in the output and in its residual is the first of `pairs`.
+    ///
+    /// # Panics
+    /// When the image, the output or the scratch is smaller than the window says, or the output is larger than this
+    /// convolution's.
+    pub fn run_rows(
+        &self,
+        pairs: Range<usize>,
+        image: &[f32],
+        output: Output,
+        scratch: &mut [f32],
+    ) {
         let (inputs, outputs) = (self.inputs, self.outputs());
         let [rows, columns] = self.window.output;
-        let volume = rows * columns * outputs;
+        assert!(pairs.end <= rows.div_ceil(2));
+        let volume = ((2 * pairs.end).min(rows) - (2 * pairs.start).min(rows)) * columns * outputs;
         // Every pointer below lies within these.
         assert!(self.window.input.iter().product::<usize>() * inputs <= image.len());
         assert_eq!((output.first, output.stride), (0, outputs));
@@ -114,24 +153,26 @@ impl Winograd {
         assert!(output.residual.is_none_or(|r| volume <= r.len()));
 
         let across = columns.div_ceil(2);
-        let tiles = rows.div_ceil(2) * across;
+        let [begin, tiles] = [pairs.start * across, pairs.end * across];
         let block = block(&self.window, inputs, outputs);
         let to = To {
             values: output.values.as_mut_ptr(),
             residual: output.residual.map(<[f32]>::as_ptr),
             finish: Finish::new(output.activation),
+            row: 2 * pairs.start,
         };
-        let zeros = vec![0.0; inputs];
         let apart = [block * inputs + LINE, block * outputs + LINE];
-        let mut spread = vec![0.0; PLACES * apart[0]];
-        let mut sums = vec![0.0; PLACES * apart[1]];
-        let mut first = 0;
+        let (zeros, scratch) = scratch.split_at_mut(inputs);
+        let (spread, scratch) = scratch.split_at_mut(PLACES * apart[0]);
+        let sums = &mut scratch[..PLACES * apart[1]];
+        zeros.fill(0.0);
+        let mut first = begin;
         while first < tiles {
             let count = block.min(tiles - first);
             for at in 0..count {
                 let corner = [2 * ((first + at) / across), 2 * ((first + at) % across)];
                 // SAFETY: the assertions above bound the image; `spread` holds `block` tiles.
-                unsafe { self.spread(image, &zeros, corner, &mut spread, [at, apart[0]]) }
+                unsafe { self.spread(image, zeros, corner, spread, [at, apart[0]]) }
             }
             let patches = Patches::pixels(count, inputs);
             for (place, product) in self.products.iter().enumerate() {
@@ -147,7 +188,7 @@ impl Winograd {
             for at in 0..count {
                 let corner = [2 * ((first + at) / across), 2 * ((first + at) % across)];
                 // SAFETY: the assertions above bound the output; `sums` holds `block` tiles.
-                unsafe { self.gather(&sums, [at, apart[1]], corner, &to) }
+                unsafe { self.gather(sums, [at, apart[1]], corner, &to) }
             }
             first += count;
         }
@@ -199,7 +240,7 @@ impl Winograd {
     unsafe fn gather(&self, from: &[f32], [at, apart]: [usize; 2], corner: [usize; 2], to: &To) {
         let outputs = self.outputs();
         let [rows, columns] = self.window.output;
-        let first = (corner[0] * columns + corner[1]) * outputs;
+        let first = ((corner[0] - to.row) * columns + corner[1]) * outputs;
         let (below, right) = (corner[0] + 1 < rows, corner[1] + 1 < columns);
         unsafe {
             let from = from.as_ptr().add(at * outputs);
@@ -236,6 +277,8 @@ struct To {
     values: *mut f32,
     residual: Option<*const f32>,
     finish: Finish,
+    /// The row with which both begin.
+    row: usize,
 }
 
 /// G g Gᵀ.

@@ -2,8 +2,8 @@
 
 use tract_onnx::tract_core::internal::*;
 
-use super::super::cost;
 use super::super::kernel::{Activation, Gemm, Output, Patches};
+use super::super::product;
 use super::floats;
 
 /// Sums products of two tensors over the axes that only they share.
@@ -60,11 +60,11 @@ impl Contract {
         };
         let (batch, rows) = (sizes(0, BATCH), sizes(0, ROWS));
         let (columns, summed) = (sizes(1, COLUMNS), sizes(0, SUMMED));
-        let made = cost::product([&batch[..], &rows, &columns].concat());
-        let products = made.saturating_mul(cost::product(summed.iter().copied()));
+        let made = product([&batch[..], &rows, &columns].concat());
+        let products = made.saturating_mul(product(summed.iter().copied()));
         let outputs = columns.iter().product();
-        let [packed, moment] = Gemm::bytes(cost::product(summed), outputs);
-        let bytes = |shape: &[usize]| cost::product(shape.iter().copied()).saturating_mul(4);
+        let [packed, moment] = Gemm::bytes(product(summed), outputs);
+        let bytes = |shape: &[usize]| product(shape.iter().copied()).saturating_mul(4);
         let [a, b] = inputs.map(bytes);
         let sum = |all: &[u64]| all.iter().copied().fold(0, u64::saturating_add);
         // A tensor that somebody else reads is copied before its axes are moved, and moving copies.
@@ -74,7 +74,7 @@ impl Contract {
             sum(&[a, b, packed, moment, outputs as u64 * 4]),
             made.saturating_mul(8),
         ];
-        let packing = cost::product(batch).saturating_mul(packed);
+        let packing = product(batch).saturating_mul(packed);
         let most = scratch.into_iter().max().unwrap_or(0);
         (most, products.saturating_add(packing))
     }

@@ -1,20 +1,19 @@
-//! Operators of plans that tract does not have.
+//! Our kernels, and operators that tract does not have, as operators of tract.
 
 mod contract;
 mod fill;
 mod product;
 mod scatter;
 mod slope;
-mod weights;
 
 use tract_onnx::tract_core::internal::*;
 
+pub use super::weights::{Arrangement, Packed, Values};
 pub use contract::Contract;
 pub use fill::Fill;
-pub use product::{Filter, Largest, Packed, Product};
+pub use product::{Filter, Largest, Product};
 pub use scatter::{Fold, ScatterWindow, Unpool};
 pub use slope::Slope;
-pub use weights::{Arrangement, Values};
 
 /// The values of an FP32 tensor.
 pub fn floats(tensor: &Tensor) -> TractResult<&[f32]> {

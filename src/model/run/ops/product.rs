@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use tract_onnx::tract_core::internal::*;
 
-use super::super::cost;
 use super::super::kernel::{self, Activation, Depthwise, Gemm, Output, Patches, Window, Winograd};
+use super::super::product;
+use super::super::weights::Packed;
 use super::floats;
 
 /// Convolution, full or grouped, or matrix product with constant weights. A second input is added
@@ -18,20 +19,6 @@ pub struct Product {
     pub padding: Option<(usize, Window)>,
     pub activation: Activation,
     pub output: TVec<usize>,
-}
-
-/// Weights of a [`Product`], packed for its kernel.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Packed {
-    /// One for each group, over neighbouring channels.
-    Groups(Arc<[Gemm]>),
-    /// For a 3×3 window over all channels.
-    Winograd(Arc<Winograd>),
-    /// They are still in the file.
-    Unread {
-        /// Whether they are for a 3×3 window over all channels.
-        winograd: bool,
-    },
 }
 
 /// Depthwise convolution.
@@ -68,7 +55,7 @@ fn filled(
 
 /// Bytes of an image with this many channels, once padded.
 fn padded(window: &Window, channels: usize) -> u64 {
-    cost::product(
+    product(
         window
             .padded()
             .into_iter()
@@ -79,7 +66,7 @@ fn padded(window: &Window, channels: usize) -> u64 {
 impl Product {
     /// Bytes that a run takes meanwhile, and multiplications for each value.
     pub fn cost(&self) -> (u64, u64) {
-        let each = cost::product([self.patches.runs.len(), self.patches.length]);
+        let each = product([self.patches.runs.len(), self.patches.length]);
         let scratch = match (&self.padding, &self.weights) {
             (None, _) => 0,
             (Some((channels, window)), Packed::Winograd(_) | Packed::Unread { winograd: true }) => {

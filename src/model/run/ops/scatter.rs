@@ -2,7 +2,7 @@
 
 use tract_onnx::tract_core::internal::*;
 
-use super::super::cost;
+use super::super::product;
 
 /// Where a window lies on its input, one number per axis.
 #[derive(Debug, Clone, Hash, PartialEq, Eq)]
@@ -30,7 +30,7 @@ impl ScatterWindow {
 
     /// Bytes of [`Window::indices`], and operations to find them.
     pub fn cost(&self) -> (u64, u64) {
-        let indices = cost::product(self.kernel.iter().chain(&self.output).copied());
+        let indices = product(self.kernel.iter().chain(&self.output).copied());
         let bytes = indices.saturating_mul(size_of::<Option<usize>>() as u64);
         (bytes, indices.saturating_mul(32))
     }

@@ -2,9 +2,23 @@
 
 use std::sync::Arc;
 
-use super::super::cost;
-use super::super::kernel::{Depthwise, Gemm, Window, Winograd, widen};
-use super::product::Packed;
+use super::kernel::{Depthwise, Gemm, Window, Winograd, widen};
+use super::product;
+
+/// Weights of a product, packed for its kernel.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Packed {
+    /// One for each group, over neighbouring channels.
+    Groups(Arc<[Gemm]>),
+    /// For a 3×3 window over all channels.
+    Winograd(Arc<Winograd>),
+    /// They are still in the file.
+    #[cfg(feature = "compile")]
+    Unread {
+        /// Whether they are for a 3×3 window over all channels.
+        winograd: bool,
+    },
+}
 
 /// How the weights of a convolution or product lie in their tensor: each output has `inputs` inputs of
 /// its group with `taps` weights each.
@@ -107,7 +121,7 @@ impl Arrangement {
     /// Bytes that [`Arrangement::pack`] makes from this many values, and those that it takes meanwhile.
     pub fn bytes(&self, values: usize, window: Option<&Window>) -> [u64; 2] {
         let outputs = self.bias.len();
-        let row = cost::product([self.inputs, self.taps]);
+        let row = product([self.inputs, self.taps]);
         let [kept, moment] = match self.suits(window) {
             true => Winograd::bytes(self.inputs, outputs),
             false => {

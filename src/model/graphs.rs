@@ -1,0 +1,102 @@
+//! Models that tract runs: those without a plan.
+
+use std::sync::Arc;
+
+use tract_onnx::prelude::*;
+
+use super::error::{contained, failed};
+use super::layer::Place;
+use super::run;
+use super::run::ops::floats;
+use super::run::work::Run;
+use super::{Engine, FeatureMap, Forward, Kept, Model};
+use crate::error::{Error, Result};
+use crate::preprocess::Tensor as Input;
+
+/// Graphs as tract runs them.
+pub(super) struct Graphs {
+    forward: Arc<TypedSimplePlan>,
+    /// Computes the gradients.
+    backward: Option<Arc<TypedSimplePlan>>,
+}
+
+/// What the second graph needs of the first.
+pub(super) type Tensors = Vec<Arc<Tensor>>;
+
+impl Engine {
+    /// Of graphs, and whether they explain anything.
+    pub(super) fn graphs(
+        forward: Arc<TypedSimplePlan>,
+        backward: Option<Result<Arc<TypedSimplePlan>>>,
+    ) -> (Engine, Option<Result<()>>) {
+        let explains = match &backward {
+            Some(Err(error)) => Some(Err(error.clone())),
+            Some(Ok(_)) => Some(Ok(())),
+            None => None,
+        };
+        let backward = backward.and_then(Result::ok);
+        (Engine::Graphs(Graphs { forward, backward }), explains)
+    }
+}
+
+impl Model {
+    pub(super) fn run_graph(&self, graphs: &Graphs, input: &Input) -> Result<Forward> {
+        let tensor = Tensor::from_shape(&input.shape, &input.values).map_err(|error| {
+            Error::BadOption(format!("the input tensor is not sound: {error:#}"))
+        })?;
+        let inputs = tvec!(tensor.into_tvalue());
+        let mut outputs = contained(|| graphs.forward.run(inputs).map_err(failed))?;
+        let residuals = outputs
+            .drain(1 + self.layers.len()..)
+            .map(TValue::into_arc_tensor)
+            .collect();
+        Ok(Forward {
+            scores: floats(&outputs[0]).map_err(failed)?.to_vec(),
+            features: self.maps(&outputs[1..])?,
+            kept: Kept::Tensors(residuals),
+        })
+    }
+
+    pub(super) fn pull(
+        &self,
+        graphs: &Graphs,
+        kept: &Tensors,
+        class: usize,
+    ) -> Result<Vec<FeatureMap>> {
+        let Some(backward) = &graphs.backward else {
+            return Err(Error::BadOption("a run without heatmaps".into()));
+        };
+        let mut cotangent = vec![0.0f32; self.classes()];
+        cotangent[class] = 1.0;
+        let cotangent = Tensor::from_shape(&self.scores, &cotangent).map_err(failed)?;
+        let mut inputs = tvec!(cotangent.into_tvalue());
+        inputs.extend(kept.iter().map(|tensor| tensor.clone().into_tvalue()));
+        self.maps(&contained(|| backward.run(inputs).map_err(failed))?)
+    }
+
+    fn maps(&self, tensors: &[TValue]) -> Result<Vec<FeatureMap>> {
+        let maps = self.places.iter().zip(tensors);
+        maps.map(|(place, tensor)| place.map(tensor).map_err(failed))
+            .collect()
+    }
+}
+
+/// Most bytes in use at once, from one photo to the next with its heatmap.
+pub(super) fn work(places: &[Place], forward: &TypedModel, first: Run, second: Option<Run>) -> u64 {
+    let facts = forward.inputs.iter().chain(&forward.outputs[..1]);
+    let sizes = facts.map(|&outlet| forward.outlet_fact(outlet).map_or(0, run::bytes));
+    let sizes: Vec<u64> = sizes.collect();
+    let (input, scores) = (sizes[0], sizes.last().copied().unwrap_or(0));
+    let sum = |all: &[u64]| all.iter().copied().fold(0, u64::saturating_add);
+    let maps: Vec<u64> = places.iter().map(Place::bytes).collect();
+    let (all, largest) = (sum(&maps), maps.iter().copied().max().unwrap_or(0));
+    // A map is brought into the tensor's order, and then into rows.
+    let told = |run: Run| run.most.max(sum(&[run.outputs, all, largest]));
+    let forward = sum(&[told(first), input, scores, scores]);
+    let backward = second.map_or(0, |run| sum(&[told(run), scores, scores]));
+    // Kept from the previous photo and, where a gradient explains nothing, from this one while another is
+    // tried.
+    let kept = sum(&[input, scores, first.outputs, all]);
+    let most = sum(&[forward, input, all]).max(backward);
+    sum(&[kept, most.max(sum(&[all, all, all]))])
+}

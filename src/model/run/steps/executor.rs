@@ -1,0 +1,165 @@
+//! Steps + weights → a plan that runs: an input → scores and layers, a class → gradients.
+
+use std::borrow::Cow;
+use std::cmp::Reverse;
+use std::sync::{Mutex, PoisonError};
+
+use super::super::record::Numbers;
+use super::elementwise;
+use super::memory::{Kept, Memory, Sizes};
+use super::read::{Draft, Outcome, Pass};
+
+/// A plan whose weights are read.
+pub struct Executor {
+    input: Vec<usize>,
+    sizes: Sizes,
+    constants: Vec<f32>,
+    forward: Pass,
+    backward: Option<Pass>,
+    /// Values that a step takes meanwhile.
+    scratch: usize,
+    /// What is overwritten by every pass, and what its steps take meanwhile; made by the first.
+    work: Mutex<[Vec<f32>; 2]>,
+    /// In how many parts the turns of a step are computed: results do not depend on it.
+    parts: usize,
+}
+
+/// What a forward pass makes.
+pub struct Passed {
+    /// The scores, and then the layers: each in the order of its axes.
+    pub made: Vec<Vec<f32>>,
+    /// What the gradient needs.
+    pub kept: Vec<f32>,
+}
+
+/// Bytes that a plan takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Needed {
+    /// Weights and constants.
+    pub weights: u64,
+    /// Most, while these are read, with what is left of the file.
+    pub reading: u64,
+    /// What all passes share.
+    pub work: u64,
+    /// What one run keeps for its gradients.
+    pub kept: u64,
+}
+
+fn bytes(values: usize) -> u64 {
+    values as u64 * size_of::<f32>() as u64
+}
+
+impl Draft {
+    /// What it takes, from a file of this many bytes that is freed as it is read.
+    pub fn needed(&self, file: usize) -> Needed {
+        let sum = u64::saturating_add;
+        let told = self.unread.iter().map(|unread| unread.told);
+        let mut weights = told.fold(bytes(self.sizes.constants), sum);
+        let mut reading = sum(weights, file as u64);
+        let mut order: Vec<_> = self.unread.iter().collect();
+        order.sort_by_key(|unread| Reverse(unread.end));
+        for unread in order {
+            let [packed, moment] = unread.bytes;
+            weights = sum(weights, packed);
+            let left = unread.end.min(file) as u64;
+            reading = reading.max(sum(sum(left, weights), moment));
+            weights -= unread.told;
+        }
+        Needed {
+            weights,
+            reading,
+            work: sum(bytes(self.sizes.work), bytes(self.scratch)),
+            kept: bytes(self.sizes.kept),
+        }
+    }
+
+    /// Reads the weights, from the end of the file backwards, and the plan's `numbers`; an owned file is freed as it is
+    /// read.
+    ///
+    /// # Panics
+    /// When it is another file, or another plan.
+    pub fn finish(mut self, numbers: &[Numbers], onnx: &mut Cow<[u8]>) -> Executor {
+        let mut constants = vec![0.0; self.sizes.constants];
+        let mut unread = std::mem::take(&mut self.unread);
+        unread.sort_by_key(|unread| Reverse(unread.end));
+        for one in unread {
+            if let Cow::Owned(bytes) = onnx {
+                bytes.truncate(one.end);
+                bytes.shrink_to_fit();
+            }
+            self.read(one.source, (numbers, onnx), &mut constants);
+        }
+        Executor {
+            input: self.input,
+            sizes: self.sizes,
+            constants,
+            forward: self.forward,
+            backward: self.backward,
+            scratch: self.scratch,
+            work: Mutex::default(),
+            parts: 1,
+        }
+    }
+}
+
+impl Executor {
+    /// The same in so many parts.
+    #[cfg(test)]
+    pub fn in_parts(self, parts: usize) -> Executor {
+        Executor { parts, ..self }
+    }
+
+    /// Whether an input of this shape and with this many values is the one that it is for.
+    pub fn takes(&self, shape: &[usize], values: usize) -> bool {
+        self.input == shape && self.forward.given.len() == values
+    }
+
+    /// Runs the forward pass.
+    ///
+    /// # Panics
+    /// When the input has another size than the plan says.
+    pub fn forward(&self, input: &[f32]) -> Passed {
+        let mut kept = vec![0.0; self.sizes.kept];
+        let made = self.pass(&self.forward, Kept::Write(&mut kept), |given| {
+            given.copy_from_slice(input);
+        });
+        Passed { made, kept }
+    }
+
+    /// The gradient of one score at each layer, in the order of its axes; none without heatmaps.
+    ///
+    /// # Panics
+    /// When there is no such class, or `kept` is of another plan.
+    pub fn gradients(&self, kept: &[f32], class: usize) -> Option<Vec<Vec<f32>>> {
+        let backward = self.backward.as_ref()?;
+        Some(self.pass(backward, Kept::Read(kept), |given| {
+            given.fill(0.0);
+            given[class] = 1.0;
+        }))
+    }
+
+    fn pass(&self, pass: &Pass, kept: Kept, give: impl FnOnce(&mut [f32])) -> Vec<Vec<f32>> {
+        let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
+        if work.iter().all(Vec::is_empty) {
+            *work = [self.sizes.work, self.scratch].map(|size| vec![0.0; size]);
+        }
+        let [work, scratch] = &mut *work;
+        let mut memory = Memory {
+            sizes: self.sizes,
+            constants: &self.constants,
+            kept,
+            work,
+        };
+        give(memory.get_mut(&pass.given));
+        for step in &pass.steps {
+            step.run(&mut memory, scratch, self.parts);
+        }
+        let read = |outcome: &Outcome| {
+            let Outcome { places, loops } = outcome;
+            let mut values = vec![0.0; loops.volume().unwrap_or(0)];
+            elementwise::copy(loops, 0..loops.0[0].length, memory.get(places), &mut values);
+            values
+        };
+        pass.made.iter().map(read).collect()
+    }
+}

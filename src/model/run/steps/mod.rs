@@ -1,0 +1,196 @@
+//! The steps of a plan, over flat tensors in one arena, and how they are run. Nothing here allocates while it runs.
+//!
+//! A step is made of *turns*, each of which writes its own part of the output, in order and without gaps between turns
+//! other than the loops' own: any number of threads may share them, and the result is the same to the last bit.
+
+pub mod elementwise;
+pub mod executor;
+pub mod functions;
+pub mod loops;
+pub mod memory;
+pub mod products;
+pub mod read;
+pub mod record;
+pub mod rows;
+pub mod windows;
+
+use std::ops::Range;
+
+use self::elementwise::Map;
+use self::functions::Binary;
+use self::loops::Loops;
+use self::memory::Memory;
+use self::products::{Filter, Multiply, Pack, Product, Tiles};
+use self::rows::Reducer;
+use self::windows::Pool;
+use super::kernel::{Window, Winograd, max_pool_rows};
+
+/// A step that is ready to run; [`read`] has checked its places against each other and against its work.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// Places that it writes.
+    pub output: Range<usize>,
+    /// Places that it reads, at most three; unused ones are empty.
+    pub inputs: [Range<usize>; 3],
+    pub work: Work,
+}
+
+/// What a step computes. Where the first input is the output itself, it is computed in place.
+#[derive(Debug, Clone)]
+pub enum Work {
+    /// The same value everywhere.
+    Set(f32),
+    Copy(Loops<2>),
+    Map(Map, Loops<2>),
+    Pair(Binary, Loops<3>),
+    /// By the truth of the first input, the second or the third.
+    Choose(Loops<4>),
+    Reduce(Reducer, Loops<2>, Loops<1>),
+    /// Of rows of this many values.
+    Softmax(usize),
+    /// Of rows of this many values, with this epsilon.
+    Normalise(usize, f32),
+    /// A second input is added before the activation, here and in `Tiles`.
+    Product(Product),
+    Tiles(Tiles),
+    Filter(Filter),
+    Pack(Pack),
+    Multiply(Multiply),
+    Largest(usize, Window),
+    Pool(Pool),
+    /// Whether a single tap stands for all.
+    Fold(Window, bool),
+    Unpool(Window),
+}
+
+impl Step {
+    /// The number of turns, and the distance between their parts of the output.
+    pub fn turns(&self) -> [usize; 2] {
+        fn outer<const N: usize>(loops: &Loops<N>) -> [usize; 2] {
+            [loops.0[0].length, loops.0[0].strides[0]]
+        }
+        fn rows(window: &Window, channels: usize) -> [usize; 2] {
+            [window.output[0], window.output[1] * channels]
+        }
+        let all = self.output.len();
+        match &self.work {
+            Work::Set(_) => [all, 1],
+            Work::Copy(loops) | Work::Map(_, loops) | Work::Reduce(_, loops, _) => outer(loops),
+            Work::Pair(_, loops) => outer(loops),
+            Work::Choose(loops) => outer(loops),
+            Work::Softmax(length) | Work::Normalise(length, _) => [all / length, *length],
+            Work::Product(product) => {
+                let pixels = product.patches.output.iter().product();
+                [pixels, product.stride]
+            }
+            Work::Tiles(Tiles {
+                window, winograd, ..
+            }) => [
+                window.output[0].div_ceil(2),
+                2 * window.output[1] * winograd.outputs(),
+            ],
+            Work::Filter(filter) => rows(&filter.window, all / area(filter.window.output)),
+            Work::Pack(pack) => {
+                let products = pack.batch.volume().unwrap_or(1);
+                [products, all / products]
+            }
+            Work::Multiply(multiply) => [all / multiply.columns, multiply.columns],
+            Work::Largest(channels, window) => rows(window, *channels),
+            Work::Pool(pool) => rows(&pool.window, pool.channels),
+            Work::Fold(window, _) | Work::Unpool(window) => {
+                let pixels = area(window.input);
+                [all / pixels, pixels]
+            }
+        }
+    }
+
+    /// Values that one thread takes meanwhile.
+    pub fn scratch(&self) -> usize {
+        match &self.work {
+            Work::Tiles(tiles) => {
+                let [inputs, outputs] = [tiles.winograd.inputs(), tiles.winograd.outputs()];
+                Winograd::values(&tiles.window, inputs, outputs)
+            }
+            _ => 0,
+        }
+    }
+
+    /// Computes all turns, shared out in so many parts.
+    pub fn run(&self, memory: &mut Memory, scratch: &mut [f32], parts: usize) {
+        let [turns, apart] = self.turns();
+        let (mut output, around) = memory.part(&self.output);
+        let same = self.inputs[0] == self.output;
+        let inputs = std::array::from_fn(|at| match &self.inputs[at] {
+            places if places.is_empty() || at == 0 && same => None,
+            places => Some(around.get(places)),
+        });
+        let parts = parts.clamp(1, turns.max(1));
+        for part in 0..parts {
+            let [start, end] = [part, part + 1].map(|part| turns * part / parts);
+            let mine = match part + 1 == parts {
+                true => output.len(),
+                false => (end - start) * apart,
+            };
+            let (mine, rest) = output.split_at_mut(mine);
+            output = rest;
+            self.some(start..end, inputs, mine, scratch);
+        }
+    }
+
+    /// Computes some turns; the output begins with the first of them. An input that is missing is the output itself or
+    /// not there at all.
+    fn some(
+        &self,
+        turns: Range<usize>,
+        inputs: [Option<&[f32]>; 3],
+        output: &mut [f32],
+        scratch: &mut [f32],
+    ) {
+        let [first, second, _] = inputs;
+        let [a, b, c] = inputs.map(Option::unwrap_or_default);
+        match &self.work {
+            Work::Set(value) => output.fill(*value),
+            Work::Copy(loops) => elementwise::copy(loops, turns, a, output),
+            Work::Map(map, loops) => map.run(loops, turns, first, output),
+            Work::Pair(function, loops) => {
+                elementwise::pair(*function, loops, turns, (first, b), output);
+            }
+            Work::Choose(loops) => elementwise::choose(loops, turns, [a, b, c], output),
+            Work::Reduce(reducer, kept, reduced) => reducer.run(kept, reduced, turns, a, output),
+            Work::Softmax(length) => {
+                move_in(first, &turns, *length, output);
+                rows::softmax(*length, output);
+            }
+            Work::Normalise(length, epsilon) => {
+                move_in(first, &turns, *length, output);
+                rows::normalise(*length, *epsilon, output);
+            }
+            Work::Product(product) => product.run(turns, (a, second), output),
+            Work::Tiles(tiles) => tiles.run(turns, (a, second), output, scratch),
+            Work::Filter(Filter {
+                filter,
+                window,
+                activation,
+            }) => {
+                filter.run_rows(turns, a, window, output, *activation);
+            }
+            Work::Pack(pack) => pack.run(turns, a, output),
+            Work::Multiply(multiply) => multiply.run(turns, [a, b], output),
+            Work::Largest(channels, window) => max_pool_rows(turns, a, *channels, window, output),
+            Work::Pool(pool) => pool.run(turns, a, output),
+            Work::Fold(window, one) => windows::fold(window, *one, turns, a, output),
+            Work::Unpool(window) => windows::unpool(window, turns, [a, b], output),
+        }
+    }
+}
+
+/// Rows that are computed in place, brought there first.
+fn move_in(from: Option<&[f32]>, turns: &Range<usize>, length: usize, output: &mut [f32]) {
+    if let Some(from) = from {
+        output.copy_from_slice(&from[turns.start * length..turns.end * length]);
+    }
+}
+
+fn area(sides: [usize; 2]) -> usize {
+    sides[0] * sides[1]
+}

@@ -1,0 +1,166 @@
+//! Steps that sum products: convolutions and matrix products with constant weights, and those of two computed tensors.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::super::kernel::{
+    Activation, Depthwise, Gemm, Output, Panels, Patches, Window, Winograd,
+};
+use super::elementwise::load;
+use super::loops::Loops;
+
+/// A convolution, full or grouped, or a matrix product: output (pixel, sum).
+#[derive(Debug, Clone)]
+pub struct Product {
+    /// One for each group, over neighbouring channels.
+    pub groups: Arc<[Gemm]>,
+    /// Distance between neighbouring pixels of the output.
+    pub stride: usize,
+    pub patches: Patches,
+    pub activation: Activation,
+}
+
+impl Product {
+    pub fn run(
+        &self,
+        pixels: Range<usize>,
+        (image, residual): (&[f32], Option<&[f32]>),
+        output: &mut [f32],
+    ) {
+        let stride = self.stride;
+        let residual = residual.map(|all| &all[pixels.start * stride..]);
+        let (mut first, mut input) = (0, 0);
+        for group in &*self.groups {
+            let output = Output {
+                values: output,
+                stride,
+                first,
+                residual,
+                activation: self.activation,
+            };
+            let panels = group.panels();
+            panels.run(&image[input..], &self.patches, pixels.clone(), output);
+            first += group.outputs();
+            input += self.patches.length;
+        }
+    }
+}
+
+/// A 3×3 convolution over all channels, by Winograd's method.
+#[derive(Debug, Clone)]
+pub struct Tiles {
+    pub winograd: Arc<Winograd>,
+    pub window: Window,
+    pub activation: Activation,
+}
+
+impl Tiles {
+    pub fn run(
+        &self,
+        pairs: Range<usize>,
+        (image, residual): (&[f32], Option<&[f32]>),
+        output: &mut [f32],
+        scratch: &mut [f32],
+    ) {
+        let [rows, columns] = self.window.output;
+        let stride = self.winograd.outputs();
+        let place = |pair: usize| (2 * pair).min(rows) * columns * stride;
+        let output = Output {
+            values: output,
+            stride,
+            first: 0,
+            residual: residual.map(|all| &all[place(pairs.start)..place(pairs.end)]),
+            activation: self.activation,
+        };
+        self.winograd.run_rows(pairs, image, output, scratch);
+    }
+}
+
+/// A depthwise convolution.
+#[derive(Debug, Clone)]
+pub struct Filter {
+    pub filter: Arc<Depthwise>,
+    pub window: Window,
+    pub activation: Activation,
+}
+
+/// The second factor of a [`Multiply`] → the same, packed for it: one block of panels for each product.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pack {
+    /// Over the products: places of the factor.
+    pub batch: Loops<1>,
+    pub summed: usize,
+    pub columns: usize,
+    /// Distances in the factor between values that are summed, and between columns.
+    pub strides: [usize; 2],
+}
+
+impl Pack {
+    pub fn run(&self, products: Range<usize>, from: &[f32], output: &mut [f32]) {
+        let width = Panels::width(self.columns);
+        let volume = Panels::volume(self.summed, self.columns);
+        let [down, across] = self.strides;
+        for (product, panels) in products.zip(output.chunks_exact_mut(volume)) {
+            let [at] = self.batch.place(product);
+            for (panel, values) in panels
+                .chunks_exact_mut((self.summed + 1) * width)
+                .enumerate()
+            {
+                let first = panel * width;
+                let count = width.min(self.columns - first);
+                let (bias, rows) = values.split_at_mut(width);
+                bias.fill(0.0);
+                for (row, to) in rows.chunks_exact_mut(width).enumerate() {
+                    let from = &from[at + row * down + first * across..];
+                    let (to, rest) = to.split_at_mut(count);
+                    load(from, 0, across, to);
+                    rest.fill(0.0);
+                }
+            }
+        }
+    }
+}
+
+/// Products of two computed tensors: output (product, row, column).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Multiply {
+    /// Over the products: places of the first factor, and of the second's panels.
+    pub batch: Loops<2>,
+    /// The rows of the first factor.
+    pub patches: Patches,
+    pub columns: usize,
+}
+
+impl Multiply {
+    /// Rows of a product.
+    pub fn rows(&self) -> usize {
+        self.patches.output.iter().product()
+    }
+
+    /// `rows` counts those of all products.
+    pub fn run(&self, rows: Range<usize>, [left, right]: [&[f32]; 2], output: &mut [f32]) {
+        let each = self.rows();
+        let mut begin = rows.start;
+        while begin < rows.end {
+            let product = begin / each;
+            let end = rows.end.min((product + 1) * each);
+            let [at, panels] = self.batch.place(product);
+            let panels = Panels {
+                values: &right[panels..],
+                inputs: self.patches.length,
+                outputs: self.columns,
+            };
+            let from = (begin - rows.start) * self.columns;
+            let output = Output {
+                values: &mut output[from..from + (end - begin) * self.columns],
+                stride: self.columns,
+                first: 0,
+                residual: None,
+                activation: Activation::NONE,
+            };
+            let pixels = begin - product * each..end - product * each;
+            panels.run(&left[at..], &self.patches, pixels, output);
+            begin = end;
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Weights and constants: where they are in the file, and what they take once they are read.
+
+use super::fields::{Fields, MOST_CHANNELS, Sound, check, product};
+use super::{Range, Reader};
+use crate::model::run::file::Span;
+use crate::model::run::record::Numbers;
+use crate::model::run::weights::Arrangement;
+
+/// Weights or a constant, still in the file.
+#[derive(Debug)]
+pub struct Unread {
+    /// Where in the file it ends; 0: it is in the plan.
+    pub end: usize,
+    /// Bytes that it takes permanently, and those that it takes meanwhile.
+    pub bytes: [u64; 2],
+    /// Bytes of what the plan says about it, which are taken from the start.
+    pub told: u64,
+    pub source: Source,
+}
+
+#[derive(Debug)]
+pub enum Source {
+    /// At a place.
+    Constant(Range<usize>, Given),
+    /// Of a step of the forward pass, or of the other.
+    Weights {
+        backward: bool,
+        step: usize,
+        arrangement: Arrangement,
+        span: Span,
+    },
+}
+
+/// Values of a plan, by their index and number, or those of a tensor of the file.
+#[derive(Debug)]
+pub enum Given {
+    These(u32, usize),
+    Of(Span),
+}
+
+impl Given {
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Given::These(_, length) => *length,
+            Given::Of(span) => span.len(),
+        }
+    }
+
+    pub(super) fn end(&self) -> usize {
+        match self {
+            Given::These(..) => 0,
+            Given::Of(span) => span.bytes.end,
+        }
+    }
+
+    pub(super) fn read(&self, numbers: &[Numbers], onnx: &[u8], to: &mut [f32]) {
+        match self {
+            Given::Of(span) => span.values(onnx).read(0, to),
+            Given::These(at, _) => {
+                if let Some(Numbers::These(values)) = numbers.get(*at as usize) {
+                    to.copy_from_slice(values);
+                }
+            }
+        }
+    }
+}
+
+impl Reader<'_> {
+    pub(super) fn given(&mut self, at: u32) -> Sound<Given> {
+        let numbers = self
+            .plan
+            .numbers
+            .get(at as usize)
+            .ok_or("numbers that are not there")?;
+        Ok(match numbers {
+            Numbers::These(values) => Given::These(at, values.len()),
+            Numbers::Of(name) => {
+                let span = self.span(name, 0)?;
+                self.spend(span.len())?;
+                Given::Of(span)
+            }
+        })
+    }
+
+    fn span(&self, name: &str, start: usize) -> Sound<Span> {
+        let values = self
+            .file
+            .tensors
+            .get(name)
+            .ok_or("there is no such tensor")?;
+        let values = values
+            .skip(start)
+            .ok_or("weights begin outside their tensor")?;
+        Span::of(values, self.file.onnx).ok_or("a tensor that is not in the file")
+    }
+
+    pub(super) fn spend(&mut self, values: usize) -> Sound<()> {
+        let left = self.left.checked_sub(values);
+        self.left = left.ok_or("it reads the file's tensors too often")?;
+        Ok(())
+    }
+
+    /// Weights, and those that are to be read.
+    pub(super) fn weights(&mut self, fields: &mut Fields) -> Sound<(Arrangement, Span)> {
+        let name = fields.next()?;
+        let name = self
+            .plan
+            .tensors
+            .get(name as usize)
+            .ok_or("a tensor without a name")?;
+        let start = fields.next()? as usize;
+        let span = self.span(name, start)?;
+        let [groups, sums] = [fields.size()?, fields.size()?];
+        let [inputs, taps] = [fields.size()?, fields.size()?];
+        let strides = [fields.next()?, fields.next()?, fields.next()?];
+        let lists = [fields.next()?, fields.next()?];
+        let [scale, bias] = [self.list(lists[0], sums)?, self.list(lists[1], sums)?];
+        check(sums <= MOST_CHANNELS, "an absurd number of sums")?;
+        check(
+            sums.is_multiple_of(groups),
+            "groups that do not fit the sums",
+        )?;
+        let arrangement = Arrangement {
+            groups,
+            inputs,
+            taps,
+            strides: strides.map(|stride| stride as usize),
+            scale,
+            bias: if bias.is_empty() {
+                vec![0.0; sums]
+            } else {
+                bias
+            },
+        };
+        let reach = arrangement.reach();
+        check(
+            reach.is_some_and(|reach| reach <= span.len()),
+            "weights outside their tensor",
+        )?;
+        let values = product([sums, inputs, taps]).ok_or("weights without end")?;
+        self.spend(values)?;
+        Ok((arrangement, span))
+    }
+
+    /// A list of one value for each sum; empty if there is none.
+    pub(super) fn list(&mut self, number: u32, sums: usize) -> Sound<Vec<f32>> {
+        let Some(number) = number.checked_sub(1) else {
+            return Ok(Vec::new());
+        };
+        let given = self.given(number)?;
+        check(given.len() == sums, "a list of another length")?;
+        let mut values = vec![0.0; sums];
+        given.read(&self.plan.numbers, self.file.onnx, &mut values);
+        Ok(values)
+    }
+
+    pub(super) fn unread(
+        &mut self,
+        (backward, step): (bool, usize),
+        arrangement: Arrangement,
+        span: Span,
+        bytes: [u64; 2],
+    ) {
+        self.unread.push(Unread {
+            end: span.bytes.end,
+            bytes,
+            told: 4 * (arrangement.scale.len() + arrangement.bias.len()) as u64,
+            source: Source::Weights {
+                backward,
+                step,
+                arrangement,
+                span,
+            },
+        });
+    }
+}
