@@ -62,8 +62,8 @@ pub fn plan(
         "{most} steps, at most {MOST_STEPS} are kept in a plan"
     );
     // Readers have the same limit: an unrolled loop would hold its weights in memory once for each step.
-    let kept = writer.beside.borrow();
-    let kept = kept.iter().map(|(_, values)| values.len());
+    let beside = writer.beside.into_inner();
+    let kept = beside.iter().map(|(_, values)| values.len());
     let held: usize = file.tensors.values().map(Values::len).chain(kept).sum();
     ensure!(
         read <= held.saturating_mul(2),
@@ -84,7 +84,7 @@ pub fn plan(
         forward,
         backward,
     };
-    Ok((plan, writer.beside.into_inner()))
+    Ok((plan, beside))
 }
 
 /// The most bytes stored beside the weights: an eighth of theirs, or as much as suits a small file.
