@@ -31,13 +31,14 @@ pub fn run(folder: &Path) -> Result<ExitCode> {
             &format!("\"bytes\": {}", old.bytes),
             &format!("\"bytes\": {}", planned.len()),
         );
-    if old.plan.is_none() {
-        text = text.replacen(
-            "\"precision\":",
-            &format!("\"plan\": {PLAN},\n    \"precision\":"),
-            1,
-        );
-    }
+    let (from, to) = match old.plan {
+        Some(version) => (format!("\"plan\": {version}"), format!("\"plan\": {PLAN}")),
+        None => (
+            "\"precision\":".into(),
+            format!("\"plan\": {PLAN},\n    \"precision\":"),
+        ),
+    };
+    text = text.replacen(&from, &to, 1);
     let told: Value = serde_json::from_str(&text)?;
     if told["weights"]["bytes"] != planned.len()
         || told["weights"]["sha256"] != digest.as_str()
