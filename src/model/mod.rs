@@ -148,10 +148,14 @@ impl Model {
         let made = places.iter().map(Place::bytes);
         let made = made.fold(4 * classes, u64::saturating_add);
         let input = 4 * plan.input.iter().product::<usize>() as u64;
-        // Of this photo and the previous one: the input, what is kept, and what is made, before and after it is
-        // brought into the order of a map.
-        let run = needed.kept.saturating_add(input).saturating_add(2 * made);
-        let work = needed.work.saturating_add(2 * run);
+        // Of this photo, of the previous one and, where a gradient explains nothing, of a blank one: the input, what is
+        // kept, and what is made, before and after it is brought into the order of a map.
+        let run = needed.kept.saturating_add(2 * made);
+        let runs = run.saturating_mul(2 + u64::from(options.heatmap));
+        let work = needed
+            .work
+            .saturating_add(runs)
+            .saturating_add(3 * input);
         let most = needed.weights.saturating_add(work).max(needed.reading);
         check_memory(manifest, options, most, ours)?;
         if most > run::MOST_WORK {

@@ -99,9 +99,12 @@ impl Plan {
         let layers = layers.collect::<Sound<Vec<usize>>>()?;
         let made: Vec<usize> = [scores].into_iter().chain(layers.iter().copied()).collect();
         let input = volume(&self.input)?;
-        let forward = reader.pass(&self.forward, false, input, &made)?;
+        let mut forward = reader.pass(&self.forward, false, input, &made)?;
         let backward = match (heatmap, &self.backward) {
-            (false, _) => None,
+            (false, _) => {
+                forward.made.truncate(1);
+                None
+            }
             (true, None) => return Err("there is no gradient"),
             (true, Some(half)) => Some(reader.pass(half, true, scores, &layers)?),
         };
