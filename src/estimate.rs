@@ -2,41 +2,33 @@
 
 use crate::error::{Error, Result};
 use crate::manifest::{Manifest, Precision};
+use crate::model::PLAN;
 
 /// Values that are alive at once while a network runs, for each value of its input. The widest maps
 /// of the usual backbones (EfficientNet, MobileNet, ResNet) have 16 to 64 channels at half or a
 /// quarter of the input's pixels, and two or three of them are alive at once.
 const WIDTH: u64 = 24;
 
-/// What a model is expected to need, in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Estimate {
-    /// The FP32 weights, and what briefly exists beside them: without a plan, the file and its parsed form.
-    pub weights: u64,
-    /// Intermediate values of a run.
-    pub work: u64,
-    /// What heatmaps need on top: values that are kept for the gradient.
-    pub heatmap: u64,
+/// The most memory in bytes that a model needs: what `model.json` says of its plan, or an estimate.
+pub fn estimate(manifest: &Manifest, heatmap: bool) -> u64 {
+    let memory = manifest.weights.memory;
+    let told = memory.filter(|_| manifest.weights.plan == Some(PLAN));
+    let told = told.and_then(|memory| match heatmap {
+        true => memory.explain,
+        false => Some(memory.classify),
+    });
+    told.unwrap_or_else(|| expected(manifest, heatmap))
 }
 
-impl Estimate {
-    /// All of these.
-    pub fn total(&self) -> u64 {
-        self.weights
-            .saturating_add(self.work)
-            .saturating_add(self.heatmap)
-    }
-}
-
-/// Estimates the most memory that a model needs.
-pub fn estimate(manifest: &Manifest, heatmap: bool) -> Estimate {
+fn expected(manifest: &Manifest, heatmap: bool) -> u64 {
     let file = manifest.weights.bytes;
     let single = match (manifest.weights.parameters, manifest.weights.precision) {
         (Some(told), _) => file.max(told.saturating_mul(4)),
         (None, Precision::Fp16) => file.saturating_mul(2),
         (None, Precision::Fp32) => file,
     };
-    // With a plan, the file is freed as it is read, and one matrix may briefly exist twice.
+    // With a plan, the file is freed as it is read, and one matrix may briefly exist twice. Without one, the file and
+    // its parsed form exist beside the weights.
     let meanwhile = match manifest.weights.plan {
         Some(_) => single / 8,
         None => file.saturating_mul(2),
@@ -47,12 +39,11 @@ pub fn estimate(manifest: &Manifest, heatmap: bool) -> Estimate {
         .iter()
         .map(|&size| size as u64)
         .product();
-    let work = input * 4 * WIDTH;
-    Estimate {
-        weights: single.saturating_add(meanwhile),
-        work,
-        heatmap: if heatmap { work } else { 0 },
-    }
+    // For heatmaps, as much is kept for the gradient.
+    let runs = if heatmap { 2 } else { 1 };
+    single
+        .saturating_add(meanwhile)
+        .saturating_add(runs * input * 4 * WIDTH)
 }
 
 /// Refuses a model that needs more than is left of `limit` when `used` bytes are in use.
@@ -60,12 +51,12 @@ pub fn estimate(manifest: &Manifest, heatmap: bool) -> Estimate {
 /// # Errors
 /// [`Error::NeedsMemory`] with the numbers.
 pub fn check(manifest: &Manifest, heatmap: bool, used: u64, limit: f64) -> Result<u64> {
-    let needed = estimate(manifest, heatmap).total();
+    let needed = estimate(manifest, heatmap);
     let fits = |needed: u64| used.saturating_add(needed) as f64 <= limit;
     if fits(needed) {
         return Ok(needed);
     }
-    let advice = match heatmap && fits(estimate(manifest, false).total()) {
+    let advice = match heatmap && fits(estimate(manifest, false)) {
         true => ", or load it with `heatmap: false`",
         false => "",
     };
@@ -101,7 +92,7 @@ const DEFAULTS: [(u64, &str); 3] = [
 
 /// Where a page would refuse to load a model, with this limit or else by default; none: nowhere.
 pub fn warning(manifest: &Manifest, limit: Option<u64>) -> Option<String> {
-    let needed = estimate(manifest, true).total().saturating_add(PAGE);
+    let needed = estimate(manifest, true).saturating_add(PAGE);
     let refused = DEFAULTS.into_iter().rfind(|(most, _)| needed > *most);
     let whose = match (limit, refused) {
         (Some(limit), _) if needed <= limit => return None,
@@ -141,11 +132,13 @@ fn megabytes(bytes: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::manifest::Memory;
 
     fn manifest(bytes: u64) -> Manifest {
         let (mut manifest, _) =
             Manifest::parse(include_bytes!("../models/efficientnet-lite0/model.json")).unwrap();
         manifest.weights.bytes = bytes;
+        manifest.weights.memory = None;
         manifest
     }
 
@@ -172,13 +165,13 @@ mod tests {
     #[test]
     fn heatmaps_are_given_up_only_where_that_helps() {
         let model = manifest(9_000_000);
-        let with = estimate(&model, true).total() as f64;
+        let with = estimate(&model, true) as f64;
         let advised = |limit: f64| {
             let error = check(&model, true, 0, limit).unwrap_err().to_string();
             error.contains("heatmap: false")
         };
         assert!(advised(with - 1.0));
-        assert!(!advised(estimate(&model, false).total() as f64 - 1.0));
+        assert!(!advised(estimate(&model, false) as f64 - 1.0));
     }
 
     #[test]
@@ -209,15 +202,31 @@ mod tests {
 
     #[test]
     fn heatmaps_cost() {
-        let total = |heatmap| estimate(&manifest(9_000_000), heatmap).total();
+        let total = |heatmap| estimate(&manifest(9_000_000), heatmap);
         assert!(total(false) < total(true));
+    }
+
+    #[test]
+    fn what_a_plan_needs_is_told_by_the_manifest() {
+        let mut told = manifest(9_000_000);
+        let memory = Memory {
+            classify: 1_000,
+            explain: Some(2_000),
+        };
+        told.weights.memory = Some(memory);
+        assert_eq!(
+            [false, true].map(|heatmap| estimate(&told, heatmap)),
+            [1_000, 2_000]
+        );
+        told.weights.plan = Some(PLAN + 1);
+        assert_eq!(estimate(&told, true), expected(&told, true));
     }
 
     #[test]
     fn without_a_plan_the_file_is_parsed() {
         let mut unplanned = manifest(9_000_000);
         unplanned.weights.plan = None;
-        let of = |manifest| estimate(manifest, true).total();
+        let of = |manifest| estimate(manifest, true);
         assert_eq!(of(&unplanned) - of(&manifest(9_000_000)), 15_750_000);
     }
 
@@ -225,7 +234,7 @@ mod tests {
     fn quantised_weights_count_as_they_are_computed_with() {
         let mut quantised = manifest(9_000_000);
         quantised.weights.parameters = Some(18_000_000);
-        let of = |manifest| estimate(manifest, true).weights;
+        let of = |manifest| estimate(manifest, true);
         assert_eq!(of(&quantised) - of(&manifest(9_000_000)), 60_750_000);
     }
 
@@ -234,7 +243,8 @@ mod tests {
         // A third of them in FP32, which take half of the file.
         let mut mixed = manifest(12_000_000);
         mixed.weights.parameters = Some(4_500_000);
-        assert_eq!(estimate(&mixed, true).weights, 18_000_000 * 9 / 8);
+        let run = estimate(&mixed, true) - estimate(&mixed, false);
+        assert_eq!(estimate(&mixed, true) - 2 * run, 18_000_000 * 9 / 8);
     }
 
     #[test]

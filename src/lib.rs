@@ -119,6 +119,8 @@ pub mod internal {
     pub use crate::model::PLAN;
     #[cfg(feature = "compile")]
     pub use crate::model::compile::{adapt, shrink};
+    #[cfg(feature = "compile")]
+    pub use crate::model::memory;
     pub mod estimate {
         pub use crate::estimate::{check, check_run, estimate, warning};
     }

@@ -70,10 +70,23 @@ pub struct Weights {
     /// Version of the plan in the file, if it holds one; [`PLAN`](crate::model::PLAN) is understood.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<u32>,
+    /// What the plan needs in a page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Memory>,
     /// The files that hold the weights one after the other, if a single file would be too large for a host;
     /// empty: `file` holds them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<Part>,
+}
+
+/// The most memory in bytes that a model needs at any time, for its weights and for the values of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// Without heatmaps.
+    pub classify: u64,
+    /// With heatmaps, if there can be any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explain: Option<u64>,
 }
 
 /// A piece of the weights.

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 
 use prost::Message;
 use tract_onnx::pb::{ModelProto, NodeProto, TensorProto};
-use whylens::internal::shrink;
+use whylens::internal::{memory as memory_of, shrink};
 use whylens::manifest::{Channels, Layout, Precision};
 use whylens::pack::{self, Original};
 use whylens::{Manifest, Model, Options, Result, Tensor};
@@ -182,6 +182,43 @@ fn weights_take_what_was_counted() {
         load(Some(needed * 3 / 2 + AROUND))
             .expect(&name)
             .expect("a plan");
+    }
+}
+
+#[test]
+fn a_manifest_tells_what_a_model_takes() {
+    let _alone = ALONE
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    println!("| model | heatmaps | told KB | taken KB |\n|---|---|---:|---:|");
+    for (name, manifest, kept) in models() {
+        let planned = shrink::with_plan(&kept, &manifest).expect(&name);
+        let told = memory_of(&planned).expect("a plan");
+        for (heatmap, told) in [(false, Some(told.classify)), (true, told.explain)] {
+            let told = told.expect("a gradient");
+            let options = Options {
+                heatmap,
+                ..Options::default()
+            };
+            let before = memory::live();
+            let file = planned.clone();
+            memory::forget_peak();
+            let model = Model::planned(file, &manifest, &options).unwrap().unwrap();
+            let loading = (memory::peak() - before) as u64;
+            let held = (memory::live() - before) as u64;
+            let taken = loading.max(held + taken(&model, manifest.input.shape().as_ref()).unwrap());
+            println!(
+                "| {name} | {heatmap} | {} | {} |",
+                told / 1000,
+                taken / 1000
+            );
+            // The parsed plan and the names in it are not counted.
+            assert!(taken <= told + AROUND / 2, "{name}: {told}, {taken}");
+            assert!(
+                told <= taken + taken / 4 + AROUND / 8,
+                "{name}: {told}, {taken}"
+            );
+        }
     }
 }
 

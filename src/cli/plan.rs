@@ -4,8 +4,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use serde_json::Value;
-use whylens::internal::{PLAN, sha256};
+use serde::de::IgnoredAny;
+use serde_json::{Deserializer, Value};
+use whylens::internal::{PLAN, memory, sha256};
+use whylens::manifest::Weights;
 use whylens::{Error, pack};
 
 use super::folder;
@@ -23,41 +25,84 @@ pub fn run(folder: &Path) -> Result<ExitCode> {
     }
     let planned = pack::plan(&folder::weights(folder, &manifest)?, &manifest)?;
     let digest = sha256(&planned);
-    let old = manifest.weights;
-    // Everything else in the file, its layout too, stays as it was.
-    let mut text = String::from_utf8(json)?
-        .replace(&old.sha256, &digest)
-        .replace(
-            &format!("\"bytes\": {}", old.bytes),
-            &format!("\"bytes\": {}", planned.len()),
-        );
-    let (from, to) = match old.plan {
-        Some(version) => (format!("\"plan\": {version}"), format!("\"plan\": {PLAN}")),
-        None => (
-            "\"precision\":".into(),
-            format!("\"plan\": {PLAN},\n    \"precision\":"),
-        ),
+    let weights = Weights {
+        bytes: planned.len() as u64,
+        sha256: digest.clone(),
+        plan: Some(PLAN),
+        memory: memory(&planned),
+        ..manifest.weights
     };
-    text = text.replacen(&from, &to, 1);
-    let told: Value = serde_json::from_str(&text)?;
-    if told["weights"]["bytes"] != planned.len()
-        || told["weights"]["sha256"] != digest.as_str()
-        || told["weights"]["plan"] != PLAN
-    {
-        return Err(Error::BadManifest(format!(
-            "`weights` in model.json cannot be changed; write \"bytes\": {}, \"plan\": {PLAN} by hand",
-            planned.len()
-        ))
-        .into());
-    }
+    let text = rewritten(&String::from_utf8(json)?, &weights)?;
     let mut staged = Staged::begin(folder)?;
-    staged.write(&old.file, &planned)?;
+    staged.write(&weights.file, &planned)?;
     staged.write("model.json", text.as_bytes())?;
     staged.commit()?;
     println!(
         "{}: {} bytes, SHA-256 {digest}",
-        folder.join(&old.file).display(),
+        folder.join(&weights.file).display(),
         planned.len()
     );
     Ok(ExitCode::SUCCESS)
+}
+
+/// The text of a `model.json` with other `weights`. Everything else in it, its layout too, stays as it was.
+fn rewritten(text: &str, weights: &Weights) -> Result<String> {
+    let told = serde_json::to_value(weights)?;
+    let starts = text.match_indices("\"weights\"").filter_map(|(at, key)| {
+        let rest = &text[at + key.len()..];
+        let after = rest.trim_start().strip_prefix(':')?.trim_start();
+        Some((at, text.len() - after.len()))
+    });
+    for (key, start) in starts {
+        let mut values = Deserializer::from_str(&text[start..]).into_iter::<IgnoredAny>();
+        if !matches!(values.next(), Some(Ok(_))) {
+            continue;
+        }
+        let end = start + values.byte_offset();
+        let line = text[..key].rfind('\n').map_or(0, |line| line + 1);
+        let indent = &text[line..key];
+        let pretty = serde_json::to_string_pretty(weights)?;
+        let pretty = match indent.trim().is_empty() {
+            true => pretty.replace('\n', &format!("\n{indent}")),
+            false => pretty,
+        };
+        let changed = format!("{}{pretty}{}", &text[..start], &text[end..]);
+        let json: Value = serde_json::from_str(&changed)?;
+        if json["weights"] == told {
+            return Ok(changed);
+        }
+    }
+    Err(Error::BadManifest(format!(
+        "`weights` in model.json cannot be changed; write {told} by hand"
+    ))
+    .into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use whylens::Manifest;
+
+    #[test]
+    fn weights_are_told_anew_and_the_rest_stays_as_it_was() {
+        let text = include_str!("../../models/efficientnet-lite0/model.json");
+        let (manifest, _) = Manifest::parse(text.as_bytes()).unwrap();
+        assert_eq!(rewritten(text, &manifest.weights).unwrap(), text);
+        let weights = Weights {
+            bytes: 12,
+            memory: None,
+            plan: None,
+            ..manifest.weights.clone()
+        };
+        let without = rewritten(text, &weights).unwrap();
+        assert!(without.contains("\"bytes\": 12,") && !without.contains("\"plan\""));
+        assert_eq!(rewritten(&without, &manifest.weights).unwrap(), text);
+        let tricky = format!(
+            "{{\"name\":\"\\\"weights\\\": 1\",\"output\":{{\"weights\":{{}}}},{}",
+            &text[1..]
+        );
+        let changed = rewritten(&tricky, &weights).unwrap();
+        assert!(changed.starts_with(&tricky[..60]), "{changed}");
+        assert!(changed.contains("\"bytes\": 12,"), "{changed}");
+    }
 }

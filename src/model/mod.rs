@@ -7,6 +7,7 @@ mod error;
 #[cfg(feature = "compile")]
 mod graphs;
 mod layer;
+mod needed;
 mod run;
 
 use std::borrow::Cow;
@@ -14,6 +15,9 @@ use std::borrow::Cow;
 use error::contained;
 use layer::Place;
 pub use layer::{Candidate, Candidates, FeatureMap, Layer};
+#[cfg(feature = "compile")]
+pub use needed::memory;
+use needed::{Needed, needed};
 use run::File;
 use run::steps::executor::Executor;
 use run::steps::record::Plan;
@@ -139,28 +143,15 @@ impl Model {
             Cow::Owned(bytes) => bytes.len(),
             Cow::Borrowed(_) => 0,
         };
-        let needed = draft.needed(ours);
-        let places = match options.heatmap {
-            true => plan.places,
-            false => Vec::new(),
-        };
-        let classes = plan.scores.iter().product::<usize>() as u64;
-        let made = places.iter().map(Place::bytes);
-        let made = made.fold(4 * classes, u64::saturating_add);
-        let input = 4 * plan.input.iter().product::<usize>() as u64;
-        // Of this photo, of the previous one and, where a gradient explains nothing, of a blank one: the input, what is
-        // kept, and what is made, before and after it is brought into the order of a map.
-        let run = needed.kept.saturating_add(2 * made);
-        let runs = run.saturating_mul(2 + u64::from(options.heatmap));
-        let work = needed
-            .work
-            .saturating_add(runs)
-            .saturating_add(3 * input);
-        let most = needed.weights.saturating_add(work).max(needed.reading);
+        let Needed { work, most } = needed(&plan, &draft, ours, options.heatmap);
         check_memory(manifest, options, most, ours)?;
         if most > run::MOST_WORK {
             return Ok(None);
         }
+        let places = match options.heatmap {
+            true => plan.places,
+            false => Vec::new(),
+        };
         Ok(Some(Model {
             engine: Engine::Steps(draft.finish(&plan.numbers, onnx)),
             explains: options.heatmap.then_some(Ok(())),

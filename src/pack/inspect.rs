@@ -243,6 +243,7 @@ pub(super) fn manifest(
             sha256: "0".repeat(64),
             precision: Precision::Fp32,
             parameters: None,
+            memory: None,
             plan: None,
             parts: Vec::new(),
         },

@@ -34,7 +34,7 @@ use crate::labels;
 use crate::manifest::{Activation, Channels, Layout, Manifest, Precision, Resize, Text};
 use crate::model::compile::shrink::{self, Outline};
 use crate::model::compile::{adapt, outputs};
-use crate::model::{Candidates, Model, PLAN};
+use crate::model::{Candidates, Model, PLAN, memory};
 use crate::sniff;
 
 /// What cannot be read from the graph. What is missing is guessed, and the report says so.
@@ -135,7 +135,7 @@ pub struct Report {
     pub bytes_given: usize,
     /// Size of the stored file.
     pub bytes_kept: usize,
-    /// Estimated memory that loading needs, in bytes.
+    /// The most memory in bytes that it needs in a page, with heatmaps: an estimate without a plan.
     pub memory: u64,
     /// The stored file against the given one.
     pub difference: Difference,
@@ -396,6 +396,7 @@ fn check(
     manifest.weights.plan = unplanned.is_none().then_some(PLAN);
     manifest.weights.bytes = kept.len() as u64;
     manifest.weights.sha256 = sha256(&kept);
+    manifest.weights.memory = unplanned.is_none().then(|| memory(&kept)).flatten();
     let single = match storage {
         Storage::But(single) => single.into_iter().collect(),
         _ => Vec::new(),
@@ -413,7 +414,7 @@ fn check(
         weights: rounded,
         bytes_given,
         bytes_kept: kept.len(),
-        memory: estimate::estimate(&manifest, true).total(),
+        memory: estimate::estimate(&manifest, true),
         difference,
         refused,
     };
