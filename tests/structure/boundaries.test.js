@@ -35,7 +35,7 @@ function only(files, pattern, allowed) {
   );
 }
 
-const rust = await sources('src', /\.rs$/, 'src/stubs');
+const rust = await sources('src', /\.rs$/);
 const scripts = await sources('www', /\.js$/, 'www/pkg');
 
 test('only src/model/ names tract', () => {
