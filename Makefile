@@ -43,7 +43,7 @@ soak: toolchain tests/node_modules chromium ## the long tests of `make test`, fo
 # Only a cdylib: fat LTO needs that. All three are linked from one set of compiled dependencies.
 define build-wasm
 	cargo rustc --lib --crate-type cdylib --profile wasm --target wasm32-unknown-unknown --no-default-features $(1)
-	wasm-bindgen --target web --no-typescript --out-dir $(@D) --out-name whylens target/wasm32-unknown-unknown/wasm/whylens.wasm
+	wasm-bindgen --target web --no-typescript --remove-name-section --remove-producers-section --out-dir $(@D) --out-name whylens target/wasm32-unknown-unknown/wasm/whylens.wasm
 	@echo "export default '$$(sha256sum $@ | cut -d' ' -f1)';" > $(@D)/version.js
 endef
 
