@@ -96,10 +96,7 @@ impl Model {
 
     /// Like [`Model::load`]; an owned file is freed as it is read.
     pub(crate) fn of(mut onnx: Cow<[u8]>, manifest: &Manifest, options: &Options) -> Result<Model> {
-        // Natively, tract has kernels for wider vectors than those that a plan is made for.
-        if (cfg!(target_arch = "wasm32") || !cfg!(feature = "compile"))
-            && let Some(model) = Model::by_plan(&mut onnx, manifest, options)?
-        {
+        if let Some(model) = Model::by_plan(&mut onnx, manifest, options)? {
             return Ok(model);
         }
         #[cfg(feature = "compile")]

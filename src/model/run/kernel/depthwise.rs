@@ -5,6 +5,8 @@ use std::ops::Range;
 
 #[cfg(any(feature = "compile", test))]
 use super::pad;
+#[cfg(target_arch = "x86_64")]
+use super::wide::{self, Width};
 use super::{Activation, F4, Finish, Window};
 
 /// Weights of a depthwise convolution: the biases, then one row of `channels` per tap, padded to whole
@@ -17,7 +19,7 @@ pub struct Depthwise {
 }
 
 /// Columns that one tile computes at once.
-const COLUMNS: usize = 4;
+pub(super) const COLUMNS: usize = 4;
 
 /// Outputs with at least this many columns leave the border to the slow path.
 #[cfg(any(feature = "compile", test))]
@@ -175,7 +177,18 @@ impl Task<'_> {
             let bias = self.depthwise.weights.as_ptr();
             let weights = bias.add((1 + taps.start * K) * padded);
             let output = output.as_mut_ptr().add(x * channels);
-            for c in (0..channels / 4).map(|vector| vector * 4) {
+            #[cfg(target_arch = "x86_64")]
+            let done = match Width::found() {
+                Width::Four => 0,
+                _ => {
+                    let lines = [channels, padded, row];
+                    let from = [image, bias, weights];
+                    wide::filter::<K, S>(lines, taps.len(), from, output, self.finish)
+                }
+            };
+            #[cfg(not(target_arch = "x86_64"))]
+            let done = 0;
+            for c in (done / 4..channels / 4).map(|vector| vector * 4) {
                 let mut sums = [F4::load(bias.add(c)); COLUMNS];
                 let (mut image, mut weights) = (image.add(c), weights.add(c));
                 for _ in taps.clone() {

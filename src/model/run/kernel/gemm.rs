@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+#[cfg(target_arch = "x86_64")]
+use super::wide::{self, Width};
 use super::{Activation, F4, Finish};
 
 /// Weights of a matrix product, packed once.
@@ -181,9 +183,21 @@ impl Panels<'_> {
         assert!(output.residual.is_none_or(|r| end <= r.len()));
 
         let block = (BLOCK / (self.inputs + self.outputs)).next_multiple_of(24);
+        #[cfg(target_arch = "x86_64")]
+        let lanes = Width::found();
         let mut first = pixels.start;
         while first < pixels.end {
             let end = (first + block.max(48)).min(pixels.end);
+            #[cfg(target_arch = "x86_64")]
+            if lanes != Width::Four {
+                // SAFETY: the assertions above bound every patch and every pixel's outputs.
+                unsafe {
+                    let these = [pixels.start, first, end];
+                    wide::run(lanes, self, these, image, patches, &mut output);
+                }
+                first = end;
+                continue;
+            }
             for panel in 0..self.outputs.div_ceil(width) {
                 // SAFETY: the assertions above bound every patch and every pixel's outputs.
                 unsafe {

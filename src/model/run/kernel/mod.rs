@@ -12,6 +12,8 @@ mod f4;
 mod gemm;
 mod half;
 mod pool;
+#[cfg(target_arch = "x86_64")]
+mod wide;
 mod winograd;
 
 pub use depthwise::Depthwise;
@@ -129,6 +131,8 @@ impl Window {
 
 #[cfg(test)]
 mod tests {
+    #[cfg(target_arch = "x86_64")]
+    use super::wide::Width;
     use super::*;
 
     /// Values in -1..1 without a pattern that a wrong order could keep.
@@ -191,56 +195,69 @@ mod tests {
 
     #[test]
     fn products_equal_plain_sums_at_odd_sizes() {
-        for activation in [
-            Activation::NONE,
-            Activation::Clamp(0.0, 0.6),
-            Activation::HardSwish,
-        ] {
-            for (pixels, inputs, outputs) in [
-                (1, 1, 1),
-                (1, 37, 24),
-                (2, 3, 5),
-                (3, 4, 12),
-                (5, 7, 8),
-                (7, 8, 9),
-                (13, 33, 31),
-                (97, 5, 44),
-                (130, 96, 25),
+        in_every_width(|| {
+            for activation in [
+                Activation::NONE,
+                Activation::Clamp(0.0, 0.6),
+                Activation::HardSwish,
             ] {
-                let (image, residual) = (noise(pixels * inputs), noise(pixels * outputs));
-                let (weights, bias) = (noise(inputs * outputs + 1), noise(outputs));
-                let gemm = Gemm::new(inputs, &bias, |o, row| {
-                    row.copy_from_slice(&weights[o * inputs..][..inputs]);
-                });
-                let patches = Patches::pixels(pixels, inputs);
-                for residual in [None, Some(&*residual)] {
-                    let mut actual = vec![f32::NAN; pixels * outputs];
-                    let output = Output {
-                        values: &mut actual,
-                        stride: outputs,
-                        first: 0,
-                        residual,
-                        activation,
-                    };
-                    gemm.run(&image, &patches, output);
-                    let expected: Vec<f32> = (0..pixels * outputs)
-                        .map(|at| {
-                            let (pixel, o) = (at / outputs, at % outputs);
-                            let sum: f32 = (0..inputs)
-                                .map(|i| image[pixel * inputs + i] * weights[o * inputs + i])
-                                .sum();
-                            let sum = sum + bias[o] + residual.map_or(0.0, |r| r[at]);
-                            activate(sum, activation)
-                        })
-                        .collect();
-                    agree(
-                        &actual,
-                        &expected,
-                        &format!("{pixels}×{inputs}×{outputs} {activation:?}"),
-                    );
+                for (pixels, inputs, outputs) in [
+                    (1, 1, 1),
+                    (1, 37, 24),
+                    (2, 3, 5),
+                    (3, 4, 12),
+                    (5, 7, 8),
+                    (7, 8, 9),
+                    (13, 33, 31),
+                    (97, 5, 44),
+                    (130, 96, 25),
+                ] {
+                    let (image, residual) = (noise(pixels * inputs), noise(pixels * outputs));
+                    let (weights, bias) = (noise(inputs * outputs + 1), noise(outputs));
+                    let gemm = Gemm::new(inputs, &bias, |o, row| {
+                        row.copy_from_slice(&weights[o * inputs..][..inputs]);
+                    });
+                    let patches = Patches::pixels(pixels, inputs);
+                    for residual in [None, Some(&*residual)] {
+                        let mut actual = vec![f32::NAN; pixels * outputs];
+                        let output = Output {
+                            values: &mut actual,
+                            stride: outputs,
+                            first: 0,
+                            residual,
+                            activation,
+                        };
+                        gemm.run(&image, &patches, output);
+                        let expected: Vec<f32> = (0..pixels * outputs)
+                            .map(|at| {
+                                let (pixel, o) = (at / outputs, at % outputs);
+                                let sum: f32 = (0..inputs)
+                                    .map(|i| image[pixel * inputs + i] * weights[o * inputs + i])
+                                    .sum();
+                                let sum = sum + bias[o] + residual.map_or(0.0, |r| r[at]);
+                                activate(sum, activation)
+                            })
+                            .collect();
+                        agree(
+                            &actual,
+                            &expected,
+                            &format!("{pixels}×{inputs}×{outputs} {activation:?}"),
+                        );
+                    }
                 }
             }
+        })
+    }
+
+    /// With as many lanes as this processor has, and with fewer.
+    fn in_every_width(test: impl Fn()) {
+        #[cfg(target_arch = "x86_64")]
+        for most in [Width::Four, Width::Eight, Width::Sixteen] {
+            wide::MOST_LANES.set(most);
+            test();
         }
+        #[cfg(not(target_arch = "x86_64"))]
+        test();
     }
 
     /// The faster tile is the one whose clock, here made up, runs slower.
@@ -262,6 +279,8 @@ mod tests {
         });
         let patches = Patches::pixels(pixels, inputs);
         let run = |tall| {
+            #[cfg(target_arch = "x86_64")]
+            wide::MOST_LANES.set(Width::Four);
             assert_eq!(choose(tall), tall);
             let mut values = vec![f32::NAN; pixels * outputs];
             let output = Output {
@@ -295,21 +314,23 @@ mod tests {
 
     #[test]
     fn a_product_leaves_the_channels_of_other_groups_alone() {
-        let gemm = Gemm::new(2, &[1.0; 3], |_, row| row.fill(0.0));
-        let patches = Patches::pixels(2, 2);
-        let mut values = [7.0; 12];
-        let output = Output {
-            values: &mut values,
-            stride: 6,
-            first: 2,
-            residual: None,
-            activation: Activation::NONE,
-        };
-        gemm.run(&[0.0; 4], &patches, output);
-        assert_eq!(
-            values,
-            [7.0, 7.0, 1.0, 1.0, 1.0, 7.0, 7.0, 7.0, 1.0, 1.0, 1.0, 7.0]
-        );
+        in_every_width(|| {
+            let gemm = Gemm::new(2, &[1.0; 3], |_, row| row.fill(0.0));
+            let patches = Patches::pixels(2, 2);
+            let mut values = [7.0; 12];
+            let output = Output {
+                values: &mut values,
+                stride: 6,
+                first: 2,
+                residual: None,
+                activation: Activation::NONE,
+            };
+            gemm.run(&[0.0; 4], &patches, output);
+            assert_eq!(
+                values,
+                [7.0, 7.0, 1.0, 1.0, 1.0, 7.0, 7.0, 7.0, 1.0, 1.0, 1.0, 7.0]
+            );
+        })
     }
 
     #[test]
@@ -335,92 +356,96 @@ mod tests {
 
     #[test]
     fn depthwise_filters_equal_plain_sums_at_odd_sizes() {
-        for channels in [1, 4, 6, 13, 32] {
-            for (kernel, stride, dilation, before) in [
-                (3, 1, 1, 1),
-                (3, 2, 1, 0),
-                (3, 2, 1, 1),
-                (5, 1, 1, 2),
-                (5, 2, 1, 2),
-                (3, 1, 2, 2),
-                (7, 1, 1, 3),
-                (2, 1, 1, 0),
-            ] {
-                for side in [5, 7, 12, 19] {
-                    if side + 2 * before <= (kernel - 1) * dilation {
-                        continue;
+        in_every_width(|| {
+            for channels in [1, 4, 6, 13, 32] {
+                for (kernel, stride, dilation, before) in [
+                    (3, 1, 1, 1),
+                    (3, 2, 1, 0),
+                    (3, 2, 1, 1),
+                    (5, 1, 1, 2),
+                    (5, 2, 1, 2),
+                    (3, 1, 2, 2),
+                    (7, 1, 1, 3),
+                    (2, 1, 1, 0),
+                ] {
+                    for side in [5, 7, 12, 19] {
+                        if side + 2 * before <= (kernel - 1) * dilation {
+                            continue;
+                        }
+                        let window = window(side, kernel, stride, dilation, before);
+                        let image = noise(side * (side + 1) * channels);
+                        let (weights, bias) = (noise(kernel * kernel * channels), noise(channels));
+                        let weight = |c: usize, tap: usize| weights[c * kernel * kernel + tap];
+                        let filter = Depthwise::new(kernel * kernel, &bias, weight);
+                        let [rows, columns] = window.output;
+                        let mut actual = vec![f32::NAN; rows * columns * channels];
+                        let activation = Activation::Clamp(-0.5, 1.5);
+                        filter.run(&image, &window, &mut actual, activation);
+                        let mut expected = Vec::new();
+                        for pixel in 0..rows * columns {
+                            let taps = taps(&window, pixel / columns, pixel % columns);
+                            expected.extend((0..channels).map(|c| {
+                                let products = taps
+                                    .iter()
+                                    .map(|&(tap, at)| weight(c, tap) * image[at * channels + c]);
+                                activate(bias[c] + products.sum::<f32>(), activation)
+                            }));
+                        }
+                        agree(
+                            &actual,
+                            &expected,
+                            &format!("{channels} channels, {window:?}"),
+                        );
                     }
-                    let window = window(side, kernel, stride, dilation, before);
-                    let image = noise(side * (side + 1) * channels);
-                    let (weights, bias) = (noise(kernel * kernel * channels), noise(channels));
-                    let weight = |c: usize, tap: usize| weights[c * kernel * kernel + tap];
-                    let filter = Depthwise::new(kernel * kernel, &bias, weight);
-                    let [rows, columns] = window.output;
-                    let mut actual = vec![f32::NAN; rows * columns * channels];
-                    let activation = Activation::Clamp(-0.5, 1.5);
-                    filter.run(&image, &window, &mut actual, activation);
-                    let mut expected = Vec::new();
-                    for pixel in 0..rows * columns {
-                        let taps = taps(&window, pixel / columns, pixel % columns);
-                        expected.extend((0..channels).map(|c| {
-                            let products = taps
-                                .iter()
-                                .map(|&(tap, at)| weight(c, tap) * image[at * channels + c]);
-                            activate(bias[c] + products.sum::<f32>(), activation)
-                        }));
-                    }
-                    agree(
-                        &actual,
-                        &expected,
-                        &format!("{channels} channels, {window:?}"),
-                    );
                 }
             }
-        }
+        })
     }
 
     #[test]
     fn fewer_multiplications_give_the_same_sums() {
-        for (inputs, outputs) in [(16, 16), (20, 64), (48, 28)] {
-            for (side, before) in [(8, 1), (9, 1), (13, 0), (21, 2)] {
-                let window = window(side, 3, 1, 1, before);
-                let [rows, columns] = window.output;
-                let image = noise(side * (side + 1) * inputs);
-                let (weights, bias) = (noise(9 * inputs * outputs), noise(outputs));
-                let residual = noise(rows * columns * outputs);
-                let convolution = Winograd::new(window, inputs, &bias, |o, row| {
-                    row.copy_from_slice(&weights[o * 9 * inputs..][..9 * inputs]);
-                });
-                for residual in [None, Some(&*residual)] {
-                    let activation = Activation::Clamp(-0.5, 1.5);
-                    let mut actual = vec![f32::NAN; rows * columns * outputs];
-                    let output = Output {
-                        values: &mut actual,
-                        stride: outputs,
-                        first: 0,
-                        residual,
-                        activation,
-                    };
-                    convolution.run(&image, output);
-                    let mut expected = Vec::new();
-                    for pixel in 0..rows * columns {
-                        let taps = taps(&window, pixel / columns, pixel % columns);
-                        expected.extend((0..outputs).map(|o| {
-                            let product = |(tap, at): (usize, usize)| -> f32 {
-                                let weights = &weights[(o * 9 + tap) * inputs..][..inputs];
-                                let image = &image[at * inputs..][..inputs];
-                                weights.iter().zip(image).map(|(w, v)| w * v).sum()
-                            };
-                            let sum = taps.iter().copied().map(product).sum::<f32>() + bias[o];
-                            let at = pixel * outputs + o;
-                            activate(sum + residual.map_or(0.0, |r| r[at]), activation)
-                        }));
+        in_every_width(|| {
+            for (inputs, outputs) in [(16, 16), (20, 64), (48, 28)] {
+                for (side, before) in [(8, 1), (9, 1), (13, 0), (21, 2)] {
+                    let window = window(side, 3, 1, 1, before);
+                    let [rows, columns] = window.output;
+                    let image = noise(side * (side + 1) * inputs);
+                    let (weights, bias) = (noise(9 * inputs * outputs), noise(outputs));
+                    let residual = noise(rows * columns * outputs);
+                    let convolution = Winograd::new(window, inputs, &bias, |o, row| {
+                        row.copy_from_slice(&weights[o * 9 * inputs..][..9 * inputs]);
+                    });
+                    for residual in [None, Some(&*residual)] {
+                        let activation = Activation::Clamp(-0.5, 1.5);
+                        let mut actual = vec![f32::NAN; rows * columns * outputs];
+                        let output = Output {
+                            values: &mut actual,
+                            stride: outputs,
+                            first: 0,
+                            residual,
+                            activation,
+                        };
+                        convolution.run(&image, output);
+                        let mut expected = Vec::new();
+                        for pixel in 0..rows * columns {
+                            let taps = taps(&window, pixel / columns, pixel % columns);
+                            expected.extend((0..outputs).map(|o| {
+                                let product = |(tap, at): (usize, usize)| -> f32 {
+                                    let weights = &weights[(o * 9 + tap) * inputs..][..inputs];
+                                    let image = &image[at * inputs..][..inputs];
+                                    weights.iter().zip(image).map(|(w, v)| w * v).sum()
+                                };
+                                let sum = taps.iter().copied().map(product).sum::<f32>() + bias[o];
+                                let at = pixel * outputs + o;
+                                activate(sum + residual.map_or(0.0, |r| r[at]), activation)
+                            }));
+                        }
+                        let what = format!("{inputs} → {outputs}, {window:?}");
+                        agree(&actual, &expected, &what);
                     }
-                    let what = format!("{inputs} → {outputs}, {window:?}");
-                    agree(&actual, &expected, &what);
                 }
             }
-        }
+        })
     }
 
     #[test]
