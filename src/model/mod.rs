@@ -15,7 +15,9 @@ use error::contained;
 use layer::Place;
 pub use layer::{Candidate, Candidates, FeatureMap, Layer};
 use run::File;
-use run::steps::executor::Executor;
+#[cfg(all(target_arch = "wasm32", target_feature = "atomics"))]
+pub(crate) use run::crew;
+use run::steps::executor::{Executor, threads};
 use run::steps::record::Plan;
 
 /// Version of the plans that this crate makes and understands.
@@ -39,6 +41,9 @@ pub struct Options {
     /// Bytes that may be in use when it is loaded and run; none: no limit. On wasm32, bytes that are in use
     /// already count.
     pub memory: Option<u64>,
+    /// Threads that run a plan, 1 to 64; none: as many as there are cores, at most 8. Results are the same to the last
+    /// bit for any number.
+    pub threads: Option<usize>,
 }
 
 /// A model that is ready to run. Holds the only copy of the weights.
@@ -139,7 +144,8 @@ impl Model {
             Cow::Owned(bytes) => bytes.len(),
             Cow::Borrowed(_) => 0,
         };
-        let needed = draft.needed(ours);
+        let threads = threads(options.threads);
+        let needed = draft.needed(ours, threads);
         let places = match options.heatmap {
             true => plan.places,
             false => Vec::new(),
@@ -158,7 +164,7 @@ impl Model {
             return Ok(None);
         }
         Ok(Some(Model {
-            engine: Engine::Steps(draft.finish(&plan.numbers, onnx)),
+            engine: Engine::Steps(draft.finish(&plan.numbers, onnx, threads)),
             explains: options.heatmap.then_some(Ok(())),
             work,
             scores: plan.scores,

@@ -145,7 +145,9 @@ impl Reader<'_> {
         let mut steps = Vec::with_capacity(half.steps.len());
         for (at, (kind, fields)) in half.steps.iter().enumerate() {
             let mut fields = Fields(fields.iter());
-            let step = self.step(*kind, &mut fields, (backward, at))?;
+            let before = self.operations;
+            let mut step = self.step(*kind, &mut fields, (backward, at))?;
+            step.cost = self.operations - before;
             check(fields.0.len() == 0, "a step with more than it needs")?;
             self.check(&step, backward)?;
             steps.push(step);
