@@ -372,8 +372,8 @@ pub fn dispose(url: &str) {
 
 /// Chooses the kernels that suit this machine; see [`crate::model::tune`].
 #[wasm_bindgen]
-pub fn tune() -> bool {
-    crate::model::tune()
+pub fn tune(threads: bool) -> bool {
+    crate::model::tune(threads)
 }
 
 /// Bytes: `{ wasm, live, peak, refused }`, see [`memory`]. Safe to call after a trap.

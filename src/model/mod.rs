@@ -137,15 +137,15 @@ impl Model {
         if !fits || !explains(&plan.places, manifest, options) {
             return Ok(None);
         }
-        let Ok(draft) = plan.draft(&File::read(onnx), options.heatmap) else {
+        let Ok(mut draft) = plan.draft(&File::read(onnx), options.heatmap) else {
             return Ok(None);
         };
         let ours = match onnx {
             Cow::Owned(bytes) => bytes.len(),
             Cow::Borrowed(_) => 0,
         };
-        let threads = threads(options.threads);
-        let needed = draft.needed(ours, threads);
+        draft.threads = threads(options.threads);
+        let needed = draft.needed(ours);
         let places = match options.heatmap {
             true => plan.places,
             false => Vec::new(),
@@ -164,7 +164,7 @@ impl Model {
             return Ok(None);
         }
         Ok(Some(Model {
-            engine: Engine::Steps(draft.finish(&plan.numbers, onnx, threads)),
+            engine: Engine::Steps(draft.finish(&plan.numbers, onnx)),
             explains: options.heatmap.then_some(Ok(())),
             work,
             scores: plan.scores,
@@ -338,11 +338,20 @@ impl Model {
 }
 
 /// Chooses the kernels that suit this machine by measuring them, in a few milliseconds; returns whether
-/// tiles for many vector registers are faster. Until then, those for few are used.
+/// tiles for many vector registers are faster. Until then, those for few are used. With `threads`, chooses their number
+/// too: a machine may have slow cores, or busy ones.
 #[cfg(target_arch = "wasm32")]
-pub fn tune() -> bool {
+pub fn tune(threads: bool) -> bool {
     let start = web_time::Instant::now();
-    run::kernel::tune(8, || start.elapsed().as_secs_f64())
+    let now = || start.elapsed().as_secs_f64();
+    let tall = run::kernel::tune(8, now);
+    #[cfg(target_feature = "atomics")]
+    if threads {
+        run::crew::tune(8, now, run::kernel::exercise);
+    }
+    #[cfg(not(target_feature = "atomics"))]
+    let _ = threads;
+    tall
 }
 
 /// Whether layers of a plan are those that a manifest or the options name.

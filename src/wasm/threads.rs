@@ -17,10 +17,10 @@ pub fn help() {
     crew::help();
 }
 
-/// The number of workers that help.
+/// The number of threads that run models now.
 #[wasm_bindgen]
-pub fn helpers() -> usize {
-    crew::helpers()
+pub fn threads() -> usize {
+    crew::threads()
 }
 
 /// Says that a worker has ended while it helped, so that nobody waits for it. Safe to call after a trap.

@@ -69,7 +69,7 @@ const outcome = (page) =>
     const result = await classifier.classify(photo, { scores: true });
     const occluded = await classifier.heatmap(result, { method: 'occlusion' });
     const bits = (/** @type {Float32Array | undefined} */ values) => [
-      ...new Uint32Array((values ?? []).slice().buffer),
+      ...new Uint32Array(Float32Array.from(values ?? []).buffer),
     ];
     return [result.scores, result.heatmap?.values, occluded.values].map(bits);
   });

@@ -184,7 +184,8 @@
  * @property {boolean} [heatmap] whether heatmaps can be made
  * @property {string | null} [module] folder of that module: `compile` runs models without a plan, and layers that are
  *   not in it
- * @property {number | null} [threads] that run the model now: fewer than asked for while they start
+ * @property {number | null} [threads] that run the model now: fewer than asked for while they start, and where fewer are
+ *   faster and nobody asked for a number
  * @property {import('./features.js').Features} [features] of the browser
  * @property {{ fromCache: boolean, cached: boolean } | null} [cache]
  * @property {string[]} [notes] what did not work and was skipped
@@ -441,11 +442,11 @@
  * @property {(url: string, layers: string[]) => Promise<unknown>} addLayers
  * @property {(url: string) => Report | undefined} report
  * @property {(url: string) => void} dispose
- * @property {() => boolean} tune chooses kernels by measuring them
+ * @property {(threads: boolean) => boolean} tune chooses kernels, and the number of threads, by measuring them
  * @property {() => Float64Array} memoryUse
  * @property {() => [WebAssembly.Module, WebAssembly.Memory]} [shared] in the build with threads, as the next three
  * @property {() => void} [help]
- * @property {() => number} [helpers]
+ * @property {() => number} [threads]
  * @property {() => void} [helperDied]
  * @property {(init: { module: WebAssembly.Module, memory: WebAssembly.Memory, thread_stack_size: number }) => unknown}
  *   initSync

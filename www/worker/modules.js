@@ -32,6 +32,9 @@ export function importedFrom(address) {
   asked = new URL(address).searchParams;
 }
 
+/** Chooses kernels and, where the page leaves it open, the number of threads. @param {Module} module */
+export const tune = (module) => module.tune(!asked.has('threads'));
+
 /** Threads that run plans in the build that has them. */
 const threads = () => helpers.threads(asked.get('threads'));
 
@@ -74,7 +77,7 @@ async function running(chosen, patience) {
 export function build(url) {
   const module = homes.get(url)?.module;
   const { name, folder } = (module && started.get(module)) ?? {};
-  return name && folder ? { name, folder, threads: 1 + (module?.helpers?.() ?? 0) } : null;
+  return name && folder ? { name, folder, threads: module?.threads?.() ?? 1 } : null;
 }
 
 /**

@@ -187,7 +187,7 @@ const tuned = new WeakSet();
 function tuneSoon(module) {
   if (tuned.has(module)) return;
   tuned.add(module);
-  setTimeout(() => dead || module.tune(), TUNE_AFTER);
+  setTimeout(() => dead || modules.tune(module), TUNE_AFTER);
 }
 
 /**

@@ -172,9 +172,10 @@ fn any_number_of_threads_gives_the_same_bits() {
         let plan = record::Plan::find(&file).expect(&name);
         let input = noise(&manifest);
         let run = |threads: usize| {
-            let draft = plan.draft(&file, true).expect(&name);
+            let mut draft = plan.draft(&file, true).expect(&name);
+            draft.threads = threads;
             let executor = draft
-                .finish(&plan.numbers, &mut (&onnx[..]).into(), threads)
+                .finish(&plan.numbers, &mut (&onnx[..]).into())
                 .sharing_all();
             let passed = executor.forward(&input.values);
             let gradients = executor.gradients(&passed.kept, 0).unwrap();
@@ -207,16 +208,17 @@ fn hostile_steps_do_no_harm() {
         let input = noise(&manifest);
         let mut seen = std::collections::HashMap::new();
         let mut try_it = |plan: &record::Plan, what: &str| {
-            let Ok(draft) = plan.draft(&file, true) else {
+            let Ok(mut draft) = plan.draft(&file, true) else {
                 return;
             };
             sound += 1;
-            let needed = draft.needed(0, 2);
+            draft.threads = 2;
+            let needed = draft.needed(0);
             // A page would refuse more, and all would take too long here.
             if needed.work + needed.kept + needed.weights > 100_000_000 || sound % 7 != 0 {
                 return;
             }
-            let executor = draft.finish(&plan.numbers, &mut (&onnx[..]).into(), 2);
+            let executor = draft.finish(&plan.numbers, &mut (&onnx[..]).into());
             let passed = executor.forward(&input.values);
             assert!(executor.gradients(&passed.kept, 0).is_some(), "{what}");
         };

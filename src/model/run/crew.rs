@@ -43,6 +43,8 @@ pub struct Crew {
 #[derive(Default)]
 struct Shared {
     helpers: AtomicUsize,
+    /// Most threads; 0: all there are.
+    most: AtomicUsize,
     /// A [`Work`]; valid while calls are unfinished.
     work: AtomicPtr<()>,
     /// Calls that nobody has begun.
@@ -96,10 +98,10 @@ impl Crew {
         })
     }
 
-    /// Threads that can work at the same time.
+    /// Threads that work at the same time.
     pub fn threads(&self) -> usize {
         match SHARES {
-            true => self.shared.helpers.load(Relaxed) + 1,
+            true => self.shared.threads(),
             false => 1,
         }
     }
@@ -139,6 +141,34 @@ impl Crew {
     }
 }
 
+#[cfg(any(all(target_arch = "wasm32", target_feature = "atomics"), test))]
+impl Crew {
+    /// Keeps the fastest of all threads, half of them, and so on, by the best of `rounds`, timed by `now` in any unit.
+    /// Each gets the same share of what is measured, as it does of a step; `work` takes its part of 840.
+    fn tune(&self, rounds: usize, now: impl Fn() -> f64, work: impl Fn(usize) + Sync) -> usize {
+        const UNITS: usize = 840;
+        let most = &self.shared.most;
+        most.store(0, Relaxed);
+        let halves = |&threads: &usize| (threads > 1).then(|| threads.div_ceil(2));
+        let all: Vec<usize> = std::iter::successors(Some(self.threads()), halves).collect();
+        let mut best = vec![f64::INFINITY; all.len()];
+        for _ in 0..rounds {
+            for (&threads, best) in all.iter().zip(&mut best) {
+                let start = now();
+                self.run(threads, &|| work(UNITS / threads));
+                *best = best.min(now() - start);
+            }
+        }
+        let fastest = (0..all.len()).min_by(|&a, &b| best[a].total_cmp(&best[b]));
+        let threads = fastest.map_or(1, |at| all[at]);
+        // Helpers that start later count too, unless fewer are faster.
+        if fastest != Some(0) {
+            most.store(threads, Relaxed);
+        }
+        threads
+    }
+}
+
 #[cfg(not(target_arch = "wasm32"))]
 impl Drop for Crew {
     fn drop(&mut self) {
@@ -155,6 +185,14 @@ impl Drop for Crew {
 }
 
 impl Shared {
+    fn threads(&self) -> usize {
+        let all = self.helpers.load(Relaxed) + 1;
+        match self.most.load(Relaxed) {
+            0 => all,
+            most => most.min(all),
+        }
+    }
+
     /// Helps until the crew is closed.
     fn help(&self) {
         while self.find() {
@@ -256,10 +294,16 @@ pub fn help() {
     module().help();
 }
 
-/// Helpers that the module's crew has.
+/// Threads of the module's crew.
 #[cfg(all(target_arch = "wasm32", target_feature = "atomics"))]
-pub fn helpers() -> usize {
-    module().helpers.load(Relaxed)
+pub fn threads() -> usize {
+    module().threads()
+}
+
+/// Measures all threads, half of them, and so on, and keeps the number that is fastest; see [`Crew::tune`].
+#[cfg(all(target_arch = "wasm32", target_feature = "atomics"))]
+pub fn tune(rounds: usize, now: impl Fn() -> f64, work: impl Fn(usize) + Sync) {
+    Crew::of(0).tune(rounds, now, work);
 }
 
 /// Says that a helper has ended, so that nobody waits for it.
@@ -341,6 +385,26 @@ mod tests {
         });
         crew.run(1, &|| crew.run(4, &work));
         assert_eq!(count.into_inner(), 4 * 100 * 5 + 4);
+    }
+
+    #[test]
+    fn the_fastest_number_of_threads_is_kept() {
+        for fastest in [5, 3, 1] {
+            let crew = Crew::of(5);
+            let (clock, calls) = (std::cell::Cell::new(0.0), AtomicUsize::new(0));
+            // Made up: between two looks there were as many calls as threads.
+            let now = || {
+                let threads = calls.swap(0, SeqCst);
+                let slow = if threads == fastest { 1.0 } else { 2.0 };
+                clock.set(clock.get() + slow);
+                clock.get()
+            };
+            let work = |_| {
+                calls.fetch_add(1, SeqCst);
+            };
+            assert_eq!(crew.tune(2, now, work), fastest);
+            assert_eq!(crew.threads(), fastest);
+        }
     }
 
     #[test]

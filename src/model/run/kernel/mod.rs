@@ -15,6 +15,8 @@ mod pool;
 mod winograd;
 
 pub use depthwise::Depthwise;
+#[cfg(all(target_arch = "wasm32", target_feature = "atomics"))]
+pub use gemm::exercise;
 #[cfg(any(target_arch = "wasm32", test))]
 pub use gemm::tune;
 pub use gemm::{Gemm, Output, Panels, Patches};

@@ -73,8 +73,8 @@ fn bytes(values: usize) -> u64 {
 }
 
 impl Draft {
-    /// What it takes with this many threads, from a file of this many bytes that is freed as it is read.
-    pub fn needed(&self, file: usize, threads: usize) -> Needed {
+    /// What it takes, from a file of this many bytes that is freed as it is read.
+    pub fn needed(&self, file: usize) -> Needed {
         let sum = u64::saturating_add;
         let told = self.unread.iter().map(|unread| unread.told);
         let mut weights = told.fold(bytes(self.sizes.constants), sum);
@@ -93,18 +93,18 @@ impl Draft {
             reading,
             work: sum(
                 bytes(self.sizes.work),
-                bytes(self.scratch).saturating_mul(threads as u64),
+                bytes(self.scratch).saturating_mul(self.threads as u64),
             ),
             kept: bytes(self.sizes.kept),
         }
     }
 
     /// Reads the weights, from the end of the file backwards, and the plan's `numbers`; an owned file is freed as it is
-    /// read. Steps will be run by this many threads.
+    /// read.
     ///
     /// # Panics
     /// When it is another file, or another plan.
-    pub fn finish(mut self, numbers: &[Numbers], onnx: &mut Cow<[u8]>, threads: usize) -> Executor {
+    pub fn finish(mut self, numbers: &[Numbers], onnx: &mut Cow<[u8]>) -> Executor {
         let mut constants = vec![0.0; self.sizes.constants];
         let mut unread = std::mem::take(&mut self.unread);
         unread.sort_by_key(|unread| Reverse(unread.end));
@@ -123,8 +123,8 @@ impl Draft {
             backward: self.backward,
             scratch: self.scratch,
             work: Mutex::default(),
-            crew: Crew::of(threads),
-            threads,
+            crew: Crew::of(self.threads),
+            threads: self.threads,
             least: LEAST,
         }
     }

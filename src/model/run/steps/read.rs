@@ -28,6 +28,8 @@ pub struct Draft {
     pub sizes: Sizes,
     /// Values that a thread takes meanwhile.
     pub scratch: usize,
+    /// Threads that will run it.
+    pub threads: usize,
     pub forward: Pass,
     pub backward: Option<Pass>,
     /// What is to be read from the file.
@@ -113,6 +115,7 @@ impl Plan {
             input: self.input.clone(),
             sizes,
             scratch,
+            threads: 1,
             forward,
             backward,
             unread: reader.unread,
