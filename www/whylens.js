@@ -76,7 +76,10 @@ function start(url, options) {
   let entry = registry.models.get(url);
   if (!entry) {
     const classifier = new Classifier(CREATE, url, options);
-    if (!registry.connection?.alive) registry.build = classifier.build;
+    if (!registry.connection?.alive) {
+      registry.build = classifier.build;
+      registry.threads = classifier.threads;
+    }
     entry = { classifier, lazy: Promise.resolve(classifier), eager: null };
     registry.models.set(url, entry);
     registry.failed.delete(url);

@@ -19,7 +19,9 @@ pub use layer::{Candidate, Candidates, FeatureMap, Layer};
 pub use needed::memory;
 use needed::{Needed, needed};
 use run::File;
-use run::steps::executor::Executor;
+#[cfg(all(target_arch = "wasm32", target_feature = "atomics"))]
+pub(crate) use run::crew;
+use run::steps::executor::{Executor, threads};
 use run::steps::record::Plan;
 
 /// Version of the plans that this crate makes and understands.
@@ -43,6 +45,9 @@ pub struct Options {
     /// Bytes that may be in use when it is loaded and run; none: no limit. On wasm32, bytes that are in use
     /// already count.
     pub memory: Option<u64>,
+    /// Threads that run a plan, 1 to 64; none: as many as there are cores, at most 8. Results are the same to the last
+    /// bit for any number.
+    pub threads: Option<usize>,
 }
 
 /// A model that is ready to run. Holds the only copy of the weights.
@@ -133,13 +138,14 @@ impl Model {
         if !fits || !explains(&plan.places, manifest, options) {
             return Ok(None);
         }
-        let Ok(draft) = plan.draft(&File::read(onnx), options.heatmap) else {
+        let Ok(mut draft) = plan.draft(&File::read(onnx), options.heatmap) else {
             return Ok(None);
         };
         let ours = match onnx {
             Cow::Owned(bytes) => bytes.len(),
             Cow::Borrowed(_) => 0,
         };
+        draft.threads = threads(options.threads);
         let Needed { work, most } = needed(&plan, &draft, ours, options.heatmap);
         check_memory(manifest, options, most, ours)?;
         if most > run::MOST_WORK {
@@ -324,11 +330,20 @@ impl Model {
 }
 
 /// Chooses the kernels that suit this machine by measuring them, in a few milliseconds; returns whether
-/// tiles for many vector registers are faster. Until then, those for few are used.
+/// tiles for many vector registers are faster. Until then, those for few are used. With `threads`, chooses their number
+/// too: a machine may have slow cores, or busy ones.
 #[cfg(target_arch = "wasm32")]
-pub fn tune() -> bool {
+pub fn tune(threads: bool) -> bool {
     let start = web_time::Instant::now();
-    run::kernel::tune(8, || start.elapsed().as_secs_f64())
+    let now = || start.elapsed().as_secs_f64();
+    let tall = run::kernel::tune(8, now);
+    #[cfg(target_feature = "atomics")]
+    if threads {
+        run::crew::tune(8, now, run::kernel::exercise);
+    }
+    #[cfg(not(target_feature = "atomics"))]
+    let _ = threads;
+    tall
 }
 
 /// Whether layers of a plan are those that a manifest or the options name.

@@ -169,6 +169,11 @@ export class Classifier {
     return this.#switches.build;
   }
 
+  /** The number of threads that was asked for. */
+  get threads() {
+    return this.#switches.threads;
+  }
+
   /** Whether the model is in a worker. */
   get loaded() {
     return this.#home?.alive ?? false;
@@ -417,6 +422,7 @@ export class Classifier {
       policy: { ...this.policy, preload, signals: signals() },
       heatmap,
       module: state?.build?.folder ?? null,
+      threads: state?.build?.threads ?? null,
       features: features(),
       cache: report && { fromCache: report.log.fromCache, cached: report.log.cached },
       notes: report?.log.notes ?? [],

@@ -59,7 +59,7 @@ const RELAXED_SIMD = [65, 0, 253, 15, 65, 0, 253, 15, 253, 128, 2];
  * @property {boolean} webAssembly
  * @property {boolean} simd
  * @property {boolean} relaxedSimd
- * @property {boolean} threads shared memory between workers
+ * @property {boolean} threads shared memory between workers, and relaxed SIMD
  * @property {boolean} crossOriginIsolated
  * @property {boolean} offscreenCanvas
  * @property {boolean} cacheApi
@@ -73,11 +73,12 @@ const RELAXED_SIMD = [65, 0, 253, 15, 65, 0, 253, 15, 253, 128, 2];
  */
 export function features() {
   const isolated = can(() => globalThis.crossOriginIsolated);
+  const relaxedSimd = validates(RELAXED_SIMD);
   return {
     webAssembly: can(() => typeof WebAssembly.instantiate === 'function'),
     simd: validates(SIMD),
-    relaxedSimd: validates(RELAXED_SIMD),
-    threads: isolated && can(() => new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true })),
+    relaxedSimd,
+    threads: relaxedSimd && isolated && can(() => new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true })),
     crossOriginIsolated: isolated,
     offscreenCanvas: can(() => new OffscreenCanvas(1, 1).getContext('2d')),
     cacheApi: can(() => globalThis.caches.open),
@@ -86,8 +87,12 @@ export function features() {
   };
 }
 
+/** The build that several workers run together. */
+export const THREADS = /** @type {const} */ ({ name: 'relaxed-simd', folder: 'run-threads', needs: 'threads' });
+
 /** The builds of the module, the best first. They run models that have a plan. */
 export const BUILDS = /** @type {const} */ ([
+  THREADS,
   { name: 'relaxed-simd', folder: 'run-relaxed', needs: 'relaxedSimd' },
   { name: 'simd128', folder: 'run', needs: 'simd' },
 ]);

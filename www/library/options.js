@@ -25,6 +25,7 @@ const LOAD = /** @type {const} */ ([
   'heatmap',
   'memoryLimit',
   'build',
+  'threads',
   'language',
   'maxPixels',
   'maxBytes',

@@ -4,7 +4,8 @@ import { badOption, shown } from './errors.js';
 
 /** @typedef {'auto' | 'eager' | 'lazy'} Preload */
 /** @typedef {'auto' | 'simd128' | 'relaxed-simd'} Build of the module */
-/** @typedef {{ preload: Preload, heatmap: boolean, memoryLimit: number, build: Build }} Switches */
+/** @typedef {'auto' | number} Threads that run a model */
+/** @typedef {{ preload: Preload, heatmap: boolean, memoryLimit: number, build: Build, threads: Threads }} Switches */
 /**
  * `until`: the event of the document after which it is worth deciding again.
  * @typedef {{ eager: boolean, reason: string, until?: 'prerenderingchange' | 'visibilitychange' }} Decision
@@ -25,12 +26,19 @@ const LEAST_DEVICE_MEMORY = 2;
 /** @type {readonly Build[]} */
 export const BUILDS = ['auto', 'simd128', 'relaxed-simd'];
 
+/** The same as in `src/model/run/crew.rs`. */
+const MOST_THREADS = 64;
+
+/** @param {unknown} count */
+const isThreads = (count) => Number.isInteger(count) && Number(count) >= 1 && Number(count) <= MOST_THREADS;
+
 /** @type {{ [name in keyof Switches]: (text: string) => Switches[name] | undefined }} */
 const READERS = {
   preload: (text) => (text === 'auto' || text === 'eager' || text === 'lazy' ? text : undefined),
   heatmap: (text) =>
     ['', 'true', '1', 'on'].includes(text) ? true : ['false', '0', 'off'].includes(text) ? false : undefined,
   build: (text) => BUILDS.find((name) => name === text),
+  threads: (text) => (text === 'auto' ? text : isThreads(Number(text)) ? Number(text) : undefined),
   memoryLimit: (text) => (Number(text) > 0 && Number.isFinite(Number(text)) ? Number(text) : undefined),
 };
 
@@ -40,6 +48,7 @@ const ATTRIBUTES = {
   heatmap: 'data-heatmap',
   memoryLimit: 'data-memory-limit',
   build: 'data-build',
+  threads: 'data-threads',
 };
 
 /**
@@ -73,6 +82,7 @@ export function switches(options, page, warn) {
     heatmap: find('heatmap') ?? true,
     memoryLimit: find('memoryLimit') ?? limitOf(signals()),
     build: find('build') ?? 'auto',
+    threads: find('threads') ?? 'auto',
   };
 }
 
@@ -90,7 +100,7 @@ export function limitOf({ phone, deviceMemory }) {
  * Checks the switches given to `load()`.
  * @param {Partial<Switches>} options
  */
-export function checkSwitches({ preload, heatmap, memoryLimit, build }) {
+export function checkSwitches({ preload, heatmap, memoryLimit, build, threads }) {
   if (preload !== undefined && !['auto', 'eager', 'lazy'].includes(preload)) {
     throw badOption(`preload is ${shown(preload)}, expected 'auto', 'eager' or 'lazy'`);
   }
@@ -99,6 +109,9 @@ export function checkSwitches({ preload, heatmap, memoryLimit, build }) {
   }
   if (build !== undefined && !BUILDS.includes(build)) {
     throw badOption(`build is ${shown(build)}, expected 'auto', 'simd128' or 'relaxed-simd'`);
+  }
+  if (threads !== undefined && threads !== 'auto' && !isThreads(threads)) {
+    throw badOption(`threads is ${shown(threads)}, expected 'auto' or a whole number from 1 to ${MOST_THREADS}`);
   }
   if (memoryLimit !== undefined && !(typeof memoryLimit === 'number' && memoryLimit > 0)) {
     throw badOption(`memoryLimit is ${shown(memoryLimit)}, expected a number of bytes above 0`);

@@ -24,6 +24,8 @@
  *   phones, elsewhere a quarter of the device's memory from 512 MB to 2 GB, or 1 GB where the browser does not tell it
  * @property {import('./policy.js').Build} [build] of the module, the best that runs here when absent; a page has one
  *   worker, so the first load's choice holds
+ * @property {import('./policy.js').Threads} [threads] 1 to 64, where the page is cross-origin isolated; as many as there
+ *   are cores, at most 8, when absent; a page has one worker, so the first load's choice holds
  * @property {string | readonly string[]} [language] of the labels, the browser's when absent
  * @property {number} [maxPixels] of a photo, 64 million when absent
  * @property {number} [maxBytes] of a photo's file, 256 million when absent
@@ -182,6 +184,8 @@
  * @property {boolean} [heatmap] whether heatmaps can be made
  * @property {string | null} [module] folder of that module: `compile` runs models without a plan, and layers that are
  *   not in it
+ * @property {number | null} [threads] that run the model now: fewer than asked for while they start, and where fewer are
+ *   faster and nobody asked for a number
  * @property {import('./features.js').Features} [features] of the browser
  * @property {{ fromCache: boolean, cached: boolean } | null} [cache]
  * @property {string[]} [notes] what did not work and was skipped
@@ -358,6 +362,7 @@
  * @property {number} retryDelay
  * @property {number} stallTimeout
  * @property {boolean} [warmUp] whether to run the network once before the first photo; yes when absent
+ * @property {number} [threads] that may run a plan, in the module that has them; 1 when absent
  * @property {number} [memoryElsewhere] bytes that other modules in the worker take up
  * @property {{ requests: number, parsed: number, optimised: number }} [earlier] what the module did that the model
  *   comes from
@@ -410,7 +415,7 @@
  * The WebAssembly module; see `src/wasm.rs`. Failures are thrown as errors with a `code`; anything
  * else that it throws means that it is dead.
  * @typedef {object} Module
- * @property {(input: { module_or_path: Response }) => Promise<unknown>} default
+ * @property {(input: { module_or_path: Response, memory?: WebAssembly.Memory }) => Promise<unknown>} default
  * @property {(url: string, options: WireLoadOptions, progress: (phase: Progress['phase'], loaded: number, total:
  *   number) => void, signal: AbortSignal) => Promise<{ model: ModelInfo, report: Report }>} load
  * @property {(url: string, result: string, photo: Uint8Array, options: WireClassifyOptions, progress: Steps, signal:
@@ -437,8 +442,14 @@
  * @property {(url: string, layers: string[]) => Promise<unknown>} addLayers
  * @property {(url: string) => Report | undefined} report
  * @property {(url: string) => void} dispose
- * @property {() => boolean} tune chooses kernels by measuring them
+ * @property {(threads: boolean) => boolean} tune chooses kernels, and the number of threads, by measuring them
  * @property {() => Float64Array} memoryUse
+ * @property {() => [WebAssembly.Module, WebAssembly.Memory]} [shared] in the build with threads, as the next three
+ * @property {() => void} [help]
+ * @property {() => number} [threads]
+ * @property {() => void} [helperDied]
+ * @property {(init: { module: WebAssembly.Module, memory: WebAssembly.Memory, thread_stack_size: number }) => unknown}
+ *   initSync
  */
 
 export {};

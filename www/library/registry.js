@@ -19,6 +19,7 @@ const MOST_CRASHES = 3;
  * @property {Map<string, Classifier>} failed the last load of each model that cannot be loaded
  * @property {Map<string, number>} crashes in a row, by input
  * @property {import('./policy.js').Build} build of the module that the next worker runs
+ * @property {import('./policy.js').Threads} threads that the next worker runs models with
  * @property {number} restarts workers that died
  * @property {number} renewals workers that were replaced because they had grown
  * @property {number} atRest bytes of the worker's memory after the last load
@@ -38,6 +39,7 @@ export const registry = shared() ?? {
   failed: new Map(),
   crashes: new Map(),
   build: 'auto',
+  threads: 'auto',
   restarts: 0,
   renewals: 0,
   atRest: 0,
@@ -64,10 +66,11 @@ function shared() {
   }
 }
 
-/** The worker's script, which is told the build in its address. */
+/** The worker's script, which is told the build and the threads in its address. */
 export function script() {
   const url = worker();
   if (registry.build !== 'auto') url.searchParams.set('build', registry.build);
+  if (typeof registry.threads === 'number') url.searchParams.set('threads', String(registry.threads));
   return url;
 }
 

@@ -4,8 +4,9 @@
 // needed: it also runs models without a plan, and packs.
 
 import { sha256 as digestOf } from '../library/digest.js';
-import { COMPILE, build as best, features } from '../library/features.js';
+import { COMPILE, THREADS, build as best, features } from '../library/features.js';
 import * as files from './files.js';
+import * as helpers from './helpers.js';
 import { PATIENCE, patiently } from '../library/patience.js';
 
 /** @typedef {import('../library/protocol.js').ErrorCode} ErrorCode */
@@ -21,20 +22,30 @@ const started = new Map();
 /** @type {Map<string, { module: Module, options: LoadOptions }>} by the address of the model */
 const homes = new Map();
 let failed = 0;
-/** The build that the page asks for, in the address of the worker's script. */
-let wanted = new URL(location.href).searchParams.get('build');
+/** What the page asks for, in the address of the worker's script. */
+let asked = new URL(location.href).searchParams;
+/** The memory of the build with threads. @type {WebAssembly.Memory | null} */
+let shared = null;
 
 /** @param {string} address of the worker's script, where another script imports it */
 export function importedFrom(address) {
-  wanted = new URL(address).searchParams.get('build');
+  asked = new URL(address).searchParams;
 }
+
+/** Chooses kernels and, where the page leaves it open, the number of threads. @param {Module} module */
+export const tune = (module) => module.tune(!asked.has('threads'));
+
+/** Threads that run plans in the build that has them. */
+const threads = () => helpers.threads(asked.get('threads'));
 
 /**
  * The module in which this browser runs models that have a plan.
  * @param {Patience} [patience]
  */
 export function first(patience = PATIENCE) {
-  return running(best(features(), wanted), patience);
+  const found = features();
+  const able = found.threads && threads() > 1 && (shared ??= helpers.memory()) !== null;
+  return running(best({ ...found, threads: able }, asked.get('build')), patience);
 }
 
 /**
@@ -66,7 +77,7 @@ async function running(chosen, patience) {
 export function build(url) {
   const module = homes.get(url)?.module;
   const { name, folder } = (module && started.get(module)) ?? {};
-  return name && folder ? { name, folder } : null;
+  return name && folder ? { name, folder, threads: module?.threads?.() ?? 1 } : null;
 }
 
 /**
@@ -88,7 +99,8 @@ export async function home(url, patience) {
 export async function load(url, options, progress, signal) {
   const into = async (/** @type {Module} */ module, /** @type {string | undefined} */ manifest) => {
     homes.set(url, { module, options });
-    return module.load(url, { ...options, memoryElsewhere: elsewhere(module), manifest }, progress, signal);
+    const memoryElsewhere = elsewhere(module);
+    return module.load(url, { ...options, threads: threads(), memoryElsewhere, manifest }, progress, signal);
   };
   let manifest;
   try {
@@ -227,7 +239,7 @@ async function instantiate(build, patience) {
     .then((found) => found && sound(found, sha256))
     .catch(() => null);
   if (!cached) await cache?.delete(key).catch(() => {});
-  if (cached) await (await glue).default({ module_or_path: responseOf(cached) }).catch((error) => refuse(error, url));
+  if (cached) await init(glue, folder, responseOf(cached)).catch((error) => refuse(error, url));
   else {
     /** @param {Blob} file */
     const arrived = (file) => {
@@ -237,7 +249,18 @@ async function instantiate(build, patience) {
   }
   const module = await glue;
   started.set(module, build);
+  helpers.start(folder, module, threads() - 1);
   return module;
+}
+
+/**
+ * @param {Promise<Module>} glue
+ * @param {string} folder
+ * @param {Response} response
+ */
+async function init(glue, folder, response) {
+  const memory = folder === THREADS.folder && shared ? { memory: shared } : {};
+  await (await glue).default({ module_or_path: response, ...memory });
 }
 
 /**
@@ -294,7 +317,7 @@ async function download(folder, url, glue, stallTimeout, arrived) {
         arrived(result);
         return { result };
       }, broken);
-    const failed = await (await glue).default({ module_or_path: response }).then(
+    const failed = await init(glue, folder, response).then(
       () => null,
       (error) => ({ error }),
     );

@@ -1,5 +1,6 @@
 // message → a WebAssembly module → answer
 
+import * as helpers from './helpers.js';
 import * as modules from './modules.js';
 import { coded } from './modules.js';
 import { AS_STORED, readPixels } from '../library/photo.js';
@@ -26,7 +27,7 @@ let dead = false;
 if (['blob:', 'data:'].includes(location.protocol)) modules.importedFrom(import.meta.url);
 
 // Connection#watchOver waits for this lock.
-navigator.locks?.request(scope.name, () => new Promise(() => {})).catch(() => {});
+if (!helpers.helps()) navigator.locks?.request(scope.name, () => new Promise(() => {})).catch(() => {});
 
 /**
  * @param {unknown} error
@@ -186,7 +187,7 @@ const tuned = new WeakSet();
 function tuneSoon(module) {
   if (tuned.has(module)) return;
   tuned.add(module);
-  setTimeout(() => dead || module.tune(), TUNE_AFTER);
+  setTimeout(() => dead || modules.tune(module), TUNE_AFTER);
 }
 
 /**
@@ -328,9 +329,11 @@ async function handle(request) {
   if (loading === id) loading = null;
 }
 
-scope.onmessage = ({ data }) => {
-  if (data.type === 'cancel') {
-    open.get(data.target)?.abort();
-    post({ heard: data.target });
-  } else if (!dead) handle(data);
-};
+if (helpers.helps()) helpers.help();
+else
+  scope.onmessage = ({ data }) => {
+    if (data.type === 'cancel') {
+      open.get(data.target)?.abort();
+      post({ heard: data.target });
+    } else if (!dead) handle(data);
+  };

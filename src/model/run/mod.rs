@@ -8,12 +8,14 @@
 
 #[cfg(feature = "compile")]
 pub mod cost;
+pub mod crew;
 mod file;
 pub mod kernel;
 #[cfg(feature = "compile")]
 pub mod listed;
 #[cfg(feature = "compile")]
 pub mod ops;
+
 pub mod record;
 #[cfg(feature = "compile")]
 pub mod step;

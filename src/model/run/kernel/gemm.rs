@@ -257,6 +257,27 @@ impl Panels<'_> {
     }
 }
 
+/// Takes some time, in proportion to `pixels`, as a product does.
+#[cfg(all(target_arch = "wasm32", target_feature = "atomics"))]
+pub fn exercise(pixels: usize) {
+    const SIDE: usize = 64;
+    let panels = vec![0.5; Panels::volume(SIDE, SIDE)];
+    let (image, mut values) = (vec![0.5; pixels * SIDE], vec![0.0; pixels * SIDE]);
+    let panels = Panels {
+        values: &panels,
+        inputs: SIDE,
+        outputs: SIDE,
+    };
+    let output = Output {
+        values: &mut values,
+        stride: SIDE,
+        first: 0,
+        residual: None,
+        activation: Activation::NONE,
+    };
+    panels.run(&image, &Patches::pixels(pixels, SIDE), 0..pixels, output);
+}
+
 /// Whether tiles have twice the rows. x86 machines have 16 vector registers, and such a tile spills;
 /// Arm machines have 32.
 static TALL: AtomicBool = AtomicBool::new(false);

@@ -17,6 +17,8 @@ mod wide;
 mod winograd;
 
 pub use depthwise::Depthwise;
+#[cfg(all(target_arch = "wasm32", target_feature = "atomics"))]
+pub use gemm::exercise;
 #[cfg(any(target_arch = "wasm32", test))]
 pub use gemm::tune;
 pub use gemm::{Gemm, Output, Panels, Patches};

@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use super::super::crew::{Crew, MOST_THREADS, SHARES};
 use super::super::record::Numbers;
+use super::Team;
 use super::elementwise;
 use super::memory::{Kept, Memory, Sizes};
 use super::read::{Draft, Outcome, Pass};
@@ -16,12 +18,33 @@ pub struct Executor {
     constants: Vec<f32>,
     forward: Pass,
     backward: Option<Pass>,
-    /// Values that a step takes meanwhile.
+    /// Values that a part of a step takes meanwhile.
     scratch: usize,
     /// What is overwritten by every pass, and what its steps take meanwhile; made by the first.
     work: Mutex<[Vec<f32>; 2]>,
-    /// In how many parts the turns of a step are computed: results do not depend on it.
-    parts: usize,
+    /// Threads that compute the turns of a step: results do not depend on how many.
+    crew: Arc<Crew>,
+    threads: usize,
+    /// Operations that are worth a part of their own.
+    least: u64,
+}
+
+/// Operations of a step that are worth a part of their own: some ten microseconds, where a fork and a join take one.
+const LEAST: u64 = 1 << 17;
+
+/// Threads that a plan is run by where nobody says how many: as many as there are cores, up to this.
+const USUAL_THREADS: usize = 8;
+
+/// The number of threads that is meant by an option.
+pub fn threads(asked: Option<usize>) -> usize {
+    let usual = || {
+        let cores = std::thread::available_parallelism();
+        cores.map_or(1, usize::from).min(USUAL_THREADS)
+    };
+    match SHARES {
+        true => asked.unwrap_or_else(usual).clamp(1, MOST_THREADS),
+        false => 1,
+    }
 }
 
 /// What a forward pass makes.
@@ -68,7 +91,10 @@ impl Draft {
         Needed {
             weights,
             reading,
-            work: sum(bytes(self.sizes.work), bytes(self.scratch)),
+            work: sum(
+                bytes(self.sizes.work),
+                bytes(self.scratch).saturating_mul(self.threads as u64),
+            ),
             kept: bytes(self.sizes.kept),
         }
     }
@@ -97,16 +123,18 @@ impl Draft {
             backward: self.backward,
             scratch: self.scratch,
             work: Mutex::default(),
-            parts: 1,
+            crew: Crew::of(self.threads),
+            threads: self.threads,
+            least: LEAST,
         }
     }
 }
 
 impl Executor {
-    /// The same in so many parts.
+    /// The same, with even the smallest steps shared out.
     #[cfg(test)]
-    pub fn in_parts(self, parts: usize) -> Executor {
-        Executor { parts, ..self }
+    pub fn sharing_all(self) -> Executor {
+        Executor { least: 1, ..self }
     }
 
     /// Whether an input of this shape and with this many values is the one that it is for.
@@ -141,7 +169,8 @@ impl Executor {
     fn pass(&self, pass: &Pass, kept: Kept, give: impl FnOnce(&mut [f32])) -> Vec<Vec<f32>> {
         let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
         if work.iter().all(Vec::is_empty) {
-            *work = [self.sizes.work, self.scratch].map(|size| vec![0.0; size]);
+            let scratch = self.scratch * self.threads;
+            *work = [self.sizes.work, scratch].map(|size| vec![0.0; size]);
         }
         let [work, scratch] = &mut *work;
         let mut memory = Memory {
@@ -150,9 +179,14 @@ impl Executor {
             kept,
             work,
         };
+        let team = Team {
+            crew: &self.crew,
+            threads: self.threads.min(self.crew.threads()),
+            least: self.least,
+        };
         give(memory.get_mut(&pass.given));
         for step in &pass.steps {
-            step.run(&mut memory, scratch, self.parts);
+            step.run(&mut memory, scratch, &team);
         }
         let read = |outcome: &Outcome| {
             let Outcome { places, loops } = outcome;

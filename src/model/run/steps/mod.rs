@@ -15,6 +15,7 @@ pub mod rows;
 pub mod windows;
 
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
 use self::elementwise::Map;
 use self::functions::Binary;
@@ -23,6 +24,7 @@ use self::memory::Memory;
 use self::products::{Filter, Multiply, Pack, Product, Tiles};
 use self::rows::Reducer;
 use self::windows::Pool;
+use super::crew::Crew;
 use super::kernel::{Window, Winograd, max_pool_rows};
 
 /// A step that is ready to run; [`read`] has checked its places against each other and against its work.
@@ -33,6 +35,18 @@ pub struct Step {
     /// Places that it reads, at most three; unused ones are empty.
     pub inputs: [Range<usize>; 3],
     pub work: Work,
+    /// Operations that all turns take, as they are counted when the plan is read.
+    pub cost: u64,
+}
+
+/// Who computes the turns of steps.
+#[derive(Clone, Copy)]
+pub struct Team<'a> {
+    pub crew: &'a Crew,
+    /// Most parts in which turns are shared out: there is scratch for so many.
+    pub threads: usize,
+    /// Operations that are worth a part of their own.
+    pub least: u64,
 }
 
 /// What a step computes. Where the first input is the output itself, it is computed in place.
@@ -115,8 +129,14 @@ impl Step {
         }
     }
 
-    /// Computes all turns, shared out in so many parts.
-    pub fn run(&self, memory: &mut Memory, scratch: &mut [f32], parts: usize) {
+    /// In how many parts a team computes the turns.
+    fn parts(&self, team: &Team, turns: usize) -> usize {
+        let worth = usize::try_from(self.cost / team.least).unwrap_or(usize::MAX);
+        worth.min(team.threads).min(turns).max(1)
+    }
+
+    /// Computes all turns, shared out to a team; there is scratch for each of its threads.
+    pub fn run(&self, memory: &mut Memory, scratch: &mut [f32], team: &Team) {
         let [turns, apart] = self.turns();
         let (mut output, around) = memory.part(&self.output);
         let same = self.inputs[0] == self.output;
@@ -124,17 +144,29 @@ impl Step {
             places if places.is_empty() || at == 0 && same => None,
             places => Some(around.get(places)),
         });
-        let parts = parts.clamp(1, turns.max(1));
-        for part in 0..parts {
+        let parts = self.parts(team, turns);
+        if parts == 1 {
+            return self.some(0..turns, inputs, output, scratch);
+        }
+        let (takes, mut free, mut part) = (self.scratch(), scratch, 0);
+        let shares = Mutex::new(move || {
             let [start, end] = [part, part + 1].map(|part| turns * part / parts);
-            let mine = match part + 1 == parts {
+            part += 1;
+            let length = match part == parts {
                 true => output.len(),
                 false => (end - start) * apart,
             };
-            let (mine, rest) = output.split_at_mut(mine);
-            output = rest;
-            self.some(start..end, inputs, mine, scratch);
-        }
+            let mine = output.split_off_mut(..length).unwrap_or_default();
+            let scratch = free.split_off_mut(..takes).unwrap_or_default();
+            (start..end, mine, scratch)
+        });
+        team.crew.run(parts, &|| {
+            let (turns, output, scratch) = {
+                let mut next = shares.lock().unwrap_or_else(PoisonError::into_inner);
+                next()
+            };
+            self.some(turns, inputs, output, scratch);
+        });
     }
 
     /// Computes some turns; the output begins with the first of them. An input that is missing is the output itself or

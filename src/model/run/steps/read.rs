@@ -28,6 +28,8 @@ pub struct Draft {
     pub sizes: Sizes,
     /// Values that a thread takes meanwhile.
     pub scratch: usize,
+    /// Threads that will run it.
+    pub threads: usize,
     pub forward: Pass,
     pub backward: Option<Pass>,
     /// What is to be read from the file.
@@ -116,6 +118,7 @@ impl Plan {
             input: self.input.clone(),
             sizes,
             scratch,
+            threads: 1,
             forward,
             backward,
             unread: reader.unread,
@@ -148,7 +151,9 @@ impl Reader<'_> {
         let mut steps = Vec::with_capacity(half.steps.len());
         for (at, (kind, fields)) in half.steps.iter().enumerate() {
             let mut fields = Fields(fields.iter());
-            let step = self.step(*kind, &mut fields, (backward, at))?;
+            let before = self.operations;
+            let mut step = self.step(*kind, &mut fields, (backward, at))?;
+            step.cost = self.operations - before;
             check(fields.0.len() == 0, "a step with more than it needs")?;
             self.check(&step, backward)?;
             steps.push(step);

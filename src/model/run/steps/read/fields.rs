@@ -64,6 +64,7 @@ pub(super) fn step<const N: usize>(
         output,
         inputs: all,
         work,
+        cost: 0,
     })
 }
 

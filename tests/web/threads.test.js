@@ -1,0 +1,158 @@
+// Several threads, in a page that is isolated from other origins: they give the same, and none is left.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { THREADS } from '../../www/library/features.js';
+import { FIREFOX } from './browser.js';
+import { Stage, health } from './page.js';
+import { Server } from './server.js';
+
+/** The library in the page. @type {typeof import('../../www/whylens.js')} */
+const whylens = /** @type {any} */ (undefined);
+
+const MODEL = '/models/efficientnet-lite0/';
+const ISOLATED = { 'cross-origin-opener-policy': 'same-origin', 'cross-origin-embedder-policy': 'require-corp' };
+const FETCHED = `/www/pkg/${THREADS.folder}/whylens_bg.wasm`;
+const TURNS = Number(process.env['WHYLENS_ENDURE'] ?? 60);
+
+const options = { timeout: 120_000 };
+const stage = new Stage();
+stage.server = new Server(ISOLATED);
+const plain = new Stage();
+
+before(() => Promise.all([stage.start(), plain.start()]));
+after(() => Promise.all([stage.stop(), plain.stop()]));
+
+/** @param {() => boolean} done */
+async function until(done) {
+  for (let turn = 0; turn < 200 && !done(); turn += 1) await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.ok(done(), String(done));
+}
+
+/** Whether this browser has what the build with threads needs. @param {import('./page.js').Page} page */
+const hasThreads = async (page) => (await features(page)).threads;
+
+/** @param {import('./page.js').Page} page */
+const features = (page) =>
+  page.evaluate(async () => {
+    const path = '/www/library/features.js';
+    return /** @type {typeof import('../../www/library/features.js')} */ (await import(path)).features();
+  });
+
+/**
+ * A page in which the model is loaded, and all threads have started.
+ * @param {import('../../www/library/protocol.js').LoadOptions['threads']} threads
+ */
+async function loaded(threads, query = '') {
+  const page = await stage.page({ query });
+  const started = await page.evaluate(async ([model, threads]) => {
+    const classifier = await whylens.load(model, { preload: 'eager', ...(threads ? { threads } : {}) });
+    Object.assign(globalThis, { classifier });
+    const wanted = threads ?? Number(new URLSearchParams(location.search).get('threads'));
+    for (let turn = 0; turn < 200; turn += 1) {
+      const { threads } = await classifier.health({ verbose: true });
+      if (threads === wanted) return threads;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    return (await classifier.health({ verbose: true })).threads;
+  }, /** @type {const} */ ([MODEL, threads]));
+  return { page, started };
+}
+
+/** Scores and heatmaps of a photo, to the last bit. @param {import('./page.js').Page} page */
+const outcome = (page) =>
+  page.evaluate(async () => {
+    const { classifier } = /** @type {{ classifier: import('../../www/whylens.js').Classifier }} */ (
+      /** @type {any} */ (globalThis)
+    );
+    const photo = await (await fetch('/tests/photos/chelsea.png')).blob();
+    const result = await classifier.classify(photo, { scores: true });
+    const occluded = await classifier.heatmap(result, { method: 'occlusion' });
+    const bits = (/** @type {Float32Array | undefined} */ values) => [
+      ...new Uint32Array(Float32Array.from(values ?? []).buffer),
+    ];
+    return [result.scores, result.heatmap?.values, occluded.values].map(bits);
+  });
+
+test('any number of threads gives the same scores and heatmaps to the last bit', options, async (t) => {
+  const first = await loaded(2);
+  if (!(await hasThreads(first.page))) return t.skip('this browser has no threads, or no relaxed SIMD');
+  assert.equal(first.started, 2);
+  const expected = await outcome(first.page);
+  assert.deepEqual([expected[0]?.length, expected[1]?.length], [1000, 49]);
+  await first.page.context().close();
+  for (const threads of [3, 5]) {
+    const { page, started } = await loaded(threads);
+    assert.equal(started, threads);
+    assert.deepEqual(await outcome(page), expected, `${threads} threads`);
+    await page.context().close();
+  }
+});
+
+test('threads are taken where the page is isolated, as many as the address says', options, async (t) => {
+  stage.server.forget();
+  const { page, started } = await loaded(undefined, '?threads=3');
+  if (!(await hasThreads(page))) return t.skip('this browser has no threads, or no relaxed SIMD');
+  const { module, build } = await health(page, MODEL);
+  assert.deepEqual([started, module, build], [3, THREADS.folder, THREADS.name]);
+  assert.equal(stage.server.count(FETCHED), 1);
+  await page.context().close();
+});
+
+test('one thread, and a page that is not isolated, take another build', options, async () => {
+  const one = await loaded(1);
+  assert.equal(one.started, 1);
+  const elsewhere = await plain.page();
+  await elsewhere.evaluate((model) => whylens.load(model, { preload: 'eager', threads: 4 }), MODEL);
+  for (const page of [one.page, elsewhere]) {
+    const { module, threads } = await health(page, MODEL);
+    assert.ok(module !== THREADS.folder && threads === 1, `${module} with ${threads}`);
+    await page.context().close();
+  }
+  assert.equal(plain.server.count(FETCHED), 0);
+});
+
+test('helpers that cannot start are missed by nobody', options, async (t) => {
+  const page = await stage.page();
+  if (!(await hasThreads(page))) return t.skip('this browser has no threads, or no relaxed SIMD');
+  // A worker takes its policy from its own file: this one may start no others.
+  stage.server.behave('/www/worker/worker.js', { headers: { 'content-security-policy': "worker-src 'none'" } });
+  const best = await page.evaluate(async (model) => {
+    const classifier = await whylens.load(model, { preload: 'eager', threads: 3 });
+    const photo = await (await fetch('/tests/photos/chelsea.png')).blob();
+    return (await classifier.classify(photo)).predictions[0]?.index;
+  }, MODEL);
+  const { module, threads } = await health(page, MODEL);
+  assert.deepEqual([best !== undefined, module, threads], [true, THREADS.folder, 1]);
+  stage.server.behave('/www/worker/worker.js');
+  await page.context().close();
+});
+
+test('many runs leave no memory behind, and no worker is left after disposal', options, async (t) => {
+  const { page, started } = await loaded(3);
+  if (!(await hasThreads(page))) return t.skip('this browser has no threads, or no relaxed SIMD');
+  assert.equal(started, 3);
+  const memory = await page.evaluate(async (turns) => {
+    const { classifier } = /** @type {{ classifier: import('../../www/whylens.js').Classifier }} */ (
+      /** @type {any} */ (globalThis)
+    );
+    const seen = [];
+    for (let turn = 0; turn < turns; turn += 1) {
+      const image = new ImageData(300, 200);
+      image.data.fill((turn * 37) % 256);
+      await classifier.classify(image, { scores: false });
+      const { memory } = await classifier.health();
+      seen.push([memory?.wasm ?? 0, memory?.live ?? 0]);
+    }
+    return seen;
+  }, TURNS);
+  const [early, late] = [memory[9], memory.at(-1)];
+  assert.deepEqual(late, early, 'wasm memory, and what of it is in use, after 10 runs and after all');
+  if (!FIREFOX) assert.equal(page.workers().length, 3, 'the worker and its helpers');
+  await page.evaluate(async () => {
+    const { classifier } = /** @type {any} */ (globalThis);
+    await classifier.dispose();
+  });
+  await until(() => page.workers().length === 0);
+  await page.context().close();
+});
