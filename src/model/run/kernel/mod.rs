@@ -12,9 +12,11 @@ mod f4;
 mod gemm;
 mod half;
 mod pool;
+mod transpose;
 mod winograd;
 
 pub use depthwise::Depthwise;
+pub use f4::F4;
 #[cfg(any(target_arch = "wasm32", test))]
 pub use gemm::tune;
 pub use gemm::{Gemm, Output, Panels, Patches};
@@ -22,9 +24,8 @@ pub use half::widen;
 pub use pool::max_pool_rows;
 #[cfg(any(feature = "compile", test))]
 pub use pool::{max_pool, pad};
+pub use transpose::transpose;
 pub use winograd::Winograd;
-
-use f4::F4;
 
 /// What a sum goes through before it is stored.
 #[derive(Debug, Clone, Copy, PartialEq)]
