@@ -88,6 +88,16 @@ kernels: chromium     ## the inner loops alone, in GFLOP/s
 	    --manifest-path benches/kernels/Cargo.toml --target-dir $(BENCH)/kernels$$features; done
 	BENCH_MODULES=$(abspath $(BENCH)) node benches/kernels.mjs $(BENCH)/kernels+simd128*/wasm32-unknown-unknown/release/kernels.wasm
 
+PROFILE := target/profile
+MODEL ?= models/efficientnet-lite0
+.PHONY: profile
+profile: $(PROFILE)/whylens_bg.wasm ## how long each kind of step of a model takes, in WebAssembly and natively (MODEL=folder)
+	node benches/profile.mjs $(PROFILE) $(MODEL)
+	cargo run --release --features profile --example profile -- $(MODEL)
+
+$(PROFILE)/whylens_bg.wasm: $(SOURCES) | bindgen
+	$(call build-wasm,--features profile -- -C target-feature=+relaxed-simd)
+
 ZOO := target/zoo
 .PHONY: zoo
 zoo: $(TOOL)          ## the table of classifiers in tests/zoo/README.md, measured anew (an hour the first time)

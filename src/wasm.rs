@@ -6,6 +6,8 @@ mod classify;
 mod pack;
 #[cfg(feature = "compile")]
 mod preview;
+#[cfg(feature = "profile")]
+mod profile;
 #[cfg(target_feature = "atomics")]
 mod threads;
 

@@ -195,6 +195,16 @@ impl Model {
         })
     }
 
+    /// How long each step of the forward pass takes, as a table for people; none without a plan.
+    #[cfg(feature = "profile")]
+    pub fn profile(&self, input: &Input, rounds: usize) -> Option<String> {
+        match &self.engine {
+            Engine::Steps(executor) => Some(executor.profile(&input.values, rounds)),
+            #[cfg(feature = "compile")]
+            Engine::Graphs(_) => None,
+        }
+    }
+
     fn features(&self, made: impl Iterator<Item = Vec<f32>>) -> Vec<FeatureMap> {
         let maps = self.places.iter().zip(made);
         maps.map(|(place, values)| place.feature(values)).collect()

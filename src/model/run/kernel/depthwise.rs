@@ -101,6 +101,7 @@ impl Depthwise {
                 (3, 2, 1) => task.rows::<3, 2>(rows, output),
                 (5, 1, 1) => task.rows::<5, 1>(rows, output),
                 (5, 2, 1) => task.rows::<5, 2>(rows, output),
+                (7, 1, 1) => task.rows::<7, 1>(rows, output),
                 _ => task.rows::<0, 0>(rows, output),
             }
         }

@@ -44,6 +44,21 @@ mod lanes {
     pub fn add_product(sum: Lanes, a: Lanes, b: Lanes) -> Lanes {
         f32x4_add(sum, f32x4_mul(a, b))
     }
+    #[inline(always)]
+    pub fn div(a: Lanes, b: Lanes) -> Lanes {
+        f32x4_div(a, b)
+    }
+    #[inline(always)]
+    pub fn exponents(a: Lanes) -> Lanes {
+        i32x4_shl(a, 23)
+    }
+    #[inline(always)]
+    pub fn interleave(a: Lanes, b: Lanes) -> [Lanes; 2] {
+        [
+            i32x4_shuffle::<0, 4, 1, 5>(a, b),
+            i32x4_shuffle::<2, 6, 3, 7>(a, b),
+        ]
+    }
     // The pseudo-minimum and -maximum are one instruction on x86; the others are seven.
     #[inline(always)]
     pub fn min(a: Lanes, b: Lanes) -> Lanes {
@@ -94,6 +109,18 @@ mod lanes {
         from_fn(|lane| sum[lane] + a[lane] * b[lane])
     }
     #[inline(always)]
+    pub fn div(a: Lanes, b: Lanes) -> Lanes {
+        from_fn(|lane| a[lane] / b[lane])
+    }
+    #[inline(always)]
+    pub fn exponents(a: Lanes) -> Lanes {
+        a.map(|value| f32::from_bits(value.to_bits() << 23))
+    }
+    #[inline(always)]
+    pub fn interleave(a: Lanes, b: Lanes) -> [Lanes; 2] {
+        [[a[0], b[0], a[1], b[1]], [a[2], b[2], a[3], b[3]]]
+    }
+    #[inline(always)]
     pub fn min(a: Lanes, b: Lanes) -> Lanes {
         from_fn(|lane| if b[lane] < a[lane] { b[lane] } else { a[lane] })
     }
@@ -135,6 +162,18 @@ impl F4 {
     }
 
     #[inline(always)]
+    pub fn read(from: &[f32; 4]) -> F4 {
+        // SAFETY: four values are there.
+        unsafe { F4::load(from.as_ptr()) }
+    }
+
+    #[inline(always)]
+    pub fn write(self, to: &mut [f32; 4]) {
+        // SAFETY: there is room for four values.
+        unsafe { self.store(to.as_mut_ptr()) }
+    }
+
+    #[inline(always)]
     pub fn add(self, other: F4) -> F4 {
         F4(lanes::add(self.0, other.0))
     }
@@ -147,6 +186,25 @@ impl F4 {
     #[inline(always)]
     pub fn mul(self, other: F4) -> F4 {
         F4(lanes::mul(self.0, other.0))
+    }
+
+    #[inline(always)]
+    pub fn div(self, other: F4) -> F4 {
+        F4(lanes::div(self.0, other.0))
+    }
+
+    /// The lowest bits of each value, as the exponent of another.
+    #[inline(always)]
+    pub fn exponents(self) -> F4 {
+        F4(lanes::exponents(self.0))
+    }
+
+    /// Rows → columns.
+    #[inline(always)]
+    pub fn transposed([a, b, c, d]: [F4; 4]) -> [F4; 4] {
+        let [[a, c], [b, d]] = [(a, c), (b, d)].map(|(x, y)| lanes::interleave(x.0, y.0));
+        let [[a, b], [c, d]] = [(a, b), (c, d)].map(|(x, y)| lanes::interleave(x, y));
+        [F4(a), F4(b), F4(c), F4(d)]
     }
 
     /// `self + a · b`, rounded once or twice.

@@ -12,11 +12,13 @@ mod f4;
 mod gemm;
 mod half;
 mod pool;
+mod transpose;
 #[cfg(target_arch = "x86_64")]
 mod wide;
 mod winograd;
 
 pub use depthwise::Depthwise;
+pub use f4::F4;
 #[cfg(all(target_arch = "wasm32", target_feature = "atomics"))]
 pub use gemm::exercise;
 #[cfg(any(target_arch = "wasm32", test))]
@@ -26,9 +28,8 @@ pub use half::widen;
 pub use pool::max_pool_rows;
 #[cfg(any(feature = "compile", test))]
 pub use pool::{max_pool, pad};
+pub use transpose::transpose;
 pub use winograd::Winograd;
-
-use f4::F4;
 
 /// What a sum goes through before it is stored.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::super::kernel::transpose;
 use super::functions::{Binary, Right, Unary};
 use super::loops::Loops;
 
@@ -30,14 +31,15 @@ fn chunks<const N: usize>(
     mut each: impl FnMut(&mut [f32], [usize; N]),
 ) {
     let strides = loops.inner();
+    // Made once: for a short row, the zeros take longer than the row.
+    let mut gathered = [0.0; CHUNK];
     loops.each(turns, |mut at, length| {
         for start in (0..length).step_by(CHUNK) {
             let count = CHUNK.min(length - start);
             if strides[0] == 1 {
                 each(&mut output[at[0]..at[0] + count], at);
             } else {
-                let mut values = [0.0; CHUNK];
-                let values = &mut values[..count];
+                let values = &mut gathered[..count];
                 if same {
                     load(output, at[0], strides[0], values);
                 }
@@ -54,10 +56,47 @@ fn chunks<const N: usize>(
 
 /// Output ← values of `from`.
 pub fn copy(loops: &Loops<2>, turns: Range<usize>, from: &[f32], output: &mut [f32]) {
+    if let Some(rows) = crossing(loops) {
+        return cross(loops, rows, turns, from, output);
+    }
     let stride = loops.inner()[1];
     chunks(loops, turns, output, false, |values, [_, at]| {
         load(from, at, stride, values);
     });
+}
+
+/// The loop over neighbours of the input, where the innermost one is over neighbours of the output and not of these.
+fn crossing(loops: &Loops<2>) -> Option<usize> {
+    let (inner, outer) = loops.0.split_last()?;
+    let crosses = inner.strides[0] == 1 && inner.strides[1] > 1;
+    let rows = outer.iter().position(|one| one.strides[1] == 1);
+    rows.filter(|_| crosses)
+}
+
+/// A copy whose loop `rows` and innermost loop are a matrix to be transposed, for each turn of the others.
+fn cross(loops: &Loops<2>, rows: usize, turns: Range<usize>, from: &[f32], output: &mut [f32]) {
+    let columns = loops.0.len() - 1;
+    // The first loop makes these turns only.
+    let length = |at: usize| match at {
+        0 => turns.len(),
+        _ => loops.0[at].length,
+    };
+    let others = || (0..columns).filter(|&at| at != rows).rev();
+    let [size, apart] = [
+        [length(rows), length(columns)],
+        [loops.0[rows].strides[0], loops.0[columns].strides[1]],
+    ];
+    for turn in 0..others().map(length).product() {
+        let (mut rest, mut to) = (turn, 0);
+        let mut at = turns.start * loops.0[0].strides[1];
+        for other in others() {
+            let count = rest % length(other);
+            rest /= length(other);
+            to += count * loops.0[other].strides[0];
+            at += count * loops.0[other].strides[1];
+        }
+        transpose(&from[at..], size, apart, &mut output[to..]);
+    }
 }
 
 /// A function of one number, or its derivative.
@@ -99,11 +138,11 @@ pub fn pair(
     output: &mut [f32],
 ) {
     let [_, first, second] = loops.inner();
+    let mut gathered = [0.0; CHUNK];
     chunks(loops, turns, output, a.is_none(), |values, at| {
         if let Some(a) = a {
             load(a, at[1], first, values);
         }
-        let mut gathered = [0.0; CHUNK];
         let right = match second {
             0 => Right::One(b[at[2]]),
             1 => Right::Each(&b[at[2]..at[2] + values.len()]),
@@ -125,9 +164,9 @@ pub fn choose(
     output: &mut [f32],
 ) {
     let [_, t, first, second] = loops.inner();
+    let mut others = [[0.0; CHUNK]; 2];
     chunks(loops, turns, output, false, |values, at| {
         load(b, at[3], second, values);
-        let mut others = [[0.0; CHUNK]; 2];
         let [truths, chosen] = others.each_mut().map(|all| &mut all[..values.len()]);
         load(truth, at[1], t, truths);
         load(a, at[2], first, chosen);
@@ -135,4 +174,32 @@ pub fn choose(
             *value = if *truth == 0.0 { *value } else { *chosen };
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::loops::Loop;
+    use super::*;
+
+    #[test]
+    fn transposed_copies_are_the_same_in_parts() {
+        let one = |length, strides| Loop { length, strides };
+        // Tensors of 6 × 9 × 5, one of whose axes is last in the input: the first, or the second.
+        let first = Loops(vec![one(6, [45, 1]), one(9, [5, 30]), one(5, [1, 6])]);
+        let second = Loops(vec![one(6, [45, 45]), one(9, [5, 1]), one(5, [1, 9])]);
+        let from: Vec<f32> = (0..270).map(|n| n as f32).collect();
+        for (loops, rows) in [(first, 0), (second, 1)] {
+            assert_eq!(crossing(&loops), Some(rows));
+            let mut expected = Vec::new();
+            loops.each(0..6, |[_, at], length| {
+                let stride = loops.inner()[1];
+                expected.extend((0..length).map(|n| from[at + n * stride]));
+            });
+            let mut actual = vec![f32::NAN; 270];
+            let (low, high) = actual.split_at_mut(45 * 4);
+            copy(&loops, 0..4, &from, low);
+            copy(&loops, 4..6, &from, high);
+            assert_eq!(actual, expected);
+        }
+    }
 }

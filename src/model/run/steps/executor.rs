@@ -1,5 +1,8 @@
 //! Steps + weights → a plan that runs: an input → scores and layers, a class → gradients.
 
+#[cfg(feature = "profile")]
+mod profile;
+
 use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,7 +1,10 @@
-//! Functions of one number and of two, value by value. All are free of branches, so that the compiler makes vectors of
-//! the loops over them.
+//! Functions of one number and of two, value by value. All are free of branches: the compiler makes vectors of the loops
+//! over plain ones, and the others are computed in vectors by `series.rs`.
 
-use std::f32::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, LN_2, LOG2_E, PI};
+use std::f32::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, PI};
+
+use super::super::kernel::F4;
+use super::series::{erf, exp, limit, sigmoid, tanh};
 
 /// A function of one number. Those with a parameter have it as `p`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,13 +95,10 @@ impl Unary {
 
     /// The function at each value, in place.
     pub fn apply(self, p: f32, values: &mut [f32]) {
-        fn each(values: &mut [f32], f: impl Fn(f32) -> f32) {
-            values.iter_mut().for_each(|value| *value = f(*value));
-        }
         match self {
             Unary::Abs => each(values, f32::abs),
             Unary::Neg => each(values, |x| -x),
-            Unary::Exp => each(values, exp),
+            Unary::Exp => each_four(values, exp),
             Unary::Ln => each(values, f32::ln),
             Unary::Square => each(values, |x| x * x),
             Unary::Sqrt => each(values, f32::sqrt),
@@ -107,15 +107,24 @@ impl Unary {
             Unary::Sin => each(values, f32::sin),
             Unary::Cos => each(values, f32::cos),
             Unary::Atan => each(values, f32::atan),
-            Unary::Tanh => each(values, tanh),
+            Unary::Tanh => each_four(values, tanh),
             Unary::Sinh => each(values, f32::sinh),
             Unary::Cosh => each(values, f32::cosh),
-            Unary::Erf => each(values, erf),
-            Unary::Sigmoid => each(values, sigmoid),
-            Unary::Silu => each(values, |x| x * sigmoid(x)),
-            Unary::HardSwish => each(values, |x| x * limit(x / 6.0 + 0.5, 0.0, 1.0)),
-            Unary::Gelu => each(values, |x| 0.5 * x * (1.0 + erf(x * FRAC_1_SQRT_2))),
-            Unary::GeluTanh => each(values, |x| 0.5 * x * (1.0 + tanh(inner(x, p)))),
+            Unary::Erf => each_four(values, erf),
+            Unary::Sigmoid => each_four(values, sigmoid),
+            Unary::Silu => each_four(values, |x| x.mul(sigmoid(x))),
+            Unary::HardSwish => each_four(values, |x| {
+                let gate = F4::splat(0.5).add_product(x, F4::splat(1.0 / 6.0));
+                x.mul(limit(gate, 0.0, 1.0))
+            }),
+            Unary::Gelu => each_four(values, |x| {
+                let half = x.mul(F4::splat(0.5));
+                half.add_product(half, erf(x.mul(F4::splat(FRAC_1_SQRT_2))))
+            }),
+            Unary::GeluTanh => each_four(values, |x| {
+                let half = x.mul(F4::splat(0.5));
+                half.add_product(half, tanh(inner(x, p)))
+            }),
             Unary::LeakyRelu => each(values, |x| if x < 0.0 { p * x } else { x }),
             Unary::Power => each(values, |x| x.powf(p)),
             Unary::Round => each(values, f32::round_ties_even),
@@ -126,13 +135,11 @@ impl Unary {
 
     /// The derivative at each value, in place.
     pub fn slope(self, p: f32, values: &mut [f32]) {
-        fn each(values: &mut [f32], f: impl Fn(f32) -> f32) {
-            values.iter_mut().for_each(|value| *value = f(*value));
-        }
+        let one = F4::splat(1.0);
         match self {
             Unary::Abs => each(values, |x| f32::from(x > 0.0) - f32::from(x < 0.0)),
             Unary::Neg => each(values, |_| -1.0),
-            Unary::Exp => each(values, exp),
+            Unary::Exp => each_four(values, exp),
             Unary::Ln => each(values, |x| 1.0 / x),
             Unary::Square => each(values, |x| 2.0 * x),
             Unary::Sqrt => each(values, |x| 0.5 / x.sqrt()),
@@ -141,26 +148,44 @@ impl Unary {
             Unary::Sin => each(values, f32::cos),
             Unary::Cos => each(values, |x| -x.sin()),
             Unary::Atan => each(values, |x| 1.0 / (1.0 + x * x)),
-            Unary::Tanh => each(values, |x| 1.0 - tanh(x) * tanh(x)),
+            Unary::Tanh => each_four(values, |x| {
+                let tanh = tanh(x);
+                one.sub(tanh.mul(tanh))
+            }),
             Unary::Sinh => each(values, f32::cosh),
             Unary::Cosh => each(values, f32::sinh),
-            Unary::Erf => each(values, |x| FRAC_2_SQRT_PI * exp(-x * x)),
-            Unary::Sigmoid => each(values, |x| sigmoid(x) * (1.0 - sigmoid(x))),
-            Unary::Silu => each(values, |x| sigmoid(x) * (1.0 + x * (1.0 - sigmoid(x)))),
+            Unary::Erf => each_four(values, |x| {
+                let bell = exp(F4::splat(0.0).sub(x.mul(x)));
+                bell.mul(F4::splat(FRAC_2_SQRT_PI))
+            }),
+            Unary::Sigmoid => each_four(values, |x| {
+                let gate = sigmoid(x);
+                gate.mul(one.sub(gate))
+            }),
+            Unary::Silu => each_four(values, |x| {
+                let gate = sigmoid(x);
+                gate.mul(one.add_product(x, one.sub(gate)))
+            }),
             Unary::HardSwish => each(values, |x| match x {
                 x if x <= -3.0 => 0.0,
                 x if x >= 3.0 => 1.0,
                 x => x / 3.0 + 0.5,
             }),
-            Unary::Gelu => each(values, |x| {
-                let bell = exp(-0.5 * x * x) / (2.0 * PI).sqrt();
-                0.5 * (1.0 + erf(x * FRAC_1_SQRT_2)) + x * bell
+            Unary::Gelu => each_four(values, |x| {
+                let half = F4::splat(0.5);
+                let bell =
+                    exp(x.mul(x).mul(F4::splat(-0.5))).mul(F4::splat(1.0 / (2.0 * PI).sqrt()));
+                let share = half.add_product(half, erf(x.mul(F4::splat(FRAC_1_SQRT_2))));
+                share.add_product(x, bell)
             }),
-            Unary::GeluTanh => each(values, |x| {
-                let scale = (2.0 / PI).sqrt();
-                let slope = scale * (1.0 + 0.044715 * p * x.powi(p as i32 - 1));
+            Unary::GeluTanh => each_four(values, |x| {
+                let power = if p == 3.0 { x.mul(x) } else { x };
+                let slope = one.add_product(F4::splat(0.044715 * p), power);
+                let slope = slope.mul(F4::splat((2.0 / PI).sqrt()));
                 let tanh = tanh(inner(x, p));
-                0.5 * (1.0 + tanh) + 0.5 * x * (1.0 - tanh * tanh) * slope
+                let half = F4::splat(0.5);
+                let share = half.add_product(half, tanh);
+                share.add_product(half.mul(x).mul(slope), one.sub(tanh.mul(tanh)))
             }),
             Unary::LeakyRelu => each(values, |x| if x > 0.0 { 1.0 } else { p }),
             Unary::Power => each(values, |x| p * x.powf(p - 1.0)),
@@ -233,147 +258,37 @@ impl Binary {
     }
 }
 
-fn limit(x: f32, low: f32, high: f32) -> f32 {
-    let x = if x < low { low } else { x };
-    if x > high { high } else { x }
+fn each(values: &mut [f32], f: impl Fn(f32) -> f32) {
+    values.iter_mut().for_each(|value| *value = f(*value));
+}
+
+/// As `each`, four values at a time.
+#[inline(always)]
+fn each_four(values: &mut [f32], f: impl Fn(F4) -> F4) {
+    let (whole, rest) = values.as_chunks_mut::<4>();
+    for four in whole {
+        f(F4::read(four)).write(four);
+    }
+    if !rest.is_empty() {
+        let mut four = [0.0; 4];
+        four[..rest.len()].copy_from_slice(rest);
+        f(F4::read(&four)).write(&mut four);
+        rest.copy_from_slice(&four[..rest.len()]);
+    }
 }
 
 /// The argument of tanh in [`Unary::GeluTanh`].
-fn inner(x: f32, p: f32) -> f32 {
-    let power = if p == 3.0 { x * x * x } else { x * x };
-    (2.0 / PI).sqrt() * (x + 0.044715 * power)
-}
-
-/// A polynomial, the coefficient of the highest power first.
 #[inline(always)]
-fn series<const N: usize>(coefficients: [f32; N], x: f32) -> f32 {
-    let rest = coefficients[1..].iter();
-    rest.fold(coefficients[0], |sum, coefficient| sum * x + coefficient)
-}
-
-/// eˣ, error below 2 units of the last place (1e-5 from 88 on); the polynomial is that of S. L. Moshier's Cephes
-/// library, `expf`.
-#[inline(always)]
-pub fn exp(x: f32) -> f32 {
-    // Added to a number below 2²², it leaves the nearest whole number, plus 127, in the lowest bits.
-    const ROUND: f32 = 12_582_912.0 + 127.0;
-    const LN_2_HIGH: f32 = 0.693_359_4;
-    const LN_2_LOW: f32 = LN_2 - LN_2_HIGH;
-    let power = limit(x * LOG2_E, -126.0, 127.0) + ROUND;
-    let whole = power - ROUND;
-    let x_rest = limit(x, -200.0, 200.0) - whole * LN_2_HIGH - whole * LN_2_LOW;
-    let coefficients = [
-        1.987_569_2e-4,
-        1.398_2e-3,
-        8.333_452e-3,
-        4.166_579_6e-2,
-        1.666_666_5e-1,
-        5.000_000_1e-1,
-    ];
-    let series = series(coefficients, x_rest);
-    let rest = series * x_rest * x_rest + x_rest + 1.0;
-    let value = rest * f32::from_bits(power.to_bits() << 23);
-    let value = if x < -87.336_54 { 0.0 } else { value };
-    if x > 88.722_84 { f32::INFINITY } else { value }
-}
-
-/// 1 / (1 + e⁻ˣ), error below 2e-7.
-#[inline(always)]
-pub fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + exp(-x))
-}
-
-/// Error below 4e-7: the rational function of the Eigen library, with limits where it reaches ±1.
-#[inline(always)]
-pub fn tanh(x: f32) -> f32 {
-    let x = limit(x, -9.0, 9.0);
-    let square = x * x;
-    let above = [
-        -2.760_768_5e-16,
-        2.000_188e-13,
-        -8.604_672e-11,
-        5.122_297e-8,
-        1.485_722_4e-5,
-        6.372_619_4e-4,
-        4.893_524_6e-3,
-    ];
-    let below = [1.198_258_4e-6, 1.185_347_1e-4, 2.268_434_6e-3, 4.893_525e-3];
-    x * series(above, square) / series(below, square)
-}
-
-/// Abramowitz and Stegun 7.1.26, error below 3e-7 with the rounding.
-#[inline(always)]
-pub fn erf(x: f32) -> f32 {
-    let positive = x.abs();
-    let t = 1.0 / (1.0 + 0.327_591_1 * positive);
-    let coefficients = [
-        1.061_405_4,
-        -1.453_152,
-        1.421_413_7,
-        -0.284_496_74,
-        0.254_829_6,
-    ];
-    (1.0 - series(coefficients, t) * t * exp(-x * x)).copysign(x)
+fn inner(x: F4, p: f32) -> F4 {
+    let square = x.mul(x);
+    let power = if p == 3.0 { square.mul(x) } else { square };
+    x.add_product(F4::splat(0.044715), power)
+        .mul(F4::splat((2.0 / PI).sqrt()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn values() -> impl Iterator<Item = f32> {
-        (-40_000..=40_000).map(|n| n as f32 / 1000.0)
-    }
-
-    #[track_caller]
-    fn near(f: impl Fn(f32) -> f32, of: impl Fn(f64) -> f64, absolute: f64, relative: f64) {
-        for x in values() {
-            let (actual, expected) = (f64::from(f(x)), of(f64::from(x)));
-            let most = absolute.max(relative * expected.abs());
-            assert!(
-                (actual - expected).abs() <= most,
-                "at {x}: {actual}, expected {expected}"
-            );
-        }
-    }
-
-    #[test]
-    fn series_are_as_near_as_they_say() {
-        near(exp, f64::exp, 0.0, 2.5e-7);
-        near(sigmoid, |x| 1.0 / (1.0 + (-x).exp()), 2e-7, 0.0);
-        near(tanh, f64::tanh, 4e-7, 4e-7);
-    }
-
-    /// Values from Python's `math.erf`.
-    #[test]
-    fn erf_is_as_near_as_it_says() {
-        let golden = [
-            (0.0, 0.0),
-            (0.1, 0.1124629160182849),
-            (0.5, 0.5204998778130465),
-            (1.0, 0.8427007929497149),
-            (2.0, 0.9953222650189527),
-            (3.5, 0.9999992569016276),
-            (9.0, 1.0),
-        ];
-        for (x, expected) in golden {
-            for sign in [1.0, -1.0] {
-                let off = f64::from(erf(sign * x)) - f64::from(sign) * expected;
-                assert!(off.abs() <= 3e-7, "at {x}: {off:e}");
-            }
-        }
-    }
-
-    #[test]
-    fn ends_of_the_range() {
-        assert_eq!(exp(f32::NEG_INFINITY), 0.0);
-        assert_eq!(exp(-1e30), 0.0);
-        assert_eq!(exp(f32::INFINITY), f32::INFINITY);
-        assert_eq!(exp(0.0), 1.0);
-        assert!((exp(88.5) / 88.5f32.exp() - 1.0).abs() < 1e-4);
-        assert!(exp(f32::NAN).is_nan());
-        assert_eq!([tanh(1e30), tanh(-1e30)].map(f32::round), [1.0, -1.0]);
-        assert_eq!([sigmoid(1e30), sigmoid(-1e30)], [1.0, 0.0]);
-    }
 
     #[test]
     fn slopes_are_differences() {

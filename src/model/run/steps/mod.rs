@@ -12,6 +12,7 @@ pub mod products;
 pub mod read;
 pub mod record;
 pub mod rows;
+mod series;
 pub mod windows;
 
 use std::ops::Range;

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::super::kernel::{
-    Activation, Depthwise, Gemm, Output, Panels, Patches, Window, Winograd,
+    Activation, Depthwise, Gemm, Output, Panels, Patches, Window, Winograd, transpose,
 };
 use super::elementwise::load;
 use super::loops::Loops;
@@ -110,6 +110,14 @@ impl Pack {
                 let count = width.min(self.columns - first);
                 let (bias, rows) = values.split_at_mut(width);
                 bias.fill(0.0);
+                if down == 1 {
+                    if count < width {
+                        rows.fill(0.0);
+                    }
+                    let from = &from[at + first * across..];
+                    transpose(from, [self.summed, count], [width, across], rows);
+                    continue;
+                }
                 for (row, to) in rows.chunks_exact_mut(width).enumerate() {
                     let from = &from[at + row * down + first * across..];
                     let (to, rest) = to.split_at_mut(count);

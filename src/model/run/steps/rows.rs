@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-use super::functions::exp;
+use super::super::kernel::F4;
 use super::loops::Loops;
+use super::series::exp;
 
 /// What becomes of the values that are reduced to one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,12 +160,38 @@ fn largest(row: &[f32]) -> f32 {
     Reducer::Max.join(sums)
 }
 
+/// Each value → e to the power of what is left of it without `most`; the sum of all.
+fn exponentials(row: &mut [f32], most: f32) -> f32 {
+    let most = F4::splat(most);
+    let mut sums = [F4::splat(0.0); 2];
+    let (whole, rest) = row.as_chunks_mut::<LANES>();
+    for values in whole {
+        let (halves, _) = values.as_chunks_mut::<4>();
+        for (sum, four) in sums.iter_mut().zip(halves) {
+            let power = exp(F4::read(four).sub(most));
+            power.write(four);
+            *sum = sum.add(power);
+        }
+    }
+    let mut lanes = [0.0; LANES];
+    let (halves, _) = lanes.as_chunks_mut::<4>();
+    sums.into_iter()
+        .zip(halves)
+        .for_each(|(sum, to)| sum.write(to));
+    for (sum, value) in lanes.iter_mut().zip(rest) {
+        let mut four = [0.0; 4];
+        exp(F4::splat(*value).sub(most)).write(&mut four);
+        *value = four[0];
+        *sum += four[0];
+    }
+    Reducer::Sum.join(lanes)
+}
+
 /// Softmax of each row of `length` values, in place.
 pub fn softmax(length: usize, values: &mut [f32]) {
     for row in values.chunks_exact_mut(length) {
         let most = largest(row);
-        row.iter_mut().for_each(|value| *value = exp(*value - most));
-        let factor = 1.0 / sum(row, |sum, value| sum + value);
+        let factor = 1.0 / exponentials(row, most);
         row.iter_mut().for_each(|value| *value *= factor);
     }
 }
