@@ -175,7 +175,7 @@ impl Classifier {
         let predictions = rank::rank(
             run.scores(),
             &self.labels,
-            self.reading.apply,
+            self.reading,
             query.top_k,
             query.threshold,
         );

@@ -409,6 +409,24 @@ fn a_heatmap_that_cannot_be_written_leaves_the_predictions() {
 }
 
 #[test]
+fn scores_that_are_no_probabilities_have_no_threshold() {
+    let (model, packed) = packed_head("logits", 5, &["--activation", "none"]);
+    assert!(packed.status.success(), "{}", errors(&packed));
+    let photo = "tests/photos/coffee.png";
+    let all = whylens(&["classify", &model, photo]);
+    let above = whylens(&["classify", &model, photo, "--threshold", "0.5"]);
+    let text = String::from_utf8_lossy(&all.stdout).into_owned();
+    assert!(text.contains(" -"), "no negative score in {text}");
+    assert_eq!(text.lines().count(), 6, "{text}");
+    assert_eq!(String::from_utf8_lossy(&above.stdout), text);
+    assert!(
+        errors(&above).contains("no probabilities"),
+        "{}",
+        errors(&above)
+    );
+}
+
+#[test]
 fn probabilities_are_told_from_scores() {
     let photo = "tests/photos/coffee.png";
     let text = |model: &str| {

@@ -38,7 +38,7 @@ pub struct Arguments {
         allow_negative_numbers = true
     )]
     top_k: f64,
-    /// Minimum probability of a prediction
+    /// Minimum probability of a prediction; a model without probabilities has none
     #[arg(
         long,
         value_name = "P",
@@ -101,6 +101,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         layers,
         ..Options::default()
     })?;
+    if classifier.activation() == Activation::None && arguments.threshold > 0.0 {
+        eprintln!(
+            "whylens: the model gives scores, which are no probabilities; --threshold leaves none of them out"
+        );
+    }
     if let (true, None, Err(error), [method, ..]) = (
         wanted,
         arguments.method,
