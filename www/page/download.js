@@ -33,10 +33,11 @@ export function record({ name, result, error }, heatmaps) {
     ...map,
     values: [...map.values],
   }));
-  const { image, predictions, recognised, notRecognised, noHeatmap, timing, model } = result;
+  const { image, region, predictions, recognised, notRecognised, noHeatmap, timing, model } = result;
   return {
     file: name,
     image,
+    ...(region && { region }),
     predictions: predictions.slice(0, WRITTEN),
     recognised,
     ...(notRecognised && { notRecognised }),
@@ -63,6 +64,7 @@ export function csv(photos) {
     ...ranks.flatMap((rank) => [`label_${rank}`, `probability_${rank}`, `score_${rank}`]),
     'recognised',
     'error',
+    'region',
   ];
   const lines = photos.map(({ name, result, error }) => [
     name,
@@ -78,6 +80,7 @@ export function csv(photos) {
     }),
     result?.recognised,
     result ? undefined : failure(error),
+    result?.region && [result.region.x, result.region.y, result.region.width, result.region.height].join(' '),
   ]);
   const text = [head, ...lines].map((cells) => cells.map(cell).join(',')).join('\r\n');
   return new Blob(['\ufeff', text, '\r\n'], { type: 'text/csv' });
