@@ -15,6 +15,7 @@ import { openSession } from './session.js';
 import { keepSettings, readSettings } from './settings.js';
 import { USUAL_THRESHOLD, blank } from './state.js';
 import { fetchPhoto, fetchedOnce, isZip, readClipboard, sorted, unpacked } from './sources.js';
+import { SIDES } from './photos.js';
 import { PageError } from './trouble.js';
 import { verdict } from './verdict.js';
 import { controlsData, current, modelChoices, resultData, stageData } from './viewdata.js';
@@ -467,6 +468,7 @@ function resultViews() {
     sheet: sheetView({
       words,
       numbers,
+      decode: (photo) => session.decode(photo, SIDES.tile),
       onShow: reader.show,
       onCancel: reader.cancelBatch,
       onClear: reader.clear,

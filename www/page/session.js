@@ -1,5 +1,6 @@
 // model + photos → results and explanations
 import { load } from '../whylens.js';
+import { until } from '../library/errors.js';
 import { explain, legend } from './explain.js';
 import { develop } from './photos.js';
 
@@ -112,6 +113,13 @@ export function openSession(onLoading) {
     /** @param {boolean} verbose */
     health: async (verbose) => (await opening).health({ verbose }),
 
+    /**
+     * A photo that the browser cannot show, in the size of a tile.
+     * @param {Blob} file
+     * @param {number} longest pixels of its longer side
+     */
+    decode: async (file, longest) => (await opening).decode(file, { longest }),
+
     /** @param {Photo} photo @param {Kept} kept @returns {Promise<Result>} */
     look,
 
@@ -147,7 +155,7 @@ export function openSession(onLoading) {
   /** @param {Photo} photo @param {Kept} kept @returns {Promise<Result>} */
   async function look(photo, { topK, scores, view: longest }) {
     const { file, camera, region, abort } = photo;
-    const made = await ready(await opening);
+    const made = await until(opening.then(ready), abort.signal);
     const frame = camera ? await camera.frame() : file;
     if (!frame) throw new Error('the photo is gone');
     // One that takes many runs of the network is made of the shown photo only.
