@@ -33,17 +33,26 @@ const lowered = (() => {
 })();
 
 /**
- * The classes whose labels hold a text, the most probable first.
+ * The classes whose labels hold a text: how many, and the most probable of them. They are not sorted: among 21,841 that
+ * would hold up the page.
  * @param {Given} result
  * @param {string[]} labels
  * @param {string} wanted in small letters
- * @returns {number[]} their indices
+ * @param {number} most
  */
-export function matching({ predictions, probabilities }, labels, wanted) {
-  /** @type {number[]} */
-  const found = [];
-  lowered(labels).forEach((label, index) => label.includes(wanted) && found.push(index));
+export function matching({ predictions, probabilities }, labels, wanted, most) {
   const few = new Map(predictions.map(({ index, probability }) => [index, probability]));
-  const given = (/** @type {number} */ index) => probabilities?.[index] ?? few.get(index) ?? -Infinity;
-  return found.sort((a, b) => (given(a) === given(b) ? a - b : given(b) - given(a)));
+  /** @type {{index: number, value: number}[]} best first; of equal ones, in class order */
+  const first = [];
+  let count = 0;
+  lowered(labels).forEach((label, index) => {
+    if (!label.includes(wanted)) return;
+    count += 1;
+    const value = probabilities?.[index] ?? few.get(index) ?? -Infinity;
+    if (first.length === most && value <= (first[most - 1]?.value ?? 0)) return;
+    const before = first.findIndex((other) => other.value < value);
+    first.splice(before < 0 ? first.length : before, 0, { index, value });
+    first.length = Math.min(first.length, most);
+  });
+  return { count, first: first.map(({ index }) => index) };
 }

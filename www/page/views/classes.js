@@ -79,10 +79,10 @@ export function classesView({ words, numbers, onClass, onCompare, onThreshold })
     const { chosen, model, labels } = data;
     const number = isNumber({ ...model, labels });
     const wanted = search.value.trim().toLowerCase();
-    const found = wanted ? matching(data, labels, wanted) : null;
-    const listed = found?.slice(0, MANY) ?? first(data, count);
+    const found = wanted ? matching(data, labels, wanted, MANY) : null;
+    const listed = found?.first ?? first(data, count);
     const visible = number ? sides(labels) : listed.map((index) => predictionOf(data, labels, index));
-    counted.textContent = found ? words.matches(found.length) : '';
+    counted.textContent = found ? words.matches(found.count) : '';
     more.hidden = !!found || data.predictions.length <= FEW;
     more.textContent = count === FEW ? words.moreClasses : words.fewerClasses;
     const best = Math.max(...data.predictions.map((p) => Math.abs(p.score)), 1e-9);
