@@ -46,7 +46,8 @@ pub struct Arguments {
         allow_negative_numbers = true
     )]
     threshold: f64,
-    /// Part of each photo that is classified: left, top, width, height in pixels of the upright photo [default: all of it]
+    /// Part of each photo that is classified: left, top, width and height in pixels of the upright photo
+    /// [default: all of it]
     #[arg(long, value_name = "X,Y,WIDTH,HEIGHT", value_parser = region, allow_hyphen_values = true,
         conflicts_with = "tensor")]
     region: Option<Region>,

@@ -23,8 +23,8 @@ pub fn crop(mut image: Image, wanted: &Region) -> Result<(Image, Region)> {
             height,
         } = wanted;
         return Err(Error::BadOption(format!(
-            "the region is {width} × {height} pixels at {x}, {y}; expected at least one pixel within the {across} × {down} \
-            of the photo"
+            "the region is {width} × {height} pixels at {x}, {y}; \
+            expected at least one pixel within the {across} × {down} of the photo"
         )));
     }
     let columns = f64::from(image.columns) / across;

@@ -129,7 +129,7 @@ test('by keys alone', async () => {
   await verdict(page);
   await page.getByRole('button', { name: 'Choose a part' }).focus();
   await page.keyboard.press('Enter');
-  await page.locator('.part').focus();
+  await page.locator('[data-choosing="true"] > .part').focus();
   // A step is 2 % of the longer side.
   for (let times = 0; times < 10; times += 1) await page.keyboard.press('Shift+ArrowLeft');
   for (let times = 0; times < 5; times += 1) await page.keyboard.press('Shift+ArrowUp');
@@ -184,7 +184,7 @@ test('two classes side by side stay chosen, and each photo of a batch keeps its 
   await page.waitForFunction(() => document.querySelectorAll('.overlay:not([hidden])').length === 2);
   const before = await page.locator('.caption').allInnerTexts();
   await choose(page);
-  await page.locator('.part').focus();
+  await page.locator('[data-choosing="true"] > .part').focus();
   await page.keyboard.press('Shift+ArrowLeft');
   const part = await classified(page, (region) => region?.width === 588);
   assert.deepEqual(await page.locator('.caption').allInnerTexts(), before);

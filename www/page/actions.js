@@ -165,7 +165,10 @@ export function actions({ state, change, session, settings, trouble, dismiss, op
     else void work();
   }
 
-  /** Classifies a part of the shown photo, or all of it. @param {import('../library/protocol.js').Region | null} region */
+  /**
+   * Classifies a part of the shown photo, or all of it.
+   * @param {import('../library/protocol.js').Region | null} region
+   */
   function choosePart(region) {
     const { shown } = state;
     if (!shown?.file) return;

@@ -48,7 +48,11 @@ export async function photosIn(zip) {
 /** @param {Blob} zip @param {number} from @param {number} length */
 const view = async (zip, from, length) => new DataView(await zip.slice(from, from + length).arrayBuffer());
 
-/** The entries of an archive; null where it has no list of them. @param {Blob} zip @returns {Promise<Entry[] | null>} */
+/**
+ * The entries of an archive; null where it has no list of them.
+ * @param {Blob} zip
+ * @returns {Promise<Entry[] | null>}
+ */
 async function list(zip) {
   const from = Math.max(0, zip.size - END - 0xffff);
   const tail = await view(zip, from, zip.size - from);

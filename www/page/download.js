@@ -62,9 +62,9 @@ export function csv(photos) {
     'width',
     'height',
     ...ranks.flatMap((rank) => [`label_${rank}`, `probability_${rank}`, `score_${rank}`]),
+    'region',
     'recognised',
     'error',
-    'region',
   ];
   const lines = photos.map(({ name, result, error }) => [
     name,
@@ -78,9 +78,9 @@ export function csv(photos) {
         prediction?.score,
       ];
     }),
+    result?.region && [result.region.x, result.region.y, result.region.width, result.region.height].join(' '),
     result?.recognised,
     result ? undefined : failure(error),
-    result?.region && [result.region.x, result.region.y, result.region.width, result.region.height].join(' '),
   ]);
   const text = [head, ...lines].map((cells) => cells.map(cell).join(',')).join('\r\n');
   return new Blob(['\ufeff', text, '\r\n'], { type: 'text/csv' });

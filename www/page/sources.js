@@ -5,7 +5,7 @@ import { PageError } from './trouble.js';
 
 /** What photos are called; browsers tell the type of few of them. */
 const PICTURE =
-  /\.(jpe?g|jpe|jfif|png|apng|gif|webp|bmp|dib|ico|cur|tiff?|svg|qoi|p[abgnp]m|tga|dds|hdr|exr|ff|avif|hei[cf]|jxl|dcm)$/i;
+  /\.(jpe?g|jpe|jfif|a?png|gif|webp|bmp|dib|ico|cur|tiff?|svg|qoi|p[abgnp]m|tga|dds|hdr|exr|ff|avif|hei[cf]|jxl|dcm)$/i;
 
 /** @param {{name: string, type: string}} file */
 export const isPicture = ({ name, type }) => type.startsWith('image/') || PICTURE.test(name);

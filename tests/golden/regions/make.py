@@ -2,8 +2,8 @@
 
     python -m venv venv && venv/bin/pip install -r ../photos/requirements.txt onnxruntime && venv/bin/python make.py
 
-Writes cases.json and expected.png (RGB values, rows × columns × channels, one case behind another; a grey picture that is
-only a container) and scores.json: the five likeliest classes of a part by the model that is committed.
+Writes cases.json, expected.png (RGB values, rows × columns × channels, one case behind another; a grey picture that
+is only a container) and scores.json: the five likeliest classes of a part by the model that is committed.
 """
 
 import io

@@ -71,7 +71,7 @@ export function partFrame({ words, onPart }) {
   });
   frame.addEventListener('keydown', (event) => {
     const [x, y] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key] ?? [];
-    if (x === undefined || y === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (!choosing || x === undefined || y === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
     const step = Math.max(1, Math.round(Math.max(image.width, image.height) * STEP));
     const held = event.shiftKey ? 'bottom right' : 'all';
