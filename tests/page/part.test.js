@@ -193,9 +193,18 @@ test('two classes side by side stay chosen, and each photo of a batch keeps its 
   await verdict(page, /missile/);
   assert.equal((await saved(page)).region, undefined);
   assert.equal(await page.locator('.part:visible').count(), 0);
+  // A key whose part was not classified yet means no other photo.
+  await choose(page);
+  await page.locator('[data-choosing="true"] > .part').focus();
+  await page.keyboard.press('Shift+ArrowLeft');
   await page.locator('.tile').nth(0).click();
   await classified(page, (region) => region?.width === 588);
   await page.waitForSelector('.part-area:not([hidden])');
+  await page.waitForTimeout(500);
+  assert.equal((await saved(page)).region.width, 588);
+  await page.locator('.tile').nth(1).click();
+  await verdict(page, /missile/);
+  assert.equal((await saved(page)).region, undefined);
   await context.close();
 });
 

@@ -44,6 +44,7 @@ export function stageData(state, shown, info, { opacity }, words) {
   const waiting =
     !!shown.file && (result ? isPending(shown) : shown.status !== 'failed' && shown.status !== 'cancelled');
   return {
+    photo: shown.id,
     url: shown.url,
     view: shown.view ?? shown.small,
     video: shown.camera?.video ?? null,

@@ -33,6 +33,7 @@ export function partFrame({ words, onPart }) {
   const root = element('div', { className: 'part-area' }, frame);
   /** @type {Size} */
   let image = { width: 1, height: 1 };
+  let photo = 0;
   /** As it is drawn. @type {Edges} */
   let edges = whole();
   /** As it was reported last. */
@@ -82,7 +83,7 @@ export function partFrame({ words, onPart }) {
 
   return {
     root,
-    /** @param {{image: Size | null, part: Region | null, choosing: boolean}} data */
+    /** @param {{photo: number, image: Size | null, part: Region | null, choosing: boolean}} data */
     update(data) {
       choosing = data.choosing && !!data.image;
       root.hidden = !data.image || (!choosing && !data.part);
@@ -90,9 +91,13 @@ export function partFrame({ words, onPart }) {
       frame.tabIndex = choosing ? 0 : -1;
       if (!data.image) return;
       const { part } = data;
-      const now = JSON.stringify([data.image, part]);
+      const now = JSON.stringify([data.photo, data.image, part]);
       if (now === known) return;
+      // What was on its way is of another photo, or of a part that was given up.
+      clearTimeout(settling);
+      drag = null;
       known = now;
+      photo = data.photo;
       image = data.image;
       draw(part ? { left: part.x, top: part.y, right: part.x + part.width, bottom: part.y + part.height } : whole());
     },
@@ -111,9 +116,10 @@ export function partFrame({ words, onPart }) {
     clearTimeout(settling);
     const { left, top, right, bottom } = edges;
     const part = isWhole(edges) ? null : { x: left, y: top, width: right - left, height: bottom - top };
-    const now = JSON.stringify([image, part]);
-    if (now !== known) onPart(part);
+    const now = JSON.stringify([photo, image, part]);
+    if (now === known) return;
     known = now;
+    onPart(part);
   }
 
   /** Where the pointer is, in pixels of the photo. @param {PointerEvent} event */

@@ -6,6 +6,7 @@ import { partFrame } from './part.js';
 /** @typedef {{label: string, zero: boolean, overlay: ImageData | null}} Pane */
 /**
  * @typedef {object} StageData
+ * @property {number} photo its id
  * @property {string | null} url of the photo
  * @property {ImageBitmap | null} view what was classified, shown once it is there: browsers show some files
  *   differently
@@ -66,7 +67,7 @@ export function stageView({ words, onCancel, onChoosing, onPart }) {
       }
       shown.forEach((each, at) => each.update(data, data.panes[at]));
       shown[0]?.hold(frame.root);
-      frame.update({ image: data.image, part: data.part, choosing: data.choosing ?? false });
+      frame.update({ photo: data.photo, image: data.image, part: data.part, choosing: data.choosing ?? false });
       tools.hidden = data.choosing === null;
       choose.setAttribute('aria-expanded', String(data.choosing));
       choose.textContent = data.choosing ? words.part.done : words.part.choose;
