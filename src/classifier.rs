@@ -100,7 +100,7 @@ impl Classifier {
     /// Classifies an upright image; `decode` is the time in ms that decoding took.
     ///
     /// # Errors
-    /// Those of [`preprocess::preprocess`] and of [`Classifier::classify_tensor`].
+    /// Those of [`preprocess::crop`], [`preprocess::preprocess`] and of [`Classifier::classify_tensor`].
     pub fn classify_image(
         &self,
         image: Image,
@@ -112,8 +112,19 @@ impl Classifier {
             width: image.width,
             height: image.height,
         };
-        let (input, region) = preprocess::preprocess(&image, &self.manifest.input)?;
+        let (image, part) = match &query.region {
+            Some(region) => {
+                let (image, part) = preprocess::crop(image, region)?;
+                (image, Some(part))
+            }
+            None => (image, None),
+        };
+        let (input, mut region) = preprocess::preprocess(&image, &self.manifest.input)?;
         drop(image);
+        if let Some(Region { x, y, .. }) = part {
+            region.x += x;
+            region.y += y;
+        }
         let timing = Timing {
             decode,
             preprocess: milliseconds(start),
@@ -123,6 +134,7 @@ impl Classifier {
             input,
             image: size,
             region,
+            part,
         };
         self.classify_input(photo, timing, query)
     }
@@ -131,8 +143,13 @@ impl Classifier {
     ///
     /// # Errors
     /// Those of [`Model::forward`]; those of [`Classifier::heatmap`] where a
-    /// [specific](crate::HeatmapQuery::is_certain) heatmap is requested.
+    /// [specific](crate::HeatmapQuery::is_certain) heatmap is requested; [`Error::BadOption`] for a region.
     pub fn classify_tensor(&self, tensor: &Tensor, query: &Query) -> Result<Classification> {
+        if query.region.is_some() {
+            return Err(Error::BadOption(
+                "a tensor is the input itself, of which no region can be taken".into(),
+            ));
+        }
         let image = Size {
             width: self.manifest.input.width,
             height: self.manifest.input.height,
@@ -147,6 +164,7 @@ impl Classifier {
             input: tensor.clone(),
             image,
             region,
+            part: None,
         };
         self.classify_input(photo, Timing::default(), query)
     }
@@ -177,7 +195,7 @@ impl Classifier {
         let predictions = rank::rank(
             run.scores(),
             &self.labels,
-            self.reading.apply,
+            self.reading,
             query.top_k,
             query.threshold,
         );
@@ -195,6 +213,7 @@ impl Classifier {
         timing.total = timing.decode + timing.preprocess + timing.inference;
         let mut result = Classification {
             image: run.photo.image,
+            region: run.photo.part,
             predictions,
             recognised,
             not_recognised,
@@ -260,7 +279,13 @@ impl Classifier {
             values: heatmap.values.clone(),
             max,
         };
-        overlay::overlay(&map, &heatmap.region, (image.width, image.height), style)
+        overlay::overlay(
+            &map,
+            &heatmap.region,
+            heatmap.part.as_ref(),
+            (image.width, image.height),
+            style,
+        )
     }
 
     /// What the model needs to be used.
@@ -293,6 +318,11 @@ impl Classifier {
     /// The layers at which heatmaps are taken; empty without heatmaps.
     pub fn layers(&self) -> &[model::Layer] {
         self.model.layers()
+    }
+
+    /// The probabilities of all classes that scores stand for, in class order; see [`rank::probabilities`].
+    pub fn probabilities(&self, scores: &[f32]) -> Vec<f32> {
+        rank::probabilities(scores, self.reading.apply)
     }
 
     /// What the probabilities are; see [`Reading::kind`].

@@ -104,7 +104,7 @@ pub use heatmap::{Method, Sign};
 pub use manifest::Manifest;
 pub use model::{Candidate, Candidates, FeatureMap, Forward, Layer, Model, Options};
 pub use overlay::{Colormap, Style};
-pub use preprocess::{Region, Tensor, preprocess};
+pub use preprocess::{Region, Tensor, crop, preprocess};
 pub use rank::{Prediction, Reading};
 pub use result::{
     Class, Classification, Heatmap, HeatmapQuery, ModelName, Photo, Query, Reason, Run, Size,

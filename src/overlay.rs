@@ -58,11 +58,18 @@ pub struct Style {
 pub const MOST_PIXELS: u64 = 64_000_000;
 
 /// Draws a heatmap as RGBA pixels (straight alpha, sRGB, row-major) to be laid over a picture of the
-/// whole image, of whose `image` (width, height) the map covers `region`. Outside it is clear.
+/// whole image, of whose `image` (width, height) the map covers `region`. Outside, and outside of the `part` that was
+/// classified, it is clear: a region that is padded reaches over the part.
 ///
 /// # Errors
 /// [`Error::BadOption`] for a size or an opacity that cannot be drawn.
-pub fn overlay(map: &Map, region: &Region, image: (u32, u32), style: &Style) -> Result<Vec<u8>> {
+pub fn overlay(
+    map: &Map,
+    region: &Region,
+    part: Option<&Region>,
+    image: (u32, u32),
+    style: &Style,
+) -> Result<Vec<u8>> {
     let (width, height) = (style.width, style.height);
     let pixels = u64::from(width) * u64::from(height);
     if pixels == 0 || pixels > MOST_PIXELS {
@@ -82,22 +89,26 @@ pub fn overlay(map: &Map, region: &Region, image: (u32, u32), style: &Style) -> 
     }
     let across = f64::from(width) / f64::from(image.0.max(1));
     let down = f64::from(height) / f64::from(image.1.max(1));
-    let edge = |at: f64| at.round() as i64;
-    let (left, right) = (
-        edge(region.x * across),
-        edge((region.x + region.width) * across),
-    );
-    let (top, bottom) = (
-        edge(region.y * down),
-        edge((region.y + region.height) * down),
-    );
+    let edges = |region: &Region| {
+        let (right, bottom) = (region.x + region.width, region.y + region.height);
+        [
+            region.x * across,
+            right * across,
+            region.y * down,
+            bottom * down,
+        ]
+        .map(|at| at.round() as i64)
+    };
+    let [left, right, top, bottom] = edges(region);
+    let whole = [0, i64::from(width), 0, i64::from(height)];
+    let [first, last, above, below] = part.map_or(whole, edges);
     let (columns, rows) = ((right - left).max(1), (bottom - top).max(1));
     let values = upsample(map, columns, rows)?;
     let palette: Vec<[u8; 3]> = (0..=255)
         .map(|i| style.colormap.color(i as f32 / 255.0))
         .collect();
-    for y in top.max(0)..bottom.min(i64::from(height)) {
-        for x in left.max(0)..right.min(i64::from(width)) {
+    for y in top.max(above).max(0)..bottom.min(below).min(i64::from(height)) {
+        for x in left.max(first).max(0)..right.min(last).min(i64::from(width)) {
             let value =
                 (values[((y - top) * columns + x - left) as usize] / map.max).clamp(0.0, 1.0);
             let at = (y as usize * width as usize + x as usize) * 4;
@@ -144,6 +155,16 @@ mod tests {
     use super::*;
 
     fn drawn(values: [f32; 4], region: Region, width: u32, height: u32) -> Vec<u8> {
+        drawn_in(None, values, region, width, height)
+    }
+
+    fn drawn_in(
+        part: Option<&Region>,
+        values: [f32; 4],
+        region: Region,
+        width: u32,
+        height: u32,
+    ) -> Vec<u8> {
         let max = values.iter().copied().fold(0.0, f32::max);
         let map = Map {
             width: 2,
@@ -157,7 +178,7 @@ mod tests {
             colormap: Colormap::Grey,
             opacity: 1.0,
         };
-        overlay(&map, &region, (100, 50), &style).unwrap()
+        overlay(&map, &region, part, (100, 50), &style).unwrap()
     }
 
     const MIDDLE: Region = Region {
@@ -205,6 +226,21 @@ mod tests {
     }
 
     #[test]
+    fn padding_around_the_part_that_was_classified_is_clear() {
+        let part = Region {
+            y: 20.0,
+            height: 10.0,
+            ..MIDDLE
+        };
+        let rgba = drawn_in(Some(&part), [1.0; 4], MIDDLE, 100, 50);
+        let alpha = |x: usize, y: usize| rgba[(y * 100 + x) * 4 + 3];
+        assert_eq!(
+            [alpha(50, 19), alpha(50, 20), alpha(50, 29), alpha(50, 30)],
+            [0, 255, 255, 0]
+        );
+    }
+
+    #[test]
     fn sizes_and_opacities_that_cannot_be_drawn_are_refused() {
         let map = Map {
             width: 1,
@@ -225,7 +261,7 @@ mod tests {
             style(9, 2.0),
         ] {
             assert_eq!(
-                overlay(&map, &MIDDLE, (100, 50), &style)
+                overlay(&map, &MIDDLE, None, (100, 50), &style)
                     .unwrap_err()
                     .code(),
                 "bad-option"

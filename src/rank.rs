@@ -64,26 +64,27 @@ pub fn check(top_k: f64, threshold: f64) -> Result<()> {
 }
 
 /// The `top_k` most probable classes with a probability of at least `threshold`, best first; equal
-/// ones in class order. A NaN score counts as probability 0.
+/// ones in class order. Scores that are no probabilities have no threshold: the `top_k` highest of them. A NaN score
+/// counts as probability 0 and comes last.
 pub fn rank(
     scores: &[f32],
     labels: &[String],
-    activation: Activation,
+    reading: Reading,
     top_k: usize,
     threshold: f32,
 ) -> Vec<Prediction> {
-    let probabilities = probabilities(scores, activation);
+    let probabilities = probabilities(scores, reading.apply);
     let mut order: Vec<usize> = (0..scores.len()).collect();
     order.sort_by(|&a, &b| {
-        probabilities[b]
-            .total_cmp(&probabilities[a])
+        let nan_last = scores[a].is_nan().cmp(&scores[b].is_nan());
+        nan_last
+            .then(probabilities[b].total_cmp(&probabilities[a]))
             .then(a.cmp(&b))
     });
     order
         .into_iter()
         .take(top_k)
-        // Without a threshold nothing is left out: scores that are not probabilities may be negative.
-        .take_while(|&index| threshold == 0.0 || probabilities[index] >= threshold)
+        .take_while(|&index| reading.kind == Activation::None || probabilities[index] >= threshold)
         .map(|index| Prediction {
             index,
             label: labels
@@ -149,7 +150,11 @@ mod tests {
         top_k: usize,
         threshold: f32,
     ) -> Vec<(usize, f32)> {
-        let predictions = rank(scores, &[], activation, top_k, threshold);
+        let reading = Reading {
+            apply: activation,
+            kind: activation,
+        };
+        let predictions = rank(scores, &[], reading, top_k, threshold);
         predictions
             .into_iter()
             .map(|p| (p.index, p.probability))
@@ -266,19 +271,29 @@ mod tests {
     }
 
     #[test]
-    fn without_a_threshold_negative_scores_are_given_too() {
-        assert_eq!(
-            ranked(&[-2.0, -1.0], Activation::None, 5, 0.0),
-            [(1, -1.0), (0, -2.0)]
-        );
+    fn scores_that_are_no_probabilities_have_no_threshold() {
+        for threshold in [0.0, 0.5, 1.0] {
+            assert_eq!(
+                ranked(&[-2.0, f32::NAN, -1.0], Activation::None, 5, threshold),
+                [(2, -1.0), (0, -2.0), (1, 0.0)],
+                "{threshold}"
+            );
+        }
+        // Those that the graph itself made probabilities of have one.
+        let reading = Reading {
+            apply: Activation::None,
+            kind: Activation::Softmax,
+        };
+        assert_eq!(rank(&[0.2, 0.8], &[], reading, 5, 0.5).len(), 1);
     }
 
     #[test]
     fn classes_without_a_label_are_numbered() {
-        assert_eq!(
-            rank(&[1.0], &[], Activation::None, 1, 0.0)[0].label,
-            "class 0"
-        );
-        assert!(rank(&[], &[], Activation::Softmax, 5, 0.0).is_empty());
+        let reading = Reading {
+            apply: Activation::Softmax,
+            kind: Activation::Softmax,
+        };
+        assert_eq!(rank(&[1.0], &[], reading, 1, 0.0)[0].label, "class 0");
+        assert!(rank(&[], &[], reading, 5, 0.0).is_empty());
     }
 }

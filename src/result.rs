@@ -19,8 +19,10 @@ pub struct Photo {
     pub input: Tensor,
     /// Size of the upright photo.
     pub image: Size,
-    /// The part of it that the input covers.
+    /// The region of it that the input covers.
     pub region: Region,
+    /// The part of it that was classified, in whole pixels; none: all of it.
+    pub part: Option<Region>,
 }
 
 /// One run of a network on a photo: all that its heatmaps need.
@@ -56,8 +58,10 @@ impl fmt::Debug for Run {
 pub struct Query {
     /// Maximum number of predictions.
     pub top_k: usize,
-    /// Minimum probability of a prediction.
+    /// Minimum probability of a prediction; scores that are no probabilities have none.
     pub threshold: f32,
+    /// The part of the upright photo to classify, in its pixels; none: all of it. See [`crop`](crate::crop).
+    pub region: Option<Region>,
     /// The heatmap wanted; none: no heatmap.
     pub heatmap: Option<HeatmapQuery>,
 }
@@ -67,6 +71,7 @@ impl Default for Query {
         Query {
             top_k: 5,
             threshold: 0.0,
+            region: None,
             heatmap: Some(HeatmapQuery::default()),
         }
     }
@@ -110,6 +115,9 @@ pub enum Class {
 pub struct Classification {
     /// The upright photo.
     pub image: Size,
+    /// The part of it that was classified, in whole pixels, where the query names one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<Region>,
     /// Most probable first.
     pub predictions: Vec<Prediction>,
     /// Whether a probability reaches the threshold that the model states; true without one.
@@ -174,8 +182,11 @@ pub struct Heatmap {
     pub values: Vec<f32>,
     /// The largest value; 0 when nothing speaks for the class.
     pub max: f32,
-    /// The part of the upright photo that the map covers.
+    /// The region of the upright photo that the map covers.
     pub region: Region,
+    /// The part of the upright photo that was classified; none: all of it. A region that is padded reaches over it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part: Option<Region>,
     /// The upright photo.
     pub image: Size,
 }

@@ -409,6 +409,83 @@ fn a_heatmap_that_cannot_be_written_leaves_the_predictions() {
 }
 
 #[test]
+fn a_region_is_classified_as_onnx_runtime_classifies_that_part() {
+    let golden = fs::read("tests/golden/regions/scores.json").unwrap();
+    let golden: serde_json::Value = serde_json::from_slice(&golden).unwrap();
+    let photo = format!("tests/photos/{}", golden["photo"].as_str().unwrap());
+    let [x, y, width, height] = [0, 1, 2, 3].map(|at| golden["region"][at].as_f64().unwrap());
+    let region = format!("{x},{y},{width},{height}");
+    let output = whylens(&["classify", MODEL, &photo, "--json", "--region", &region]);
+    let result = &lines(&output)[0];
+    for at in 0..5 {
+        let prediction = &result["predictions"][at];
+        assert_eq!(prediction["index"], golden["classes"][at], "{result}");
+        let [found, expected] = [&prediction["probability"], &golden["probabilities"][at]];
+        let off = (found.as_f64().unwrap() - expected.as_f64().unwrap()).abs();
+        assert!(off < 1e-3, "{prediction}, expected {expected}");
+    }
+    let told = serde_json::json!({ "x": x, "y": y, "width": width, "height": height });
+    assert_eq!(result["region"], told);
+    assert_eq!(
+        result["image"],
+        serde_json::json!({ "width": 600, "height": 400 })
+    );
+    // Shorter side → 256, the middle 224 of it, within the part.
+    let map = &result["heatmap"]["region"];
+    let side = height * 224.0 / 256.0;
+    let resized = (256.0 * width / height).floor();
+    let left = x + (resized - 224.0) / 2.0 * width / resized;
+    for (name, expected) in [
+        ("x", left),
+        ("y", y + (height - side) / 2.0),
+        ("height", side),
+    ] {
+        let off = (map[name].as_f64().unwrap() - expected).abs();
+        assert!(off < 1.0, "{name} of {map}, expected {expected}");
+    }
+    for (wrong, said) in [
+        ("500,0,200,100", "600 × 400"),
+        ("-1,0,20,20", "at least one pixel"),
+        ("0,0,0,0", "at least one pixel"),
+    ] {
+        let output = whylens(&["classify", MODEL, &photo, "--region", wrong]);
+        assert_eq!(output.status.code(), Some(1), "{wrong}");
+        let text = errors(&output);
+        assert!(
+            text.contains(said) && text.contains("[bad-option]"),
+            "{text}"
+        );
+    }
+    for wrong in ["1,2,3", "1,2,3,4,5", "a,b,c,d", ""] {
+        let output = whylens(&["classify", MODEL, &photo, "--region", wrong]);
+        assert_eq!(output.status.code(), Some(2), "{wrong}");
+        assert!(
+            errors(&output).contains("four numbers"),
+            "{}",
+            errors(&output)
+        );
+    }
+}
+
+#[test]
+fn scores_that_are_no_probabilities_have_no_threshold() {
+    let (model, packed) = packed_head("logits", 5, &["--activation", "none"]);
+    assert!(packed.status.success(), "{}", errors(&packed));
+    let photo = "tests/photos/coffee.png";
+    let all = whylens(&["classify", &model, photo]);
+    let above = whylens(&["classify", &model, photo, "--threshold", "0.5"]);
+    let text = String::from_utf8_lossy(&all.stdout).into_owned();
+    assert!(text.contains(" -"), "no negative score in {text}");
+    assert_eq!(text.lines().count(), 6, "{text}");
+    assert_eq!(String::from_utf8_lossy(&above.stdout), text);
+    assert!(
+        errors(&above).contains("no probabilities"),
+        "{}",
+        errors(&above)
+    );
+}
+
+#[test]
 fn probabilities_are_told_from_scores() {
     let photo = "tests/photos/coffee.png";
     let text = |model: &str| {

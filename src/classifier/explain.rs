@@ -11,6 +11,7 @@ use crate::result::{Class, Heatmap, HeatmapQuery, Run, Size};
 pub struct Explaining {
     class_index: usize,
     region: Region,
+    part: Option<Region>,
     image: Size,
     sign: Sign,
     method: Method,
@@ -91,6 +92,7 @@ impl Classifier {
             Ok(Explaining {
                 class_index,
                 region: photo.region,
+                part: photo.part,
                 image: photo.image,
                 sign,
                 method,
@@ -156,6 +158,7 @@ impl Classifier {
             values,
             max,
             region: explaining.region,
+            part: explaining.part,
             image: explaining.image,
         }
     }

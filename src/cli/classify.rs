@@ -13,7 +13,7 @@ use whylens::internal::rank;
 use whylens::manifest::Activation;
 use whylens::{
     Class, Classification, Classifier, Colormap, Error, Heatmap, HeatmapQuery, Limits, Method,
-    Options, Prediction, Query, Reason, Sign, Style, decode,
+    Options, Prediction, Query, Reason, Region, Sign, Style, decode,
 };
 
 use super::read::{self, Identity};
@@ -38,7 +38,7 @@ pub struct Arguments {
         allow_negative_numbers = true
     )]
     top_k: f64,
-    /// Minimum probability of a prediction
+    /// Minimum probability of a prediction; a model without probabilities has none
     #[arg(
         long,
         value_name = "P",
@@ -46,6 +46,11 @@ pub struct Arguments {
         allow_negative_numbers = true
     )]
     threshold: f64,
+    /// Part of each photo that is classified: left, top, width and height in pixels of the upright photo
+    /// [default: all of it]
+    #[arg(long, value_name = "X,Y,WIDTH,HEIGHT", value_parser = region, allow_hyphen_values = true,
+        conflicts_with = "tensor")]
+    region: Option<Region>,
     /// Class that the heatmap explains, by index or label [default: the most probable one]
     #[arg(long, value_name = "INDEX|LABEL")]
     class: Option<String>,
@@ -84,6 +89,24 @@ fn method(name: &str) -> Result<Method> {
     Ok(serde_json::from_value(json!(name))?)
 }
 
+fn region(text: &str) -> Result<Region> {
+    let numbers = text.split(',').map(|number| number.trim().parse());
+    match numbers
+        .collect::<std::result::Result<Vec<f64>, _>>()
+        .as_deref()
+    {
+        Ok(&[x, y, width, height]) => Ok(Region {
+            x,
+            y,
+            width,
+            height,
+        }),
+        _ => {
+            anyhow::bail!("expected four numbers with commas between them, such as 120,40,300,300")
+        }
+    }
+}
+
 /// Classifies each photo. One that cannot be read is reported, and the next one follows. So is a heatmap
 /// that cannot be made, which is a failure if it was requested.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
@@ -101,6 +124,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         layers,
         ..Options::default()
     })?;
+    if classifier.activation() == Activation::None && arguments.threshold > 0.0 {
+        eprintln!(
+            "whylens: the model gives scores, which are no probabilities; --threshold leaves none of them out"
+        );
+    }
     if let (true, None, Err(error), [method, ..]) = (
         wanted,
         arguments.method,
@@ -125,6 +153,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let query = Query {
         top_k: arguments.top_k as usize,
         threshold: arguments.threshold as f32,
+        region: arguments.region,
         heatmap: wanted.then_some(heatmap),
     };
     let limits = Limits {

@@ -117,7 +117,7 @@ impl Preview {
         Ok(Previewed {
             crop_percent: inspect::kept(&input),
             input,
-            predictions: rank::rank(&scores, &[], reading.apply, SHOWN, 0.0),
+            predictions: rank::rank(&scores, &[], reading, SHOWN, 0.0),
             classes: scores.len(),
             activation: reading.kind,
         })

@@ -1,6 +1,7 @@
 //! image → input tensor + the region of the image that it covers.
 
 mod columns;
+mod crop;
 mod resample;
 mod sample;
 mod weights;
@@ -9,6 +10,7 @@ use std::cmp::Ordering;
 
 use serde::Serialize;
 
+pub use self::crop::crop;
 use self::resample::{Side, resample};
 use self::sample::sample;
 use crate::decode::Image;

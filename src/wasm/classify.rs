@@ -23,6 +23,7 @@ use crate::result::{Class, Heatmap, HeatmapQuery, Photo, Query, Run, Size};
 struct ClassifyOptions {
     top_k: usize,
     threshold: f32,
+    region: Option<Region>,
     heatmap: Option<HeatmapOptions>,
     scores: bool,
     max_pixels: f64,
@@ -80,6 +81,7 @@ struct Input {
     shape: Vec<usize>,
     image: Size,
     region: Region,
+    part: Option<Region>,
 }
 
 /// Classifies an encoded photo and calls its result `id`. Where heatmaps can be made, the returned object
@@ -144,6 +146,7 @@ async fn finish(
     let query = Query {
         top_k: options.top_k,
         threshold: options.threshold,
+        region: options.region,
         heatmap: None,
     };
     let loaded = loaded(&url).map_err(thrown)?;
@@ -172,7 +175,13 @@ async fn finish(
         set(&object, "heatmap", &heatmap_object(heatmap));
     }
     if options.scores {
+        let probabilities = loaded.classifier.borrow().probabilities(run.scores());
         set(&object, "scores", &Float32Array::from(run.scores()));
+        set(
+            &object,
+            "probabilities",
+            &Float32Array::from(&probabilities[..]),
+        );
     }
     if loaded.options.heatmap {
         set(&object, "input", &input_object(run.photo()));
@@ -246,12 +255,14 @@ fn run(loaded: &Loaded, id: String, input: JsValue) -> Result<Arc<Run>> {
         shape,
         image,
         region,
+        part,
     } = parse(input)?;
     let input = Tensor { shape, values };
     let photo = Photo {
         input,
         image,
         region,
+        part,
     };
     let run = Arc::new(loaded.classifier.borrow().run(photo)?);
     loaded.newest.replace(Some((id, Arc::clone(&run))));
@@ -263,6 +274,7 @@ fn input_object(photo: &Photo) -> JsValue {
         shape: photo.input.shape.clone(),
         image: photo.image,
         region: photo.region,
+        part: photo.part,
     });
     set(
         &object,
@@ -311,6 +323,7 @@ pub fn render(
         height: usize,
         max: f32,
         region: Region,
+        part: Option<Region>,
         image: Size,
     }
     let shape: Shape = parse(heatmap).map_err(thrown)?;
@@ -335,7 +348,7 @@ pub fn render(
         opacity: options.opacity,
     };
     let image = (shape.image.width, shape.image.height);
-    crate::overlay::overlay(&map, &shape.region, image, &style)
+    crate::overlay::overlay(&map, &shape.region, shape.part.as_ref(), image, &style)
         .map(Clamped)
         .map_err(thrown)
 }

@@ -10,6 +10,7 @@ mod npy;
 mod operators;
 mod preprocess;
 mod quantised;
+mod regions;
 mod samples;
 
 static GOLDEN: Dir = include_dir!("$CARGO_MANIFEST_DIR/tests/golden");

@@ -36,6 +36,19 @@ const STATES = {
     await page.locator('.versus').nth(1).click();
     await page.waitForFunction(() => document.querySelectorAll('.overlay:not([hidden])').length === 2);
   },
+  part: async (page) => {
+    await sample(page, 1);
+    await verdict(page);
+    await page.getByRole('button', { name: 'Choose a part' }).click();
+    await page.locator('[data-choosing="true"] > .part').press('Shift+ArrowLeft');
+    await page.getByRole('button', { name: 'Whole photo' }).waitFor();
+  },
+  camera: async (page) => {
+    await ready(page);
+    await page.getByRole('button', { name: 'Camera', exact: true }).click();
+    await page.locator('.times').waitFor();
+    await page.getByRole('button', { name: 'Classify live' }).click();
+  },
   batch: async (page) => {
     await page.setInputFiles('#chooser', [photo('chelsea.png'), photo('coffee.png'), photo('README.md')]);
     await page.locator('.tile[data-status="failed"]').waitFor({ timeout: 60_000 });

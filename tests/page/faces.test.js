@@ -48,6 +48,9 @@ const STATES = {
     await verdict(page);
     await page.locator('.versus').nth(1).click();
     await page.waitForFunction(() => document.querySelectorAll('.overlay:not([hidden])').length === 2);
+    await page.locator('.part-tools button').first().click();
+    await page.locator('[data-choosing="true"] > .part').press('Shift+ArrowLeft');
+    await page.locator('.part-tools button').nth(1).waitFor();
   },
   batch: async (page) => {
     const buffer = await photoBytes('rocket.jpg');
@@ -98,7 +101,7 @@ const outside = (page) =>
       // What is out of sight may not have been laid out since the window changed.
       if (!element.checkVisibility({ contentVisibilityAuto: true })) continue;
       const { left, right, width } = element.getBoundingClientRect();
-      if (width > 0 && !element.closest('.unseen, .sprite, .skip') && (right > innerWidth + 1 || left < -1))
+      if (width > 0 && !element.closest('.unseen, .sprite, .skip, .handle') && (right > innerWidth + 1 || left < -1))
         found.push(`${element.tagName}.${element.getAttribute('class')}: ${Math.round(left)} to ${Math.round(right)}`);
       if (element.matches('dialog') && element.scrollWidth > element.clientWidth)
         found.push(`the dialog: ${element.scrollWidth} in ${element.clientWidth}`);

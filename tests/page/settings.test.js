@@ -20,6 +20,8 @@ const DEFAULTS = {
   build: null,
   colormap: 'inferno',
   opacity: 0.75,
+  camera: null,
+  flip: false,
 };
 
 test('settings that mean nothing are ignored and replaced, and the page works', { timeout: 240_000 }, async () => {
@@ -42,6 +44,9 @@ test('settings that mean nothing are ignored and replaced, and the page works', 
     [{ opacity: -1 }],
     [{ opacity: '1' }],
     [{ opacity: null }],
+    [{ camera: 'front' }],
+    [{ camera: { id: 5, label: '' } }],
+    [{ flip: 'yes' }],
     [null],
     [[]],
     ['text'],

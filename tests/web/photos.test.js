@@ -165,6 +165,69 @@ for (const mode of ['shorter-side', 'exact', 'fit']) {
   });
 }
 
+test('a region is the part of the upright photo that a canvas cuts out, for every kind of photo', options, async () => {
+  const seen = await page.evaluate(async (model) => {
+    const classifier = await whylens.load(model);
+    const file = await (await fetch('/tests/photos/coffee.png')).blob();
+    const bitmap = await createImageBitmap(file);
+    const canvas = Object.assign(document.createElement('canvas'), { width: bitmap.width, height: bitmap.height });
+    const pen = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d'));
+    pen.drawImage(bitmap, 0, 0);
+    const region = { x: 300, y: 20, width: 280, height: 200 };
+    const cut = Object.assign(document.createElement('canvas'), { width: 280, height: 200 });
+    cut.getContext('2d')?.drawImage(bitmap, -300, -20);
+    const expected = await classifier.classify(cut);
+    const found = [];
+    for (const photo of [
+      file,
+      await file.arrayBuffer(),
+      canvas,
+      bitmap,
+      pen.getImageData(0, 0, 600, 400),
+      await turn(canvas, 6),
+    ]) {
+      const result = await classifier.classify(photo, { region });
+      // Another photo comes in between.
+      await classifier.classify(file, { heatmap: false });
+      const later = await classifier.heatmap(result, { classIndex: 968 });
+      const drawn = await classifier.render(later, { width: 600, height: 400, opacity: 1 });
+      const outside = drawn.data.some((level, at) => {
+        const [x, y] = [(at >> 2) % 600, Math.floor((at >> 2) / 600)];
+        return at % 4 === 3 && level > 0 && (x < 300 || x >= 580 || y < 20 || y >= 220);
+      });
+      found.push({ result, later, outside });
+    }
+    const refused = await Promise.all(
+      [
+        { x: 500, y: 0, width: 200, height: 100 },
+        { x: 0, y: 0, width: 0, height: 1 },
+        { x: 0, y: 0, width: 0.2, height: 1 },
+        { x: -1, y: 0, width: 9, height: 9 },
+        { x: 0, y: 0, width: 9 },
+      ].map((region) =>
+        classifier.classify(file, { region: /** @type {any} */ (region) }).then(String, ({ code }) => code),
+      ),
+    );
+    return { region, expected, found, refused };
+  }, REAL);
+  const { region, expected, found, refused } = seen;
+  assert.equal(found.length, 6);
+  for (const { result, later, outside } of found) {
+    assert.deepEqual([result.region, later.part, result.heatmap?.part], [region, region, region]);
+    assert.deepEqual(result.image, { width: 600, height: 400 });
+    for (const [at, { index, probability }] of expected.predictions.entries()) {
+      assert.equal(result.predictions[at]?.index, index);
+      assert.ok(Math.abs((result.predictions[at]?.probability ?? 0) - probability) < 1e-5);
+    }
+    const { x, y, width, height } = /** @type {import('./../../www/library/protocol.js').Region} */ (
+      expected.heatmap?.region
+    );
+    assert.deepEqual(later.region, { x: x + 300, y: y + 20, width, height });
+    assert.equal(outside, false);
+  }
+  assert.deepEqual(refused, Array(5).fill('bad-option'));
+});
+
 test('formats that only the browser reads are read by it, whatever their name', options, async () => {
   for (const name of ['avif.avif', 'svg.svg']) {
     const seen = await page.evaluate(async ([model, name]) => {

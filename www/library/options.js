@@ -40,6 +40,7 @@ const LOAD = /** @type {const} */ ([
 const CLASSIFY = /** @type {const} */ ([
   'topK',
   'threshold',
+  'region',
   'heatmap',
   'scores',
   'view',
@@ -155,6 +156,7 @@ export function classifyOptions(given, loaded) {
   const {
     topK = 5,
     threshold = 0,
+    region,
     heatmap,
     scores = false,
     view,
@@ -167,6 +169,7 @@ export function classifyOptions(given, loaded) {
   checkWaiting({ signal, onProgress });
   check('topK', topK, isWhole(1), 'a whole number from 1');
   check('threshold', threshold, isFrom(0, 1), '0 to 1');
+  const part = region === undefined ? null : regionOf(region);
   check('view', view, isFrom(1, Infinity), 'pixels from 1');
   check('scores', scores, isBoolean, 'true or false');
   check('transfer', transfer, isBoolean, 'true or false');
@@ -180,6 +183,7 @@ export function classifyOptions(given, loaded) {
     query: {
       topK: Math.min(topK, MOST),
       threshold,
+      region: part,
       heatmap: heatmap === false ? null : heatmapOptions(heatmap === true ? undefined : heatmap).query,
       scores,
       maxPixels: limits.maxPixels ?? loaded.maxPixels ?? MOST_PIXELS,
@@ -191,6 +195,24 @@ export function classifyOptions(given, loaded) {
     signal,
     onProgress,
   };
+}
+
+/**
+ * Whether it lies within the photo is known once that is decoded.
+ * @param {import('./protocol.js').Region} given
+ */
+function regionOf(given) {
+  const what = 'expected x, y, width and height in pixels of the upright photo, x and y from 0';
+  if (typeof given !== 'object' || given === null) throw badOption(`region is ${shown(given)}, ${what}`);
+  const { x, y, width, height } = read(given, ['x', 'y', 'width', 'height']);
+  for (const [name, value, is] of /** @type {const} */ ([
+    ['x', x, isFrom(0, MOST)],
+    ['y', y, isFrom(0, MOST)],
+    ['width', width, isAbove(0)],
+    ['height', height, isAbove(0)],
+  ]))
+    if (!is(value) || value > MOST) throw badOption(`region.${name} is ${shown(value)}, ${what}`);
+  return { x, y, width, height };
 }
 
 /**
@@ -229,16 +251,28 @@ function sizeOf(given, what) {
 }
 
 /**
+ * @param {import('./protocol.js').Region} given
+ * @param {string} what
+ */
+function placeOf(given, what) {
+  const { x, y, width, height } = read(given, ['x', 'y', 'width', 'height']);
+  if (![x, y, width, height].every(Number.isFinite))
+    throw badOption(`${what} of the heatmap is ${shown(given)}, expected x, y, width and height`);
+  return { x, y, width, height };
+}
+
+/**
  * @param {unknown} given
  * @returns {import('./protocol.js').WireMap}
  */
 export function heatmapOf(given) {
   if (typeof given !== 'object' || given === null)
     throw badOption(`the heatmap is ${shown(given)}, expected one of \`classify()\` or \`heatmap()\``);
-  const { values, max, region, image, ...size } = read(/** @type {Heatmap} */ (given), [
+  const { values, max, region, part, image, ...size } = read(/** @type {Heatmap} */ (given), [
     'values',
     'max',
     'region',
+    'part',
     'image',
     'width',
     'height',
@@ -249,15 +283,13 @@ export function heatmapOf(given) {
       `values of the heatmap are ${shown(values)}, expected a Float32Array with ${width} × ${height} numbers`,
     );
   if (!isFrom(0, Infinity)(max)) throw badOption(`max of the heatmap is ${shown(max)}, expected a number from 0`);
-  const { x, y, width: across, height: down } = read(region, ['x', 'y', 'width', 'height']);
-  if (![x, y, across, down].every(Number.isFinite))
-    throw badOption(`region of the heatmap is ${shown(region)}, expected x, y, width and height`);
   return {
     values,
     max,
     width,
     height,
-    region: { x, y, width: across, height: down },
+    region: placeOf(region, 'region'),
+    ...(part && { part: placeOf(part, 'part') }),
     image: sizeOf(image, 'image of the heatmap'),
   };
 }

@@ -57,10 +57,12 @@
  * What `classify()` takes.
  * @typedef {object} ClassifyOptions
  * @property {number} [topK] most predictions returned, 5 when absent
- * @property {number} [threshold] least probability returned, 0 when absent
+ * @property {number} [threshold] least probability returned, 0 when absent; scores that are no probabilities have none
+ * @property {Region} [region] the part of the photo to classify, all of it when absent; its edges are rounded to whole
+ *   pixels. A part that reaches over the edge of the photo is a `bad-option`
  * @property {boolean | HeatmapOptions} [heatmap] true when absent, unless the model is loaded without; a heatmap
  *   that cannot be made is an error only if its class, method or layer is named
- * @property {boolean} [scores] adds the scores of all classes
+ * @property {boolean} [scores] adds the scores and probabilities of all classes
  * @property {number} [view] adds a picture of what was classified, at most this many pixels a side: browsers may
  *   turn the file differently, change its colours or animate it
  * @property {boolean} [transfer] an `ArrayBuffer` or `Uint8Array` is taken from the caller, not copied
@@ -99,7 +101,8 @@
  * @property {number} height rows
  * @property {Float32Array} values row-major, none negative
  * @property {number} max the largest value; 0: nothing speaks for the class
- * @property {Region} region the part of the photo that the map covers
+ * @property {Region} region of the photo that the map covers
+ * @property {Region} [part] of the photo that was classified, where one was asked for; a padded region reaches over it
  * @property {Size} image the upright photo
  */
 
@@ -110,12 +113,14 @@
  * @typedef {object} Result
  * @property {string} id for `heatmap()`
  * @property {Size} image the upright photo
+ * @property {Region} [region] the part of it that was classified, in whole pixels, where one was asked for
  * @property {Prediction[]} predictions most probable first
  * @property {boolean} recognised whether a probability reaches the `threshold` of the model; true without one
  * @property {string} [notRecognised] what the model's author says where it is not recognised
  * @property {Heatmap} [heatmap]
  * @property {{ code: string, message: string }} [noHeatmap] why there is none, where one was asked for
  * @property {Float32Array} [scores] of all classes, before softmax or sigmoid
+ * @property {Float32Array} [probabilities] of all classes, where `scores` were asked for
  * @property {ImageBitmap} [view] the photo as it was classified, upright and over white, to lay heatmaps over;
  *   `close()` releases it
  * @property {{ decode: number, preprocess: number, inference: number, heatmap: number, total: number }} timing ms
@@ -346,7 +351,7 @@
  */
 
 /**
- * @typedef {{ values: Float32Array<ArrayBuffer>, shape: number[], image: Size, region: Region }} Input a photo as the
+ * @typedef {{ values: Float32Array<ArrayBuffer>, shape: number[], image: Size, region: Region, part?: Region }} Input a photo as the
  *   network saw it: `values` row-major
  */
 /** @typedef {{ code: ErrorCode, message: string, cause?: string, limit?: number }} WireError */
@@ -370,8 +375,8 @@
  */
 
 /** @typedef {{ classIndex?: number, label?: string, sign: 'for' | 'against', method?: string, layers: string[] }} WireHeatmapOptions */
-/** @typedef {Pick<Heatmap, 'values' | 'max' | 'width' | 'height' | 'region' | 'image'>} WireMap */
-/** @typedef {{ topK: number, threshold: number, heatmap: WireHeatmapOptions | null, scores: boolean, maxPixels: number,
+/** @typedef {Pick<Heatmap, 'values' | 'max' | 'width' | 'height' | 'region' | 'part' | 'image'>} WireMap */
+/** @typedef {{ topK: number, threshold: number, region: Region | null, heatmap: WireHeatmapOptions | null, scores: boolean, maxPixels: number,
  *   maxBytes: number, view: number | null }} WireClassifyOptions */
 /** @typedef {{ memoryLimit: number, manifest?: string, options: PackOptions }} WirePackOptions */
 /** @typedef {Blob | ArrayBuffer | Record<string, Blob>} WireFile the last: a folder, by path */

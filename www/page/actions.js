@@ -14,7 +14,11 @@ const codeOf = (error) => String(/** @type {{code?: string} | null} */ (error)?.
 const NO_HEATMAP = ['unsupported-operator', 'unsupported-model', 'bad-option'];
 
 /** What is kept of the shown photo, of the others, and of the camera, whose picture is there already. */
-const KEPT = { shown: { topK: 1000, view: SIDES.shown }, others: { topK: 10, view: SIDES.tile }, live: { topK: 1000 } };
+const KEPT = {
+  shown: { topK: 10, scores: true, view: SIDES.shown },
+  others: { topK: 10, view: SIDES.tile },
+  live: { topK: 10, scores: true },
+};
 
 /**
  * @param {object} page
@@ -74,11 +78,14 @@ export function actions({ state, change, session, settings, trouble, dismiss, op
     if (shown !== photo) explaining.abort();
     if (shown !== photo || photo?.status === 'done') dismiss();
     const best = photo?.result && explainable() && !photo.result.noHeatmap ? photo.result.predictions[0] : null;
+    // A photo that was classified anew, as another part of it, keeps the classes that the reader chose.
+    const pinned = state.pinned && shown === photo && !!best;
     change({
       shown: photo,
       live: false,
-      pinned: false,
-      chosen: best ? [best.index] : [],
+      choosing: state.choosing && shown === photo,
+      pinned,
+      chosen: pinned ? state.chosen : best ? [best.index] : [],
       explanations: photo && photo === shown ? state.explanations : [],
     });
     if (photo?.status === 'failed') tellFailure(photo);
@@ -148,11 +155,26 @@ export function actions({ state, change, session, settings, trouble, dismiss, op
 
   /** @param {Photo[]} photos */
   function again(photos) {
-    photos.forEach((photo) => Object.assign(photo, { status: 'waiting', error: null, abort: new AbortController() }));
+    photos.forEach((photo) => {
+      photo.abort.abort();
+      Object.assign(photo, { status: 'waiting', error: null, again: null, abort: new AbortController() });
+    });
     dismiss();
     change();
     if (state.loading.phase === 'failed') openModel();
     else void work();
+  }
+
+  /**
+   * Classifies a part of the shown photo, or all of it.
+   * @param {import('../library/protocol.js').Region | null} region
+   */
+  function choosePart(region) {
+    const { shown } = state;
+    if (!shown?.file) return;
+    explaining.abort();
+    shown.region = region;
+    again([shown]);
   }
 
   function cancelBatch() {
@@ -171,24 +193,44 @@ export function actions({ state, change, session, settings, trouble, dismiss, op
 
   /** @param {string} name */
   async function startCamera(name) {
+    const { camera: wanted, flip } = settings;
+    /** @type {Photo | null} */
+    let photo = null;
+    const isShown = () => photo !== null && photo === state.shown;
+    const onChange = () => {
+      if (isShown()) change();
+    };
+    const onEnd = (/** @type {unknown} */ error) => {
+      if (isShown()) trouble(error, name, () => void startCamera(name));
+    };
     try {
-      const photo = live(await openCamera(), name);
+      photo = live(await openCamera({ wanted, flip, onChange, onEnd }), name);
       show(photo);
+      await photo.camera?.play();
       await watch(photo);
     } catch (error) {
       trouble(error, null, null);
     }
   }
 
+  /** Only the newest call goes on. */
+  let watching = {};
+
   /** Classifies the camera's newest frame for as long as it is live. @param {Photo} photo */
   async function watch(photo) {
+    const own = (watching = {});
+    const wanted = () => own === watching && photo === state.shown && state.live;
     change({ live: true });
-    while (photo === state.shown && state.live && photo.camera) {
-      await photo.camera.next();
-      const result = await session.look(photo, KEPT.live);
-      photo.result = result;
-      const best = explainable() ? result.predictions[0] : null;
-      if (photo === state.shown) await explainChosen(best && !state.pinned ? { chosen: [best.index] } : {});
+    try {
+      while (wanted()) {
+        if (!(await photo.camera?.next()) || !wanted()) return;
+        const result = await session.look(photo, KEPT.live);
+        photo.result = result;
+        const best = explainable() ? result.predictions[0] : null;
+        if (photo === state.shown) await explainChosen(best && !state.pinned ? { chosen: [best.index] } : {});
+      }
+    } catch (error) {
+      if (wanted()) trouble(error, photo.name, () => void watch(photo));
     }
   }
 
@@ -207,7 +249,7 @@ export function actions({ state, change, session, settings, trouble, dismiss, op
   function forgetResults() {
     explaining.abort();
     state.photos.forEach((photo) =>
-      Object.assign(photo, { status: 'waiting', result: null, error: null, abort: new AbortController() }),
+      Object.assign(photo, { status: 'waiting', result: null, error: null, again: null, abort: new AbortController() }),
     );
     if (state.shown?.camera) state.shown.result = null;
     change({ chosen: [], explanations: [], legend: null, method: null, layers: [], explaining: null, pinned: false });
@@ -220,6 +262,7 @@ export function actions({ state, change, session, settings, trouble, dismiss, op
     explainChosen,
     cancelExplaining,
     again,
+    choosePart,
     cancelBatch,
     clear,
     startCamera,

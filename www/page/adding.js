@@ -12,7 +12,7 @@ import {
   saysAll,
 } from './ownmodel.js';
 import { trials } from './preview.js';
-import { pathOf, placed } from './sources.js';
+import { pathOf, placed } from './folders.js';
 import { PageError } from './trouble.js';
 
 /** @typedef {import('./ownmodel.js').Answers} Answers */

@@ -16,13 +16,15 @@ export function batch(next, classify, onChange) {
     working = true;
     for (let photo = next(); photo; photo = next()) {
       photo.status = 'working';
+      // Changed where the photo is to be classified anew meanwhile.
+      const { abort } = photo;
       onChange(photo);
       try {
-        photo.result = await classify(photo);
-        photo.status = 'done';
+        const result = await classify(photo);
+        if (photo.abort === abort) Object.assign(photo, { result, status: 'done' });
       } catch (error) {
-        photo.error = error;
-        photo.status = photo.abort.signal.aborted ? 'cancelled' : 'failed';
+        const status = abort.signal.aborted ? 'cancelled' : 'failed';
+        if (photo.abort === abort) Object.assign(photo, { result: null, error, status });
       }
       onChange(photo);
     }

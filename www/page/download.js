@@ -33,10 +33,11 @@ export function record({ name, result, error }, heatmaps) {
     ...map,
     values: [...map.values],
   }));
-  const { image, predictions, recognised, notRecognised, noHeatmap, timing, model } = result;
+  const { image, region, predictions, recognised, notRecognised, noHeatmap, timing, model } = result;
   return {
     file: name,
     image,
+    ...(region && { region }),
     predictions: predictions.slice(0, WRITTEN),
     recognised,
     ...(notRecognised && { notRecognised }),
@@ -61,6 +62,7 @@ export function csv(photos) {
     'width',
     'height',
     ...ranks.flatMap((rank) => [`label_${rank}`, `probability_${rank}`, `score_${rank}`]),
+    'region',
     'recognised',
     'error',
   ];
@@ -76,6 +78,7 @@ export function csv(photos) {
         prediction?.score,
       ];
     }),
+    result?.region && [result.region.x, result.region.y, result.region.width, result.region.height].join(' '),
     result?.recognised,
     result ? undefined : failure(error),
   ]);

@@ -69,6 +69,6 @@ export function layersOf({ layers, candidates }) {
 export function legend(classifier, like, colormap) {
   const image = { width: 256, height: 1 };
   const values = Float32Array.from({ length: 256 }, (_, at) => at / 255);
-  const ramp = { ...like, ...image, values, max: 1, region: { x: 0, y: 0, ...image }, image };
+  const ramp = { ...like, ...image, values, max: 1, region: { x: 0, y: 0, ...image }, part: undefined, image };
   return classifier.render(ramp, { ...image, colormap, opacity: 1 });
 }

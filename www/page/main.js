@@ -3,6 +3,8 @@ import { keepForOffline, takeShared } from './offline.js';
 import { addition } from './adding.js';
 import { csv, download, json, named, npy, record } from './download.js';
 import { languages, otherThan, wordsFor } from './language.js';
+import { watchDropsAndPastes } from './dropped.js';
+import { chosenFolder } from './folders.js';
 import { numbers as numbersFor } from './numbers.js';
 import { actions } from './actions.js';
 import { isExported } from '../library/packing.js';
@@ -12,10 +14,11 @@ import { copyPicture, pictureOf } from './picture.js';
 import { openSession } from './session.js';
 import { keepSettings, readSettings } from './settings.js';
 import { USUAL_THRESHOLD, blank } from './state.js';
-import { fetchPhoto, fetchedOnce, readClipboard, sorted, watchDropsAndPastes } from './sources.js';
+import { fetchPhoto, fetchedOnce, isZip, readClipboard, sorted, unpacked } from './sources.js';
+import { SIDES } from './photos.js';
 import { PageError } from './trouble.js';
 import { verdict } from './verdict.js';
-import { controlsData, modelChoices, resultData, stageData } from './viewdata.js';
+import { controlsData, current, modelChoices, resultData, stageData } from './viewdata.js';
 import { addressView } from './views/address.js';
 import { alertView } from './views/alert.js';
 import { cameraView } from './views/camera.js';
@@ -167,9 +170,25 @@ async function openDialog() {
 
 /** @param {File[]} files */
 function addFiles(files) {
-  const { photos, model } = sorted(files);
-  if (model.length) void adding.start(model);
-  reader.addFiles(photos);
+  const zip = files.find(isZip);
+  void addFrom(() => (zip ? unpacked(files) : files), zip?.name ?? null);
+}
+
+/** What is on the clipboard. */
+async function paste() {
+  try {
+    const found = await readClipboard();
+    if (typeof found === 'string') takeAddress(found);
+    else addFiles(found);
+  } catch (error) {
+    trouble(error, null, null);
+  }
+}
+
+/** A model, or a picture of another tab or site. @param {string} address */
+function takeAddress(address) {
+  if (isExported(address)) useAddress(address);
+  else void addFrom(async () => [await fetchPhoto(address)], address.startsWith('data:') ? null : address);
 }
 
 async function tellFacts() {
@@ -178,13 +197,18 @@ async function tellFacts() {
   if (query.get('health') === 'verbose') change({ report: await session.health(true) });
 }
 
-/** @param {() => Promise<File[]>} get @param {string | null} about */
+/** @param {() => File[] | Promise<File[]>} get @param {string | null} about what is fetched or unpacked */
 async function addFrom(get, about) {
   try {
-    addFiles(await get());
+    const got = get();
+    if (got instanceof Promise) change({ arriving: about });
+    const { photos, model } = sorted(got instanceof Promise ? await got : got);
+    if (model.length) void adding.start(model);
+    reader.addFiles(photos);
   } catch (error) {
     trouble(error, about, null);
   }
+  if (state.arriving) change({ arriving: null });
 }
 
 /**
@@ -257,7 +281,8 @@ function choose(choice) {
 
 function drawPicture() {
   if (!state.shown || !session.info) throw new Error('there is nothing to draw');
-  return pictureOf(state.shown, { ...state, opacity: settings.opacity }, session.info, words, numbers);
+  const shown = { explanations: current(state), legend: state.legend, opacity: settings.opacity };
+  return pictureOf(state.shown, shown, session.info, words, numbers);
 }
 
 /** @param {(photo: Photo) => Promise<void> | void} act */
@@ -308,6 +333,7 @@ function setDocument() {
 function drawFrame() {
   const { info } = session;
   const own = state.own?.url === state.model ? state.own.model : null;
+  views.intake.update({ arriving: state.arriving });
   views.status.update({ loading: state.loading, facts: state.facts });
   views.tools.update({ name: info?.name ?? own?.manifest.name ?? null });
   views.alert.update(state.trouble);
@@ -316,7 +342,7 @@ function drawFrame() {
   views.model.update({ info, url: state.model, models: modelChoices(MODELS, state.own), kept: state.kept, own });
   views.ownModel?.update(state.adding);
   views.offer.update(state.offers[0] ?? null);
-  views.camera.update({ on: !!state.shown?.camera, live: state.live });
+  views.camera.update({ camera: state.shown?.camera ?? null, live: state.live });
 }
 
 /** @param {string} id */
@@ -380,7 +406,8 @@ function frameViews() {
       onFiles: addFiles,
       onCamera: () => void reader.startCamera(words.camera),
       onAddress: () => views.address.open(),
-      onPaste: () => void addFrom(readClipboard, null),
+      onFolder: (files) => void addFrom(() => chosenFolder(files), null),
+      onPaste: () => void paste(),
       onSample: ({ url, name }) => void addFrom(async () => [await fetchPhoto(url)], words.sampleNames[name]),
     }),
     alert: alertView({ words, numbers, onDismiss: dismiss }),
@@ -390,10 +417,23 @@ function frameViews() {
 
 function resultViews() {
   return {
-    stage: stageView({ words, onCancel: reader.cancelExplaining }),
+    stage: stageView({
+      words,
+      onCancel: reader.cancelExplaining,
+      onChoosing: (choosing) => change({ choosing }),
+      onPart: reader.choosePart,
+    }),
     camera: cameraView({
       words,
       onTake: () => void reader.takePhoto(words.camera),
+      onDevice: (camera) => {
+        choose({ camera });
+        void state.shown?.camera?.choose(camera).catch((error) => trouble(error, camera.label, null));
+      },
+      onFlip: (flip) => {
+        if (state.shown?.camera) state.shown.camera.flip = flip;
+        choose({ flip });
+      },
       onStop: () => reader.show(state.photos[0] ?? null),
       onLive: (on) => (on && state.shown ? void reader.watch(state.shown) : change({ live: false })),
     }),
@@ -428,6 +468,7 @@ function resultViews() {
     sheet: sheetView({
       words,
       numbers,
+      decode: (photo) => session.decode(photo, SIDES.tile),
       onShow: reader.show,
       onCancel: reader.cancelBatch,
       onClear: reader.clear,
@@ -491,11 +532,11 @@ function saving() {
     onPicture: withShown(async (photo) => download(await drawPicture(), named(photo, 'whylens.png'))),
     onCopy: () => copyPicture(drawPicture()),
     onResult: withShown((photo) => {
-      const heatmaps = state.explanations.map(({ heatmap }) => heatmap);
+      const heatmaps = current(state).map(({ heatmap }) => heatmap);
       download(json(record(photo, heatmaps)), named(photo, 'whylens.json'));
     }),
     onMap: withShown((photo) =>
-      state.explanations.forEach(({ heatmap }) =>
+      current(state).forEach(({ heatmap }) =>
         download(npy(heatmap), named(photo, `${heatmap.label.replace(/\W+/g, '-')}.npy`)),
       ),
     ),
@@ -529,6 +570,7 @@ function place(made) {
 views = await mount();
 watchDropsAndPastes({
   files: addFiles,
+  address: takeAddress,
   over: (over) => document.body.toggleAttribute('data-over', over),
   failed: (error) => trouble(error, null, null),
 });

@@ -1,7 +1,7 @@
 // files of the reader → what describes their model; the packed model → a folder at blob addresses, kept if wanted
 
 import { sha256 } from '../library/digest.js';
-import { pathOf } from './sources.js';
+import { pathOf } from './folders.js';
 
 /** @typedef {import('../library/protocol.js').Inspection} Inspection */
 /** @typedef {import('../library/protocol.js').Manifest} Manifest */

@@ -9,6 +9,7 @@
  * @property {string | null} url of the file, where the browser may show it
  * @property {ImageBitmap | null} view what was classified; of the shown photo only
  * @property {ImageBitmap | null} small the same in the size of a tile
+ * @property {import('../library/protocol.js').Region | null} region that the reader chose to have classified; none: all
  * @property {import('./camera.js').Camera | null} camera gives its newest frame instead of a file
  * @property {'waiting' | 'working' | 'done' | 'failed' | 'cancelled'} status
  * @property {Result | null} result
@@ -45,6 +46,7 @@ function blank(name) {
     url: null,
     view: null,
     small: null,
+    region: null,
     camera: null,
     status: 'waiting',
     result: null,

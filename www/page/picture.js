@@ -1,5 +1,6 @@
 // photo + heatmaps + caption → PNG
 import { called, isNumber } from './describe.js';
+import { predictionOf } from './prediction.js';
 import { verdict } from './verdict.js';
 
 /** @typedef {import('./explain.js').Explanation} Explanation */
@@ -45,14 +46,13 @@ export async function pictureOf(
     const number = isNumber(model) && result.predictions[0];
     if (number)
       return [heatmap && called(heatmap, model, words), numbers.given(number, result.model)].filter(Boolean).join('  ');
-    const found = result.predictions.find((prediction) => prediction.index === index);
-    const label = model.labels[index] ?? '';
-    return found ? `${label}  ${numbers.given(found, result.model)}` : label;
+    const found = predictionOf(result, model.labels, index);
+    return `${found.label}  ${numbers.given(found, result.model)}`;
   });
   const note = ['Whylens', `${model.name} ${model.version}`, explanations[0]?.heatmap.method]
     .filter(Boolean)
     .join(' · ');
-  return picture(view, result.image, explanations, legend, opacity, {
+  return picture(view, result, explanations, legend, opacity, {
     titles,
     note,
     disclaimer: [result.recognised ? '' : verdict(result, words), model.disclaimer].filter(Boolean).join(' ') || null,
@@ -62,14 +62,14 @@ export async function pictureOf(
 
 /**
  * @param {ImageBitmap} photo
- * @param {{width: number, height: number}} image size of the upright photo
+ * @param {Pick<import('../library/protocol.js').Result, 'image' | 'region'>} result
  * @param {Explanation[]} explanations
  * @param {ImageData | null} legend
  * @param {number} opacity
  * @param {Caption} caption
  * @returns {Promise<Blob>}
  */
-async function picture(photo, image, explanations, legend, opacity, caption) {
+async function picture(photo, { image, region }, explanations, legend, opacity, caption) {
   const panes = Math.max(1, explanations.length);
   const scale = Math.min(1, LONGEST / panes / Math.max(image.width, image.height));
   const width = Math.max(320, Math.round(image.width * scale)),
@@ -95,6 +95,22 @@ async function picture(photo, image, explanations, legend, opacity, caption) {
       pen.globalAlpha = opacity;
       pen.drawImage(await createImageBitmap(overlay), x, MARGIN, width, height);
       pen.globalAlpha = 1;
+    }
+    if (region) {
+      const [across, down] = [width / image.width, height / image.height];
+      const outline = /** @type {const} */ ([
+        x + region.x * across,
+        MARGIN + region.y * down,
+        region.width * across,
+        region.height * down,
+      ]);
+      for (const [style, size] of /** @type {[string, number][]} */ ([
+        [INK, 5],
+        [PAPER, 2],
+      ])) {
+        Object.assign(pen, { strokeStyle: style, lineWidth: size });
+        pen.strokeRect(...outline);
+      }
     }
     pen.fillStyle = INK;
     pen.font = large;

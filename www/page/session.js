@@ -1,5 +1,6 @@
 // model + photos → results and explanations
 import { load } from '../whylens.js';
+import { until } from '../library/errors.js';
 import { explain, legend } from './explain.js';
 import { develop } from './photos.js';
 
@@ -20,8 +21,9 @@ import { develop } from './photos.js';
 export const idle = { phase: 'idle', loaded: 0, total: 0, since: 0 };
 
 /**
- * What is kept of a result: classes, and the longest side of a picture of what was classified.
- * @typedef {{topK: number, view?: number}} Kept
+ * What is kept of a result: the first classes, the scores of all, and the longest side of a picture of what was
+ * classified.
+ * @typedef {{topK: number, scores?: boolean, view?: number}} Kept
  */
 
 /** @param {(loading: Loading) => void} onLoading */
@@ -111,6 +113,13 @@ export function openSession(onLoading) {
     /** @param {boolean} verbose */
     health: async (verbose) => (await opening).health({ verbose }),
 
+    /**
+     * A photo that the browser cannot show, in the size of a tile.
+     * @param {Blob} file
+     * @param {number} longest pixels of its longer side
+     */
+    decode: async (file, longest) => (await opening).decode(file, { longest }),
+
     /** @param {Photo} photo @param {Kept} kept @returns {Promise<Result>} */
     look,
 
@@ -136,22 +145,27 @@ export function openSession(onLoading) {
 
   /** Once for all who ask meanwhile. @param {Photo} photo @param {Kept} kept */
   async function lookAgain(photo, kept) {
+    const { region } = photo;
     photo.again ??= look(photo, kept).finally(() => (photo.again = null));
-    return (photo.result = await photo.again);
+    const result = await photo.again;
+    if (photo.region === region) photo.result = result;
+    return result;
   }
 
   /** @param {Photo} photo @param {Kept} kept @returns {Promise<Result>} */
-  async function look(photo, { topK, view: longest }) {
-    const { file, camera, abort } = photo;
-    const made = await ready(await opening);
+  async function look(photo, { topK, scores, view: longest }) {
+    const { file, camera, region, abort } = photo;
+    const made = await until(opening.then(ready), abort.signal);
     const frame = camera ? await camera.frame() : file;
     if (!frame) throw new Error('the photo is gone');
     // One that takes many runs of the network is made of the shown photo only.
     const heatmap = (made.model?.methods[0] ?? 'occlusion') !== 'occlusion';
     const { view, ...result } = await made.classify(frame, {
       topK,
+      scores,
       view: longest,
       threshold: 0,
+      region: region ?? undefined,
       heatmap,
       signal: abort.signal,
     });

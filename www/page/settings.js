@@ -14,6 +14,8 @@ import { languages } from './language.js';
  * @property {import('../library/policy.js').Build | null} build of the module
  * @property {string} colormap
  * @property {number} opacity 0 to 1
+ * @property {import('./camera.js').Device | null} camera used last; null: the browser's choice
+ * @property {boolean} flip whether the camera's frames are mirrored
  */
 
 /** @type {Settings} */
@@ -26,6 +28,8 @@ export const defaults = {
   build: null,
   colormap: 'inferno',
   opacity: 0.75,
+  camera: null,
+  flip: false,
 };
 
 const KEY = 'whylens';
@@ -43,7 +47,15 @@ const checks = {
   build: oneOf(BUILDS),
   colormap: (value) => typeof value === 'string' && Object.hasOwn(en.colourNames, value),
   opacity: (value) => typeof value === 'number' && value >= 0 && value <= 1,
+  camera: (value) => value === null || isDevice(value),
+  flip: (value) => typeof value === 'boolean',
 };
+
+/** @param {unknown} value */
+function isDevice(value) {
+  const { id, label } = /** @type {{id?: unknown, label?: unknown}} */ (value ?? {});
+  return typeof id === 'string' && typeof label === 'string';
+}
 
 /** The kept settings that are valid; the others have their defaults. @returns {Settings} */
 export function readSettings() {

@@ -42,6 +42,8 @@ export const blank = (model) => ({
    * @type {import('./views/offer.js').Offer[]}
    */
   offers: [],
+  /** What is being fetched or unpacked. @type {string | null} */
+  arriving: null,
   /** Whether the reader's own model is kept for the next visit. */
   kept: false,
   /**
@@ -50,6 +52,8 @@ export const blank = (model) => ({
    */
   explaining: null,
   threshold: USUAL_THRESHOLD,
+  /** Whether the reader chooses the part of the shown photo that is classified. */
+  choosing: false,
   bare: false,
   /** Whether the camera's frames are classified. */
   live: false,

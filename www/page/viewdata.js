@@ -21,6 +21,15 @@ export function modelChoices(models, own) {
 }
 
 /**
+ * The explanations of what the result is of: after another part was classified, those before it stay for a moment.
+ * @param {Readonly<Pick<State, 'explanations' | 'shown'>>} state
+ */
+export function current({ explanations, shown }) {
+  const part = JSON.stringify(shown?.result?.region);
+  return explanations.filter(({ heatmap }) => JSON.stringify(heatmap.part) === part);
+}
+
+/**
  * @param {Readonly<State>} state
  * @param {Photo} shown
  * @param {ModelInfo | null} info
@@ -30,19 +39,25 @@ export function modelChoices(models, own) {
  */
 export function stageData(state, shown, info, { opacity }, words) {
   const { explanations, explaining } = state;
+  const now = current(state);
   const result = shown.result ?? null;
-  const waiting = !result && !!shown.file && shown.status !== 'failed' && shown.status !== 'cancelled';
+  const waiting =
+    !!shown.file && (result ? isPending(shown) : shown.status !== 'failed' && shown.status !== 'cancelled');
   return {
+    photo: shown.id,
     url: shown.url,
     view: shown.view ?? shown.small,
     video: shown.camera?.video ?? null,
+    mirrored: shown.camera?.flip ?? false,
     name: shown.name,
     image: result?.image ?? null,
-    region: explanations[0]?.heatmap.region ?? null,
-    panes: explanations.map(({ heatmap, overlay }) => ({
-      label: called(heatmap, info, words),
-      zero: !(heatmap.max > 0),
-      overlay,
+    region: now[0]?.heatmap.region ?? null,
+    part: shown.region,
+    choosing: shown.file && result ? state.choosing : null,
+    panes: explanations.map((each) => ({
+      label: called(each.heatmap, info, words),
+      zero: !(each.heatmap.max > 0),
+      overlay: now.includes(each) ? each.overlay : null,
     })),
     opacity,
     bare: state.bare,
@@ -50,6 +65,9 @@ export function stageData(state, shown, info, { opacity }, words) {
     steps: waiting ? null : explaining,
   };
 }
+
+/** Whether a photo is classified once more, as another part of it. @param {Photo} photo */
+const isPending = ({ status }) => status === 'waiting' || status === 'working';
 
 /** @param {Readonly<State>} state @param {Words} words */
 function waitingFor({ loading }, words) {
@@ -64,11 +82,15 @@ function waitingFor({ loading }, words) {
  * @param {import('./numbers.js').Numbers} numbers
  * @returns {import('./views/result.js').ResultData}
  */
-export function resultData({ shown, explanations, chosen, threshold }, result, info, words, numbers) {
-  const { predictions, image, model, timing } = result;
+export function resultData(state, result, info, words, numbers) {
+  const { shown, chosen, threshold } = state;
+  const explanations = current(state);
+  const { predictions, scores, probabilities, image, model, timing } = result;
   const { labels, activation, disclaimer } = info;
   return {
     predictions,
+    scores,
+    probabilities,
     labels,
     model,
     threshold,

@@ -1,4 +1,5 @@
 // error → what happened and what to do, with the details at hand
+import { told } from '../trouble.js';
 import { element, icon } from './element.js';
 
 /**
@@ -20,8 +21,7 @@ export function alertView({ words, numbers, onDismiss }) {
       root.hidden = !error;
       if (!error) return root.replaceChildren();
       const { code, message, limit } = /** @type {{code?: string, message?: string, limit?: number}} */ (error);
-      const { known, page, unknown } = words.errors;
-      const [what, next] = known[code ?? ''] ?? page[code ?? ''] ?? unknown;
+      const [what, next] = told(error, words);
       root.replaceChildren(
         element('p', {}, about && element('b', {}, `${about}: `), element('strong', {}, what), ` ${next}`),
         element(

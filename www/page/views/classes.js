@@ -1,6 +1,7 @@
 // predictions → bars, a search over all classes; each bar one click from its heatmap
 import { called, isNumber } from '../describe.js';
 import { choiceOf } from '../explain.js';
+import { matching, predictionOf } from '../prediction.js';
 import { element, icon } from './element.js';
 
 /** @typedef {import('../../library/protocol.js').Prediction} Prediction */
@@ -28,7 +29,7 @@ export function classesView({ words, numbers, onClass, onCompare, onThreshold })
     oninput: () => draw(),
   });
   const searchField = element('label', { className: 'search' }, icon('search'), search);
-  const found = element('span', { className: 'found', role: 'status' });
+  const counted = element('span', { className: 'found', role: 'status' });
   const list = element('ol', { className: 'classes', id: 'classes' });
   const more = element('button', {
     type: 'button',
@@ -52,7 +53,7 @@ export function classesView({ words, numbers, onClass, onCompare, onThreshold })
     { className: 'classes-view' },
     thresholdField,
     list,
-    element('div', { className: 'class-tools' }, searchField, found, more),
+    element('div', { className: 'class-tools' }, searchField, counted, more),
   );
   /** @type {Row[]} */
   let rows = [];
@@ -74,15 +75,17 @@ export function classesView({ words, numbers, onClass, onCompare, onThreshold })
 
   function draw() {
     if (!shown) return;
-    const { chosen, model, labels } = shown;
+    const data = shown;
+    const { chosen, model, labels } = data;
     const number = isNumber({ ...model, labels });
     const wanted = search.value.trim().toLowerCase();
-    const matching = wanted ? matches(shown, wanted) : null;
-    const visible = number ? sides(labels) : matching ? matching.slice(0, MANY) : listed(shown, count);
-    found.textContent = matching ? words.matches(matching.length) : '';
-    more.hidden = !!matching || shown.predictions.length <= FEW;
+    const found = wanted ? matching(data, labels, wanted, MANY) : null;
+    const listed = found?.first ?? first(data, count);
+    const visible = number ? sides(labels) : listed.map((index) => predictionOf(data, labels, index));
+    counted.textContent = found ? words.matches(found.count) : '';
+    more.hidden = !!found || data.predictions.length <= FEW;
     more.textContent = count === FEW ? words.moreClasses : words.fewerClasses;
-    const best = Math.max(...shown.predictions.map((p) => Math.abs(p.score)), 1e-9);
+    const best = Math.max(...data.predictions.map((p) => Math.abs(p.score)), 1e-9);
     while (rows.length < visible.length) rows.push(classRow(words, onClass, onCompare));
     rows.length = visible.length;
     list.replaceChildren(...rows.map((each) => each.root));
@@ -175,42 +178,6 @@ function classRow(words, onClass, onCompare) {
  * @param {import('./result.js').ResultData} data
  * @param {number} count
  */
-function listed({ predictions, chosen, labels }, count) {
-  const best = predictions.slice(0, count);
-  const others = chosen.filter((index) => !best.some((prediction) => prediction.index === index));
-  return [...best, ...others.map((index) => prediction(predictions, labels, index))];
-}
-
-/** Labels in small letters, once for each model: some have 21,841. */
-const lowered = (() => {
-  /** @type {string[]} */
-  let of = [],
-    small = of;
-  return (/** @type {string[]} */ labels) => {
-    if (labels !== of) [of, small] = [labels, labels.map((label) => label.toLowerCase())];
-    return small;
-  };
-})();
-
-/** @param {import('./result.js').ResultData} data @param {string} wanted */
-function matches({ predictions, labels }, wanted) {
-  const small = lowered(labels);
-  const fits = (/** @type {number} */ index) => small[index]?.includes(wanted) ?? false;
-  const found = predictions.filter(({ index }) => fits(index));
-  const seen = new Set(predictions.map((prediction) => prediction.index));
-  for (const [index, label] of labels.entries())
-    if (fits(index) && !seen.has(index)) found.push({ index, label, probability: NaN, score: NaN });
-  return found;
-}
-
-/** @param {Prediction[]} predictions @param {string[]} labels @param {number} index @returns {Prediction} */
-function prediction(predictions, labels, index) {
-  return (
-    predictions.find((each) => each.index === index) ?? {
-      index,
-      label: labels[index] ?? '',
-      probability: NaN,
-      score: NaN,
-    }
-  );
+function first({ predictions, chosen }, count) {
+  return [...new Set([...predictions.slice(0, count).map(({ index }) => index), ...chosen])];
 }

@@ -8,12 +8,13 @@ import { element, icon } from './element.js';
  * @param {import('../words/en.js').Words} options.words
  * @param {readonly Sample[]} options.samples
  * @param {(files: File[]) => void} options.onFiles
+ * @param {(files: File[]) => void} options.onFolder
  * @param {(sample: Sample) => void} options.onSample
  * @param {() => void} options.onCamera
  * @param {() => void} options.onPaste
  * @param {() => void} options.onAddress
  */
-export function intakeView({ words, samples, onFiles, onSample, onCamera, onPaste, onAddress }) {
+export function intakeView({ words, samples, onFiles, onFolder, onSample, onCamera, onPaste, onAddress }) {
   const chooser = element('input', {
     type: 'file',
     id: 'chooser',
@@ -27,6 +28,19 @@ export function intakeView({ words, samples, onFiles, onSample, onCamera, onPast
       chooser.value = '';
     },
   });
+  const folder = element('input', {
+    type: 'file',
+    className: 'unseen',
+    webkitdirectory: true,
+    multiple: true,
+    tabIndex: -1,
+    'aria-label': words.chooseFolder,
+    onchange: () => {
+      onFolder([...(folder.files ?? [])]);
+      folder.value = '';
+    },
+  });
+  const arrives = element('p', { className: 'soft', role: 'status', hidden: true });
   const button = (
     /** @type {string} */ name,
     /** @type {string} */ label,
@@ -46,11 +60,14 @@ export function intakeView({ words, samples, onFiles, onSample, onCamera, onPast
       'div',
       { className: 'ways' },
       chooser,
+      folder,
       button('photos', words.choose, () => chooser.click(), 'primary'),
+      'webkitdirectory' in folder && button('folder', words.chooseFolder, () => folder.click(), 'folder'),
       button('camera', words.camera, onCamera),
       button('paste', words.paste, onPaste),
       button('link', words.address, onAddress),
       element('span', { className: 'hint' }, words.dropHere),
+      arrives,
     ),
     element(
       'div',
@@ -80,5 +97,12 @@ export function intakeView({ words, samples, onFiles, onSample, onCamera, onPast
       ),
     ),
   );
-  return { root, update() {} };
+  return {
+    root,
+    /** @param {{arriving: string | null}} data */
+    update({ arriving }) {
+      arrives.hidden = !arriving;
+      arrives.textContent = arriving && words.arriving(arriving);
+    },
+  };
 }

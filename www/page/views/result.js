@@ -11,6 +11,8 @@ const FEW = 4;
 /**
  * @typedef {object} ResultData
  * @property {Prediction[]} predictions best first
+ * @property {Float32Array} [scores] of all classes
+ * @property {Float32Array} [probabilities] of all classes
  * @property {string[]} labels of all classes
  * @property {Pick<import('../../library/protocol.js').Result['model'], 'activation' | 'unit'>} model
  * @property {number} threshold

@@ -1,6 +1,7 @@
 // many photos → a contact sheet: progress, sort, filter, export
 import { element } from './element.js';
 import { thumbnails } from './thumbnails.js';
+import { told } from '../trouble.js';
 import { verdict } from '../verdict.js';
 
 /** @typedef {import('../photos.js').Photo} Photo */
@@ -10,6 +11,7 @@ import { verdict } from '../verdict.js';
  * @param {object} options
  * @param {import('../words/en.js').Words} options.words
  * @param {import('../numbers.js').Numbers} options.numbers
+ * @param {(photo: Blob) => Promise<ImageBitmap>} options.decode a photo that the browser cannot show
  * @param {(photo: Photo) => void} options.onShow
  * @param {() => void} options.onCancel
  * @param {() => void} options.onResume
@@ -17,7 +19,7 @@ import { verdict } from '../verdict.js';
  * @param {(photos: Photo[]) => void} options.onCsv those listed, in their order
  * @param {(photos: Photo[]) => void} options.onJson
  */
-export function sheetView({ words, numbers, onShow, onCancel, onResume, onClear, onCsv, onJson }) {
+export function sheetView({ words, numbers, decode, onShow, onCancel, onResume, onClear, onCsv, onJson }) {
   const said = words.sheet;
   /** @type {Photo[]} */
   let photos = [];
@@ -140,17 +142,23 @@ export function sheetView({ words, numbers, onShow, onCancel, onResume, onClear,
       value,
     );
     /** @type {Blob | ImageBitmap | null} */
-    let drawn = null;
+    let drawn = null,
+      decoded = false;
     return {
       root: element('li', {}, show),
       /** @param {boolean} current @param {number} at */
       update(current, at) {
         const picture = photo.small ?? photo.file;
-        if (picture && picture !== drawn) draw((drawn = picture), canvas);
+        // Others are drawn from what was classified, or cannot be.
+        const skipped = photo.status === 'cancelled' && !photo.small;
+        if (picture && (picture !== drawn || skipped !== decoded))
+          draw((drawn = picture), canvas, (decoded = skipped) ? decode : null);
         const best = photo.result?.predictions[0];
         number.textContent = String(at);
         title.textContent = best ? label(photo) : photo.name;
-        value.textContent = photo.result && best ? numbers.given(best, photo.result.model) : said[photo.status];
+        const reason = photo.status === 'failed' ? told(photo.error, words)[0] : said[photo.status];
+        value.textContent = photo.result && best ? numbers.given(best, photo.result.model) : reason;
+        show.title = photo.status === 'failed' ? `${photo.name}: ${reason}` : photo.name;
         show.setAttribute('aria-current', String(current));
         show.dataset.status = photo.status;
       },

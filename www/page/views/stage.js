@@ -1,17 +1,22 @@
 // photo + heatmaps → the picture, with the frame of what the model sees
 import { element } from './element.js';
+import { partFrame } from './part.js';
 
 /** @typedef {import('../../library/protocol.js').Heatmap} Heatmap */
 /** @typedef {{label: string, zero: boolean, overlay: ImageData | null}} Pane */
 /**
  * @typedef {object} StageData
+ * @property {number} photo its id
  * @property {string | null} url of the photo
  * @property {ImageBitmap | null} view what was classified, shown once it is there: browsers show some files
  *   differently
  * @property {HTMLVideoElement | null} video shown instead while the camera classifies live
+ * @property {boolean} mirrored whether the video is shown, as it is classified, mirrored
  * @property {string} name
  * @property {{width: number, height: number} | null} image
  * @property {Heatmap['region'] | null} region
+ * @property {Heatmap['region'] | null} part the reader's choice of what is classified; none: all of the photo
+ * @property {boolean | null} choosing whether that choice is being made; null where there is none
  * @property {Pane[]} panes none: the photo alone
  * @property {number} opacity
  * @property {boolean} bare hides everything but the photo
@@ -23,26 +28,51 @@ import { element } from './element.js';
  * @param {object} options
  * @param {import('../words/en.js').Words} options.words
  * @param {() => void} options.onCancel of a slow explanation
+ * @param {(choosing: boolean) => void} options.onChoosing
+ * @param {(part: Heatmap['region'] | null) => void} options.onPart
  */
-export function stageView({ words, onCancel }) {
+export function stageView({ words, onCancel, onChoosing, onPart }) {
   const panes = element('div', { className: 'panes' });
   const said = element('span');
   const bar = element('progress', { className: 'bar-line', 'aria-label': words.opacity });
   const cancel = element('button', { type: 'button', className: 'link', onclick: onCancel }, words.cancel);
   const busy = element('div', { className: 'busy' }, said, cancel, bar);
-  const root = element('div', { className: 'stage-view' }, panes, busy);
+  const frame = partFrame({ words, onPart });
+  const choose = element(
+    'button',
+    {
+      type: 'button',
+      className: 'link',
+      onclick: () => onChoosing(choose.getAttribute('aria-expanded') !== 'true'),
+    },
+    words.part.choose,
+  );
+  const all = element('button', { type: 'button', className: 'link', onclick: () => onPart(null) }, words.part.all);
+  const hint = element('span', { id: 'part-hint', className: 'soft' }, words.part.hint);
+  const tools = element('div', { className: 'part-tools' }, choose, all, hint);
+  const root = element('div', { className: 'stage-view' }, panes, busy, tools);
   /** @type {ReturnType<typeof pane>[]} */
-  let shown = [];
+  const shown = [];
   return {
     root,
     /** @param {StageData} data */
     update(data) {
       const wanted = Math.max(1, data.panes.length);
-      if (shown.length !== wanted) {
-        shown = Array.from({ length: wanted }, () => pane(words));
-        panes.replaceChildren(...shown.map((each) => each.root));
+      // The first stays in the document: what lies over it may have the focus.
+      for (const gone of shown.splice(wanted)) gone.root.remove();
+      while (shown.length < wanted) {
+        const added = pane(words);
+        shown.push(added);
+        panes.append(added.root);
       }
       shown.forEach((each, at) => each.update(data, data.panes[at]));
+      shown[0]?.hold(frame.root);
+      frame.update({ photo: data.photo, image: data.image, part: data.part, choosing: data.choosing ?? false });
+      tools.hidden = data.choosing === null;
+      choose.setAttribute('aria-expanded', String(data.choosing));
+      choose.textContent = data.choosing ? words.part.done : words.part.choose;
+      all.hidden = !data.part;
+      hint.hidden = !data.choosing;
       root.dataset.bare = String(data.bare);
       panes.dataset.count = String(wanted);
       const { busy: doing, steps } = data;
@@ -91,6 +121,10 @@ function pane(words) {
 
   return {
     root,
+    /** What lies over this pane alone. @param {HTMLElement} over */
+    hold(over) {
+      if (over.parentElement !== box) box.insertBefore(over, caption);
+    },
     /** @param {StageData} data @param {Pane | undefined} shown */
     update(data, shown) {
       const medium = data.video ?? (data.view ? seen : img);
@@ -102,6 +136,7 @@ function pane(words) {
       seen.setAttribute('aria-label', data.name);
       waiting = data.busy !== null;
       tell();
+      data.video?.classList.toggle('mirrored', data.mirrored);
       if (data.video) shape(data.video.videoWidth, data.video.videoHeight);
       else if (data.image) shape(data.image.width, data.image.height);
       draw(shown?.overlay ?? null);

@@ -3,10 +3,20 @@
 export function thumbnails() {
   /** @type {Promise<unknown>} */
   let last = Promise.resolve();
-  /** @param {Blob | ImageBitmap} photo @param {HTMLCanvasElement} canvas */
-  return function draw(photo, canvas) {
+  /**
+   * @param {Blob | ImageBitmap} photo
+   * @param {HTMLCanvasElement} canvas
+   * @param {((photo: Blob) => Promise<ImageBitmap>) | null} decode for photos that the browser cannot show
+   */
+  return function draw(photo, canvas, decode) {
     last = last
       .then(() => thumbnail(photo, canvas))
+      .catch(async (error) => {
+        if (!decode || !(photo instanceof Blob)) throw error;
+        const decoded = await decode(photo);
+        await thumbnail(decoded, canvas);
+        decoded.close();
+      })
       .catch(() => {
         // A file that is not a picture keeps an empty square; its photo's error says why.
       });

@@ -12,10 +12,13 @@ export const words = {
     'Add a photo. It is classified on this device, and a heatmap shows which parts of it decided. ' +
     'The photo never leaves this page.',
   choose: 'Choose photos',
+  chooseFolder: 'Folder',
   camera: 'Camera',
   paste: 'Paste',
   address: 'Link',
   dropHere: 'or drop photos anywhere',
+  /** @param {string} what */
+  arriving: (what) => `Reading ${what} …`,
   letGo: 'Let go to classify',
   samples: 'Or try one of these',
   sampleNames: { astronaut: 'Astronaut', chelsea: 'Chelsea the cat', coffee: 'Coffee', rocket: 'Rocket' },
@@ -50,6 +53,14 @@ export const words = {
   /** @param {string} label */
   heatmapOf: (label) => `Heatmap for “${label}”`,
   cannotShow: 'This file cannot be shown.',
+  part: {
+    choose: 'Choose a part',
+    done: 'Done',
+    all: 'Whole photo',
+    hint: 'Draw a frame on the photo, or move it. Keys: arrows move it, with Shift they resize it.',
+    /** @param {number} x @param {number} y @param {number} width @param {number} height */
+    place: (x, y, width, height) => `Part that is classified: ${width} × ${height} pixels at ${x}, ${y}`,
+  },
   modelSees: 'The model sees what is inside the frame',
   opacity: 'Heatmap',
   hold: 'Hold to see the photo',
@@ -190,7 +201,20 @@ export const words = {
     cancelled: 'skipped',
   },
 
-  cameraView: { title: 'Camera', take: 'Take photo', live: 'Classify live', stop: 'Stop' },
+  cameraView: {
+    title: 'Camera',
+    take: 'Take photo',
+    live: 'Classify live',
+    stop: 'Stop',
+    flip: 'Mirror',
+    device: 'Camera',
+    states: {
+      muted: 'The device or another program holds the camera back. It goes on when the picture returns.',
+      hidden: 'The camera is off while this page is hidden.',
+      black: 'The picture is black, so it is not classified. Is the lens covered?',
+      ended: 'The camera has stopped.',
+    },
+  },
   addressView: {
     title: 'Photo from an address',
     label: 'Address of a picture',
@@ -499,7 +523,18 @@ export const words = {
         'This site takes no models from other sites.',
         'Download the files of the model yourself, then drop them here.',
       ],
-      'too-many-files': ['A folder holds too many files.', 'Drop the folder of the model itself.'],
+      'too-many-files': ['There are too many files at once.', 'Up to 20,000 are read: take a part of them.'],
+      'no-photos': ['There is no photo among these files.', 'Choose JPEG, PNG, WebP, GIF, BMP or TIFF files.'],
+      'zip-too-large': ['The photos in this zip are too large together.', 'Unpack it, and choose some of them.'],
+      'zip-unread': ['This zip cannot be read here.', 'Unpack it, and drop the folder.'],
+      'address-shut': [
+        'That site does not let other pages read the picture.',
+        'Save the picture on your device, then drop the file here.',
+      ],
+      'address-empty': [
+        'There is no picture at this address.',
+        'Open the picture alone in a tab and use that address, or save it and drop the file here.',
+      ],
       'no-classifier': [
         'This model cannot be used here.',
         'It has to be an ONNX classifier that takes one picture and gives one list of scores.',
@@ -514,8 +549,14 @@ export const words = {
       ],
       'bad-model-json': ['This model.json cannot be read.', 'The details say where it goes wrong.'],
       'no-camera': ['No camera can be used here.', 'Allow it in the browser’s address bar, or choose a photo instead.'],
+      'camera-busy': ['Another program uses the camera.', 'Close that program, then try again.'],
+      'camera-ended': [
+        'The camera has stopped.',
+        'It was unplugged, or may not be used any more. Plug it in or allow it, then try again.',
+      ],
+      'camera-black': ['The camera’s picture is black.', 'Uncover the lens, or choose another camera.'],
       'no-clipboard': ['The clipboard cannot be read.', 'Allow it, or press Ctrl+V (⌘V) on this page.'],
-      'nothing-to-paste': ['There is no picture on the clipboard.', 'Copy one and paste again.'],
+      'nothing-to-paste': ['There is no picture on the clipboard.', 'Copy one, or its address, and paste again.'],
     },
     /** @type {[string, string]} */
     unknown: ['Something went wrong.', 'Try again. If it happens again, the details help to find the cause.'],
