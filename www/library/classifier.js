@@ -235,7 +235,7 @@ export class Classifier {
       const input = `load ${this.#url}`;
       const last = registry.connection;
       if (last && hasGrown(last)) await renew(last, this).catch(() => {});
-      const connection = connect();
+      const connection = connect(options);
       const before = connection.memory?.wasm ?? 0;
       const { model, report } = await carefully(input, () =>
         connection.call({ type: 'load', url: this.#url, options }, { signal, input, onProgress }),

@@ -73,8 +73,9 @@ export function script() {
 
 /**
  * The worker: a new one if there is none or the last one died.
+ * @param {import('./patience.js').Patience} [patience] with the start of a new one
  */
-export function connect() {
+export function connect(patience) {
   if (!registry.connection?.alive) {
     registry.connection = new Connection(
       script(),
@@ -82,7 +83,7 @@ export function connect() {
         if (error.code !== 'network') registry.restarts += 1;
         if (input !== null) registry.crashes.set(input, (registry.crashes.get(input) ?? 0) + 1);
       },
-      registry.toStop,
+      { toStop: registry.toStop, patience },
     );
   }
   return /** @type {Connection} */ (registry.connection);

@@ -1,7 +1,7 @@
 // address of a model, or its name on the Hub → its files
 
 import { sha256 as digestOf } from '../library/digest.js';
-import { coded } from './modules.js';
+import { coded } from './instance.js';
 
 /** @typedef {import('../library/protocol.js').Module} Module */
 /** @typedef {{ url: string, bytes: number | null, sha256: string | null }} Remote a file, as far as it is known */

@@ -1,7 +1,7 @@
 // message → a WebAssembly module → answer
 
 import * as modules from './modules.js';
-import { coded } from './modules.js';
+import { coded } from './instance.js';
 import { AS_STORED, readPixels } from '../library/photo.js';
 
 /** @typedef {import('../library/protocol.js').Answer} Answer */
@@ -135,7 +135,9 @@ async function run(request, signal) {
       return { result: bitmap, transfer: [bitmap] };
     }
     case 'fetch': {
-      const { fetchModel } = await import('./remote.js');
+      const { fetchModel } = await import('./remote.js').catch((error) => {
+        throw coded('network', `a script of the worker cannot be loaded: ${error.message}; try again`);
+      });
       const { address, endpoint, memoryLimit } = request;
       const fits = (/** @type {number} */ bytes) => checkRoom(bytes, memoryLimit);
       const ways = { tell: progress.bind(null, 'download'), fits };
@@ -334,3 +336,5 @@ scope.onmessage = ({ data }) => {
     post({ heard: data.target });
   } else if (!dead) handle(data);
 };
+
+post({ started: true });
