@@ -23,6 +23,7 @@ const MOST_CRASHES = 3;
  * @property {number} renewals workers that were replaced because they had grown
  * @property {number} atRest bytes of the worker's memory after the last load
  * @property {number} toStop ms that the worker has to hear that a call was given up
+ * @property {Cache} [cache] the browser's, so that it stays while the page does
  * @property {number} idleTime ms without a call before a worker that has grown is replaced
  */
 

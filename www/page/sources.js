@@ -123,9 +123,9 @@ export async function readClipboard() {
   );
 }
 
-/** @param {string} address @returns {Promise<File>} */
-export async function fetchPhoto(address) {
-  const response = await fetch(address);
+/** @param {string} address @param {AbortSignal} [signal] @returns {Promise<File>} */
+export async function fetchPhoto(address, signal) {
+  const response = await fetch(address, { signal });
   if (!response.ok) throw new Error(`${response.status} ${response.statusText}`.trim());
   const name = decodeURIComponent(new URL(response.url || address, location.href).pathname.split('/').pop() || 'photo');
   const blob = await response.blob();
