@@ -51,7 +51,7 @@ function fault(
     const folderPath = `/models/fault-${(last += 1)}/`;
     server.put(folderPath, files ?? folder());
     server.behave(folderPath + file, ...how);
-    const outcome = await attempt(page, folderPath);
+    const outcome = await attempt(page, folderPath, { stallTimeout: 1500 });
     const seen = server.seen.filter(({ path }) => path === folderPath + WEIGHTS);
     const kept = await page.evaluate(
       async (path) => (await (await caches.open('whylens')).keys()).filter(({ url }) => url.includes(path)),
