@@ -61,7 +61,7 @@ native() {
 node_tests() { (cd tests && node --test --test-force-exit --test-timeout="${FILE_LIMIT:-600000}" "$@"); }
 
 # Files in which time or memory is measured: one at a time.
-measured=(page/{large,quiet,slow}.test.js site/endurance.test.js web/{faults,loading,recovery,tabs}.test.js)
+measured=(page/{large,quiet,slow}.test.js site/endurance.test.js web/{faults,loading,recovery,tabs,thousand}.test.js)
 # What depends on a browser's own workers, streams, caches, locks, decoders, inputs and layout. What only our code
 # decides is tested in Chromium alone.
 engines=(web/{builds,drawings,elsewhere,faults,keeping,library,loading,options,photos,recovery,remote,start,tabs,without}.test.js page/{engines,faces,unstarted,waysin}.test.js site/endurance.test.js)

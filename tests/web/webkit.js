@@ -180,16 +180,19 @@ async function command(method, url, body) {
   return value;
 }
 
-/** In the page: runs a function, whose result is fetched by `TAKE`, so that several may run at once. */
-const RUN = `
-  const [id, source, given] = arguments;
+/**
+ * In the page: runs a function, whose result is fetched by `TAKE`, so that several may run at once. It is part of the
+ * script, since pages may forbid `eval`.
+ */
+const run = (/** @type {string} */ source) => `
+  const [id, given] = arguments;
   const running = (globalThis.__running ??= new Map());
   const shown = (_, value) =>
     value === undefined ? { $undefined: true } : Number.isNaN(value) || Math.abs(value) === Infinity
       ? { $number: String(value) } : value;
   const { $absent, value } = JSON.parse(given);
   running.set(id, null);
-  (async () => (0, eval)('(' + source + ')')(...($absent ? [] : [value])))().then(
+  (async () => (${source})(...($absent ? [] : [value])))().then(
     (result) => running.set(id, { result: JSON.stringify(result, shown) ?? '{"$undefined":true}' }),
     (error) => running.set(id, { error: error?.stack ? error.name + ': ' + error.message : String(error) }),
   );`;
@@ -267,7 +270,7 @@ class Page {
     const id = (this.#last += 1);
     const source = typeof script === 'function' ? String(script) : `() => (${script})`;
     const argument = JSON.stringify(given === undefined ? { $absent: true } : { value: given });
-    await this.#command('POST', '/execute/sync', { script: RUN, args: [id, source, argument] });
+    await this.#command('POST', '/execute/sync', { script: run(source), args: [id, argument] });
     for (;;) {
       const found = await this.#command('POST', '/execute/sync', { script: TAKE, args: [id] });
       if (found?.error !== undefined) throw new Error(found.error);
