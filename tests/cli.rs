@@ -1346,3 +1346,87 @@ fn a_graph_that_the_engine_panics_over_is_told_by_its_code() {
     );
     assert_eq!(told, "");
 }
+
+#[test]
+fn a_reader_that_has_enough_ends_the_tool_quietly() {
+    use std::io::{BufRead, BufReader};
+    let photos = ["tests/photos/coffee.png"; 3];
+    for command in [
+        &[
+            &["classify", MODEL, "--json", "--top-k", "1000"],
+            &photos[..],
+        ]
+        .concat()[..],
+        &["inspect", MODEL],
+        &["pack", "--help"],
+    ] {
+        let mut tool = Command::new(env!("CARGO_BIN_EXE_whylens"))
+            .args(command)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        // As `| head -1`.
+        let mut reader = BufReader::new(tool.stdout.take().unwrap());
+        let mut first = String::new();
+        reader.read_line(&mut first).unwrap();
+        assert!(!first.is_empty());
+        drop(reader);
+        let output = tool.wait_with_output().unwrap();
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{command:?}: {}",
+            errors(&output)
+        );
+        assert_eq!(errors(&output), "", "{command:?}");
+    }
+}
+
+#[test]
+fn labels_are_read_in_the_encodings_of_windows_and_kept_in_utf_8() {
+    let names = ["café", "Größe", "naïve", "œuf", "piñata"];
+    let text = names.join("\r\n");
+    let units = text.encode_utf16();
+    // Python: `'\r\n'.join(names).encode('cp1252')`
+    let western = b"caf\xe9\r\nGr\xf6\xdfe\r\nna\xefve\r\n\x9cuf\r\npi\xf1ata".to_vec();
+    let marked: Vec<u8> = [0xfeff]
+        .into_iter()
+        .chain(units.clone())
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    let unmarked = units.flat_map(u16::to_le_bytes).collect();
+    for (name, bytes) in [
+        ("western", western),
+        ("utf-16", marked),
+        ("utf-16-unmarked", unmarked),
+    ] {
+        let out = folder(&format!("labels-{name}"));
+        let labels = out.join("labels.in");
+        fs::write(&labels, bytes).unwrap();
+        let (labels, out) = (labels.to_str().unwrap(), out.to_str().unwrap());
+        let output = whylens(&[
+            "pack",
+            "tests/golden/heads/logits.onnx",
+            "--labels",
+            labels,
+            "--out",
+            out,
+        ]);
+        assert!(output.status.success(), "{}", errors(&output));
+        assert_eq!(
+            fs::read_to_string(format!("{out}/labels.txt")).unwrap(),
+            names.join("\n") + "\n"
+        );
+
+        fs::write(format!("{out}/labels.txt"), fs::read(labels).unwrap()).unwrap();
+        let refused = whylens(&["classify", out, "tests/photos/coffee.png"]);
+        assert!(
+            errors(&refused).contains("bad-manifest"),
+            "{}",
+            errors(&refused)
+        );
+        assert!(errors(&refused).contains("save the file of labels as UTF-8"));
+    }
+}

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs what a command needs and is missing: `install.sh toolchain`, and `install.sh bindgen VERSION` for the
 # modules, `install.sh deny VERSION` for the check of the dependencies, `install.sh strace` for the tests that interrupt
-# commands, `install.sh chromium` and `install.sh firefox` for the browser tests. Firefox is not needed: its tests are
-# skipped where it cannot be had.
+# commands, `install.sh chromium`, `install.sh firefox` and `install.sh webkit` for the browser tests. The last two are not
+# needed: their tests are skipped where they cannot be had.
 set -euo pipefail
 
 # Optimised, these tools take minutes more to compile than they ever save.
@@ -63,6 +63,15 @@ firefox() {
     debian firefox-esr && return
   }
   echo "no Firefox: its tests will be skipped; install Debian's package firefox-esr, or set FIREFOX to its path"
+}
+
+webkit() {
+  command -v WebKitWebDriver >/dev/null && command -v Xvfb >/dev/null && return
+  can_install && {
+    say "installing WebKit, its driver and a display"
+    debian webkit2gtk-driver xvfb && return
+  }
+  echo "no WebKit: its tests will be skipped; install Debian's packages webkit2gtk-driver and xvfb"
 }
 
 strace() {

@@ -3,7 +3,7 @@
 # browsers, which need the results of all three. A lane's output is printed when it ends; the first check that fails,
 # or takes longer than its limit, ends the run. The end lists how long each took.
 #
-# `bash tests/run.sh LANE` runs one lane: scripts, wasm, native, chromium, firefox, or soak, which is not in a full run.
+# `bash tests/run.sh LANE` runs one lane: scripts, wasm, native, chromium, firefox, webkit, or soak, which is not in a full run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # Lanes must not wait for job slots of a make that called this.
@@ -23,7 +23,7 @@ scripts() {
   else
     echo "skipped: advisories; the RustSec database cannot be reached from here"
   fi
-  check 15m "browsers" make --silent chromium firefox
+  check 15m "browsers" make --silent chromium firefox webkit
 }
 
 # The golden values with the kernels that visitors have, from the same dependencies as the modules.
@@ -61,10 +61,10 @@ native() {
 node_tests() { (cd tests && node --test --test-force-exit --test-timeout="${FILE_LIMIT:-600000}" "$@"); }
 
 # Files in which time or memory is measured: one at a time.
-measured=(page/{large,quiet,slow}.test.js site/endurance.test.js web/{faults,loading,recovery,tabs}.test.js)
+measured=(page/{large,quiet,slow}.test.js site/endurance.test.js web/{faults,loading,recovery,tabs,thousand}.test.js)
 # What depends on a browser's own workers, streams, caches, locks, decoders, inputs and layout. What only our code
 # decides is tested in Chromium alone.
-engines=(web/{builds,drawings,elsewhere,faults,library,loading,options,photos,recovery,remote,tabs,without}.test.js page/{faces,unstarted,waysin}.test.js site/endurance.test.js)
+engines=(web/{builds,drawings,elsewhere,faults,keeping,library,loading,options,photos,recovery,remote,start,tabs,without}.test.js page/{engines,faces,unstarted,waysin}.test.js site/endurance.test.js)
 
 chromium() {
   CHROMEDRIVER=$(command -v chromedriver) WASM_BINDGEN_USE_DEDICATED_WORKER=1 \
@@ -82,6 +82,17 @@ firefox() {
     BROWSER=firefox WHYLENS_ENDURE=20 check 20m "Firefox" node_tests --test-concurrency=1 "${engines[@]}"
   else
     echo "skipped: no Firefox here; install Debian's package firefox-esr, or set FIREFOX to its path"
+  fi
+}
+
+# What its driver can do, within three minutes: cache and second visit, tabs, worker and recovery, pixels, the page.
+in_webkit=(web/{builds,library,photos,recovery,tabs,without}.test.js page/engines.test.js)
+
+webkit() {
+  if [ -x /usr/bin/WebKitWebDriver ] && [ -x /usr/bin/Xvfb ]; then
+    BROWSER=webkit check 15m "WebKit" node_tests --test-concurrency=2 "${in_webkit[@]}"
+  else
+    echo "skipped: no WebKit here; install Debian's packages webkit2gtk-driver and xvfb"
   fi
 }
 
@@ -160,6 +171,7 @@ case ${1:-} in
     together scripts wasm native
     chromium
     firefox
+    webkit
     printf '\n\033[1m== all passed in %s\033[0m\n' "$(minutes $SECONDS)"
     cat "$logs/times"
     ;;

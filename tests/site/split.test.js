@@ -122,7 +122,7 @@ describe('a model in three parts', () => {
     test(`a part ${name} is ${code}, is not kept, and the next load works`, { timeout: 60_000 }, async () => {
       const page = await stage.page();
       server.behave(part(index), behaviour);
-      const outcome = await attempt(page, PARTS, { retries: 1 });
+      const outcome = await attempt(page, PARTS, { retries: 1, stallTimeout: 3000 });
       assert.equal(outcome.code, code, outcome.message);
       assert.equal(await cached(page), 0);
       server.behave(part(index));

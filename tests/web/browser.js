@@ -1,7 +1,8 @@
-// A browser, started once a test file: Chromium, or Firefox with `BROWSER=firefox`.
+// A browser, started once a test file: Chromium, or another with `BROWSER=firefox` or `BROWSER=webkit`.
 
 import { chromium, firefox } from 'playwright-core';
 import { hold } from './held.js';
+import * as webkit from './webkit.js';
 
 const FLAGS = [
   '--no-sandbox',
@@ -30,6 +31,9 @@ const LAUNCH = { headless: true, handleSIGINT: false, handleSIGTERM: false, hand
 /** Whether tests run in Firefox. */
 export const FIREFOX = process.env['BROWSER'] === 'firefox';
 
+/** Whether they run in WebKit, of which `webkit.js` can do less than Playwright does of the others. */
+export const WEBKIT = process.env['BROWSER'] === 'webkit';
+
 /**
  * A browser with its own empty profile; `CHROMIUM` and `FIREFOX` name another one than Debian's.
  * @param {string[]} flags further ones of Chromium
@@ -42,7 +46,8 @@ export async function browse(flags = [], preferences = {}) {
 }
 
 /** @param {string[]} flags @param {Record<string, string | number | boolean>} preferences */
-function launch(flags, preferences) {
+async function launch(flags, preferences) {
+  if (WEBKIT) return /** @type {import('playwright-core').Browser} */ (/** @type {unknown} */ (await webkit.browse()));
   if (FIREFOX) {
     const executablePath = process.env['FIREFOX'] ?? '/usr/bin/firefox-esr';
     // An ordinary Firefox, by WebDriver BiDi, not one that Playwright patched.

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { health, inspectModel, load, packModel } from '../../www/whylens.js';
 import { WhyLens } from '../../www/why-lens.js';
-import { FIREFOX, browse } from './browser.js';
+import { FIREFOX, WEBKIT, browse } from './browser.js';
 import { folder } from './onnx.js';
 import { SMALL } from './page.js';
 import { Server } from './server.js';
@@ -140,3 +140,39 @@ test('on a server its files can be imported, and every call is refused by its co
   await assert.rejects(() => inspectModel(new Blob()), refused);
   await assert.rejects(() => packModel(new Blob(), 'a', { name: 'a' }), refused);
 });
+
+/**
+ * An address at https://, which the test answers itself.
+ * @param {import('playwright-core').BrowserContext} context
+ */
+async function secure(context) {
+  await context.route('https://secure.test/**', async (route) => {
+    const { pathname } = new URL(route.request().url());
+    await route.fulfill({ response: await context.request.get(site.url + pathname) });
+  });
+  const page = await context.newPage();
+  await page.goto('https://secure.test/blank.html');
+  return page;
+}
+
+test(
+  'a secure page names an address that is not encrypted as the cause',
+  { ...options, skip: (FIREFOX || WEBKIT) && 'requests of workers are answered in Chromium only' },
+  async () => {
+    const page = await secure(await browser.newContext());
+    const codes = await page.evaluate(async () => {
+      const whylens = await import(String('/www/whylens.js'));
+      const code = (/** @type {{ code: string, message: string }} */ { code, message }) => `${code}: ${message}`;
+      const hasty = { preload: 'eager', retries: 0, stallTimeout: 20_000 };
+      return [
+        await whylens.load('http://models.test/small/', hasty).catch(code),
+        await whylens.fetchModel('http://models.test/model.onnx').catch(code),
+        await whylens.load('https://models.test/small/', hasty).catch(code),
+      ];
+    });
+    assert.match(codes[0], /^insecure-address: http:\/\/models\.test.* give its https:\/\/ address/);
+    assert.match(codes[1], /^insecure-address: /);
+    assert.match(codes[2], /^network: /);
+    await page.context().close();
+  },
+);

@@ -51,7 +51,7 @@ function fault(
     const folderPath = `/models/fault-${(last += 1)}/`;
     server.put(folderPath, files ?? folder());
     server.behave(folderPath + file, ...how);
-    const outcome = await attempt(page, folderPath);
+    const outcome = await attempt(page, folderPath, { stallTimeout: 1500 });
     const seen = server.seen.filter(({ path }) => path === folderPath + WEIGHTS);
     const kept = await page.evaluate(
       async (path) => (await (await caches.open('whylens')).keys()).filter(({ url }) => url.includes(path)),
@@ -312,7 +312,7 @@ test('no connection at all', { timeout: 60_000 }, async () => {
 
 for (const [name, how, code] of /** @type {[string, Behaviour, string][]} */ ([
   ['no wasm file', { status: 404 }, 'http-status'],
-  ['damaged wasm file', { body: Buffer.from('\0asm damaged') }, 'integrity'],
+  ['damaged wasm file', { body: Buffer.from('\0asm\x01\0\0\0\x01\x03not') }, 'integrity'],
   ['HTML for the wasm file', { body: Buffer.from('<!doctype html>'), type: 'text/html' }, 'integrity'],
 ])) {
   test(name, { timeout: 60_000 }, async () => {

@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { crc32, deflateSync } from 'node:zlib';
 import { after, before, test } from 'node:test';
-import { SMALL, Stage, look } from './page.js';
+import { SMALL, Stage, look, workers } from './page.js';
 import { TOP } from './server.js';
 
 const REAL = '/models/efficientnet-lite0/';
@@ -97,7 +97,7 @@ test('heatmaps are those of their result, whatever was classified since and whoe
   assert.equal(seen?.ids, 4);
   assert.deepEqual([seen?.same, seen?.different], [[true, true, true, true], true]);
   assert.deepEqual([seen?.counters.loads, seen?.counters.crashes], [1, 0]);
-  assert.equal(page.workers().length, 1);
+  assert.equal(await workers(page), 1);
 });
 
 test('the photos used last are kept for heatmaps, and the others say so', options, async () => {

@@ -5,7 +5,7 @@ import { after, before, test } from 'node:test';
 import { COMPILE } from '../../www/library/features.js';
 import { FIREFOX } from './browser.js';
 import { classifier, folder } from './onnx.js';
-import { HASTY, MODULE, SMALL, Stage, attempt, health, look } from './page.js';
+import { HASTY, MODULE, SMALL, Stage, attempt, health, look, workers } from './page.js';
 
 const stage = new Stage();
 const { server } = stage;
@@ -47,7 +47,7 @@ test('twenty loads from two copies of the script make one request for each file'
   );
   const { counters } = await health(page);
   assert.deepEqual([counters.weightsRequested, counters.parsed, counters.optimised, counters.loads], [1, 1, 1, 1]);
-  assert.equal(page.workers().length, 1);
+  assert.equal(await workers(page), 1);
   await page.context().close();
 });
 
@@ -57,7 +57,7 @@ test('different models share one worker and load one after the other', options, 
   const page = await stage.page();
   const [one, two] = await Promise.all([attempt(page, SMALL), attempt(page, '/models/other/')]);
   assert.ok(one.ok && two.ok, `${one.message} ${two.message}`);
-  assert.equal(page.workers().length, 1);
+  assert.equal(await workers(page), 1);
   assert.deepEqual([server.count(WEIGHTS), server.count('/models/other/model.onnx')], [1, 1]);
   const order = server.seen.map(({ path }) => path).filter((path) => /^\/models\/.*(txt|onnx)$/.test(path));
   assert.deepEqual(

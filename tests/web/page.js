@@ -1,7 +1,7 @@
 // A page with the library, for tests.
 
 import { COMPILE } from '../../www/library/features.js';
-import { browse } from './browser.js';
+import { WEBKIT, browse } from './browser.js';
 import { Server } from './server.js';
 import { folder } from './onnx.js';
 
@@ -20,8 +20,8 @@ export const SMALL = '/models/small/';
 /** Address of the module that it takes, having no plan. */
 export const MODULE = `/www/pkg/${COMPILE.folder}/whylens_bg.wasm`;
 
-/** Retries without the waiting. */
-export const HASTY = { retryDelay: 20, stallTimeout: 1500 };
+/** Retries without the waiting; a busy machine may need seconds to start a worker. */
+export const HASTY = { retryDelay: 20, stallTimeout: 10_000 };
 
 /** A browser and a server, and pages in profiles of their own. */
 export class Stage {
@@ -54,6 +54,7 @@ export class Stage {
     page.on('pageerror', (error) => this.errors.push(String(error)));
     if (before) await page.addInitScript(before);
     await page.goto(`${origin}/blank.html${query}`);
+    if (WEBKIT) await page.evaluate(countWorkers);
     if (script) await page.evaluate((html) => document.head.insertAdjacentHTML('beforeend', html), script);
     await page.evaluate(async () => {
       const path = '/www/whylens.js';
@@ -62,6 +63,33 @@ export class Stage {
     return page;
   }
 }
+
+/** In pages of WebKit, whose driver does not tell of workers. */
+function countWorkers() {
+  const living = new Set();
+  class Counted extends Worker {
+    /** @param {[string, WorkerOptions]} given */
+    constructor(...given) {
+      super(...given);
+      living.add(this);
+    }
+
+    /** @override */
+    terminate() {
+      living.delete(this);
+      super.terminate();
+    }
+  }
+  Object.assign(globalThis, { Worker: Counted, living });
+}
+
+/**
+ * How many workers a page has.
+ * @param {Page} page
+ * @returns {Promise<number>}
+ */
+export const workers = async (page) =>
+  WEBKIT ? page.evaluate(() => /** @type {any} */ (globalThis).living.size) : page.workers().length;
 
 /**
  * Loads a model and says how it went.

@@ -84,7 +84,7 @@ without('no Cache API', "Object.defineProperty(globalThis, 'caches', { value: un
 });
 without(
   'a Cache API that cannot be opened, as in some private windows',
-  `caches.open = () => Promise.reject(${REFUSED});`,
+  `CacheStorage.prototype.open = () => Promise.reject(${REFUSED});`,
   {
     cached: false,
     note: /the cache cannot be used, the model is downloaded on every visit: SecurityError/,

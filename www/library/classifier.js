@@ -2,6 +2,7 @@
 
 import { WhylensError, badOption, isA, shown, until } from './errors.js';
 import { features } from './features.js';
+import { insecure, isInsecure } from './insecure.js';
 import { Guard } from './guard.js';
 import {
   checkDrawn,
@@ -14,6 +15,7 @@ import {
 } from './options.js';
 import { Inputs } from './inputs.js';
 import { PATIENCE } from './patience.js';
+import { persist, persisted } from './persistence.js';
 import { checkPhoto, identify, pack } from './photo.js';
 import { decide, scriptAttribute, signals, switches } from './policy.js';
 import { carefully, connect, registry } from './registry.js';
@@ -46,6 +48,11 @@ const WARN_SHARE = 0.8;
 function warningsOf(memory, limit) {
   const share = (memory?.wasm ?? 0) / limit;
   return share > WARN_SHARE ? [`${Math.round(share * 100)} % of the memory limit is used`] : [];
+}
+
+/** A private window of WebKit forgets a cache that only a worker holds as soon as that worker ends. */
+async function holdCache() {
+  registry.cache = await globalThis.caches?.open(CACHE);
 }
 
 /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -83,6 +90,9 @@ async function renew(connection, newcomer) {
   registry.atRest = 0;
   for (const classifier of loaded) await classifier.load();
 }
+
+/** @param {unknown} error */
+const isNetwork = (error) => error instanceof WhylensError && error.code === 'network';
 
 /** Unique among all results, those of other visits included. */
 function newId() {
@@ -232,6 +242,7 @@ export class Classifier {
       retryDelay,
       stallTimeout,
     };
+    if (cache) holdCache().catch(() => {});
     const onProgress = (/** @type {Progress} */ progress) => {
       this.#progress = progress;
       for (const listener of this.#listeners) listener(progress);
@@ -240,7 +251,7 @@ export class Classifier {
       const input = `load ${this.#url}`;
       const last = registry.connection;
       if (last && hasGrown(last)) await renew(last, this).catch(() => {});
-      const connection = connect();
+      const connection = connect(options);
       const before = connection.memory?.wasm ?? 0;
       const { model, report } = await carefully(input, () =>
         connection.call({ type: 'load', url: this.#url, options }, { signal, input, onProgress }),
@@ -256,8 +267,11 @@ export class Classifier {
       const warnings = [...report.warnings, ...warningsOf(connection.memory, memoryLimit)];
       for (const warning of warnings) console.warn(`whylens: ${warning}`);
       this.#listeners.clear();
+      // Not waited for: the browser may ask the reader.
+      if (this.#options.persist && report.log.cached) void persist();
       this.#setReady();
-    } catch (error) {
+    } catch (thrown) {
+      const error = isInsecure(this.#url) && isNetwork(thrown) ? insecure(this.#url, thrown) : thrown;
       this.#note(error);
       renewWhenIdle();
       throw error;
@@ -424,7 +438,11 @@ export class Classifier {
       module: state?.build?.folder ?? null,
       threads: state?.build?.threads ?? null,
       features: features(),
-      cache: report && { fromCache: report.log.fromCache, cached: report.log.cached },
+      cache: report && {
+        fromCache: report.log.fromCache,
+        cached: report.log.cached,
+        persisted: await persisted(),
+      },
       notes: report?.log.notes ?? [],
       lastError: this.#lastError,
     };

@@ -1,7 +1,8 @@
 // call → the worker's answer
 
-import { Startup } from './startup.js';
 import { WhylensError, cancelled, fromWire } from './errors.js';
+import { PATIENCE } from './patience.js';
+import { checkPlace, startWorker } from './startup.js';
 
 /** @typedef {import('./protocol.js').Call} Call */
 /** @typedef {import('./protocol.js').Answer} Answer */
@@ -16,8 +17,11 @@ import { WhylensError, cancelled, fromWire } from './errors.js';
  * One worker. Every call is answered once; when the worker dies, all calls under way are rejected.
  */
 export class Connection {
-  /** @type {Worker | null} */
-  #worker;
+  #alive = true;
+  /** Null before it has started, and when it is dead. @type {Worker | null} */
+  #worker = null;
+  /** What is sent once the worker has started, by call. @type {Map<number, (worker: Worker) => void>} */
+  #unsent = new Map();
   /** @type {Map<number, Pending>} */
   #pending = new Map();
   #last = 0;
@@ -33,30 +37,42 @@ export class Connection {
   /**
    * @param {URL} script
    * @param {(error: WhylensError, input: string | null) => void} onDeath is told what the worker was busy with
-   * @param {number} [toStop] ms after which a worker that does not hear that a call was given up is ended
+   * @param {{ toStop?: number, patience?: import('./patience.js').Patience }} [options] `toStop`: ms after which a
+   *   worker that does not hear that a call was given up is ended; `patience`: with its start
    */
-  constructor(script, onDeath, toStop = Infinity) {
+  constructor(script, onDeath, { toStop = Infinity, patience = PATIENCE } = {}) {
+    checkPlace();
     this.#onDeath = onDeath;
     this.#toStop = toStop;
     const life = `whylens worker ${Math.random()} ${Math.random()}`;
-    const startup = new Startup(script, life);
-    const { worker } = startup;
+    startWorker(script, life, patience, this.#watch.signal).then(
+      (worker) => this.#use(worker, life),
+      (error) => this.#die(error, null),
+    );
+  }
+
+  /**
+   * @param {Worker} worker
+   * @param {string} life
+   */
+  #use(worker, life) {
+    if (!this.#alive) return worker.terminate();
     this.#worker = worker;
     worker.onmessage = ({ data }) => this.#answer(data);
     worker.onerror = (event) => {
       event.preventDefault();
-      if (event.message)
-        return this.#die(new WhylensError('worker-crashed', `the worker ended: ${event.message}`, event.error), null);
-      void startup.failure().then((error) => this.#die(error, null));
+      this.#die(new WhylensError('worker-crashed', `the worker ended: ${event.message}`, event.error), null);
     };
     worker.onmessageerror = () => {
       this.#die(new WhylensError('worker-crashed', 'an answer of the worker could not be read'), null);
     };
-    this.#watchOver(life);
+    this.#watchOver(worker, life);
+    for (const send of this.#unsent.values()) send(worker);
+    this.#unsent.clear();
   }
 
   get alive() {
-    return this.#worker !== null;
+    return this.#alive;
   }
 
   /** Number of calls that wait for an answer. */
@@ -71,15 +87,16 @@ export class Connection {
    * @returns {Promise<any>}
    */
   call(call, { transfer = [], signal, input, onProgress } = {}) {
-    const worker = this.#worker;
-    if (!worker) return Promise.reject(new WhylensError('worker-crashed', 'the worker is gone'));
+    if (!this.#alive) return Promise.reject(new WhylensError('worker-crashed', 'the worker is gone'));
     if (signal?.aborted) return Promise.reject(cancelled(signal));
     const id = (this.#last += 1);
     return new Promise((resolve, reject) => {
       const giveUp = () => {
         this.#pending.delete(id);
-        worker.postMessage({ type: 'cancel', target: id });
-        this.#waitFor(id);
+        if (!this.#unsent.delete(id)) {
+          this.#worker?.postMessage({ type: 'cancel', target: id });
+          this.#waitFor(id);
+        }
         reject(cancelled(/** @type {AbortSignal} */ (signal)));
       };
       const settled = () => signal?.removeEventListener('abort', giveUp);
@@ -90,13 +107,17 @@ export class Connection {
         input: input ?? null,
         onProgress,
       });
-      try {
-        worker.postMessage({ ...call, id }, transfer);
-      } catch (error) {
-        this.#pending.delete(id);
-        settled();
-        reject(new WhylensError('bad-option', `this cannot be sent to the worker: ${error}`, error));
-      }
+      const send = (/** @type {Worker} */ worker) => {
+        try {
+          worker.postMessage({ ...call, id }, transfer);
+        } catch (error) {
+          this.#pending.delete(id);
+          settled();
+          reject(new WhylensError('bad-option', `this cannot be sent to the worker: ${error}`, error));
+        }
+      };
+      if (this.#worker) send(this.#worker);
+      else this.#unsent.set(id, send);
     });
   }
 
@@ -137,9 +158,11 @@ export class Connection {
    * @param {WhylensError} error for calls under way
    */
   close(error) {
+    this.#alive = false;
     this.#worker?.terminate();
     this.#worker = null;
     this.#watch.abort();
+    this.#unsent.clear();
     for (const id of this.#unheard.keys()) this.#hasHeard(id);
     const pending = [...this.#pending.values()];
     this.#pending.clear();
@@ -155,6 +178,7 @@ export class Connection {
       this.#die(fromWire(answer.crashed), busy?.input ?? null);
       return;
     }
+    if ('started' in answer) return;
     if ('heard' in answer) {
       this.#hasHeard(answer.heard);
       return;
@@ -175,9 +199,8 @@ export class Connection {
    * @param {string | null} input
    */
   #die(error, input) {
-    if (!this.#worker) return;
-    this.#worker.terminate();
-    this.#worker = null;
+    if (!this.#alive) return;
+    this.#alive = false;
     this.#onDeath(error, input);
     this.close(error);
   }
@@ -185,9 +208,10 @@ export class Connection {
   /**
    * A worker that the browser ends says nothing. But it holds a lock with its name while it lives, so
    * whoever gets that lock knows that it died.
+   * @param {Worker} worker
    * @param {string} life
    */
-  #watchOver(life) {
+  #watchOver(worker, life) {
     const locks = globalThis.navigator?.locks;
     if (!locks) return;
     const { signal } = this.#watch;
@@ -196,6 +220,6 @@ export class Connection {
         const [busy] = this.#pending.values();
         this.#die(new WhylensError('worker-crashed', 'the browser ended the worker'), busy?.input ?? null);
       });
-    this.#worker?.addEventListener('message', () => started().catch(() => {}), { once: true });
+    worker.addEventListener('message', () => started().catch(() => {}), { once: true });
   }
 }

@@ -32,6 +32,7 @@ const LOAD = /** @type {const} */ ([
   'onProgress',
   'signal',
   'cache',
+  'persist',
   'retries',
   'retryDelay',
   'stallTimeout',
@@ -115,6 +116,7 @@ export function loadOptions(given) {
   checkWaiting(options);
   checkLimits(options);
   check('cache', options.cache, isBoolean, 'true or false');
+  check('persist', options.persist, isBoolean, 'true or false');
   check('language', options.language, isTexts, 'the name of a language, or several');
   check('retries', options.retries, (value) => isWhole(0)(value) && value <= MOST, `a whole number from 0 to ${MOST}`);
   check('retryDelay', options.retryDelay, isFrom(0, LONGEST_DELAY), `milliseconds from 0 to ${LONGEST_DELAY}`);

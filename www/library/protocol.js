@@ -4,7 +4,7 @@
  * @typedef {'network' | 'http-status' | 'not-a-model' | 'truncated' | 'integrity' | 'external-data'
  *   | 'unsupported-operator' | 'unsupported-model' | 'bad-manifest' | 'over-memory-limit'
  *   | 'out-of-memory' | 'image-format' | 'image-corrupt' | 'image-too-large' | 'bad-option'
- *   | 'cancelled' | 'disposed' | 'worker-crashed' | 'forbidden' | 'unsupported-browser'} ErrorCode
+ *   | 'cancelled' | 'disposed' | 'worker-crashed' | 'forbidden' | 'unsupported-browser' | 'insecure-address'} ErrorCode
  */
 
 /** @typedef {Blob | ArrayBuffer | Uint8Array<ArrayBufferLike> | ImageBitmap | ImageData | HTMLImageElement
@@ -29,6 +29,8 @@
  * @property {string | readonly string[]} [language] of the labels, the browser's when absent
  * @property {number} [maxPixels] of a photo, 64 million when absent
  * @property {number} [maxBytes] of a photo's file, 256 million when absent
+ * @property {boolean} [persist] whether to ask the browser, once the model is kept, not to remove it by itself when
+ *   space is short; no when absent, since Firefox asks the reader. `health()` tells the answer
  * @property {number} [keepBytes] of the last photos, as the network saw them, that are kept for `heatmap()`: 16 million
  *   when absent, the newest photo in any case; 0: none
  * @property {(progress: Progress) => void} [onProgress]
@@ -192,7 +194,8 @@
  * @property {number | null} [threads] that run the model now: fewer than asked for while they start, and where fewer are
  *   faster and nobody asked for a number
  * @property {import('./features.js').Features} [features] of the browser
- * @property {{ fromCache: boolean, cached: boolean } | null} [cache]
+ * @property {{ fromCache: boolean, cached: boolean, persisted: boolean | null } | null} [cache] `persisted`: the
+ *   browser does not remove it by itself; null: it does not say
  * @property {string[]} [notes] what did not work and was skipped
  * @property {{ code: string, message: string } | null} [lastError]
  */
@@ -405,11 +408,12 @@
  */
 
 /**
- * Worker → page. `heard` is a call that is given up, which tells that the worker is not stuck; `crashed` is the last
- * message of a worker; `id` is the call that it was busy with.
+ * Worker → page. `started` is the first message of a worker; `heard` is a call that is given up, which tells that the
+ * worker is not stuck; `crashed` is the last message of a worker; `id` is the call that it was busy with.
  * @typedef {{ id: number, result: any, memory: Memory | null }
  *   | { id: number, error: WireError, memory: Memory | null }
  *   | { id: number, progress: Progress }
+ *   | { started: true }
  *   | { heard: number }
  *   | { crashed: WireError, id: number | null }} Answer
  */

@@ -24,6 +24,7 @@ const MOST_CRASHES = 3;
  * @property {number} renewals workers that were replaced because they had grown
  * @property {number} atRest bytes of the worker's memory after the last load
  * @property {number} toStop ms that the worker has to hear that a call was given up
+ * @property {Cache} [cache] the browser's, so that it stays while the page does
  * @property {number} idleTime ms without a call before a worker that has grown is replaced
  */
 
@@ -76,8 +77,9 @@ export function script() {
 
 /**
  * The worker: a new one if there is none or the last one died.
+ * @param {import('./patience.js').Patience} [patience] with the start of a new one
  */
-export function connect() {
+export function connect(patience) {
   if (!registry.connection?.alive) {
     registry.connection = new Connection(
       script(),
@@ -85,7 +87,7 @@ export function connect() {
         if (error.code !== 'network') registry.restarts += 1;
         if (input !== null) registry.crashes.set(input, (registry.crashes.get(input) ?? 0) + 1);
       },
-      registry.toStop,
+      { toStop: registry.toStop, patience },
     );
   }
   return /** @type {Connection} */ (registry.connection);

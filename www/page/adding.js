@@ -1,4 +1,5 @@
 // files of the reader, or an address → their model in use: downloaded, looked into, described in a form, checked and packed
+import { persist } from '../library/persistence.js';
 import { fetchModel, inspectModel, packModel, previewModel } from '../whylens.js';
 import {
   describe,
@@ -29,6 +30,8 @@ import { PageError } from './trouble.js';
  * @property {import('./preview.js').Trial | null} trial what the model would say, while the form is open
  * @property {OwnModel | null} own
  * @property {boolean} kept on this device, for the next visit
+ * @property {boolean | null} persisted whether the browser promises not to remove it; null: it was not asked, or does not
+ *   say
  */
 
 /**
@@ -68,7 +71,18 @@ export function addition({ onChange, memoryLimit, photos, onTrouble, onModel, on
 
   /** @param {Adding['parts']} parts */
   function begin(parts, stage = /** @type {Adding['stage']} */ ('reading')) {
-    now = { stage, parts, seen: null, likely: null, steps: null, failure: null, trial: null, own: null, kept: false };
+    now = {
+      stage,
+      parts,
+      seen: null,
+      likely: null,
+      steps: null,
+      failure: null,
+      trial: null,
+      own: null,
+      kept: false,
+      persisted: null,
+    };
     onChange(now);
   }
 
@@ -213,7 +227,15 @@ export function addition({ onChange, memoryLimit, photos, onTrouble, onModel, on
     const own = { onnx: new Blob([weights]), manifest, labels, report };
     if (keeping) await keep(own).catch((error) => onTrouble(error, manifest.name, null));
     tell({ stage: 'report', own, kept: keeping });
+    if (keeping) void promised();
     await onModel(own, keeping);
+  }
+
+  /** Tells whether the browser removes what was kept. */
+  async function promised() {
+    const model = now?.own;
+    const persisted = await persist();
+    if (model === now?.own) tell({ persisted });
   }
 
   return {
@@ -231,6 +253,7 @@ export function addition({ onChange, memoryLimit, photos, onTrouble, onModel, on
         await keep(own);
         tell({ kept: true });
         onKept();
+        void promised();
       } catch (error) {
         onTrouble(error, own.manifest.name, null);
       }

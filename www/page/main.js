@@ -481,7 +481,10 @@ function resultViews() {
 
 function dialogViews() {
   return {
-    address: addressView({ words, onAddress: async (address) => addFiles([await fetchPhoto(address)]) }),
+    address: addressView({
+      words,
+      onAddress: async (address, signal) => addFiles([await fetchPhoto(address, signal)]),
+    }),
     settings: settingsView({
       words,
       languages,

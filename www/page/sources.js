@@ -58,17 +58,16 @@ export async function readClipboard() {
   );
 }
 
-/** @param {string} address @returns {Promise<File>} */
-export async function fetchPhoto(address) {
-  const response = await fetch(address).catch((cause) => {
-    throw new PageError('address-shut', cause);
-  });
+/** @param {string} address @param {AbortSignal} [signal] @returns {Promise<File>} */
+export async function fetchPhoto(address, signal) {
+  const shut = (/** @type {unknown} */ cause) => {
+    throw signal?.aborted ? cause : new PageError('address-shut', cause);
+  };
+  const response = await fetch(address, { signal }).catch(shut);
   if (!response.ok) throw new PageError('address-empty', `${response.status} ${response.statusText}`.trim());
   const type = response.headers.get('content-type') ?? '';
   if (/^text\/html\b/i.test(type)) throw new PageError('address-empty', `the server sends ${type}`);
-  const blob = await response.blob().catch((cause) => {
-    throw new PageError('address-shut', cause);
-  });
+  const blob = await response.blob().catch(shut);
   return new File([blob], nameIn(response.url || address), { type: blob.type });
 }
 

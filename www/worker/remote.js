@@ -1,7 +1,8 @@
 // address of a model, or its name on the Hub → its files
 
 import { sha256 as digestOf } from '../library/digest.js';
-import { coded } from './modules.js';
+import { insecure, isInsecure } from '../library/insecure.js';
+import { coded } from './instance.js';
 
 /** @typedef {import('../library/protocol.js').Module} Module */
 /** @typedef {{ url: string, bytes: number | null, sha256: string | null }} Remote a file, as far as it is known */
@@ -187,11 +188,13 @@ async function check(url, file, bytes, sha256) {
 }
 
 /**
- * Tells a server that is not there from one that lets no other page read its files, which looks the same.
+ * Tells a server that is not there from one that lets no other page read its files and from an address that the browser
+ * refuses, which look the same.
  * @param {string} url
  * @param {unknown} cause
  */
 async function unreachable(url, cause) {
+  if (isInsecure(url)) return insecure(url, cause);
   const stop = new AbortController();
   const answers = await fetch(url, { ...ANONYMOUS, mode: 'no-cors', signal: stop.signal }).then(
     () => true,

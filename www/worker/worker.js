@@ -2,7 +2,7 @@
 
 import * as helpers from './helpers.js';
 import * as modules from './modules.js';
-import { coded } from './modules.js';
+import { coded } from './instance.js';
 import { AS_STORED, readPixels } from '../library/photo.js';
 
 /** @typedef {import('../library/protocol.js').Answer} Answer */
@@ -136,7 +136,9 @@ async function run(request, signal) {
       return { result: bitmap, transfer: [bitmap] };
     }
     case 'fetch': {
-      const { fetchModel } = await import('./remote.js');
+      const { fetchModel } = await import('./remote.js').catch((error) => {
+        throw coded('network', `a script of the worker cannot be loaded: ${error.message}; try again`);
+      });
       const { address, endpoint, memoryLimit } = request;
       const fits = (/** @type {number} */ bytes) => checkRoom(bytes, memoryLimit);
       const ways = { tell: progress.bind(null, 'download'), fits };
@@ -330,10 +332,12 @@ async function handle(request) {
 }
 
 if (helpers.helps()) helpers.help();
-else
+else {
   scope.onmessage = ({ data }) => {
     if (data.type === 'cancel') {
       open.get(data.target)?.abort();
       post({ heard: data.target });
     } else if (!dead) handle(data);
   };
+  post({ started: true });
+}

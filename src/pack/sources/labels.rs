@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::text::text;
 use super::{Files, Said, json};
 use crate::error::{Error, Result};
 
@@ -59,8 +60,8 @@ pub(super) fn files(files: &Files) -> Result<Vec<Said>> {
 pub fn read(name: &str, bytes: &[u8]) -> Result<Vec<String>> {
     let labels = match base(name).rsplit('.').next() {
         Some("json") => listed(&json(name, bytes)?),
-        Some("csv" | "tsv") => table(name, text(name, bytes)?)?,
-        _ => Some(lines(text(name, bytes)?)),
+        Some("csv" | "tsv") => table(name, &text(name, bytes)?)?,
+        _ => Some(lines(&text(name, bytes)?)),
     };
     labels.filter(|labels| !labels.is_empty()).ok_or_else(|| {
         Error::BadManifest(format!(
@@ -101,13 +102,6 @@ pub(super) fn is_lone(name: &str) -> bool {
         "vocab",
     ];
     base.ends_with(".txt") && !notes.iter().any(|note| base.starts_with(note))
-}
-
-fn text<'a>(name: &str, bytes: &'a [u8]) -> Result<&'a str> {
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        Error::BadManifest(format!("{name} is not UTF-8: {error}; save it as UTF-8"))
-    })?;
-    Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
 
 /// One label per line. Numbers before all of them (`0 tench`, `0: tench`) and WordNet's ids are left out.

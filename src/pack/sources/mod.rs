@@ -11,6 +11,7 @@ mod merge;
 mod notes;
 mod python;
 mod teachable_machine;
+mod text;
 mod timm;
 
 use std::collections::BTreeMap;
@@ -264,8 +265,7 @@ impl Found {
 }
 
 fn json(name: &str, bytes: &[u8]) -> Result<serde_json::Value> {
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    serde_json::from_slice(bytes)
+    serde_json::from_str(&text::text(name, bytes)?)
         .map_err(|error| Error::BadManifest(format!("{name} is not JSON: {error}")))
 }
 

@@ -5,7 +5,8 @@ import { element } from './element.js';
 /**
  * @param {object} options
  * @param {import('../words/en.js').Words} options.words
- * @param {(address: string) => Promise<void>} options.onAddress rejects where the picture cannot be had
+ * @param {(address: string, signal: AbortSignal) => Promise<void>} options.onAddress rejects where the picture cannot be
+ *   had; closing the dialog gives up
  */
 export function addressView({ words, onAddress }) {
   const said = words.addressView;
@@ -26,6 +27,8 @@ export function addressView({ words, onAddress }) {
     element('button', { className: 'way primary' }, said.go),
   );
   const dialog = dialogView({ title: said.title, close: words.close }, form);
+  let abort = new AbortController();
+  dialog.root.addEventListener('close', () => abort.abort());
   return dialog;
 
   /** @param {Event} event */
@@ -33,11 +36,13 @@ export function addressView({ words, onAddress }) {
     event.preventDefault();
     failed.hidden = true;
     form.inert = true;
+    abort = new AbortController();
+    const { signal } = abort;
     try {
-      await onAddress(address.value);
+      await onAddress(address.value, signal);
       dialog.close();
     } catch {
-      failed.hidden = false;
+      failed.hidden = signal.aborted;
     }
     form.inert = false;
   }

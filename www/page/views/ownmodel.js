@@ -123,11 +123,13 @@ export function ownModelView({
   const verdict = element('p', { className: 'lead-line', tabIndex: -1 });
   const found = element('dl', { className: 'facts' });
   const keepIt = element('button', { type: 'button', className: 'link', onclick: onKeep }, said.keepIt);
+  const promise = element('p', { className: 'soft', role: 'status' });
   const report = element(
     'div',
     { className: 'stack' },
     verdict,
     found,
+    promise,
     element(
       'div',
       { className: 'row-of' },
@@ -156,6 +158,7 @@ export function ownModelView({
       work.hidden = !['fetching', 'reading', 'checking'].includes(stage);
       report.hidden = stage !== 'report';
       keepIt.hidden = data.kept;
+      promise.textContent = data.persisted === null ? '' : said.persisted[data.persisted ? 'yes' : 'no'];
       doing.textContent =
         stage === 'fetching'
           ? said.fetching(parts.name, steps && numbers.bytes(steps.loaded), steps && numbers.bytes(steps.total))

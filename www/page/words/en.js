@@ -425,6 +425,10 @@ export const words = {
     disclaimer: 'Note beside every result',
     keep: 'Keep it on this device for the next visit',
     keepIt: 'Keep it on this device',
+    persisted: {
+      yes: 'It is kept. The browser does not remove it by itself.',
+      no: 'It is kept. The browser may remove it when space is short.',
+    },
   },
 
   packed: {
@@ -511,6 +515,10 @@ export const words = {
       'unsupported-browser': [
         'This browser lacks or forbids something that the classifier needs.',
         'The details say what. An up-to-date browser without Lockdown Mode or enhanced security has all of it.',
+      ],
+      'insecure-address': [
+        'That address is not encrypted (http://), so this page may not read it.',
+        'Use the address with https://. If there is none, download the files yourself, then drop them here.',
       ],
       forbidden: [
         'The other site does not let this page have the model.',

@@ -360,6 +360,10 @@ export const words = {
     disclaimer: 'Ghi chú cạnh mỗi kết quả',
     keep: 'Giữ trên thiết bị này cho lần sau',
     keepIt: 'Giữ trên thiết bị này',
+    persisted: {
+      yes: 'Đã giữ. Trình duyệt sẽ không tự xóa.',
+      no: 'Đã giữ. Trình duyệt có thể xóa khi thiếu dung lượng.',
+    },
   },
 
   packed: {
@@ -439,6 +443,10 @@ export const words = {
       'unsupported-browser': [
         'Trình duyệt này thiếu hoặc chặn điều mà bộ phân loại cần.',
         'Chi tiết nêu rõ điều đó. Trình duyệt mới, không bật Chế độ phong tỏa hay bảo mật nâng cao, có đủ.',
+      ],
+      'insecure-address': [
+        'Địa chỉ đó không được mã hóa (http://) nên trang này không được đọc.',
+        'Hãy dùng địa chỉ có https://. Nếu không có, hãy tự tải các tệp về rồi thả vào đây.',
       ],
       forbidden: ['Trang kia không cho trang này lấy mô hình.', 'Hãy tự tải các tệp của mô hình về rồi thả vào đây.'],
     },
