@@ -4,7 +4,7 @@
 ///
 /// Every variant has a [stable code](Error::code); the text says what was found, what was expected
 /// and, where it helps, the next step.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// No response from the server, or the connection broke.
@@ -59,6 +59,14 @@ pub enum Error {
     /// The picture is damaged.
     #[error("{0}")]
     ImageCorrupt(String),
+    /// The picture is cut short.
+    #[error("{message}")]
+    ImageCut {
+        /// What is there, and what to do.
+        message: String,
+        /// Share of its rows that is there, 0 to 1.
+        read: f64,
+    },
     /// The picture has more pixels or bytes than allowed.
     #[error("{0}")]
     ImageTooLarge(String),
@@ -99,7 +107,7 @@ impl Error {
             Error::OverMemoryLimit(_) | Error::NeedsMemory { .. } => "over-memory-limit",
             Error::OutOfMemory(_) => "out-of-memory",
             Error::ImageFormat(_) => "image-format",
-            Error::ImageCorrupt(_) => "image-corrupt",
+            Error::ImageCorrupt(_) | Error::ImageCut { .. } => "image-corrupt",
             Error::ImageTooLarge(_) => "image-too-large",
             Error::BadOption(_) => "bad-option",
             Error::Unplanned(_) => "unplanned",

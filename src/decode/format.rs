@@ -17,6 +17,10 @@ pub fn format(bytes: &[u8]) -> Result<ImageFormat> {
             "the file is empty; choose a photo".into(),
         ));
     }
+    // Of TIFF with 64-bit offsets, image knows nothing.
+    if bytes.starts_with(b"II\x2b\0\x08\0") || bytes.starts_with(b"MM\0\x2b\0\x08") {
+        return Ok(ImageFormat::Tiff);
+    }
     match image::guess_format(bytes) {
         Ok(
             format @ (ImageFormat::Jpeg

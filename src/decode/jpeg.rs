@@ -2,7 +2,7 @@
 
 use image::ImageFormat;
 use image::metadata::Orientation;
-use libjpeg_turbo_rs::{DecodeLimits, Decoder, JpegError, PixelFormat, ScalingFactor};
+use libjpeg_turbo_rs::{ColorSpace, DecodeLimits, Decoder, JpegError, PixelFormat, ScalingFactor};
 
 use super::{Image, Limits, check_size, damaged, format, ink_on, unusual, upright};
 use crate::error::{Error, Result};
@@ -17,6 +17,78 @@ const HUGE_SIDE: u32 = 2048;
 const SCANS: usize = 100;
 
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Image> {
+    let (mut decoder, pixel_format) = open(bytes, limits)?;
+    let frame = decoder.header();
+    let (width, height) = (u32::from(frame.width), u32::from(frame.height));
+    let huge = u64::from(width) * u64::from(height) > HUGE && width.min(height) >= HUGE_SIDE;
+    if huge && !frame.is_lossless {
+        decoder.set_scale(ScalingFactor::try_new(1, 2).map_err(refused)?);
+    }
+    let orientation = decoder
+        .exif_orientation()
+        .and_then(Orientation::from_exif)
+        .unwrap_or(Orientation::NoTransforms);
+    let image = decoder.decode_image().map_err(refused)?;
+    let stored = (image.width as u32, image.height as u32);
+    let rgb = match pixel_format {
+        PixelFormat::Grayscale => image.data.iter().flat_map(|&grey| [grey; 3]).collect(),
+        PixelFormat::Cmyk => over_black(image.data),
+        _ => image.data,
+    };
+    Ok(upright(rgb, stored, (width, height), orientation))
+}
+
+/// The values of a picture within a file of another format: grey, RGB, or CMYK as it is stored.
+pub struct Samples {
+    pub columns: usize,
+    pub rows: usize,
+    pub channels: usize,
+    /// Row by row.
+    pub values: Vec<u8>,
+}
+
+pub fn samples(bytes: &[u8], limits: &Limits) -> Result<Samples> {
+    let (decoder, pixel_format) = open(bytes, limits)?;
+    read(decoder, pixel_format)
+}
+
+/// Luma and chroma of each pixel; where pixels share their chroma, it is repeated, not smoothed.
+pub fn ycbcr(bytes: &[u8], limits: &Limits) -> Result<Samples> {
+    let (mut decoder, pixel_format) = open(bytes, limits)?;
+    decoder.set_fast_upsample(true);
+    if pixel_format == PixelFormat::Rgb {
+        decoder.set_output_colorspace(ColorSpace::YCbCr);
+    }
+    read(decoder, pixel_format)
+}
+
+fn read(decoder: Decoder, pixel_format: PixelFormat) -> Result<Samples> {
+    let image = decoder.decode_image().map_err(refused)?;
+    Ok(Samples {
+        columns: image.width,
+        rows: image.height,
+        channels: pixel_format.bytes_per_pixel(),
+        values: image.data,
+    })
+}
+
+/// A stream whose tables are elsewhere → a whole one, which says whether its colours are YCbCr.
+pub fn with_tables(stream: &[u8], tables: &[u8], ycbcr: bool) -> Vec<u8> {
+    const START: &[u8] = b"\xff\xd8";
+    const END: &[u8] = b"\xff\xd9";
+    // Adobe's marker; its last byte is the transform of the colours.
+    let adobe = [
+        &b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0"[..],
+        &[u8::from(ycbcr)],
+    ];
+    let tables = tables.strip_prefix(START).unwrap_or(tables);
+    let tables = tables.strip_suffix(END).unwrap_or(tables);
+    let stream = stream.strip_prefix(START).unwrap_or(stream);
+    [START, adobe[0], adobe[1], tables, stream].concat()
+}
+
+/// The decoder of a file whose size and kind are checked, and what it will give.
+fn open<'a>(bytes: &'a [u8], limits: &Limits) -> Result<(Decoder<'a>, PixelFormat)> {
     let caps = DecodeLimits {
         max_width: usize::from(u16::MAX),
         max_height: usize::from(u16::MAX),
@@ -26,8 +98,7 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Image> {
     };
     let mut decoder = Decoder::new_with_limits(bytes, caps).map_err(refused)?;
     let frame = decoder.header();
-    let (width, height) = (u32::from(frame.width), u32::from(frame.height));
-    check_size(width, height, limits)?;
+    check_size(u32::from(frame.width), u32::from(frame.height), limits)?;
     let channels = frame.components.iter();
     let sampling: Vec<_> = channels
         .map(|channel| (channel.horizontal_sampling, channel.vertical_sampling))
@@ -42,23 +113,8 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Image> {
     if frame.precision != 8 {
         return Err(strange(&format!("{} bits per value", frame.precision)));
     }
-    let huge = u64::from(width) * u64::from(height) > HUGE && width.min(height) >= HUGE_SIDE;
-    if huge && !frame.is_lossless {
-        decoder.set_scale(ScalingFactor::try_new(1, 2).map_err(refused)?);
-    }
     decoder.set_output_format(pixel_format);
-    let orientation = decoder
-        .exif_orientation()
-        .and_then(Orientation::from_exif)
-        .unwrap_or(Orientation::NoTransforms);
-    let image = decoder.decode_image().map_err(refused)?;
-    let stored = (image.width as u32, image.height as u32);
-    let rgb = match pixel_format {
-        PixelFormat::Grayscale => image.data.iter().flat_map(|&grey| [grey; 3]).collect(),
-        PixelFormat::Cmyk => over_black(image.data),
-        _ => image.data,
-    };
-    Ok(upright(rgb, stored, (width, height), orientation))
+    Ok((decoder, pixel_format))
 }
 
 /// With four channels, the decoder assumes that the first and the last are full, and the others alike.

@@ -257,6 +257,22 @@ fn too_much_memory(name: &str) -> Error {
     ))
 }
 
+/// `read`: the share of the picture that is there, 0 to 1.
+fn cut(name: &str, read: f64) -> Error {
+    Error::ImageCut {
+        message: format!(
+            "the {name} file is cut short: {} of its rows are there; get it again from its source",
+            percent(read)
+        ),
+        read,
+    }
+}
+
+/// Never "100 %" of what is not whole.
+fn percent(share: f64) -> String {
+    format!("{} %", (share * 100.0).floor())
+}
+
 fn damaged(name: &str, error: &dyn std::fmt::Display) -> Error {
     Error::ImageCorrupt(format!(
         "the {name} file is damaged or incomplete ({error}); get it again from its source"

@@ -1,0 +1,240 @@
+"""tests/photos → small files as scanners, old programs and accidents leave them, and what Pillow makes of them."""
+
+import io
+import json
+import shutil
+import struct
+import subprocess
+import tempfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+HERE = Path(__file__).resolve().parent
+PHOTOS = HERE.parents[1] / "photos"
+COLUMNS = 1024
+SHORT, LONG, RATIONAL, UNDEFINED, LONG8 = 3, 4, 5, 7, 16
+FORMATS = {SHORT: "H", LONG: "I", LONG8: "Q"}
+WIDTH, LENGTH, BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER = 256, 257, 258, 259, 262, 266
+OFFSETS, SAMPLES, ROWS, COUNTS, PLANAR, T4_OPTIONS, COLOURS, EXTRA = 273, 277, 278, 279, 284, 292, 320, 338
+JPEG_START, JPEG_LENGTH, SUBSAMPLING, REFERENCE = 513, 514, 530, 532
+
+
+def photo(name, size):
+    return Image.open(PHOTOS / name).convert("RGB").resize(size, Image.Resampling.LANCZOS)
+
+
+def save(name, image, **options):
+    image.save(HERE / name, **options)
+
+
+def tiff(name, size, strips, tags, big=False, order="<", counted=True):
+    """A TIFF file from its strips and tags: {number: (type, values)}."""
+    head = (b"II" if order == "<" else b"MM") + struct.pack(order + ("HHHQ" if big else "HI"), *((43, 8, 0, 16) if big else (42, 8)))
+    width, height = size
+    entries = {WIDTH: (SHORT, [width]), LENGTH: (SHORT, [height]), ROWS: (SHORT, [-(-height // len(strips))]), **tags}
+    pointer = LONG8 if big else LONG
+    entries[OFFSETS] = (pointer, [0] * len(strips))
+    if counted:
+        entries[COUNTS] = (pointer, [len(strip) for strip in strips])
+
+    def packed(kind, values):
+        if kind == UNDEFINED:
+            return bytes(values), len(values)
+        if kind == RATIONAL:
+            return b"".join(struct.pack(order + "II", value, 1) for value in values), len(values)
+        return struct.pack(order + str(len(values)) + FORMATS[kind], *values), len(values)
+
+    room, line = (8, "HHQ") if big else (4, "HHI")
+    table = (8 + 20 * len(entries) + 8) if big else (2 + 12 * len(entries) + 4)
+    at = len(head) + table
+    places = {}
+    for tag, (kind, values) in sorted(entries.items()):
+        data, _ = packed(kind, values)
+        if len(data) > room:
+            places[tag] = at
+            at += len(data) + len(data) % 2
+    entries[OFFSETS] = (pointer, [at + sum(len(before) for before in strips[:i]) for i in range(len(strips))])
+    directory, outside = struct.pack(order + ("Q" if big else "H"), len(entries)), b""
+    for tag, (kind, values) in sorted(entries.items()):
+        data, count = packed(kind, values)
+        inside = data.ljust(room, b"\0")
+        if tag in places:
+            inside = struct.pack(order + ("Q" if big else "I"), places[tag])
+            outside += data + b"\0" * (len(data) % 2)
+        directory += struct.pack(order + line, tag, kind, count) + inside
+    directory += b"\0" * (8 if big else 4)
+    (HERE / name).write_bytes(head + directory + outside + b"".join(strips))
+
+
+def rows_of(values, bits):
+    """Values below 2**bits, rows × columns → the bytes of each row."""
+    digits = (values[..., None] >> np.arange(bits - 1, -1, -1)) & 1
+    return np.packbits(digits.reshape(len(values), -1).astype(np.uint8), axis=1)
+
+
+def strips_of(rows, count=2):
+    length = -(-len(rows) // count)
+    return [rows[at : at + length].tobytes() for at in range(0, len(rows), length)]
+
+
+def make_palettes(small):
+    for bits in (1, 2, 4, 8):
+        palette = small.quantize(2**bits)
+        colours = np.array(palette.getpalette()).reshape(-1, 3)
+        colours = np.vstack([colours, np.zeros((2**bits - len(colours), 3), int)])[: 2**bits]
+        table = (colours.T * 257).ravel().tolist()
+        tags = {BITS: (SHORT, [bits]), COMPRESSION: (SHORT, [1]), PHOTOMETRIC: (SHORT, [3]), COLOURS: (SHORT, table)}
+        index = np.asarray(palette)
+        tiff(f"tiff-palette-{bits}.tif", small.size, strips_of(rows_of(index, bits)), tags)
+        if bits == 8:
+            alpha = np.tile(np.linspace(255, 0, index.shape[0]).round().astype(np.uint8)[:, None], (1, index.shape[1]))
+            both = np.dstack([index, alpha]).reshape(len(index), -1)
+            two = {**tags, BITS: (SHORT, [8, 8]), SAMPLES: (SHORT, [2])}
+            tiff("tiff-palette-alpha.tif", small.size, strips_of(both), {**two, EXTRA: (SHORT, [2])}, order=">")
+            tiff("tiff-palette-further.tif", small.size, strips_of(both), {**two, EXTRA: (SHORT, [0])})
+    save("tiff-palette-lzw.tif", small.quantize(100), compression="tiff_lzw")
+
+
+def make_greys(small):
+    grey = np.asarray(small.convert("L"))
+    for bits in (2, 4):
+        rows = rows_of(grey >> (8 - bits), bits)
+        tags = {BITS: (SHORT, [bits]), COMPRESSION: (SHORT, [1])}
+        tiff(f"tiff-grey-{bits}.tif", small.size, strips_of(rows), {**tags, PHOTOMETRIC: (SHORT, [1])})
+        tiff(f"tiff-grey-{bits}-white-is-zero.tif", small.size, strips_of(rows), {**tags, PHOTOMETRIC: (SHORT, [0])})
+    turned = np.packbits(np.unpackbits(rows, bitorder="little"))  # each byte reversed
+    tiff("tiff-grey-4-low-bit-first.tif", small.size, strips_of(turned.reshape(rows.shape)),
+         {**tags, PHOTOMETRIC: (SHORT, [1]), FILL_ORDER: (SHORT, [2])})
+    alpha = np.tile(np.linspace(255, 0, grey.shape[0]).round().astype(np.uint8)[:, None], (1, grey.shape[1]))
+    save("tiff-grey-alpha-lzw.tif", Image.merge("LA", [Image.fromarray(grey), Image.fromarray(alpha)]), compression="tiff_lzw")
+
+
+def make_fax(small):
+    bits = small.resize((125, 83)).convert("1")
+    for name, compression in (("huffman", "tiff_ccitt"), ("group-3", "group3"), ("group-4", "group4")):
+        save(f"tiff-{name}.tif", bits, compression=compression)
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder) / "plain.tif"
+        bits.save(plain)
+        for name, kind in (("2d", "g3:2d"), ("fill", "g3:1d:fill"), ("2d-fill", "g3:2d:fill")):
+            copied("tiffcp", "-c", kind, "-r", "30", plain, HERE / f"tiff-group-3-{name}.tif")
+        copied("tiffcp", "-c", "g4", "-t", "-w", "48", "-l", "32", plain, HERE / "tiff-group-4-tiles.tif")
+        copied("tiffcp", "-c", "g4", "-f", "lsb2msb", "-r", "20", plain, HERE / "tiff-group-4-low-bit-first.tif")
+
+
+def copied(*command):
+    subprocess.run([str(part) for part in command], check=True)
+
+
+def make_jpegs(small):
+    odd = small.resize((125, 83))
+    save("tiff-jpeg.tif", odd, compression="jpeg", quality=85)
+    save("tiff-jpeg-grey.tif", odd.convert("L"), compression="jpeg", quality=85)
+    save("tiff-jpeg-cmyk.tif", odd.convert("CMYK"), compression="jpeg", quality=85)
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder) / "plain.tif"
+        odd.save(plain)
+        copied("tiffcp", "-c", "jpeg:80", "-r", "16", plain, HERE / "tiff-jpeg-strips.tif")
+        copied("tiffcp", "-c", "jpeg:r:80", "-r", "24", plain, HERE / "tiff-jpeg-rgb.tif")
+        copied("tiffcp", "-c", "jpeg:80", "-t", "-w", "64", "-l", "32", plain, HERE / "tiff-jpeg-tiles.tif")
+        copied("tiffcp", "-c", "jpeg:r:80", "-p", "separate", "-r", "24", plain, HERE / "tiff-jpeg-planar.tif")
+    stream = io.BytesIO()
+    odd.save(stream, "JPEG", quality=85)
+    stream = stream.getvalue()
+    # As the TIFF 6.0 specification of 1992 had it: a whole JPEG file within, which tags point to.
+    tags = {BITS: (SHORT, [8, 8, 8]), COMPRESSION: (SHORT, [6]), PHOTOMETRIC: (SHORT, [6]), SAMPLES: (SHORT, [3]),
+            JPEG_START: (LONG, [0]), JPEG_LENGTH: (LONG, [len(stream)]), SUBSAMPLING: (SHORT, [2, 2])}
+    tiff("tiff-jpeg-old.tif", odd.size, [stream], tags)
+    file = bytearray((HERE / "tiff-jpeg-old.tif").read_bytes())
+    at = file.index(struct.pack("<HHI", JPEG_START, LONG, 1)) + 8
+    file[at : at + 4] = struct.pack("<I", file.index(stream))
+    (HERE / "tiff-jpeg-old.tif").write_bytes(file)
+
+
+def make_ycbcr(small):
+    """Luma and chroma as libtiff's documentation has them: blocks of lumas, then one of each chroma."""
+    planes = [np.asarray(plane).astype(int) for plane in small.convert("YCbCr").split()]
+    height, width = planes[0].shape
+    for across, down in ((1, 1), (2, 1), (2, 2), (4, 2)):
+        padded = [np.pad(plane, ((0, -height % down), (0, -width % across)), mode="edge") for plane in planes]
+        rows, columns = padded[0].shape[0] // down, padded[0].shape[1] // across
+        luma = padded[0].reshape(rows, down, columns, across).transpose(0, 2, 1, 3).reshape(rows, columns, -1)
+        chroma = [plane.reshape(rows, down, columns, across).mean((1, 3)).round()[..., None] for plane in padded[1:]]
+        units = np.concatenate([luma, *chroma], axis=2).astype(np.uint8).reshape(rows, -1)
+        tags = {BITS: (SHORT, [8, 8, 8]), COMPRESSION: (SHORT, [8]), PHOTOMETRIC: (SHORT, [6]), SAMPLES: (SHORT, [3]),
+                SUBSAMPLING: (SHORT, [across, down]), REFERENCE: (RATIONAL, [0, 255, 128, 255, 128, 255])}
+        tiff(f"tiff-ycbcr-{across}{down}.tif", small.size, [zlib.compress(units.tobytes())], tags)
+    tiff("tiff-ycbcr-42-plain.tif", small.size, [units.tobytes()], {**tags, COMPRESSION: (SHORT, [1])})
+    tags[REFERENCE] = (RATIONAL, [15, 235, 128, 240, 128, 240])  # as video has it; libtiff scales by it
+    tiff("tiff-ycbcr-42-video.tif", small.size, [zlib.compress(units.tobytes())], tags)
+
+
+def make_layouts(small):
+    """What the directory leaves out, and directories with 64-bit offsets."""
+    pixels = np.asarray(small)
+    tags = {BITS: (SHORT, [8, 8, 8]), COMPRESSION: (SHORT, [1]), PHOTOMETRIC: (SHORT, [2]), SAMPLES: (SHORT, [3])}
+    strips = strips_of(pixels.reshape(len(pixels), -1), 3)
+    tiff("tiff-uncounted.tif", small.size, strips, tags, counted=False)
+    tiff("tiff-big.tif", small.size, strips, tags, big=True)
+    tiff("tiff-big-endian-big.tif", small.size, strips, tags, big=True, order=">")
+    grey = np.asarray(small.convert("L"))
+    with tempfile.TemporaryDirectory() as folder:
+        packed = Path(folder) / "packed.tif"
+        small.convert("L").save(packed, compression="tiff_lzw", tiffinfo={ROWS: 39})
+        tags = Image.open(packed).tag_v2
+        start, length = tags[OFFSETS][0], tags[COUNTS][0]
+        strip = packed.read_bytes()[start : start + length]
+    tags = {BITS: (SHORT, [8]), COMPRESSION: (SHORT, [5]), PHOTOMETRIC: (SHORT, [1])}
+    tiff("tiff-uncounted-lzw.tif", small.size, [strip], tags, counted=False)
+    tiff("tiff-big-lzw.tif", small.size, [strip], tags, big=True)
+
+
+# What Pillow does not read, and a file with the same pixels that it does.
+TWINS = {"tiff-ycbcr-42-plain.tif": "tiff-ycbcr-42.tif", "tiff-big-endian-big.tif": "tiff-big.tif"}
+
+
+def decoded(path):
+    """The upright picture, transparent parts over white."""
+    path = path.with_name(TWINS.get(path.name, path.name))
+    image = ImageOps.exif_transpose(Image.open(path))
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
+
+
+def main():
+    for old in HERE.iterdir():
+        if old.suffix not in (".py", ".md", ".txt"):
+            old.unlink()
+    small = photo("rocket.jpg", (53, 39))
+    make_palettes(small)
+    make_greys(small)
+    make_fax(small)
+    make_jpegs(small)
+    make_ycbcr(small)
+    make_layouts(small)
+    cases, pixels = [], []
+    for path in sorted(HERE.iterdir()):
+        if path.suffix in (".py", ".md", ".txt"):
+            continue
+        try:
+            image = decoded(path)
+        except Exception as error:
+            print(f"{path.name}: Pillow says: {error}")
+            continue
+        cases.append({"file": path.name, "image": image.size, "at": sum(map(len, pixels))})
+        pixels.append(np.asarray(image).tobytes())
+    joined = np.frombuffer(b"".join(pixels), np.uint8)
+    container = np.zeros(-(-len(joined) // COLUMNS) * COLUMNS, np.uint8)
+    container[: len(joined)] = joined
+    save("expected.png", Image.fromarray(container.reshape(-1, COLUMNS)), optimize=True)
+    lines = ",\n".join("  " + json.dumps(case) for case in cases)
+    (HERE / "cases.json").write_text(f"[\n{lines}\n]\n")
+
+
+if __name__ == "__main__":
+    main()
