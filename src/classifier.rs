@@ -106,6 +106,7 @@ impl Classifier {
         query: &Query,
     ) -> Result<Classification> {
         let start = Instant::now();
+        let partial = image.partial;
         let size = Size {
             width: image.width,
             height: image.height,
@@ -122,7 +123,8 @@ impl Classifier {
             image: size,
             region,
         };
-        self.classify_input(photo, timing, query)
+        let result = self.classify_input(photo, timing, query)?;
+        Ok(Classification { partial, ..result })
     }
 
     /// Classifies an input tensor that was made elsewhere.
@@ -193,6 +195,7 @@ impl Classifier {
         timing.total = timing.decode + timing.preprocess + timing.inference;
         let mut result = Classification {
             image: run.photo.image,
+            partial: None,
             predictions,
             recognised,
             not_recognised,

@@ -4,7 +4,7 @@
 ///
 /// Every variant has a [stable code](Error::code); the text says what was found, what was expected
 /// and, where it helps, the next step.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// No response from the server, or the connection broke.
@@ -64,8 +64,8 @@ pub enum Error {
     ImageCut {
         /// What is there, and what to do.
         message: String,
-        /// Share of its rows that is there, 0 to 1.
-        read: f64,
+        /// How many percent of its rows are there, where that can be told.
+        percent: Option<u8>,
     },
     /// The picture has more pixels or bytes than allowed.
     #[error("{0}")]

@@ -110,6 +110,9 @@ pub enum Class {
 pub struct Classification {
     /// The upright photo.
     pub image: Size,
+    /// Of a photo that is cut short: how many percent of its rows are there; 100: all, without their detail.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partial: Option<u8>,
     /// Most probable first.
     pub predictions: Vec<Prediction>,
     /// Whether a probability reaches the threshold that the model states; true without one.

@@ -2,11 +2,11 @@
 
 use image::ImageFormat;
 
-use super::{Limits, check_size, damaged, format};
+use super::{Limits, check_size, cut, format};
 use crate::error::Result;
 
 /// # Errors
-/// [`Error::ImageCorrupt`](crate::Error::ImageCorrupt) when a part is longer than the file, and
+/// [`Error::ImageCut`](crate::Error::ImageCut) when a part is longer than the file, and
 /// [`Error::ImageTooLarge`](crate::Error::ImageTooLarge) when the frame within is larger than
 /// allowed, whatever the file's own header says.
 pub fn check_webp(bytes: &[u8], limits: &Limits) -> Result<()> {
@@ -32,8 +32,7 @@ pub fn check_webp(bytes: &[u8], limits: &Limits) -> Result<()> {
         }
         let length = u32::from_le_bytes([a, b, c, d]) as usize;
         if length > bytes.len() - at - 8 {
-            let name = format::name(ImageFormat::WebP);
-            return Err(damaged(name, &"a part is longer than the file"));
+            return Err(cut(format::name(ImageFormat::WebP), None));
         }
         at += 8 + length + (length & 1);
     }

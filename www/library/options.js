@@ -45,6 +45,7 @@ const CLASSIFY = /** @type {const} */ ([
   'transfer',
   'maxPixels',
   'maxBytes',
+  'partial',
   'onProgress',
   'signal',
 ]);
@@ -156,6 +157,7 @@ export function classifyOptions(given, loaded) {
     threshold = 0,
     heatmap,
     scores = false,
+    partial = false,
     view,
     transfer = false,
     signal,
@@ -168,6 +170,7 @@ export function classifyOptions(given, loaded) {
   check('threshold', threshold, isFrom(0, 1), '0 to 1');
   check('view', view, isFrom(1, Infinity), 'pixels from 1');
   check('scores', scores, isBoolean, 'true or false');
+  check('partial', partial, isBoolean, 'true or false');
   check('transfer', transfer, isBoolean, 'true or false');
   check(
     'heatmap',
@@ -183,6 +186,7 @@ export function classifyOptions(given, loaded) {
       scores,
       maxPixels: limits.maxPixels ?? loaded.maxPixels ?? MOST_PIXELS,
       maxBytes: limits.maxBytes ?? loaded.maxBytes ?? MOST_BYTES,
+      partial,
       view: view ?? null,
     },
     named: heatmap !== undefined,

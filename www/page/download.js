@@ -33,10 +33,12 @@ export function record({ name, result, error }, heatmaps) {
     ...map,
     values: [...map.values],
   }));
-  const { image, predictions, recognised, notRecognised, noHeatmap, timing, model } = result;
+  const { image, decoder, damaged, predictions, recognised, notRecognised, noHeatmap, timing, model } = result;
   return {
     file: name,
     image,
+    ...(decoder && { decoder }),
+    ...(damaged && { damaged }),
     predictions: predictions.slice(0, WRITTEN),
     recognised,
     ...(notRecognised && { notRecognised }),

@@ -74,6 +74,7 @@ export function resultData({ shown, explanations, chosen, threshold }, result, i
     threshold,
     sure: sureness(result, activation, threshold, labels.length),
     notRecognised: result.notRecognised ?? null,
+    rescued: result.damaged !== undefined,
     disclaimer,
     chosen,
     where: describe(explanations, image, info, words, numbers),

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use image::ImageFormat;
+
+use super::super::{cut, format};
 use super::broken;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Bytes of a value, by the number of its type (TIFF 6.0, section 2; 13 from the supplement of 1995, 16 to 18 from
 /// BigTIFF).
@@ -41,7 +44,7 @@ impl Order {
 }
 
 impl<'a> Directory<'a> {
-    /// Reads the table that the header points to; one that is cut short is read as far as it goes.
+    /// Reads the table that the header points to.
     pub fn read(bytes: &'a [u8]) -> Result<Directory<'a>> {
         let order = match bytes.starts_with(b"II") {
             true => Order::Little,
@@ -54,15 +57,15 @@ impl<'a> Directory<'a> {
         // BigTIFF has offsets and counts of eight bytes; the version 43 tells it.
         let big = number(2, 2) == Some(43);
         let (start, counted, room) = if big { (8, 8, 8) } else { (4, 2, 4) };
-        let table = number(start, room).ok_or_else(|| broken(&"it has no directory"))?;
-        let lines = number(table, counted).ok_or_else(|| broken(&"its directory is missing"))?;
+        let table = number(start, room).ok_or_else(ended)?;
+        let lines = number(table, counted).ok_or_else(ended)?;
         let mut tags = BTreeMap::new();
         for line in 0..lines.min(usize::from(u16::MAX)) {
             let at = table + counted + line * (4 + 2 * room);
             let (Some(tag), Some(kind), Some(count)) =
                 (number(at, 2), number(at + 2, 2), number(at + 4, room))
             else {
-                break;
+                return Err(ended());
             };
             let length = count.checked_mul(SIZES.get(kind).copied().unwrap_or(0));
             let inside = at + 4 + room;
@@ -130,4 +133,8 @@ impl<'a> Directory<'a> {
             _ => None,
         })
     }
+}
+
+fn ended() -> Error {
+    cut(format::name(ImageFormat::Tiff), None)
 }

@@ -15,17 +15,21 @@ use self::directory::Directory;
 use self::kind::{Compression, Kind, YCbCr};
 use self::levels::{Area, ToRgb, lay};
 use self::unpack::{Piece, unpack};
-use super::{Image, Limits, check_size, check_total, cut, damaged, format, jpeg, unusual, upright};
+use super::{
+    Image, Limits, check_size, check_total, cut, damaged, format, jpeg, percent, unusual, upright,
+};
 use crate::error::{Error, Result};
 
 /// Numbers of tags (TIFF 6.0, section 8 and the sections of its second part).
 mod tag {
+    pub const NEW_SUBFILE: u16 = 254;
     pub const WIDTH: u16 = 256;
     pub const LENGTH: u16 = 257;
     pub const BITS: u16 = 258;
     pub const COMPRESSION: u16 = 259;
     pub const PHOTOMETRIC: u16 = 262;
     pub const FILL_ORDER: u16 = 266;
+    pub const MAKE: u16 = 271;
     pub const STRIP_OFFSETS: u16 = 273;
     pub const ORIENTATION: u16 = 274;
     pub const SAMPLES: u16 = 277;
@@ -39,6 +43,7 @@ mod tag {
     pub const TILE_LENGTH: u16 = 323;
     pub const TILE_OFFSETS: u16 = 324;
     pub const TILE_LENGTHS: u16 = 325;
+    pub const SUB_DIRECTORIES: u16 = 330;
     pub const EXTRA: u16 = 338;
     pub const FORMAT: u16 = 339;
     pub const JPEG_TABLES: u16 = 347;
@@ -47,10 +52,14 @@ mod tag {
     pub const LUMA: u16 = 529;
     pub const SUBSAMPLING: u16 = 530;
     pub const RANGE: u16 = 532;
+    pub const DNG_VERSION: u16 = 50706;
 }
 
-pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Image> {
+pub fn decode(bytes: &[u8], limits: &Limits, partial: bool) -> Result<Image> {
     let tags = Directory::read(bytes)?;
+    if let Some(make) = camera(&tags)? {
+        return Err(format::raw(&make));
+    }
     let side = |tag| -> Result<u32> {
         let side = tags.number(tag)?.ok_or_else(|| broken(&"it has no size"))?;
         Ok(u32::try_from(side).unwrap_or(u32::MAX))
@@ -65,25 +74,48 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Image> {
     let pixels = u64::from(size.0) * u64::from(size.1);
     let sample = (kind.samples as u64 * kind.bits as u64).div_ceil(8);
     check_total(size, pixels * sample, limits)?;
-    let rgb = match kind.compression {
-        Compression::OldJpeg => whole_jpeg(bytes, &tags, size, limits)?,
+    let (rgb, rows) = match kind.compression {
+        Compression::OldJpeg => (whole_jpeg(bytes, &tags, size, limits)?, size.1),
         _ => in_pieces(bytes, &tags, &kind, size, limits)?,
     };
-    Ok(upright(rgb, size, size, orientation))
+    let there = percent(rows as usize, size.1 as usize);
+    if rows < size.1 && (!partial || there == 0) {
+        return Err(cut(format::name(ImageFormat::Tiff), Some(there)));
+    }
+    Ok(Image {
+        partial: (rows < size.1).then_some(there),
+        ..upright(rgb, size, size, orientation)
+    })
 }
 
+/// The make of the camera, where the file is a raw photo: its first picture is a small one, and the photo is in a
+/// directory below, or it is Adobe's kind (DNG).
+fn camera(tags: &Directory) -> Result<Option<String>> {
+    const REDUCED: u64 = 1;
+    let is_small = tags
+        .number(tag::NEW_SUBFILE)?
+        .is_some_and(|kind| kind & REDUCED == REDUCED);
+    if !(tags.has(tag::DNG_VERSION) || is_small && tags.has(tag::SUB_DIRECTORIES)) {
+        return Ok(None);
+    }
+    let make = tags.bytes(tag::MAKE)?.unwrap_or(b"DNG");
+    let make = String::from_utf8_lossy(make);
+    Ok(Some(make.trim_matches(['\0', ' ']).to_string()))
+}
+
+/// The picture, white where the file has ended, and how many rows are there.
 fn in_pieces(
     bytes: &[u8],
     tags: &Directory,
     kind: &Kind,
     (width, height): (u32, u32),
     limits: &Limits,
-) -> Result<Vec<u8>> {
+) -> Result<(Vec<u8>, u32)> {
     let pieces = Pieces::of(bytes, tags, kind, (width, height), limits)?;
     let (across, down) = pieces.size;
     let (columns, rows) = (width.div_ceil(across), height.div_ceil(down));
     let tables = tags.bytes(tag::JPEG_TABLES)?.unwrap_or_default();
-    let mut rgb = vec![0; width as usize * height as usize * 3];
+    let mut rgb = vec![255; width as usize * height as usize * 3];
     for piece in 0..columns * rows {
         let (x, y) = (piece % columns * across, piece / columns * down);
         let area = Area {
@@ -111,14 +143,13 @@ fn in_pieces(
             };
             let plane = unpack(&piece, kind, tags.order, tables, limits)?;
             if plane.len() < kind.length(area.stored, area.height) {
-                let above = f64::from(y) / f64::from(height);
-                return Err(cut(format::name(ImageFormat::Tiff), above));
+                return Ok((rgb, y));
             }
             read.push(plane);
         }
         lay(read, kind, tags.order, &area, &mut rgb, width as usize);
     }
-    Ok(rgb)
+    Ok((rgb, height))
 }
 
 /// Old-style JPEG (TIFF 6.0, section 22), where its parts lie together as a JPEG file.

@@ -10,7 +10,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 
 HERE = Path(__file__).resolve().parent
 PHOTOS = HERE.parents[1] / "photos"
@@ -192,8 +192,154 @@ def make_layouts(small):
     tiff("tiff-big-lzw.tif", small.size, [strip], tags, big=True)
 
 
+def dib(width, height, bits, compression=0, planes=1, colours=0, header=40):
+    """A BMP picture's header: BITMAPINFOHEADER, what OS/2 2 made of it (64 bytes), or OS/2 1's (12)."""
+    if header == 12:
+        return struct.pack("<IHHHH", 12, width, height, planes, bits)
+    fields = struct.pack("<IiiHHIIiiII", header, width, height, planes, bits, compression, 0, 0, 0, colours, 0)
+    return fields + b"\0" * (header - 40)
+
+
+def bmp(name, header, palette, rows):
+    start = 14 + len(header) + len(palette)
+    (HERE / name).write_bytes(b"BM" + struct.pack("<IHHI", start + len(rows), 0, 0, start) + header + palette + rows)
+
+
+def padded(rows, bottom_first=True):
+    """Rows of bytes, each a multiple of four."""
+    rows = [bytes(row) + b"\0" * (-len(row) % 4) for row in rows]
+    return b"".join(reversed(rows) if bottom_first else rows)
+
+
+def runs(row):
+    """A row of indices by BMP's run lengths."""
+    out, at = b"", 0
+    while at < len(row):
+        end = at
+        while end < len(row) and row[end] == row[at] and end - at < 255:
+            end += 1
+        out += bytes([end - at, row[at]])
+        at = end
+    return out + b"\0\0"
+
+
+def make_bmps(small):
+    blue_first = np.asarray(small)[:, :, ::-1].reshape(small.height, -1)
+    bmp("bmp-planes.bmp", dib(*small.size, 24, planes=7), b"", padded(blue_first))
+    bmp("bmp-os2-1.bmp", dib(*small.size, 24, header=12), b"", padded(blue_first))
+    palette = small.quantize(64)
+    colours = np.array(palette.getpalette()).reshape(-1, 3)[:64]
+    colours = np.vstack([colours, np.zeros((256 - len(colours), 3), int)])
+    index = np.asarray(palette)
+    three = b"".join(bytes([int(b), int(g), int(r)]) for r, g, b in colours)
+    four = b"".join(bytes([int(b), int(g), int(r), 0]) for r, g, b in colours)
+    bmp("bmp-os2-1-palette.bmp", dib(*small.size, 8, header=12), three, padded(index))
+    bmp("bmp-os2-2.bmp", dib(*small.size, 8, header=64), four, padded(index))
+    bmp("bmp-os2-2-24.bmp", dib(*small.size, 24, header=64), b"", padded(blue_first))
+    stripes = index // 8 * 8
+    coded = [runs(row.tolist()) for row in stripes]
+    bmp("bmp-runs.bmp", dib(*small.size, 8, 1), four, b"".join(reversed(coded)) + b"\0\1")
+    bmp("bmp-runs-from-top.bmp", dib(small.width, -small.height, 8, 1), four, b"".join(coded) + b"\0\1")
+
+
+def icon(name, pictures):
+    """(width, height, bits per pixel, bytes) of each picture → an ICO file."""
+    at, table, data = 6 + 16 * len(pictures), b"", b""
+    for width, height, bits, picture in pictures:
+        table += struct.pack("<BBBBHHII", width % 256, height % 256, 0, 0, 1, bits, len(picture), at + len(data))
+        data += picture
+    (HERE / name).write_bytes(struct.pack("<HHH", 0, 1, len(pictures)) + table + data)
+
+
+def make_icons(small):
+    square = small.resize((32, 32))
+    rgba = square.copy()
+    rgba.putalpha(Image.fromarray(np.tile(np.linspace(0, 255, 32).astype(np.uint8), (32, 1))))
+    pngs = {"rgb": square, "palette": square.quantize(32), "grey": square.convert("L"), "rgba": rgba}
+    for kind, image in pngs.items():
+        stream = io.BytesIO()
+        image.save(stream, "PNG")
+        icon(f"ico-png-{kind}.ico", [(32, 32, 32, stream.getvalue())])
+    mask = padded(np.packbits(np.tri(32, dtype=np.uint8)[::-1], axis=1))
+    blue_first = np.asarray(rgba)[:, :, [2, 1, 0, 3]].reshape(32, -1)
+    icon("ico-32-mask.ico", [(32, 32, 32, dib(32, 64, 32) + padded(blue_first) + mask)])
+    icon("ico-32-no-mask.ico", [(32, 32, 32, dib(32, 64, 32) + padded(blue_first))])
+    icon("ico-32-mask-cut.ico", [(32, 32, 32, dib(32, 64, 32) + padded(blue_first) + mask[:50])])
+    three = np.asarray(square)[:, :, ::-1].reshape(32, -1)
+    icon("ico-24-mask.ico", [(32, 32, 24, dib(32, 64, 24) + padded(three) + mask)])
+    palette = square.quantize(16)
+    four = b"".join(bytes([int(b), int(g), int(r), 0]) for r, g, b in np.array(palette.getpalette()).reshape(-1, 3)[:16])
+    body = dib(32, 64, 4, colours=16) + four + padded(rows_of(np.asarray(palette), 4)) + mask
+    icon("ico-4-mask.ico", [(32, 32, 4, body)])
+    tiny = dib(16, 32, 32) + padded(np.full((16, 64), 255, np.uint8)) + padded(np.zeros((16, 2), np.uint8))
+    icon("ico-largest.ico", [(16, 16, 32, tiny), (32, 32, 4, body), (16, 16, 32, tiny)])
+
+
+def gif(name, screen, frame, palette=b"", own=b"", interlaced=False):
+    """One frame (left, top, indices), its codes cleared after each pixel so that they keep their length."""
+    left, top, index = frame
+    height, width = index.shape
+    order = list(range(height))
+    if interlaced:
+        order = [y for first, step in ((0, 8), (4, 8), (2, 4), (1, 2)) for y in range(first, height, step)]
+    stream, bits = 0, 0
+    for code in [4] + [code for y in order for pixel in index[y].tolist() for code in (pixel, 4)] + [5]:
+        stream |= code << bits
+        bits += 3
+    data = stream.to_bytes((bits + 7) // 8, "little")
+    blocks = b"".join(bytes([len(data[at : at + 255])]) + data[at : at + 255] for at in range(0, len(data), 255))
+    flags = (0x81 if palette else 0), (0x81 if own else 0) | (0x40 if interlaced else 0)
+    (HERE / name).write_bytes(
+        b"GIF89a" + struct.pack("<HHBBB", *screen, flags[0], 0, 0) + palette + b","
+        + struct.pack("<HHHHB", left, top, width, height, flags[1]) + own + b"\x02" + blocks + b"\0;")
+
+
+def make_gifs():
+    palette = bytes([255, 0, 0, 0, 128, 0, 0, 0, 255, 9, 99, 9])
+    index = (np.add.outer(np.arange(19), 2 * np.arange(23)) // 3) % 4
+    gif("gif-beyond.gif", (16, 12), (0, 0, index), palette)
+    gif("gif-own-palette.gif", (23, 19), (0, 0, index), own=palette)
+    gif("gif-no-palette.gif", (23, 19), (0, 0, index))
+    gif("gif-interlaced.gif", (23, 19), (0, 0, index), palette, interlaced=True)
+
+
+def make_qois():
+    """A place of the index that nothing was put at, whose colour has no alpha, and colours that follow from it."""
+    body = bytes([0xfe, 200, 30, 90, 7, 0x40 | 0b111111, 0xfe, 9, 99, 199, 15, 0xc0 | 1, 0x80 | 40, 0x5a, 0xc0 | 1])
+    for name, channels in (("qoi-index.qoi", 3), ("qoi-index-alpha.qoi", 4)):
+        head = b"qoif" + struct.pack(">IIBB", 5, 2, channels, 0)
+        (HERE / name).write_bytes(head + body + b"\0" * 7 + b"\1")
+
+
+def make_huge():
+    """16.8 megapixels in few bytes: 64 stripes from black at the left to almost white at the right."""
+    stripes = np.tile((np.arange(4096) // 64 * 4).astype(np.uint8), (4096, 1))
+    save("jpeg-huge.jpg", Image.fromarray(stripes), quality=90, optimize=True)
+
+
+def make_damaged():
+    """What libjpeg warns of: a bit that is wrong, an end that comes early, zeros after the end."""
+    odd = photo("coffee.png", (125, 83))
+    for name, options in (("420", {}), ("restart", {"restart_marker_blocks": 3}), ("progressive", {"progressive": True})):
+        stream = io.BytesIO()
+        odd.save(stream, "JPEG", quality=85, **options)
+        whole = stream.getvalue()
+        (HERE / f"jpeg-{name}-zeros.jpg").write_bytes(whole + b"\0" * 50)
+        if name != "progressive":  # where libjpeg smooths what is missing
+            (HERE / f"jpeg-{name}-early.jpg").write_bytes(whole[: len(whole) * 6 // 10] + b"\xff\xd9")
+        (HERE / f"jpeg-{name}-cut.jpg").write_bytes(whole[: len(whole) * 6 // 10])
+        for i, part in enumerate((0.5, 0.6, 0.75)):
+            damaged = bytearray(whole)
+            damaged[int(len(whole) * part)] ^= 1 << (2 * i + 1)
+            (HERE / f"jpeg-{name}-bit-{i}.jpg").write_bytes(damaged)
+
+
 # What Pillow does not read, and a file with the same pixels that it does.
 TWINS = {"tiff-ycbcr-42-plain.tif": "tiff-ycbcr-42.tif", "tiff-big-endian-big.tif": "tiff-big.tif"}
+
+
+# Tested otherwise: what size it is read at, and that libjpeg smooths what is missing.
+WITHOUT = ("jpeg-huge.jpg", "jpeg-progressive-cut.jpg")
 
 
 def decoded(path):
@@ -217,10 +363,18 @@ def main():
     make_jpegs(small)
     make_ycbcr(small)
     make_layouts(small)
+    make_bmps(small)
+    make_icons(small)
+    make_gifs()
+    make_qois()
+    make_damaged()
+    make_huge()
     cases, pixels = [], []
     for path in sorted(HERE.iterdir()):
-        if path.suffix in (".py", ".md", ".txt"):
+        if path.suffix in (".py", ".md", ".txt") or path.name in WITHOUT:
             continue
+        # As viewers show it, grey below; without it, Pillow refuses the file, as we do.
+        ImageFile.LOAD_TRUNCATED_IMAGES = path.stem.endswith("-cut") and path.suffix == ".jpg"
         try:
             image = decoded(path)
         except Exception as error:
