@@ -14,6 +14,7 @@ use crate::error::Result;
 pub fn decode(bytes: &[u8], limits: &Limits, partial: bool) -> Result<Image> {
     let mut options = DecodeOptions::new();
     options.set_color_output(ColorOutput::Indexed);
+    options.allow_unknown_blocks(true);
     let bytes = with_palette(bytes);
     let mut decoder = options.read_info(&*bytes).map_err(refused)?;
     let screen = (u32::from(decoder.width()), u32::from(decoder.height()));

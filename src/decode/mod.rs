@@ -182,6 +182,10 @@ fn by_image(bytes: &[u8], format: ImageFormat, limits: &Limits, partial: bool) -
         if !partial || there == 0 {
             return Err(cut(format::name(format), Some(there)));
         }
+        // The decoder turns the bytes of 16-bit values when all are there.
+        if colour.bytes_per_pixel() > colour.channel_count() && cfg!(target_endian = "little") {
+            values.chunks_exact_mut(2).for_each(<[u8]>::reverse);
+        }
         share = Some(there);
     }
     let rgb = match colour {

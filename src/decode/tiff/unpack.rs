@@ -121,7 +121,10 @@ fn pack_bits(stored: &[u8], length: usize) -> Vec<u8> {
                 let Some((&byte, after)) = after.split_first() else {
                     break;
                 };
-                bytes.extend(std::iter::repeat_n(byte, 1 - count as isize as usize));
+                bytes.extend(std::iter::repeat_n(
+                    byte,
+                    1 + usize::from(count.unsigned_abs()),
+                ));
                 after
             }
         };

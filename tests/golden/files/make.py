@@ -311,6 +311,14 @@ def make_qois():
         (HERE / name).write_bytes(head + body + b"\0" * 7 + b"\1")
 
 
+def make_broken():
+    """Tables with wrong bits: Pillow and browsers read on where our decoder gives up."""
+    file = bytearray((HERE.parent / "photos/jpeg-progressive.jpg").read_bytes())
+    for at, byte in ((198, 12), (239, 1), (298, 182)):
+        file[at] = byte
+    (HERE / "jpeg-broken.jpg").write_bytes(file)
+
+
 def make_huge():
     """16.8 megapixels in few bytes: 64 stripes from black at the left to almost white at the right."""
     stripes = np.tile((np.arange(4096) // 64 * 4).astype(np.uint8), (4096, 1))
@@ -338,8 +346,8 @@ def make_damaged():
 TWINS = {"tiff-ycbcr-42-plain.tif": "tiff-ycbcr-42.tif", "tiff-big-endian-big.tif": "tiff-big.tif"}
 
 
-# Tested otherwise: what size it is read at, and that libjpeg smooths what is missing.
-WITHOUT = ("jpeg-huge.jpg", "jpeg-progressive-cut.jpg")
+# Tested otherwise: what size it is read at, that libjpeg smooths what is missing, that a browser reads it.
+WITHOUT = ("jpeg-huge.jpg", "jpeg-progressive-cut.jpg", "jpeg-broken.jpg")
 
 
 def decoded(path):
@@ -369,6 +377,7 @@ def main():
     make_qois()
     make_damaged()
     make_huge()
+    make_broken()
     cases, pixels = [], []
     for path in sorted(HERE.iterdir()):
         if path.suffix in (".py", ".md", ".txt") or path.name in WITHOUT:
