@@ -108,6 +108,7 @@ impl Classifier {
         query: &Query,
     ) -> Result<Classification> {
         let start = Instant::now();
+        let partial = image.partial;
         let size = Size {
             width: image.width,
             height: image.height,
@@ -136,7 +137,8 @@ impl Classifier {
             region,
             part,
         };
-        self.classify_input(photo, timing, query)
+        let result = self.classify_input(photo, timing, query)?;
+        Ok(Classification { partial, ..result })
     }
 
     /// Classifies an input tensor that was made elsewhere.
@@ -214,6 +216,7 @@ impl Classifier {
         let mut result = Classification {
             image: run.photo.image,
             region: run.photo.part,
+            partial: None,
             predictions,
             recognised,
             not_recognised,

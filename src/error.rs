@@ -59,6 +59,14 @@ pub enum Error {
     /// The picture is damaged.
     #[error("{0}")]
     ImageCorrupt(String),
+    /// The picture is cut short.
+    #[error("{message}")]
+    ImageCut {
+        /// What is there, and what to do.
+        message: String,
+        /// How many percent of its rows are there, where that can be told.
+        percent: Option<u8>,
+    },
     /// The picture has more pixels or bytes than allowed.
     #[error("{0}")]
     ImageTooLarge(String),
@@ -99,7 +107,7 @@ impl Error {
             Error::OverMemoryLimit(_) | Error::NeedsMemory { .. } => "over-memory-limit",
             Error::OutOfMemory(_) => "out-of-memory",
             Error::ImageFormat(_) => "image-format",
-            Error::ImageCorrupt(_) => "image-corrupt",
+            Error::ImageCorrupt(_) | Error::ImageCut { .. } => "image-corrupt",
             Error::ImageTooLarge(_) => "image-too-large",
             Error::BadOption(_) => "bad-option",
             Error::Unplanned(_) => "unplanned",

@@ -98,7 +98,7 @@ mod memory;
 mod wasm;
 
 pub use classifier::{Classifier, Explaining};
-pub use decode::{Image, Limits, decode, from_rgba};
+pub use decode::{Image, Limits, decode, decode_partial, from_rgba};
 pub use error::{Error, Result};
 pub use heatmap::{Method, Sign};
 pub use manifest::Manifest;

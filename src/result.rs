@@ -118,6 +118,9 @@ pub struct Classification {
     /// The part of it that was classified, in whole pixels, where the query names one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub region: Option<Region>,
+    /// Of a photo that is cut short: how many percent of its rows are there; 100: all, without their detail.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partial: Option<u8>,
     /// Most probable first.
     pub predictions: Vec<Prediction>,
     /// Whether a probability reaches the threshold that the model states; true without one.

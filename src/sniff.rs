@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 
 /// Beginnings of files that are served in place of a model, and what to do about each.
-const FOREIGN: [(&[u8], &str); 9] = [
+const FOREIGN: [(&[u8], &str); 7] = [
     (
         b"version https://git-lfs",
         "a Git LFS pointer, not the file itself; run `git lfs pull`, or host the file where LFS is resolved",
@@ -18,20 +18,42 @@ const FOREIGN: [(&[u8], &str); 9] = [
     ),
     (
         b"PK\x03\x04",
-        "a ZIP archive, as PyTorch and Keras write them; export the model to ONNX",
-    ),
-    (
-        b"\x89HDF",
-        "an HDF5 file, as Keras writes them; export the model to ONNX",
-    ),
-    (
-        b"\x80\x02",
-        "a Python pickle, as PyTorch writes them; export the model to ONNX",
+        "a ZIP archive; unpack it, or pack the model in it with `whylens pack`",
     ),
     (b"\xff\xd8\xff", "a JPEG picture"),
     (b"\x89PNG", "a PNG picture"),
     (b"%PDF", "a PDF document"),
 ];
+
+const BY_TORCH: &str = "export it to ONNX from Python: `torch.onnx.export(model.eval(), torch.zeros(1, 3, 224, 224), \
+    \"model.onnx\")`, with the size of its photos";
+const BY_KERAS: &str = "export it to ONNX from Python: `keras.models.load_model(FILE).export(\"model.onnx\", \
+    format=\"onnx\")`, which needs the package tf2onnx";
+const BY_TF2ONNX: &str = "convert it to ONNX: `python -m tf2onnx.convert --tflite FILE --output model.onnx`, from the \
+    package tf2onnx";
+const BY_OPTIMUM: &str = "export the whole model to ONNX, for one of Hugging Face `optimum-cli export onnx --model \
+    ORG/NAME FOLDER`";
+
+/// The model of another program, and how to make an ONNX file of it.
+pub fn other_model(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
+    let start = &bytes[..bytes.len().min(HEAD)];
+    let names = |name: &[u8]| start.windows(name.len()).any(|part| part == name);
+    Some(match start {
+        [0x89, b'H', b'D', b'F', ..] => ("a model of Keras in HDF5", BY_KERAS),
+        [_, _, _, _, b'T', b'F', b'L', b'3', ..] => ("a model of TensorFlow Lite", BY_TF2ONNX),
+        // A zip by `torch.save`, or its older pickles.
+        [b'P', b'K', 3, 4, ..] if names(b"/data.pkl") => ("a model of PyTorch", BY_TORCH),
+        [0x80, 2..=5, ..] => ("a Python pickle, as PyTorch writes models", BY_TORCH),
+        [b'P', b'K', 3, 4, ..] if names(b"metadata.json") && names(b"keras") => {
+            ("a model of Keras", BY_KERAS)
+        }
+        // The length of the JSON that follows.
+        [_, _, _, _, 0, 0, 0, 0, b'{', b'"', ..] => {
+            ("weights in safetensors, without the network", BY_OPTIMUM)
+        }
+        _ => return None,
+    })
+}
 
 /// How many bytes [`head`] looks at.
 pub const HEAD: usize = 512;
@@ -43,14 +65,15 @@ pub const HEAD: usize = 512;
 /// other programs.
 pub fn head(bytes: &[u8], what: &str) -> Result<()> {
     page(bytes, what)?;
+    if let Some((found, advice)) = other_model(bytes) {
+        return Err(Error::NotAModel(format!("{what} is {found}; {advice}")));
+    }
     let start = start(bytes);
     let found = if matches!(start.first(), Some(b'{' | b'[')) {
         Some(format!(
             "JSON: {}",
             String::from_utf8_lossy(&start[..start.len().min(60)])
         ))
-    } else if bytes.get(4..8) == Some(b"TFL3") {
-        Some("a TensorFlow Lite file; export the model to ONNX".into())
     } else {
         FOREIGN
             .iter()
@@ -349,8 +372,22 @@ mod tests {
             ),
             (b"{\"error\": \"not found\"}", "JSON: {\"error\""),
             (b"\x1f\x8b\x08", "gzip data"),
-            (b"PK\x03\x04", "export the model to ONNX"),
-            (b"\x1c\0\0\0TFL3", "TensorFlow Lite"),
+            (b"PK\x03\x04", "a ZIP archive"),
+            (
+                b"PK\x03\x04..archive/data.pkl",
+                "a model of PyTorch; export it to ONNX",
+            ),
+            (b"\x80\x02}q", "PyTorch writes models; export it to ONNX"),
+            (
+                b"PK\x03\x04..metadata.json{\"keras_version\"",
+                "a model of Keras; export",
+            ),
+            (b"\x89HDF\r\n", "a model of Keras in HDF5; export"),
+            (
+                b"\x40\0\0\0\0\0\0\0{\"__metadata__\"",
+                "safetensors, without the network; export",
+            ),
+            (b"\x1c\0\0\0TFL3", "TensorFlow Lite; convert it"),
         ] {
             refused(head(bytes, "model.onnx"), "not-a-model", text);
         }

@@ -426,6 +426,12 @@ fn thrown(error: Error) -> JsValue {
         set(&object, "manifest", &manifest.into());
     } else if let Error::NeedsMemory { limit, .. } = error {
         set(&object, "limit", &(limit as f64).into());
+    } else if let Error::ImageCut { percent, .. } = error {
+        set(
+            &object,
+            "percent",
+            &percent.map_or(JsValue::NULL, JsValue::from),
+        );
     }
     object.into()
 }

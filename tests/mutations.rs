@@ -129,8 +129,10 @@ fn setting(name: &str, default: u64) -> u64 {
 
 #[test]
 fn damaged_photos_do_no_harm() {
-    let corpus: Vec<Vec<u8>> = std::fs::read_dir("tests/golden/photos")
-        .unwrap()
+    let folders = ["tests/golden/photos", "tests/golden/files"];
+    let corpus: Vec<Vec<u8>> = folders
+        .iter()
+        .flat_map(|folder| std::fs::read_dir(folder).unwrap())
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.is_file())
         .filter(|path| {

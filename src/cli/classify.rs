@@ -12,8 +12,8 @@ use serde_json::json;
 use whylens::internal::rank;
 use whylens::manifest::Activation;
 use whylens::{
-    Class, Classification, Classifier, Colormap, Error, Heatmap, HeatmapQuery, Limits, Method,
-    Options, Prediction, Query, Reason, Region, Sign, Style, decode,
+    Class, Classification, Classifier, Colormap, Error, Heatmap, HeatmapQuery, Image, Limits,
+    Method, Options, Prediction, Query, Reason, Region, Sign, Style, decode, decode_partial,
 };
 
 use super::read::{self, Identity};
@@ -70,6 +70,9 @@ pub struct Arguments {
     /// Maximum number of pixels of a photo
     #[arg(long, value_name = "N", default_value_t = Limits::default().pixels)]
     max_pixels: u64,
+    /// Classify what is there of a photo that is cut short
+    #[arg(long)]
+    partial: bool,
     /// Print one JSON object per line, heatmap included
     #[arg(long)]
     json: bool,
@@ -174,7 +177,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
                 write(out, &npy::write(result.run.scores())?, &mut written)?;
             }
             if let (Some(out), Some(heatmap)) = (&outputs.heatmap, &result.heatmap) {
-                let picture = draw(&photo, &limits, heatmap)?;
+                let picture = draw(image(arguments, &photo, &limits)?, heatmap)?;
                 write(out, &picture, &mut written)?;
             }
             Ok(())
@@ -311,15 +314,23 @@ fn classify(
         let tensor = npy::read(&mut &*photo)?;
         classifier.classify_tensor(&tensor, &plain)?
     } else {
-        classifier.classify(photo, limits, &plain)?
+        let start = Instant::now();
+        let image = image(arguments, photo, limits)?;
+        classifier.classify_image(image, start.elapsed().as_secs_f64() * 1000.0, &plain)?
     };
     explain(classifier, &mut result, path, query);
     Ok(result)
 }
 
+fn image(arguments: &Arguments, photo: &[u8], limits: &Limits) -> Result<Image> {
+    Ok(match arguments.partial {
+        true => decode_partial(photo, limits)?,
+        false => decode(photo, limits)?,
+    })
+}
+
 /// The photo with its heatmap over it, as PNG.
-fn draw(photo: &[u8], limits: &Limits, heatmap: &Heatmap) -> Result<Vec<u8>> {
-    let image = decode(photo, limits)?;
+fn draw(image: Image, heatmap: &Heatmap) -> Result<Vec<u8>> {
     let style = Style {
         width: image.columns,
         height: image.rows,
@@ -369,6 +380,12 @@ fn print(file: &str, result: &Classification, json: bool) -> Result<()> {
         return Ok(());
     }
     println!("{file}");
+    if let Some(percent) = result.partial {
+        match percent {
+            100 => println!("cut short: a coarse picture, without its detail"),
+            _ => println!("cut short: {percent} % of its rows"),
+        }
+    }
     match (&result.not_recognised, result.recognised) {
         (Some(sentence), _) => println!("{sentence}"),
         (None, false) => println!("not recognised: no class reaches the threshold of the model"),

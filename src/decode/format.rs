@@ -3,6 +3,7 @@
 use image::ImageFormat;
 
 use crate::error::{Error, Result};
+use crate::sniff;
 
 /// How many bytes of a text are searched for the element that identifies it.
 const PROLOGUE: usize = 1024;
@@ -17,6 +18,13 @@ pub fn format(bytes: &[u8]) -> Result<ImageFormat> {
             "the file is empty; choose a photo".into(),
         ));
     }
+    if bytes.get(8..10) == Some(b"CR") && bytes.starts_with(b"II*\0") {
+        return Err(raw("Canon"));
+    }
+    // Of TIFF with 64-bit offsets, image knows nothing.
+    if bytes.starts_with(b"II\x2b\0\x08\0") || bytes.starts_with(b"MM\0\x2b\0\x08") {
+        return Ok(ImageFormat::Tiff);
+    }
     match image::guess_format(bytes) {
         Ok(
             format @ (ImageFormat::Jpeg
@@ -30,10 +38,17 @@ pub fn format(bytes: &[u8]) -> Result<ImageFormat> {
         ) => Ok(format),
         _ => Err(Error::ImageFormat(match other(bytes) {
             Other::Picture(name) => format!(
-                "this is a picture in the format {name}, which cannot be read here; convert it to JPEG, PNG or WebP"
+                "this is a picture in the format {name}, which cannot be read here; {}",
+                way(name)
             ),
+            Other::Raw(name) => return Err(raw(name)),
             Other::Thing(name) => {
-                format!("this is {name}, not a picture; choose a JPEG, PNG or WebP file")
+                format!("this is {name}, not a picture; {}", way(name))
+            }
+            Other::Model(name, advice) => {
+                format!(
+                    "this is {name}, not a picture; to classify with it, {advice}, and add that file"
+                )
             }
             Other::Unknown => {
                 "the format of this file is unknown; choose a JPEG, PNG or WebP file".into()
@@ -57,14 +72,49 @@ pub fn name(format: ImageFormat) -> &'static str {
     }
 }
 
+/// By the make of its camera; many are TIFF files with a small picture in front.
+pub fn raw(make: &str) -> Error {
+    Error::ImageFormat(format!(
+        "this is a raw photo ({make}), which cannot be read here; choose the JPEG that the camera wrote beside it, or \
+        develop it to one"
+    ))
+}
+
+/// What to do with a file of a known kind.
+fn way(name: &str) -> &'static str {
+    match name {
+        "HEIC" => {
+            "convert it to JPEG; an iPhone takes JPEG with Settings, Camera, Formats, Most Compatible"
+        }
+        "DICOM" => {
+            "save the picture as PNG, with the window of grey values that shows what matters, from the program that \
+            opens it, or by `dcmj2pnm --write-png FILE photo.png` of DCMTK"
+        }
+        "a PDF document" => {
+            "save a page as PNG, by `pdftoppm -png FILE page`, or take a picture of the screen"
+        }
+        "a video" => {
+            "stop it at a frame, and save that as a picture, by `ffmpeg -i FILE -frames:v 1 photo.png`"
+        }
+        "a ZIP archive" | "a compressed file" => "unpack it, and choose the pictures in it",
+        "a web page" => "save the picture on it, and choose that",
+        "a text file" => "choose a JPEG, PNG or WebP file",
+        _ => "convert it to JPEG, PNG or WebP",
+    }
+}
+
 enum Other {
     Picture(&'static str),
+    /// By the cameras that write it.
+    Raw(&'static str),
     Thing(&'static str),
+    /// Of another program, and the way to an ONNX file.
+    Model(&'static str, &'static str),
     Unknown,
 }
 
 fn other(bytes: &[u8]) -> Other {
-    const MAGIC: [(&[u8], Other); 13] = [
+    const MAGIC: [(&[u8], Other); 25] = [
         (b"\xff\x0a", Other::Picture("JPEG XL")),
         (b"\0\0\0\x0cJXL ", Other::Picture("JPEG XL")),
         (b"\0\0\0\x0cjP  ", Other::Picture("JPEG 2000")),
@@ -73,12 +123,34 @@ fn other(bytes: &[u8]) -> Other {
         (b"v/1\x01", Other::Picture("OpenEXR")),
         (b"DDS ", Other::Picture("DDS")),
         (b"#?RADIANCE", Other::Picture("Radiance HDR")),
-        (b"FUJIFILMCCD-RAW", Other::Picture("Fujifilm raw")),
+        (b"FUJIFILMCCD-RAW", Other::Raw("Fujifilm")),
+        (b"IIRO", Other::Raw("Olympus")),
+        (b"IIRS", Other::Raw("Olympus")),
+        (b"MMOR", Other::Raw("Olympus")),
+        (b"IIU\0", Other::Raw("Panasonic")),
+        (b"FOVb", Other::Raw("Sigma")),
+        (b"\0MRM", Other::Raw("Minolta")),
+        (b"II\x1a\0\0\0HEAPCCDR", Other::Raw("Canon")),
         (b"%PDF", Other::Thing("a PDF document")),
         (b"PK\x03\x04", Other::Thing("a ZIP archive")),
         (b"\x1aE\xdf\xa3", Other::Thing("a video")),
+        (b"FLV\x01", Other::Thing("a video")),
+        (b"\0\0\x01\xba", Other::Thing("a video")),
+        (b"\0\0\x01\xb3", Other::Thing("a video")),
+        (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", Other::Thing("a video")),
+        (b"OggS", Other::Thing("a video")),
         (b"\x1f\x8b", Other::Thing("a compressed file")),
     ];
+    if let Some((name, advice)) = sniff::other_model(bytes) {
+        return Other::Model(name, advice);
+    }
+    if bytes.starts_with(b"RIFF") && bytes.get(8..12) == Some(b"AVI ") {
+        return Other::Thing("a video");
+    }
+    // DICOM PS3.10, section 7.1: after a preamble of any 128 bytes.
+    if bytes.get(128..132) == Some(b"DICM") {
+        return Other::Picture("DICOM");
+    }
     if let Some((_, found)) = MAGIC
         .into_iter()
         .find(|(magic, _)| bytes.starts_with(magic))
@@ -124,7 +196,7 @@ fn iso_media(bytes: &[u8]) -> Other {
     ]) {
         Other::Picture("HEIC")
     } else if has(&[b"crx "]) {
-        Other::Picture("Canon raw")
+        Other::Raw("Canon")
     } else {
         Other::Thing("a video")
     }
@@ -159,7 +231,49 @@ mod tests {
             b"<?xml version=\"1.0\"?>\n<!-- a drawing -->\n<svg xmlns=\"\">",
             "SVG",
         );
-        says(b"%PDF-1.7", "PDF");
+        says(
+            b"%PDF-1.7",
+            "a PDF document, not a picture; save a page as PNG",
+        );
+        says(
+            &[&[0; 128][..], b"DICM"].concat(),
+            "DICOM, which cannot be read here; save the picture as PNG",
+        );
+        says(&brands(b"heic\0\0\0\0mif1"), "Most Compatible");
+        says(b"RIFF\0\0\0\0AVI LIST", "a video, not a picture; stop it");
+        says(b"\x1aE\xdf\xa3", "a video");
+        for raw in [
+            &b"II*\0\x10\0\0\0CR\x02\0"[..],
+            b"IIRO\x08\0",
+            b"FUJIFILMCCD-RAW",
+            &brands(b"crx \0\0\0\x01"),
+        ] {
+            says(raw, "a raw photo (");
+        }
+    }
+
+    #[test]
+    fn models_of_other_programs_are_named_with_the_way_to_onnx() {
+        says(
+            b"\x89HDF\r\n\x1a\n",
+            "a model of Keras in HDF5, not a picture; to classify with it, export it to ONNX",
+        );
+        says(
+            b"\x1c\0\0\0TFL3",
+            "a model of TensorFlow Lite, not a picture",
+        );
+        says(
+            b"PK\x03\x04\0\0\0\0model/data.pkl",
+            "a model of PyTorch, not a picture",
+        );
+        says(
+            b"\x40\0\0\0\0\0\0\0{\"w\":{\"dtype\"",
+            "weights in safetensors",
+        );
+        says(
+            b"PK\x03\x04photos/a.jpg",
+            "a ZIP archive, not a picture; unpack it",
+        );
     }
 
     #[test]

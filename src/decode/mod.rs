@@ -5,16 +5,22 @@
 //! colour profiles (ICC) and gamma are not applied: the numbers in the file are taken as sRGB. Of an
 //! animation, the first frame is read.
 
+mod bmp;
 mod format;
+mod gif;
 mod header_limits;
+mod ico;
 mod jpeg;
+mod qoi;
 mod tiff;
 
-use std::io::Cursor;
+use std::io::{self, Cursor};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader};
+use image::{
+    ColorType, DynamicImage, ImageBuffer, ImageDecoder, ImageError, ImageFormat, ImageReader,
+};
 
 use self::format::format;
 use crate::error::{Error, Result};
@@ -26,12 +32,15 @@ pub struct Image {
     pub width: u32,
     /// Height in pixels.
     pub height: u32,
-    /// Pixels of a row in `rgb`: `width`, or half of it, rounded up, for a [huge photo](decode).
+    /// Pixels of a row in `rgb`: `width`, or a half or a quarter of it, rounded up, for a [huge photo](decode).
     pub columns: u32,
-    /// Rows in `rgb`: `height`, or half of it, rounded up.
+    /// Rows in `rgb`: `height`, or the same part of it.
     pub rows: u32,
     /// `rows × columns × 3` values, row-major, from top to bottom.
     pub rgb: Vec<u8>,
+    /// Of a file that is cut short, read by [`decode_partial`]: how many percent of its rows are there. 100: all are,
+    /// without their detail (a progressive JPEG).
+    pub partial: Option<u8>,
 }
 
 /// The most that a picture may cost; checked against its header, before its pixels are decoded.
@@ -62,11 +71,26 @@ const LONGEST_SIDE: u32 = 65_535;
 ///
 /// A JPEG of more than 16 megapixels whose shorter side has 2048 pixels or more is decoded at half
 /// its size, by the inverse cosine transform: four times less memory for a photo that every model
-/// sees many times smaller. Everything else is decoded pixel by pixel.
+/// sees many times smaller. One with more pixels than `limits` allows, up to four times as many, is decoded at a
+/// quarter of its size, or at half if its shorter side has fewer than 4096 pixels. Everything else is decoded pixel
+/// by pixel.
 ///
 /// # Errors
-/// [`Error::ImageFormat`], [`Error::ImageCorrupt`], [`Error::ImageTooLarge`].
+/// [`Error::ImageFormat`], [`Error::ImageCorrupt`], [`Error::ImageCut`], [`Error::ImageTooLarge`].
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Image> {
+    read(bytes, limits, false)
+}
+
+/// As [`decode`], but reads what is there of a file that is cut short: the rows below are white, or grey in a JPEG.
+/// Not of WebP, nor of an icon.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_partial(bytes: &[u8], limits: &Limits) -> Result<Image> {
+    read(bytes, limits, true)
+}
+
+fn read(bytes: &[u8], limits: &Limits, partial: bool) -> Result<Image> {
     if bytes.len() as u64 > limits.bytes {
         let (actual, most) = (bytes.len(), limits.bytes);
         return Err(Error::ImageTooLarge(format!(
@@ -82,13 +106,17 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Image> {
         }
     };
     contained(format, || match format {
-        ImageFormat::Jpeg => jpeg::decode(bytes, limits),
-        ImageFormat::Tiff => tiff::decode(bytes, limits),
+        ImageFormat::Jpeg => jpeg::decode(bytes, limits, partial),
+        ImageFormat::Tiff => tiff::decode(bytes, limits, partial),
+        ImageFormat::Ico => ico::decode(bytes, limits),
+        ImageFormat::Bmp => bmp::decode(bytes, limits, partial),
+        ImageFormat::Gif => gif::decode(bytes, limits, partial),
+        ImageFormat::Qoi => qoi::decode(bytes, limits, partial),
         ImageFormat::WebP => {
             header_limits::check_webp(bytes, limits)?;
-            by_image(bytes, format, limits)
+            by_image(bytes, format, limits, partial)
         }
-        _ => by_image(bytes, format, limits),
+        _ => by_image(bytes, format, limits, partial),
     })
 }
 
@@ -126,10 +154,95 @@ pub fn from_rgba(rgba: Vec<u8>, width: u32, height: u32, limits: &Limits) -> Res
         columns: width,
         rows: height,
         rgb: over_white(rgba),
+        partial: None,
     })
 }
 
-fn by_image(bytes: &[u8], format: ImageFormat, limits: &Limits) -> Result<Image> {
+fn by_image(bytes: &[u8], format: ImageFormat, limits: &Limits, partial: bool) -> Result<Image> {
+    let (decoder, orientation) = open(bytes, format, limits)?;
+    let (size, colour, total) = (
+        decoder.dimensions(),
+        decoder.color_type(),
+        decoder.total_bytes(),
+    );
+    let mut values = vec![255; total as usize];
+    let mut share = None;
+    if let Err(error) = decoder.read_image(&mut values) {
+        let error = refused(format, error);
+        if !matches!(error, Error::ImageCut { .. }) {
+            return Err(error);
+        }
+        // What is there is what does not depend on what was in the memory before.
+        let (decoder, _) = open(bytes, format, limits)?;
+        let mut others = vec![0; total as usize];
+        let _ = decoder.read_image(&mut others);
+        let row = values.len() / size.1.max(1) as usize;
+        let rows = values.chunks(row).zip(others.chunks(row));
+        let there = percent(rows.filter(|(a, b)| a == b).count(), size.1 as usize).min(99);
+        if !partial || there == 0 {
+            return Err(cut(format::name(format), Some(there)));
+        }
+        // The decoder turns the bytes of 16-bit values when all are there.
+        if colour.bytes_per_pixel() > colour.channel_count() && cfg!(target_endian = "little") {
+            values.chunks_exact_mut(2).for_each(<[u8]>::reverse);
+        }
+        share = Some(there);
+    }
+    let rgb = match colour {
+        ColorType::Rgb8 => values,
+        ColorType::Rgba8 => over_white(values),
+        _ => in_eight_bits(values, size, colour)
+            .ok_or_else(|| unusual(format::name(format), &"its colours"))?,
+    };
+    Ok(Image {
+        partial: share,
+        ..upright(rgb, size, size, orientation)
+    })
+}
+
+/// Values of another kind → RGB over white.
+fn in_eight_bits(
+    values: Vec<u8>,
+    (width, height): (u32, u32),
+    colour: ColorType,
+) -> Option<Vec<u8>> {
+    let words = || {
+        values
+            .chunks_exact(2)
+            .map(|pair| u16::from_ne_bytes([pair[0], pair[1]]))
+            .collect()
+    };
+    let image = match colour {
+        ColorType::L8 => ImageBuffer::from_raw(width, height, values).map(DynamicImage::ImageLuma8),
+        ColorType::La8 => {
+            ImageBuffer::from_raw(width, height, values).map(DynamicImage::ImageLumaA8)
+        }
+        ColorType::L16 => {
+            ImageBuffer::from_raw(width, height, words()).map(DynamicImage::ImageLuma16)
+        }
+        ColorType::La16 => {
+            ImageBuffer::from_raw(width, height, words()).map(DynamicImage::ImageLumaA16)
+        }
+        ColorType::Rgb16 => {
+            ImageBuffer::from_raw(width, height, words()).map(DynamicImage::ImageRgb16)
+        }
+        ColorType::Rgba16 => {
+            ImageBuffer::from_raw(width, height, words()).map(DynamicImage::ImageRgba16)
+        }
+        _ => None,
+    }?;
+    Some(match colour.has_alpha() {
+        true => over_white(image.into_rgba8().into_raw()),
+        false => image.into_rgb8().into_raw(),
+    })
+}
+
+/// The decoder of a picture whose size is checked, and how to turn it.
+fn open<'a>(
+    bytes: &'a [u8],
+    format: ImageFormat,
+    limits: &Limits,
+) -> Result<(impl ImageDecoder + 'a, Orientation)> {
     let refused = |error| refused(format, error);
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut memory = image::Limits::no_limits();
@@ -141,13 +254,7 @@ fn by_image(bytes: &[u8], format: ImageFormat, limits: &Limits) -> Result<Image>
     check_size(width, height, limits)?;
     check_total((width, height), decoder.total_bytes(), limits)?;
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let image = DynamicImage::from_decoder(decoder).map_err(refused)?;
-    let rgb = if image.color().has_alpha() {
-        over_white(image.into_rgba8().into_raw())
-    } else {
-        image.into_rgb8().into_raw()
-    };
-    Ok(upright(rgb, (width, height), (width, height), orientation))
+    Ok((decoder, orientation))
 }
 
 /// `stored` is the size of the pixels, `size` that of the picture; both before it is turned.
@@ -176,6 +283,7 @@ fn upright(rgb: Vec<u8>, stored: (u32, u32), size: (u32, u32), orientation: Orie
         columns,
         rows,
         rgb,
+        partial: None,
     }
 }
 
@@ -241,8 +349,24 @@ fn refused(format: ImageFormat, error: ImageError) -> Error {
     match error {
         ImageError::Unsupported(_) => unusual(name, &error),
         ImageError::Limits(_) => too_much_memory(name),
+        error if ended(&error) => cut(name, None),
         error => damaged(name, &error),
     }
+}
+
+/// Whether the file ended before it was read.
+fn ended(error: &ImageError) -> bool {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = match error {
+        ImageError::IoError(error) => Some(error),
+        error => Some(error),
+    };
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            return error.kind() == io::ErrorKind::UnexpectedEof;
+        }
+        next = error.source();
+    }
+    false
 }
 
 fn unusual(name: &str, what: &dyn std::fmt::Display) -> Error {
@@ -255,6 +379,28 @@ fn too_much_memory(name: &str) -> Error {
     Error::ImageTooLarge(format!(
         "the {name} file needs too much memory to be decoded; make the picture smaller first"
     ))
+}
+
+/// `percent`: how many percent of the rows are there; 100: all, without their detail.
+fn cut(name: &str, percent: Option<u8>) -> Error {
+    let there = match percent {
+        Some(100) => "a coarse picture is there, without its detail".into(),
+        Some(percent) => format!("{percent} % of its rows are there"),
+        None => "how much is there cannot be told".into(),
+    };
+    let or = match percent {
+        Some(1..) => ", or classify what is there, with `partial`",
+        _ => "",
+    };
+    Error::ImageCut {
+        message: format!("the {name} file is cut short: {there}; get it again from its source{or}"),
+        percent,
+    }
+}
+
+/// Rounded down: nothing but the whole is 100.
+fn percent(part: usize, whole: usize) -> u8 {
+    (part as u64 * 100 / whole.max(1) as u64).min(100) as u8
 }
 
 fn damaged(name: &str, error: &dyn std::fmt::Display) -> Error {

@@ -170,6 +170,7 @@ mod tests {
             columns: 8,
             rows: 8,
             rgb: (0..192).collect(),
+            partial: None,
         };
         let previewed = preview.classify(&photo, &Options::default()).unwrap();
         assert_eq!(previewed.activation, Activation::Softmax);

@@ -68,6 +68,7 @@ mod tests {
             columns,
             rows,
             rgb: pixels.flatten().collect(),
+            partial: None,
         }
     }
 

@@ -28,6 +28,8 @@ struct ClassifyOptions {
     scores: bool,
     max_pixels: f64,
     max_bytes: f64,
+    /// Whether what is there of a photo that is cut short is classified.
+    partial: bool,
     /// Longest side of the picture that shows what was classified; none: no picture.
     view: Option<f64>,
 }
@@ -104,9 +106,14 @@ pub async fn classify(
             "the file has {actual} bytes, at most {most} are read; make it smaller first, or raise `maxBytes`"
         ))));
     }
+    let partial = options.partial;
     let read = || {
         let start = Instant::now();
-        let image = decode::decode(&photo.to_vec(), &limits)?;
+        let photo = photo.to_vec();
+        let image = match partial {
+            true => decode::decode_partial(&photo, &limits)?,
+            false => decode::decode(&photo, &limits)?,
+        };
         Ok((image, milliseconds(start)))
     };
     finish(url, id, options, read, progress, signal).await

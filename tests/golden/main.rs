@@ -4,6 +4,7 @@
 use include_dir::{Dir, include_dir};
 
 mod exports;
+mod files;
 mod heads;
 mod models;
 mod npy;

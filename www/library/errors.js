@@ -19,6 +19,12 @@ class LibraryError extends Error {
      * @type {number | undefined}
      */
     this.limit = undefined;
+    /**
+     * Of `image-corrupt`, where the file is cut short: how many percent of its rows are there; 100: all, without their
+     * detail; null: it cannot be told.
+     * @type {number | null | undefined}
+     */
+    this.percent = undefined;
   }
 }
 
@@ -62,8 +68,8 @@ export function isA(value, type) {
 /**
  * @param {WireError} error
  */
-export function fromWire({ code, message, cause, limit }) {
-  return Object.assign(new WhylensError(code, message, cause), { limit });
+export function fromWire({ code, message, cause, limit, percent }) {
+  return Object.assign(new WhylensError(code, message, cause), { limit, percent });
 }
 
 /**

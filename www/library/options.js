@@ -48,6 +48,7 @@ const CLASSIFY = /** @type {const} */ ([
   'transfer',
   'maxPixels',
   'maxBytes',
+  'partial',
   'onProgress',
   'signal',
 ]);
@@ -161,6 +162,7 @@ export function classifyOptions(given, loaded) {
     region,
     heatmap,
     scores = false,
+    partial = false,
     view,
     transfer = false,
     signal,
@@ -174,6 +176,7 @@ export function classifyOptions(given, loaded) {
   const part = region === undefined ? null : regionOf(region);
   check('view', view, isFrom(1, Infinity), 'pixels from 1');
   check('scores', scores, isBoolean, 'true or false');
+  check('partial', partial, isBoolean, 'true or false');
   check('transfer', transfer, isBoolean, 'true or false');
   check(
     'heatmap',
@@ -190,6 +193,7 @@ export function classifyOptions(given, loaded) {
       scores,
       maxPixels: limits.maxPixels ?? loaded.maxPixels ?? MOST_PIXELS,
       maxBytes: limits.maxBytes ?? loaded.maxBytes ?? MOST_BYTES,
+      partial,
       view: view ?? null,
     },
     named: heatmap !== undefined,

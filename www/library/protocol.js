@@ -70,6 +70,8 @@
  * @property {boolean} [transfer] an `ArrayBuffer` or `Uint8Array` is taken from the caller, not copied
  * @property {number} [maxPixels] of the photo, that of `load()` when absent
  * @property {number} [maxBytes] of the photo's file, that of `load()` when absent
+ * @property {boolean} [partial] classifies what is there of a photo that is cut short; else it is `image-corrupt`, and
+ *   the error's `percent` tells how much is there
  * @property {(progress: Progress) => void} [onProgress] is told of a slow heatmap
  * @property {AbortSignal} [signal]
  */
@@ -116,6 +118,10 @@
  * @property {string} id for `heatmap()`
  * @property {Size} image the upright photo
  * @property {Region} [region] the part of it that was classified, in whole pixels, where one was asked for
+ * @property {'browser'} [decoder] the browser, not this library, decoded the file: another one may give other pixels
+ * @property {string} [damaged] what is wrong with a file that only the browser could still decode
+ * @property {number} [partial] of a photo that is cut short: how many percent of its rows are there; 100: all, without
+ *   their detail
  * @property {Prediction[]} predictions most probable first
  * @property {boolean} recognised whether a probability reaches the `threshold` of the model; true without one
  * @property {string} [notRecognised] what the model's author says where it is not recognised
@@ -357,7 +363,7 @@
  * @typedef {{ values: Float32Array<ArrayBuffer>, shape: number[], image: Size, region: Region, part?: Region }} Input a photo as the
  *   network saw it: `values` row-major
  */
-/** @typedef {{ code: ErrorCode, message: string, cause?: string, limit?: number }} WireError */
+/** @typedef {{ code: ErrorCode, message: string, cause?: string, limit?: number, percent?: number | null }} WireError */
 
 /**
  * What the worker is told about a load.
@@ -380,7 +386,7 @@
 /** @typedef {{ classIndex?: number, label?: string, sign: 'for' | 'against', method?: string, layers: string[] }} WireHeatmapOptions */
 /** @typedef {Pick<Heatmap, 'values' | 'max' | 'width' | 'height' | 'region' | 'part' | 'image'>} WireMap */
 /** @typedef {{ topK: number, threshold: number, region: Region | null, heatmap: WireHeatmapOptions | null, scores: boolean, maxPixels: number,
- *   maxBytes: number, view: number | null }} WireClassifyOptions */
+ *   maxBytes: number, partial: boolean, view: number | null }} WireClassifyOptions */
 /** @typedef {{ memoryLimit: number, manifest?: string, options: PackOptions }} WirePackOptions */
 /** @typedef {Blob | ArrayBuffer | Record<string, Blob>} WireFile the last: a folder, by path */
 /** @typedef {{ width: number, height: number, colormap: string, opacity: number }} WireRenderOptions */

@@ -33,11 +33,13 @@ export function record({ name, result, error }, heatmaps) {
     ...map,
     values: [...map.values],
   }));
-  const { image, region, predictions, recognised, notRecognised, noHeatmap, timing, model } = result;
+  const { image, region, decoder, damaged, predictions, recognised, notRecognised, noHeatmap, timing, model } = result;
   return {
     file: name,
     image,
     ...(region && { region }),
+    ...(decoder && { decoder }),
+    ...(damaged && { damaged }),
     predictions: predictions.slice(0, WRITTEN),
     recognised,
     ...(notRecognised && { notRecognised }),

@@ -96,6 +96,7 @@ export function resultData(state, result, info, words, numbers) {
     threshold,
     sure: sureness(result, activation, threshold, labels.length),
     notRecognised: result.notRecognised ?? null,
+    rescued: result.damaged !== undefined,
     disclaimer,
     chosen,
     where: describe(explanations, image, info, words, numbers),

@@ -34,14 +34,17 @@ if (!helpers.helps()) navigator.locks?.request(scope.name, () => new Promise(() 
  * @returns {WireError | null} null: the failure is none of ours, so the module is dead
  */
 function wire(error) {
-  const { code, message, cause, limit } =
-    /** @type {{ code?: unknown, message?: string, cause?: unknown, limit?: number }} */ (error ?? {});
+  const { code, message, cause, limit, percent } =
+    /** @type {{ code?: unknown, message?: string, cause?: unknown, limit?: number, percent?: number | null }} */ (
+      error ?? {}
+    );
   if (typeof code !== 'string' || error instanceof DOMException) return null;
   return {
     code: /** @type {ErrorCode} */ (code),
     message: String(message),
     ...(cause ? { cause: String(cause) } : {}),
     ...(limit ? { limit } : {}),
+    ...(percent === undefined ? {} : { percent }),
   };
 }
 
@@ -227,11 +230,16 @@ async function classify({ url, result, photo, options }, progress, signal) {
   try {
     return await module.classify(url, result, new Uint8Array(bytes), options, progress, signal);
   } catch (error) {
-    if (wire(error)?.code !== 'image-format' || bytes.byteLength === 0) throw error;
-    // The browser may know formats that the module does not, such as AVIF.
+    const failed = wire(error);
+    const isDamaged = failed?.code === 'image-corrupt';
+    // Browsers show what is there of a photo that is cut short without a word.
+    const isCut = failed?.percent !== undefined && !options.partial;
+    if (!(isDamaged ? !isCut : failed?.code === 'image-format') || bytes.byteLength === 0) throw error;
+    // The browser may know formats that the module does not, such as AVIF, or read on where the module gives up.
     const bitmap = await createImageBitmap(new Blob([bytes]), AS_STORED).catch(() => null);
     if (!bitmap) throw error;
-    return fromBitmap(bitmap);
+    const result = await fromBitmap(bitmap);
+    return { ...result, decoder: /** @type {const} */ ('browser'), ...(isDamaged && { damaged: failed.message }) };
   }
 }
 

@@ -18,6 +18,7 @@ const FEW = 4;
  * @property {number} threshold
  * @property {import('../verdict.js').Sureness} sure
  * @property {string | null} notRecognised what the author of the model says where it is not
+ * @property {boolean} rescued whether the file is damaged, and only the browser could read it
  * @property {string | null} disclaimer
  * @property {number[]} chosen class indices whose heatmaps are shown
  * @property {{title: string, text: string}[]} where the heatmaps in words
@@ -39,6 +40,7 @@ export function resultView({ words, numbers, onClass, onCompare, onThreshold, ac
   const sure = element('p', { className: 'sure' });
   const label = element('h2', { className: 'verdict' });
   const detail = element('p', { className: 'sure-detail' });
+  const rescued = element('p', { className: 'sure-detail' }, words.readByBrowser);
   const disclaimer = element('p', { className: 'disclaimer' });
   const classes = classesView({ words, numbers, onClass, onCompare, onThreshold });
   const where = element('div', { className: 'where' });
@@ -47,7 +49,7 @@ export function resultView({ words, numbers, onClass, onCompare, onThreshold, ac
   const root = element(
     'div',
     { className: 'result-view' },
-    element('div', { className: 'verdict-block' }, sure, label, detail, disclaimer),
+    element('div', { className: 'verdict-block' }, sure, label, detail, rescued, disclaimer),
     classes.root,
     where,
     kept.root,
@@ -73,6 +75,7 @@ export function resultView({ words, numbers, onClass, onCompare, onThreshold, ac
               : (first?.label ?? '');
       label.hidden = !label.textContent || data.sure === 'nothing';
       detail.textContent = first ? sentence(data, first, second) : '';
+      rescued.hidden = !data.rescued;
       disclaimer.hidden = !data.disclaimer;
       disclaimer.textContent = data.disclaimer;
       classes.update(data);

@@ -153,6 +153,7 @@ export const words = {
     partly: 'It looks partly at the same place.',
     apart: 'It looks at different places.',
   },
+  readByBrowser: 'The file is damaged. This is what your browser makes of it; another may show it differently.',
   noHeatmaps: 'Heatmaps are switched off in the settings.',
   /** @param {string} reason */
   noHeatmap: (reason) => `There is no heatmap: ${reason}.`,

@@ -123,6 +123,7 @@ export const words = {
     partly: 'Mô hình nhìn vào những chỗ trùng nhau một phần.',
     apart: 'Mô hình nhìn vào những chỗ khác nhau.',
   },
+  readByBrowser: 'Tệp bị hỏng. Đây là những gì trình duyệt của bạn đọc được; trình duyệt khác có thể hiện khác.',
   noHeatmaps: 'Bản đồ nhiệt đang tắt trong phần cài đặt.',
   noHeatmap: (reason) => `Không có bản đồ nhiệt: ${reason}.`,
 
