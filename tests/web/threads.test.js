@@ -1,6 +1,7 @@
 // Several threads, in a page that is isolated from other origins: they give the same, and none is left.
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { THREADS } from '../../www/library/features.js';
 import { FIREFOX } from './browser.js';
@@ -125,6 +126,46 @@ test('helpers that cannot start are missed by nobody', options, async (t) => {
   const { module, threads } = await health(page, MODEL);
   assert.deepEqual([best !== undefined, module, threads], [true, THREADS.folder, 1]);
   stage.server.behave('/www/worker/worker.js');
+  await page.context().close();
+});
+
+test('a helper that dies ends the worker, and the next one is whole', options, async (t) => {
+  const page = await stage.page();
+  if (!(await hasThreads(page))) return t.skip('this browser has no threads, or no relaxed SIMD');
+  const script = readFileSync(new URL('../../www/worker/helpers.js', import.meta.url), 'utf8');
+  // One of the two does what it does after a trap.
+  const dying = script.replace(
+    'glue.help?.();',
+    `await navigator.locks.request('one', { ifAvailable: true }, (lock) => {
+      if (!lock) return glue.help();
+      glue.helperDied();
+      return new Promise(() => {});
+    });`,
+  );
+  assert.notEqual(dying, script);
+  stage.server.put('/www/worker/', { 'helpers.js': Buffer.from(dying) });
+  const error = await page.evaluate(async (model) => {
+    try {
+      const classifier = await whylens.load(model, { preload: 'eager', threads: 3 });
+      for (let turn = 0; turn < 100; turn += 1) {
+        await classifier.classify(new ImageData(40 + turn, 30), { heatmap: false });
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+      return null;
+    } catch (error) {
+      const { code, message } = /** @type {{ code: string, message: string }} */ (error);
+      return { code, message };
+    }
+  }, MODEL);
+  assert.equal(error?.code, 'worker-crashed');
+  assert.match(error?.message ?? '', /a thread that helps has ended/);
+  stage.server.put('/www/worker/', { 'helpers.js': Buffer.from(script) });
+  const classes = await page.evaluate(async (model) => {
+    const classifier = await whylens.load(model, { preload: 'eager', threads: 3 });
+    return (await classifier.classify(new ImageData(40, 30), { heatmap: false })).predictions.length;
+  }, MODEL);
+  assert.equal(classes, 5);
+  if (!FIREFOX) await until(() => page.workers().length === 3);
   await page.context().close();
 });
 

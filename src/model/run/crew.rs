@@ -6,6 +6,10 @@
     unsafe_code,
     reason = "helpers call a closure that lives on the caller's stack; the caller waits for them"
 )]
+#![cfg_attr(
+    all(target_arch = "wasm32", not(target_feature = "atomics")),
+    allow(dead_code, reason = "one thread has no helpers")
+)]
 
 use std::any::Any;
 use std::hint::spin_loop;

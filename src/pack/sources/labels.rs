@@ -380,9 +380,9 @@ mod tests {
         assert_eq!(said(&["labels.txt", "notes.txt"]), ["labels.txt"]);
         let broken = Files::from([("labels.json".into(), b"{\"size\": 5".to_vec())]);
         assert_eq!(super::files(&broken).unwrap_err().code(), "bad-manifest");
-        let utf16 = Files::from([("labels.txt".into(), b"\xff\xfet\0e\0".to_vec())]);
+        let cut = Files::from([("labels.txt".into(), b"\xff\xfet\0e".to_vec())]);
         assert!(
-            super::files(&utf16)
+            super::files(&cut)
                 .unwrap_err()
                 .to_string()
                 .contains("save it as UTF-8")
