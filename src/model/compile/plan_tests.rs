@@ -293,6 +293,15 @@ fn hostile_heads_of_steps_are_refused() {
     let huge = 1u64 << 40;
     let steps = plan["forward"]["steps"].as_array().unwrap();
     let product = steps.iter().find(|step| step[0] == "product").unwrap();
+    // Each reads its weights at other distances.
+    let other_weights = (0..560).map(|at| {
+        let mut product = product.clone();
+        for (field, distance) in [(10, at % 28), (11, at / 28 % 10), (12, at / 280)] {
+            product[1][field] = json!(distance);
+        }
+        product
+    });
+    let other_weights: Vec<Value> = other_weights.collect();
     let cases = [
         ("/version", json!(3)),
         ("/input", json!([1, 3, 1, 1])),
@@ -323,7 +332,7 @@ fn hostile_heads_of_steps_are_refused() {
         ("/forward/steps/0/0", json!("nothing")),
         ("/forward/steps/0/1", json!([])),
         ("/forward/steps", json!(vec![product.clone(); 8001])),
-        ("/forward/steps", json!(vec![product.clone(); 1000])),
+        ("/forward/steps", json!(other_weights)),
         ("/backward/given", json!(0)),
         ("/backward/made", json!([])),
     ];
@@ -342,20 +351,36 @@ fn hostile_heads_of_steps_are_refused() {
 /// Series and sums in another order differ by some units of the last place.
 const MOST_APART: f32 = 1e-5;
 
-/// The file with another text as its plan.
-/// A convolution or product of maps side by side becomes one for each of them.
-#[test]
-fn weights_that_are_read_in_parts_are_not_stored_again() {
+/// The manifest of the graphs of `tests/golden/operators/`.
+fn operator() -> Manifest {
     let json = include_bytes!("../../../models/efficientnet-lite0/model.json");
     let (mut manifest, _) = Manifest::parse(json).unwrap();
     manifest.heatmap.layer = None;
     (manifest.input.width, manifest.input.height) = (8, 8);
     (manifest.input.name, manifest.output.name) = ("x".into(), "scores".into());
-    for name in ["conv_of_concat", "matmul_of_concat"] {
-        let file = format!("tests/golden/operators/{name}.onnx");
-        let onnx = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
-        let kept = shrink::shrink(&onnx, &manifest, Precision::Fp32).unwrap();
-        let onnx = shrink::with_plan(&kept, &manifest).expect(name);
+    manifest
+}
+
+/// One of these graphs with its plan.
+fn operator_with_plan(name: &str, manifest: &Manifest) -> Vec<u8> {
+    let file = format!("tests/golden/operators/{name}.onnx");
+    let onnx = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+    let kept = shrink::shrink(&onnx, manifest, Precision::Fp32).unwrap();
+    shrink::with_plan(&kept, manifest).expect(name)
+}
+
+/// A convolution or product of maps side by side becomes one for each of them, and what quantised weights are
+/// multiplied with afterwards is multiplied before in the gradient.
+#[test]
+fn weights_that_are_read_in_parts_are_not_stored_again() {
+    let manifest = operator();
+    for name in [
+        "conv_of_concat",
+        "matmul_of_concat",
+        "weights_int8_per_channel",
+        "weights_uint8_per_channel",
+    ] {
+        let onnx = operator_with_plan(name, &manifest);
         assert!(planned(&onnx, &manifest, &HEATMAP).is_some(), "{name}");
         let beside = super::write::BESIDE.as_bytes();
         let stored = onnx.windows(beside.len()).any(|part| part == beside);
@@ -363,6 +388,34 @@ fn weights_that_are_read_in_parts_are_not_stored_again() {
     }
 }
 
+/// A loop reads its weights at each step and holds them once.
+#[test]
+fn steps_with_the_same_weights_share_them() {
+    let manifest = operator();
+    for name in ["lstm", "gru", "rnn"] {
+        let onnx = operator_with_plan(name, &manifest);
+        let file = super::File::read(&onnx);
+        let plan = record::Plan::find(&file).unwrap();
+        let draft = plan.draft(&file, true).unwrap();
+        assert!(!draft.again.is_empty(), "{name}");
+        let needed = draft.needed(0).weights;
+        let held = 4 * file
+            .tensors
+            .values()
+            .map(|values| values.len() as u64)
+            .sum::<u64>();
+        assert!(needed < 8 * held, "{name}: {needed} of {held} bytes");
+        // Weights of another step cannot stand for those of one that reads others.
+        let mut hostile = plan.clone();
+        let [(_, step), (_, first)] = draft.again[0];
+        let steps = &mut hostile.forward.steps;
+        assert_eq!(steps[step].1[4..15], steps[first].1[4..15], "{name}");
+        steps[step].1[5] = u32::MAX;
+        assert!(hostile.draft(&file, true).is_err(), "{name}");
+    }
+}
+
+/// The file with another text as its plan.
 fn with_plan(onnx: &[u8], text: &str) -> Vec<u8> {
     let mut model = super::proto::read(onnx).unwrap();
     let mut notes = model.metadata_props.iter_mut();

@@ -5,9 +5,12 @@ use tract_onnx::tract_core::ops::array::{Pad, PadMode, Slice, TypedConcat};
 use tract_onnx::tract_core::ops::binary::TypedBinOp;
 use tract_onnx::tract_core::ops::cast::Cast;
 use tract_onnx::tract_core::ops::cnn::{PaddingSpec, PoolSpec, SumPool};
-use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
+use tract_onnx::tract_core::ops::element_wise::{ElementWiseMiniOp, ElementWiseOp};
 use tract_onnx::tract_core::ops::logic::Iff;
-use tract_onnx::tract_core::ops::nn::{LeakyRelu, Reduce, Reducer, RmsNorm, Softmax, SoftmaxKind};
+use tract_onnx::tract_core::ops::math::{PowConst, Sign};
+use tract_onnx::tract_core::ops::nn::{
+    GeluApproximate, LeakyRelu, Reduce, Reducer, RmsNorm, Softmax, SoftmaxKind,
+};
 use tract_onnx::tract_core::ops::{Downsample, change_axes::AxisOp};
 
 use crate::model::run::kernel::{Activation, Patches, Window};
@@ -27,14 +30,38 @@ fn unary(name: &str) -> TractResult<Unary> {
         "Sqrt" => Unary::Sqrt,
         "Rsqrt" => Unary::Rsqrt,
         "Recip" => Unary::Recip,
+        "Sin" => Unary::Sin,
+        "Cos" => Unary::Cos,
+        "Atan" => Unary::Atan,
         "Tanh" => Unary::Tanh,
+        "Sinh" => Unary::Sinh,
+        "Cosh" => Unary::Cosh,
         "Erf" => Unary::Erf,
         "Sigmoid" => Unary::Sigmoid,
         "Silu" => Unary::Silu,
         "HardSwish" => Unary::HardSwish,
         "GeluExact" => Unary::Gelu,
+        "GeluApproximate" => Unary::GeluTanh,
+        "LeakyRelu" => Unary::LeakyRelu,
+        "PowConst" => Unary::Power,
+        "RoundHalfToEven" => Unary::Round,
+        "Floor" => Unary::Floor,
+        "Ceil" => Unary::Ceil,
         _ => bail!("there is no record of {name}"),
     })
+}
+
+/// The number that a function has besides; 0 for most.
+fn parameter(op: &dyn ElementWiseMiniOp) -> f32 {
+    if let Some(LeakyRelu { alpha }) = op.downcast_ref::<LeakyRelu>() {
+        *alpha
+    } else if let Some(PowConst { exponent }) = op.downcast_ref::<PowConst>() {
+        *exponent
+    } else if let Some(GeluApproximate { fast_impl }) = op.downcast_ref::<GeluApproximate>() {
+        if *fast_impl { 2.0 } else { 3.0 }
+    } else {
+        0.0
+    }
 }
 
 fn binary(name: &str) -> TractResult<Binary> {
@@ -57,11 +84,11 @@ fn binary(name: &str) -> TractResult<Binary> {
 }
 
 impl Step {
-    /// The record of an operator without weights or constants.
+    /// The record of an operator without weights or constants; `from` is the type of its first input.
     ///
     /// # Errors
     /// If the operator has none.
-    pub fn of(op: &dyn TypedOp) -> TractResult<Step> {
+    pub fn of(op: &dyn TypedOp, from: DatumType) -> TractResult<Step> {
         let step = if let Some(op) = op.downcast_ref::<Largest>() {
             Step::Largest {
                 channels: op.channels,
@@ -94,23 +121,26 @@ impl Step {
             let (pads, value) = (pads.clone(), value.cast_to_scalar::<f32>()?);
             ensure!(value.is_finite(), "it pads with {value}");
             Step::Pad { pads, value }
-        } else if let Some(op) = op.downcast_ref::<ElementWiseOp>()
-            && let Some(LeakyRelu { alpha }) = op.0.downcast_ref::<LeakyRelu>()
-        {
-            Step::LeakyRelu(*alpha)
         } else if let Some(op) = op.downcast_ref::<ElementWiseOp>() {
-            match op.0.downcast_ref::<Slope>() {
-                Some(slope) if slope.parameter == 0.0 => Step::SlopeOf(unary(&slope.of)?),
-                _ => Step::Unary(unary(&op.0.name())?),
+            let op = op.0.as_ref();
+            match op.downcast_ref::<Slope>() {
+                Some(slope) => Step::SlopeOf(unary(&slope.of)?, slope.parameter),
+                None if op.is::<Sign>() => Step::Sign,
+                None => Step::Unary(unary(&op.name())?, parameter(op)),
             }
         } else if let Some(op) = op.downcast_ref::<TypedBinOp>() {
-            ensure!(op.1.is_none(), "there is no record of its type");
+            let whole = !from.is_float() && ["Div", "Pow"].contains(&op.0.name());
+            ensure!(op.1.is_none() && !whole, "there is no record of its type");
             Step::Binary(binary(op.0.name())?)
         } else if op.is::<Iff>() {
             Step::Choose
         } else if let Some(op) = op.downcast_ref::<Cast>() {
-            ensure!(op.to == f32::datum_type(), "there is no record of its type");
-            Step::TruthToNumber
+            match op.to {
+                to if to == f32::datum_type() => Step::Same,
+                to if to.is_integer() && !from.is_float() => Step::Same,
+                to if to.is_integer() && to.is_signed() => Step::Truncate,
+                _ => bail!("there is no record of its type"),
+            }
         } else if let Some(Fill(shape)) = op.downcast_ref::<Fill>() {
             Step::Fill(shape.to_vec())
         } else if let Some(Fold(window)) = op.downcast_ref::<Fold>() {

@@ -1,5 +1,6 @@
 //! lowered graphs → a plan.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -16,6 +17,7 @@ use crate::model::run::listed::Weights;
 use crate::model::run::ops::{Arrangement, Filter, Product, Values};
 use crate::model::run::record::Numbers;
 use crate::model::run::step::Step;
+use crate::model::run::steps::functions::Binary;
 use crate::model::run::steps::record::{Plan, VERSION};
 use crate::model::run::{File, MOST_STEPS, MOST_WRITTEN};
 
@@ -125,6 +127,22 @@ fn hash(values: &[f32], hasher: &mut DefaultHasher) {
     values.iter().for_each(|value| value.to_bits().hash(hasher));
 }
 
+/// The values of a constant as FP32, if they are exact in it.
+fn numbers(tensor: &Tensor) -> TractResult<Cow<'_, Tensor>> {
+    let kind = tensor.datum_type();
+    let numbers = tensor.cast_to::<f32>()?;
+    let exact = |value: &f32| value.abs() <= (1 << f32::MANTISSA_DIGITS) as f32;
+    let whole = kind == bool::datum_type() || kind.is_integer();
+    let exact = whole
+        && numbers
+            .try_as_plain_ram()?
+            .as_slice::<f32>()?
+            .iter()
+            .all(exact);
+    ensure!(exact || kind == f32::datum_type(), "it is {kind:?}");
+    Ok(numbers)
+}
+
 /// Whether each input has a row of outputs, as in MatMul.
 fn in_columns(arrangement: &Arrangement) -> bool {
     let beside = [1, arrangement.bias.len()];
@@ -188,29 +206,38 @@ impl<'a> Writer<'a> {
         Some((*name).into())
     }
 
-    /// The tensor of which these weights are multiples, with the factor of each output: that of a batch
-    /// norm that was left in the file.
-    fn scaled(&self, values: &[f32], arrangement: &Arrangement) -> Option<(String, Vec<f32>)> {
-        let [out, across, deep] = arrangement.strides;
-        let (inputs, taps) = (arrangement.inputs, arrangement.taps);
+    /// The tensor of which these weights are multiples, with the factor of each output, or of each input where
+    /// `inputs`: that of a batch norm that was left in the file, or the steps of quantised weights.
+    fn scaled(
+        &self,
+        values: &[f32],
+        arrangement: &Arrangement,
+        inputs: bool,
+    ) -> Option<(String, Vec<f32>)> {
+        let [mut one, mut across, deep] = arrangement.strides;
+        let mut sizes = [arrangement.bias.len(), arrangement.inputs];
         if arrangement.reach()? > values.len() {
             return None;
         }
-        let places = |output: usize| {
-            let start = output * out;
-            let rows = (0..inputs).map(move |input| start + input * across);
-            rows.flat_map(move |row| (0..taps).map(move |tap| row + tap * deep))
+        if inputs {
+            (one, across) = (across, one);
+            sizes.reverse();
+        }
+        let [all, others] = sizes;
+        let places = |at: usize| {
+            let start = at * one;
+            let rows = (0..others).map(move |other| start + other * across);
+            rows.flat_map(move |row| (0..arrangement.taps).map(move |tap| row + tap * deep))
         };
-        let factor = |base: &[f32], output: usize| {
+        let factor = |base: &[f32], at: usize| {
             let base = |at: usize| base[at];
-            let largest =
-                places(output).max_by(|&a, &b| base(a).abs().total_cmp(&base(b).abs()))?;
+            let largest = places(at).max_by(|&a, &b| base(a).abs().total_cmp(&base(b).abs()))?;
             let factor = match base(largest) {
                 0.0 => 0.0,
                 value => values[largest] / value,
             };
             let near = 1e-6 * values[largest].abs();
-            places(output)
+            places(at)
                 .all(|at| (values[at] - base(at) * factor).abs() <= near)
                 .then_some(factor)
         };
@@ -219,7 +246,7 @@ impl<'a> Writer<'a> {
         let mut alike = named.filter(|(_, tensor)| tensor.len() == values.len());
         alike.find_map(|(name, tensor)| {
             tensor.read(0, &mut base);
-            let factors = (0..arrangement.bias.len()).map(|output| factor(&base, output));
+            let factors = (0..all).map(|at| factor(&base, at));
             Some((name.to_string(), factors.collect::<Option<Vec<f32>>>()?))
         })
     }
@@ -339,7 +366,8 @@ impl<'a> Writer<'a> {
         Ok(Numbers::These(values.to_vec()))
     }
 
-    fn weights(&self, constants: &Constants, node: &TypedNode) -> TractResult<Weights> {
+    /// Weights of the file, and the factors of what they are multiplied with; empty: all 1.
+    fn weights(&self, constants: &Constants, node: &TypedNode) -> TractResult<(Weights, Vec<f32>)> {
         let (tensor, arrangement) = constants
             .get(&node.name)
             .context("its weights are not known")?;
@@ -352,7 +380,7 @@ impl<'a> Writer<'a> {
             ref scale,
             ref bias,
         } = *arrangement;
-        let (mut start, mut factors) = (0, Vec::new());
+        let (mut start, mut factors, mut before) = (0, Vec::new(), Vec::new());
         let tensor = if let Some(name) = self.name(values) {
             name
         } else if let Some((name, place)) = self.part(values, arrangement) {
@@ -364,8 +392,13 @@ impl<'a> Writer<'a> {
         } else if let Some((name, place)) = self.columns(values, arrangement) {
             [start, strides[1]] = place;
             name
-        } else if let Some((name, scaled)) = self.scaled(values, arrangement) {
+        } else if let Some((name, scaled)) = self.scaled(values, arrangement, false) {
             factors = scaled;
+            name
+        } else if groups == 1
+            && let Some((name, scaled)) = self.scaled(values, arrangement, true)
+        {
+            before = scaled;
             name
         } else {
             let name = self.keep(values);
@@ -376,7 +409,7 @@ impl<'a> Writer<'a> {
             (true, false) => &factors,
             (false, false) => &scale.iter().zip(&factors).map(|(a, b)| a * b).collect(),
         };
-        Ok(Weights {
+        let weights = Weights {
             tensor,
             start,
             groups,
@@ -385,7 +418,8 @@ impl<'a> Writer<'a> {
             strides,
             scale: self.numbers(scale)?,
             bias: self.numbers(bias)?,
-        })
+        };
+        Ok((weights, before))
     }
 
     /// The operators of a lowered graph.
@@ -395,7 +429,7 @@ impl<'a> Writer<'a> {
     pub fn entries(&self, lowered: &Lowered) -> TractResult<Entries> {
         let graph = &lowered.graph;
         let mut numbers = HashMap::new();
-        let mut steps = Vec::new();
+        let mut steps: Vec<Entry> = Vec::new();
         let sources = graph.inputs.iter().map(|input| input.node);
         let order = graph
             .eval_order()?
@@ -403,11 +437,17 @@ impl<'a> Writer<'a> {
             .filter(|id| !graph.inputs.contains(&(*id).into()));
         for id in sources.chain(order) {
             let node = graph.node(id);
+            let mut inputs: Vec<usize> = node.inputs.iter().map(|input| numbers[input]).collect();
             let record = self.step(graph, &lowered.constants, node);
+            let record = record.and_then(|(step, before)| {
+                if !before.is_empty() {
+                    inputs[0] = self.multiplied(&mut steps, inputs[0], &before)?;
+                }
+                Ok(step)
+            });
             let step = record.with_context(|| format!("{node} cannot be kept in a plan"))?;
             let shape = &graph.outlet_fact(id.into())?.shape;
             let shape = shape.as_concrete().context("of open shape")?.to_vec();
-            let inputs = node.inputs.iter().map(|input| numbers[input]).collect();
             numbers.insert(OutletId::from(id), steps.len());
             steps.push(Entry {
                 step,
@@ -419,12 +459,43 @@ impl<'a> Writer<'a> {
         Ok(Entries { steps, outputs })
     }
 
+    /// Appends the product of a tensor with a factor for each place along the axis stored last.
+    fn multiplied(
+        &self,
+        steps: &mut Vec<Entry>,
+        input: usize,
+        factors: &[f32],
+    ) -> TractResult<usize> {
+        let shape = steps[input].shape.clone();
+        let along = shape.last() == Some(&factors.len());
+        ensure!(along, "its weights are not those of the file");
+        let mut one = vec![1; shape.len()];
+        one[shape.len() - 1] = factors.len();
+        let values = self.numbers(factors)?;
+        let factors = steps.len();
+        steps.push(Entry {
+            step: Step::Constant {
+                shape: one.clone(),
+                values,
+            },
+            inputs: Vec::new(),
+            shape: one,
+        });
+        steps.push(Entry {
+            step: Step::Binary(Binary::Mul),
+            inputs: vec![input, factors],
+            shape,
+        });
+        Ok(factors + 1)
+    }
+
+    /// The record of an operator, and the factors of its first input; none if they are all 1.
     fn step(
         &self,
         graph: &TypedModel,
         constants: &Constants,
         node: &TypedNode,
-    ) -> TractResult<Step> {
+    ) -> TractResult<(Step, Vec<f32>)> {
         ensure!(
             node.outputs.len() == 1,
             "it has {} outputs",
@@ -432,41 +503,40 @@ impl<'a> Writer<'a> {
         );
         if node.op_is::<TypedSource>() {
             let shape = &graph.outlet_fact(node.id.into())?.shape;
-            return Ok(Step::Source(
-                shape.as_concrete().context("of open shape")?.to_vec(),
-            ));
+            let shape = shape.as_concrete().context("of open shape")?.to_vec();
+            return Ok((Step::Source(shape), Vec::new()));
         }
         if let Some(op) = node.op_as::<Const>() {
             let tensor = op.val();
-            ensure!(
-                tensor.datum_type() == f32::datum_type(),
-                "it is {:?}",
-                tensor.datum_type()
-            );
-            let values = self.numbers(tensor.try_as_plain_ram()?.as_slice::<f32>()?)?;
+            let values = numbers(tensor)?;
+            let values = self.numbers(values.try_as_plain_ram()?.as_slice::<f32>()?)?;
             let shape = tensor.shape().to_vec();
-            return Ok(Step::Constant { shape, values });
+            return Ok((Step::Constant { shape, values }, Vec::new()));
         }
         if let Some(op) = node.op_as::<Product>() {
-            return Ok(Step::Product {
-                weights: self.weights(constants, node)?,
+            let (weights, before) = self.weights(constants, node)?;
+            let padding = op.padding.as_ref();
+            let step = Step::Product {
+                weights,
                 patches: (&op.patches).into(),
-                padding: op
-                    .padding
-                    .as_ref()
-                    .map(|(channels, window)| (*channels, window.into())),
+                padding: padding.map(|(channels, window)| (*channels, window.into())),
                 activation: op.activation.into(),
                 output: op.output.to_vec(),
-            });
+            };
+            return Ok((step, before));
         }
         if let Some(op) = node.op_as::<Filter>() {
-            return Ok(Step::Filter {
-                weights: self.weights(constants, node)?,
+            let (weights, before) = self.weights(constants, node)?;
+            let step = Step::Filter {
+                weights,
                 window: (&op.window).into(),
                 activation: op.activation.into(),
                 output: op.output.to_vec(),
-            });
+            };
+            return Ok((step, before));
         }
-        Step::of(node.op.as_ref())
+        let first = node.inputs.first().context("it has no input")?;
+        let step = Step::of(node.op.as_ref(), graph.outlet_fact(*first)?.datum_type)?;
+        Ok((step, Vec::new()))
     }
 }

@@ -39,9 +39,11 @@ pub enum Step {
     Sum(Vec<usize>),
     Max(Vec<usize>),
     MeanOfSquares(Vec<usize>),
-    Unary(Unary),
-    SlopeOf(Unary),
-    LeakyRelu(f32),
+    /// A function and its parameter.
+    Unary(Unary, f32),
+    SlopeOf(Unary, f32),
+    /// 1, 0 or -1
+    Sign,
     RmsNorm {
         axis: usize,
         epsilon: f32,
@@ -52,7 +54,10 @@ pub enum Step {
     },
     Binary(Binary),
     Choose,
-    TruthToNumber,
+    /// The same numbers: of truth values, or whole.
+    Same,
+    /// The whole part of a number.
+    Truncate,
     Fill(Vec<usize>),
     Fold(WindowRecord),
     Unpool(WindowRecord),

@@ -9,12 +9,14 @@ mod operators;
 mod products;
 pub mod view;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use tract_onnx::tract_core::internal::*;
 
+use self::operators::push_window;
 use self::view::{View, over};
 use crate::model::layer::Place;
+use crate::model::run::kernel::Window;
 use crate::model::run::listed::Weights;
 use crate::model::run::record::Numbers;
 use crate::model::run::step as listed;
@@ -128,8 +130,9 @@ struct Arranger {
     numbers: Vec<Numbers>,
     lists: HashMap<String, u32>,
     constants: HashMap<u32, usize>,
-    /// Weights that are read.
+    /// Weights that are read, each once for all steps that have them in the same form.
     read: usize,
+    packed: HashSet<Vec<u32>>,
     /// Operators whose results are parts of a concatenation: which, along which axis, and from where on.
     joined: HashMap<usize, (usize, usize, usize)>,
     /// Results of concatenations of the current pass.
@@ -158,7 +161,7 @@ fn joins(entries: &Entries) -> HashMap<usize, (usize, usize, usize)> {
             let part = &entries.steps[input];
             let anywhere = match &part.step {
                 Step::Product { padding, .. } => padding.is_none(),
-                Step::Unary(_) | Step::LeakyRelu(_) | Step::Binary(_) | Step::Concat(_) => true,
+                Step::Unary(..) | Step::Binary(_) | Step::Concat(_) => true,
                 _ => false,
             };
             if anywhere {
@@ -376,8 +379,14 @@ impl Arranger {
         }
     }
 
-    /// The numbers of weights in a record.
-    fn weights(&mut self, weights: &Weights, sums: usize) -> TractResult<Vec<u32>> {
+    /// The numbers of weights in a record of this kind, and of the window for which they are packed.
+    fn weights(
+        &mut self,
+        kind: Kind,
+        weights: &Weights,
+        sums: usize,
+        window: Option<&Window>,
+    ) -> TractResult<Vec<u32>> {
         let next = self.tensors.len() as u32;
         let name = *self.named.entry(weights.tensor.clone()).or_insert(next);
         if name == next {
@@ -391,7 +400,6 @@ impl Arranger {
             Numbers::These(values) if values.iter().all(|value| value.to_bits() == 0) => 0,
             bias => 1 + self.list(bias),
         };
-        self.read += sums * weights.inputs * weights.taps;
         let mut fields = vec![name];
         push(
             &mut fields,
@@ -405,6 +413,13 @@ impl Arranger {
         )?;
         push(&mut fields, weights.strides)?;
         fields.extend([scale, bias]);
+        if let Some(window) = window {
+            push_window(&mut fields, window)?;
+        }
+        let record = [kind as u32].iter().chain(&fields).copied().collect();
+        if self.packed.insert(record) {
+            self.read += sums * weights.inputs * weights.taps;
+        }
         Ok(fields)
     }
 }

@@ -6,6 +6,7 @@ use super::view::{Axis, View, collapsed, over};
 use super::{Arranger, push, push_loops};
 use crate::model::run::kernel::Window;
 use crate::model::run::listed::PoolRecord;
+use crate::model::run::record::Numbers;
 use crate::model::run::step as listed;
 use crate::model::run::steps::functions::{Binary, Unary};
 use crate::model::run::steps::loops::Loop;
@@ -93,26 +94,36 @@ impl Arranger {
                 first()?.cut(*axis, *modulo, *stride, shape[*axis])
             }
             // A truth value is 1 or 0 already.
-            Step::TruthToNumber => first()?.clone(),
+            Step::Same => first()?.clone(),
+            Step::Truncate => {
+                let given = first()?;
+                let sides = [given.clone(), self.scalar(0.0, shape)];
+                let below = self.pair(Binary::Less, &sides, shape)?;
+                let up = self.map(Kind::Map, Unary::Ceil, 0.0, given)?;
+                let down = self.map(Kind::Map, Unary::Floor, 0.0, given)?;
+                self.choose(&[below, up, down], shape)?
+            }
             Step::Sum(axes) => self.reduce(Reducer::Sum, axes, first()?, shape)?,
             Step::Max(axes) => self.reduce(Reducer::Max, axes, first()?, shape)?,
             Step::MeanOfSquares(axes) => {
                 self.reduce(Reducer::MeanOfSquares, axes, first()?, shape)?
             }
-            Step::Unary(function) => self.map(Kind::Map, *function, 0.0, first()?)?,
-            Step::SlopeOf(function) => self.map(Kind::Slope, *function, 0.0, first()?)?,
-            Step::LeakyRelu(alpha) => self.map(Kind::Map, Unary::LeakyRelu, *alpha, first()?)?,
-            Step::Binary(function) => self.pair(*function, inputs, shape)?,
-            Step::Choose => {
-                let [truth, a, b] = inputs else {
-                    bail!("a choice of another number")
-                };
-                let made = self.buffer_of(shape, inputs);
-                let mut fields = Vec::new();
-                push_loops(&mut fields, &over([&made, truth, a, b]))?;
-                self.draft(Kind::Choose, &made, &[truth, a, b], fields);
-                made
+            Step::Unary(function, parameter) => {
+                self.map(Kind::Map, *function, *parameter, first()?)?
             }
+            Step::SlopeOf(function, parameter) => {
+                self.map(Kind::Slope, *function, *parameter, first()?)?
+            }
+            Step::Sign => {
+                let given = first()?;
+                let zero = self.scalar(0.0, shape);
+                let sides = [given.clone(), zero];
+                let above = self.pair(Binary::Greater, &sides, shape)?;
+                let below = self.pair(Binary::Less, &sides, shape)?;
+                self.pair(Binary::Sub, &[above, below], shape)?
+            }
+            Step::Binary(function) => self.pair(*function, inputs, shape)?,
+            Step::Choose => self.choose(inputs, shape)?,
             Step::Softmax(axes) => self.rows(Kind::Softmax, axes, Vec::new(), first()?)?,
             Step::RmsNorm { axis, epsilon } => {
                 self.rows(Kind::Normalise, &[*axis], vec![epsilon.to_bits()], first()?)?
@@ -187,6 +198,13 @@ impl Arranger {
         }
     }
 
+    /// The same number everywhere.
+    fn scalar(&mut self, value: f32, shape: &[usize]) -> View {
+        let ones = vec![1; shape.len()];
+        let constant = self.constant(&ones, &Numbers::These(vec![value]));
+        constant.filled(shape)
+    }
+
     pub(super) fn set(&mut self, view: &View, value: f32) -> TractResult<()> {
         let mut fields = Vec::new();
         push(&mut fields, [view.volume()])?;
@@ -235,6 +253,17 @@ impl Arranger {
         let mut fields = vec![function as u32];
         push_loops(&mut fields, &over([&made, a, b]))?;
         self.draft(Kind::Pair, &made, &[a, b], fields).in_place = in_place;
+        Ok(made)
+    }
+
+    fn choose(&mut self, inputs: &[View], shape: &[usize]) -> TractResult<View> {
+        let [truth, a, b] = inputs else {
+            bail!("a choice of another number")
+        };
+        let made = self.buffer_of(shape, inputs);
+        let mut fields = Vec::new();
+        push_loops(&mut fields, &over([&made, truth, a, b]))?;
+        self.draft(Kind::Choose, &made, &[truth, a, b], fields);
         Ok(made)
     }
 

@@ -102,7 +102,7 @@ impl Arranger {
                 None => (self.dense(&inputs[0])?, patches.clone()),
             };
             let mut fields = vec![number(apart.unwrap_or(sums))?];
-            fields.extend(self.weights(weights, sums)?);
+            fields.extend(self.weights(Kind::Product, weights, sums, None)?);
             push_patches(&mut fields, &patches)?;
             push_activation(&mut fields, activation);
             self.draft(Kind::Product, &made, &[&image], fields).residual = Some(residual);
@@ -110,21 +110,19 @@ impl Arranger {
         }
         let image = self.dense(&inputs[0])?;
         let made = self.buffer(output);
-        let mut fields = self.weights(weights, sums)?;
-        if let Some((_, window)) = padding {
-            let window = window.window()?;
-            if weights.groups == 1 && Winograd::suits(&window, weights.inputs, sums) {
-                push_window(&mut fields, &window)?;
-                push_activation(&mut fields, activation);
-                self.draft(Kind::Tiles, &made, &[&image], fields).residual = Some(residual);
-                return Ok(made);
-            }
-        }
-        let image = match padding {
-            Some((channels, window)) => self.padded(&image, *channels, &window.window()?)?,
-            None => image,
+        let Some((channels, window)) = padding else {
+            bail!("a product over nothing")
         };
-        fields.insert(0, number(sums)?);
+        let window = window.window()?;
+        if weights.groups == 1 && Winograd::suits(&window, weights.inputs, sums) {
+            let mut fields = self.weights(Kind::Tiles, weights, sums, Some(&window))?;
+            push_activation(&mut fields, activation);
+            self.draft(Kind::Tiles, &made, &[&image], fields).residual = Some(residual);
+            return Ok(made);
+        }
+        let image = self.padded(&image, *channels, &window)?;
+        let mut fields = vec![number(sums)?];
+        fields.extend(self.weights(Kind::Product, weights, sums, None)?);
         push_patches(&mut fields, patches)?;
         push_activation(&mut fields, activation);
         self.draft(Kind::Product, &made, &[&image], fields).residual = Some(residual);
@@ -149,7 +147,7 @@ impl Arranger {
             window = window.over_padded();
         }
         let made = self.buffer(output);
-        let mut fields = self.weights(weights, channels)?;
+        let mut fields = self.weights(Kind::Filter, weights, channels, None)?;
         push_window(&mut fields, &window)?;
         push_activation(&mut fields, activation);
         self.draft(Kind::Filter, &made, &[&image], fields);

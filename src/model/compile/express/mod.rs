@@ -9,6 +9,7 @@ mod axis;
 mod cells;
 mod moves;
 mod numbers;
+mod truth;
 mod unroll;
 mod window;
 
@@ -73,6 +74,7 @@ impl Target<'_> {
             cells::rewrite,
             moves::rewrite,
             numbers::rewrite,
+            truth::rewrite,
             unroll::rewrite,
             window::rewrite,
         ] {

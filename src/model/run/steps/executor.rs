@@ -118,6 +118,7 @@ impl Draft {
             }
             self.read(one.source, (numbers, onnx), &mut constants);
         }
+        self.share();
         Executor {
             input: self.input,
             sizes: self.sizes,

@@ -5,6 +5,7 @@ mod kinds;
 mod products;
 mod weights;
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use super::super::record::Numbers;
@@ -34,6 +35,8 @@ pub struct Draft {
     pub backward: Option<Pass>,
     /// What is to be read from the file.
     pub unread: Vec<Unread>,
+    /// Steps with the weights of earlier ones, and those; each by its pass and number.
+    pub again: Vec<[(bool, usize); 2]>,
 }
 
 /// A pass that is ready to run.
@@ -58,6 +61,9 @@ struct Reader<'a> {
     file: &'a File<'a>,
     sizes: Sizes,
     unread: Vec<Unread>,
+    again: Vec<[(bool, usize); 2]>,
+    /// What a record says of weights → the first step that has them.
+    packed: HashMap<Vec<u32>, (bool, usize)>,
     operations: u64,
     /// Values that may still be read from the file's tensors.
     left: usize,
@@ -77,13 +83,15 @@ impl Plan {
         };
         let total = sizes.total().ok_or("an arena that cannot be counted")?;
         check(total <= i32::MAX as usize, "an arena of absurd size")?;
-        // Each reading is a copy. A sound plan reads a tensor once, or twice where layers share it.
+        // Each reading is a copy. A sound plan reads a tensor once, or twice for both passes.
         let held: usize = file.tensors.values().map(Values::len).sum();
         let mut reader = Reader {
             plan: self,
             file,
             sizes,
             unread: Vec::new(),
+            again: Vec::new(),
+            packed: HashMap::new(),
             operations: 0,
             left: held.saturating_mul(2),
         };
@@ -122,6 +130,7 @@ impl Plan {
             forward,
             backward,
             unread: reader.unread,
+            again: reader.again,
         })
     }
 }
@@ -237,6 +246,27 @@ impl Reader<'_> {
 }
 
 impl Draft {
+    fn work(&mut self, backward: bool, step: usize) -> &mut Work {
+        let pass = match (backward, &mut self.backward) {
+            (true, Some(pass)) => pass,
+            _ => &mut self.forward,
+        };
+        &mut pass.steps[step].work
+    }
+
+    /// Gives steps the weights that earlier ones have read.
+    pub fn share(&mut self) {
+        for [to, from] in std::mem::take(&mut self.again) {
+            let packed = self.work(from.0, from.1).clone();
+            match (self.work(to.0, to.1), packed) {
+                (Work::Product(to), Work::Product(from)) => to.groups = from.groups,
+                (Work::Tiles(to), Work::Tiles(from)) => to.winograd = from.winograd,
+                (Work::Filter(to), Work::Filter(from)) => to.filter = from.filter,
+                _ => (),
+            }
+        }
+    }
+
     /// Reads one constant or the weights of one step.
     ///
     /// # Panics
@@ -257,12 +287,8 @@ impl Draft {
                 arrangement,
                 span,
             } => {
-                let pass = match (backward, &mut self.backward) {
-                    (true, Some(pass)) => pass,
-                    _ => &mut self.forward,
-                };
                 let values = span.values(onnx);
-                match &mut pass.steps[step].work {
+                match self.work(backward, step) {
                     Work::Filter(filter) => filter.filter = arrangement.filter(values),
                     Work::Product(product) => {
                         if let Packed::Groups(groups) = arrangement.pack(values, None) {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::super::products::{Filter, Multiply, Pack, Product, Tiles};
+use super::super::record::Kind;
 use super::super::{Step, Work};
 use super::fields::{Fields, Sound, area, check, image, places, product, step};
 use super::{Reader, VALUE};
@@ -17,7 +18,8 @@ impl Reader<'_> {
     ) -> Sound<Step> {
         let residual = fields.next()?;
         let stride = fields.size()?;
-        let (arrangement, span) = self.weights(fields)?;
+        let weights = self.weights(Kind::Product, fields)?;
+        let arrangement = &weights.arrangement;
         let output = [fields.size()?, fields.size()?];
         let [row, column] = [fields.next()? as usize, fields.next()? as usize];
         let length = fields.size()?;
@@ -49,8 +51,8 @@ impl Reader<'_> {
         let reach = reach.and_then(|(reach, last)| reach.checked_add(last));
         let residual = residual.checked_sub(1).map(|at| places(at, volume));
         let inputs = [places(a, reach)?, residual.unwrap_or(Ok(0..0))?];
-        let bytes = arrangement.bytes(span.len(), None);
-        self.unread(place, arrangement, span, bytes);
+        let bytes = arrangement.bytes(weights.span.len(), None);
+        self.unread(place, weights, bytes);
         let work = Product {
             groups: Arc::new([]),
             stride,
@@ -67,7 +69,8 @@ impl Reader<'_> {
         place: (bool, usize),
     ) -> Sound<Step> {
         let residual = fields.next()?;
-        let (arrangement, span) = self.weights(fields)?;
+        let weights = self.weights(Kind::Tiles, fields)?;
+        let arrangement = &weights.arrangement;
         let window = fields.window()?;
         let activation = fields.activation()?;
         let (inputs, sums) = (arrangement.inputs, arrangement.bias.len());
@@ -83,8 +86,8 @@ impl Reader<'_> {
         ];
         let residual = residual.checked_sub(1).map(|at| places(at, made));
         let inputs_of = [places(a, image)?, residual.unwrap_or(Ok(0..0))?];
-        let bytes = arrangement.bytes(span.len(), Some(&window));
-        self.unread(place, arrangement, span, bytes);
+        let bytes = arrangement.bytes(weights.span.len(), Some(&window));
+        self.unread(place, weights, bytes);
         let winograd = Arc::new(Winograd::unread(window, inputs, sums));
         let work = Tiles {
             winograd,
@@ -100,7 +103,8 @@ impl Reader<'_> {
         [out, a]: [u32; 2],
         place: (bool, usize),
     ) -> Sound<Step> {
-        let (arrangement, span) = self.weights(fields)?;
+        let weights = self.weights(Kind::Filter, fields)?;
+        let arrangement = &weights.arrangement;
         let window = fields.window()?;
         let activation = fields.activation()?;
         let channels = arrangement.bias.len();
@@ -112,8 +116,8 @@ impl Reader<'_> {
         self.count(&[area(window.output), channels], VALUE);
         let [output, input] = image(out, a, &window, channels)?;
         let kept = Depthwise::bytes(arrangement.taps, channels);
-        let bytes = [kept, 4 * span.len() as u64];
-        self.unread(place, arrangement, span, bytes);
+        let bytes = [kept, 4 * weights.span.len() as u64];
+        self.unread(place, weights, bytes);
         let filter = Arc::new(Depthwise::new(0, &[], |_, _| 0.0));
         step(
             output,

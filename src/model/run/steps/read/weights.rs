@@ -1,10 +1,22 @@
 //! Weights and constants: where they are in the file, and what they take once they are read.
 
+use super::super::record::Kind;
 use super::fields::{Fields, MOST_CHANNELS, Sound, check, product};
 use super::{Range, Reader};
 use crate::model::run::file::Span;
 use crate::model::run::record::Numbers;
 use crate::model::run::weights::Arrangement;
+
+/// Weights of a step, and what the record says of them.
+pub(super) struct Weights {
+    pub arrangement: Arrangement,
+    pub span: Span,
+    record: Vec<u32>,
+}
+
+/// Numbers of weights in a record, and of a window.
+const WEIGHTS: usize = 11;
+const WINDOW: usize = 12;
 
 /// Weights or a constant, still in the file.
 #[derive(Debug)]
@@ -100,8 +112,15 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Weights, and those that are to be read.
-    pub(super) fn weights(&mut self, fields: &mut Fields) -> Sound<(Arrangement, Span)> {
+    /// Weights of a step of this kind. Those that an earlier step has in the same form are not read again.
+    pub(super) fn weights(&mut self, kind: Kind, fields: &mut Fields) -> Sound<Weights> {
+        let length = match kind {
+            Kind::Tiles => WEIGHTS + WINDOW,
+            _ => WEIGHTS,
+        };
+        let record = fields.0.as_slice().iter().take(length);
+        let record: Vec<u32> = [kind as u32].into_iter().chain(record.copied()).collect();
+        let again = self.packed.contains_key(&record);
         let name = fields.next()?;
         let name = self
             .plan
@@ -114,8 +133,11 @@ impl Reader<'_> {
         let [inputs, taps] = [fields.size()?, fields.size()?];
         let strides = [fields.next()?, fields.next()?, fields.next()?];
         let lists = [fields.next()?, fields.next()?];
-        let [scale, bias] = [self.list(lists[0], sums)?, self.list(lists[1], sums)?];
         check(sums <= MOST_CHANNELS, "an absurd number of sums")?;
+        let [scale, bias] = match again {
+            true => [Vec::new(), Vec::new()],
+            false => [self.list(lists[0], sums)?, self.list(lists[1], sums)?],
+        };
         check(
             sums.is_multiple_of(groups),
             "groups that do not fit the sums",
@@ -138,8 +160,14 @@ impl Reader<'_> {
             "weights outside their tensor",
         )?;
         let values = product([sums, inputs, taps]).ok_or("weights without end")?;
-        self.spend(values)?;
-        Ok((arrangement, span))
+        if !again {
+            self.spend(values)?;
+        }
+        Ok(Weights {
+            arrangement,
+            span,
+            record,
+        })
     }
 
     /// A list of one value for each sum; empty if there is none.
@@ -154,13 +182,17 @@ impl Reader<'_> {
         Ok(values)
     }
 
-    pub(super) fn unread(
-        &mut self,
-        (backward, step): (bool, usize),
-        arrangement: Arrangement,
-        span: Span,
-        bytes: [u64; 2],
-    ) {
+    pub(super) fn unread(&mut self, place: (bool, usize), weights: Weights, bytes: [u64; 2]) {
+        let Weights {
+            arrangement,
+            span,
+            record,
+        } = weights;
+        if let Some(&first) = self.packed.get(&record) {
+            return self.again.push([place, first]);
+        }
+        self.packed.insert(record, place);
+        let (backward, step) = place;
         self.unread.push(Unread {
             end: span.bytes.end,
             bytes,
