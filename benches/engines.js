@@ -106,7 +106,17 @@ function whylens(folder, heatmap) {
       return report.timing.prepare + report.timing.warmUp;
     },
     async run() {
-      const { scores, timing } = await module.classifyPixels(url, 'result', pixels, SIDE, SIDE, 0, options, () => {}, signal);
+      const { scores, timing } = await module.classifyPixels(
+        url,
+        'result',
+        pixels,
+        SIDE,
+        SIDE,
+        0,
+        options,
+        () => {},
+        signal,
+      );
       return { scores: Float32Array.from(scores), milliseconds: timing.inference + timing.heatmap };
     },
     memory: () => size(),

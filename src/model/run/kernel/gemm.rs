@@ -373,7 +373,7 @@ impl Tiles<'_> {
     #[inline(always)]
     unsafe fn store<const R: usize, const C: usize>(&self, sums: [[F4; C]; R]) {
         unsafe {
-            for (r, sums) in sums.into_iter().enumerate() {
+            for (r, mut sums) in sums.into_iter().enumerate() {
                 let at = (self.pixel + r) * self.stride + self.first;
                 let to = self.values.add(at);
                 if self.count == 4 * C {
@@ -386,45 +386,19 @@ impl Tiles<'_> {
                     }
                     continue;
                 }
-                for (c, sum) in sums.into_iter().enumerate() {
-                    let residual = self.residual.map(|all| all.wrapping_add(at + 4 * c));
-                    let count = self.count.saturating_sub(4 * c).min(4);
-                    self.store_some(sum, count, residual, to.wrapping_add(4 * c));
-                }
-            }
-        }
-    }
-
-    /// The first `count` values of a vector. Value by value: a copy of so few would be a call.
-    #[inline(never)]
-    unsafe fn store_some(
-        &self,
-        mut sum: F4,
-        count: usize,
-        residual: Option<*const f32>,
-        to: *mut f32,
-    ) {
-        unsafe {
-            if count == 4 {
-                if let Some(residual) = residual {
-                    sum = sum.add(F4::load(residual));
-                }
-                return self.finish.apply(sum).store(to);
-            }
-            let mut lanes = [0.0; 4];
-            if let Some(residual) = residual {
-                for (lane, value) in lanes.iter_mut().enumerate() {
-                    if lane < count {
-                        *value = *residual.add(lane);
+                let mut lanes = [0.0; 12];
+                if let Some(residual) = self.residual {
+                    residual
+                        .add(at)
+                        .copy_to_nonoverlapping(lanes.as_mut_ptr(), self.count);
+                    for (c, sum) in sums.iter_mut().enumerate() {
+                        *sum = sum.add(F4::load(lanes.as_ptr().add(4 * c)));
                     }
                 }
-                sum = sum.add(F4::read(&lanes));
-            }
-            self.finish.apply(sum).write(&mut lanes);
-            for (lane, value) in lanes.into_iter().enumerate() {
-                if lane < count {
-                    *to.add(lane) = value;
+                for (c, sum) in sums.into_iter().enumerate() {
+                    self.finish.apply(sum).store(lanes.as_mut_ptr().add(4 * c));
                 }
+                lanes.as_ptr().copy_to_nonoverlapping(to, self.count);
             }
         }
     }
