@@ -1,9 +1,9 @@
-//! Operators that slide a window: a convolution of several images, a transposed convolution, a mean of
-//! everything, and the padding of a max pooling.
+//! Operators that slide a window: convolutions and poolings of several images, a transposed convolution, a mean of
+//! everything or of windows that reach far, and the padding of a max pooling.
 
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::array::{Pad, PadMode, Slice};
-use tract_onnx::tract_core::ops::cnn::{Conv, Deconv, MaxPool, PaddingSpec, SumPool};
+use tract_onnx::tract_core::ops::cnn::{Conv, Deconv, KernelFormat, MaxPool, PaddingSpec, SumPool};
 use tract_onnx::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_core::ops::math;
 use tract_onnx::tract_core::ops::nn::{Reduce, Reducer};
@@ -17,11 +17,19 @@ pub fn rewrite(
     inputs: &[OutletId],
 ) -> TractResult<Option<TVec<OutletId>>> {
     let outlet = if let Some(op) = node.op_as::<Conv>() {
-        stacked(to, inputs, op)?
+        match op.pool_spec.rank() {
+            3 => sliced(to, inputs, op)?,
+            _ => stacked(to, inputs, op)?,
+        }
     } else if let Some(op) = node.op_as::<Deconv>() {
         transposed(to, inputs, op)?
+    } else if let Some(op) = node.op_as::<MaxPool>() {
+        merged(to, inputs[0], op)?
     } else if let Some(op) = node.op_as::<SumPool>() {
-        whole(to, inputs[0], op)?
+        match whole(to, inputs[0], op) {
+            Ok(outlet) => outlet,
+            Err(_) => beyond(to, inputs[0], op)?,
+        }
     } else if let Some(op) = node.op_as::<Pad>() {
         framed(to, node, inputs[0], op)?
     } else {
@@ -74,6 +82,66 @@ fn stacked(to: &mut Target, inputs: &[OutletId], op: &Conv) -> TractResult<Outle
     let image = to.reshape(image, &apart)?;
     let image = to.wire(Slice::new(2, 0, made), &[image])?;
     to.wire(AxisOp::Move(1, 0), &[image])
+}
+
+/// A convolution over three axes whose window has no extent along one of them: that of several images.
+fn sliced(to: &mut Target, inputs: &[OutletId], op: &Conv) -> TractResult<OutletId> {
+    let spec = &op.pool_spec;
+    let shape = to.shape(inputs[0])?;
+    let format = spec.data_format;
+    let plain = format.has_n() && !format.c_is_last() && op.kernel_fmt == KernelFormat::OIHW;
+    ensure!(
+        plain && op.q_params.is_none() && shape[0] == 1,
+        "another form"
+    );
+    let padding = spec.computed_padding(&shape[2..]);
+    let alone = |&axis: &usize| {
+        let padded = padding[axis].pad_before + padding[axis].pad_after;
+        [spec.kernel_shape[axis], spec.stride(axis), padded] == [1, 1, 0]
+    };
+    let axis = (0..3).find(alone).context("a window in space")?;
+    let mut flat = op.clone();
+    let spec = &mut flat.pool_spec;
+    spec.kernel_shape.remove(axis);
+    for sizes in [&mut spec.strides, &mut spec.dilations] {
+        if let Some(sizes) = sizes {
+            sizes.remove(axis);
+        }
+    }
+    let mut rest = padding.clone();
+    rest.remove(axis);
+    let before = rest.iter().map(|axis| axis.pad_before).collect();
+    let after = rest.iter().map(|axis| axis.pad_after).collect();
+    spec.padding = PaddingSpec::Explicit(before, after);
+    let images = to.wire(AxisOp::Move(axis + 2, 0), &[inputs[0]])?;
+    let images = to.wire(AxisOp::Rm(1), &[images])?;
+    let kernel = to.wire(AxisOp::Rm(axis + 2), &[inputs[1]])?;
+    let given = [images, kernel, inputs[2]];
+    let made = match shape[axis + 2] {
+        1 => to.wire(flat, &given)?,
+        _ => stacked(to, &given, &flat)?,
+    };
+    let made = to.wire(AxisOp::Add(0), &[made])?;
+    to.wire(AxisOp::Move(1, axis + 2), &[made])
+}
+
+/// A max pooling of several images: that of one image with all of their channels.
+fn merged(to: &mut Target, input: OutletId, op: &MaxPool) -> TractResult<OutletId> {
+    let format = op.pool_spec.data_format;
+    let shape = to.shape(input)?;
+    let plain = format.has_n() && !format.c_is_last() && op.with_index_outputs.is_none();
+    ensure!(plain && shape[0] > 1, "another form");
+    let channels = shape[0] * shape[1];
+    let mut one = shape.clone();
+    (one[0], one[1]) = (1, channels);
+    let image = to.reshape(input, &one)?;
+    let mut pool = op.clone();
+    pool.pool_spec.input_channels = channels;
+    pool.pool_spec.output_channels = channels;
+    let made = to.wire(pool, &[image])?;
+    let mut apart = to.shape(made)?;
+    (apart[0], apart[1]) = (shape[0], shape[1]);
+    to.reshape(made, &apart)
 }
 
 /// Each value times the kernel, summed where the kernels overlap.
@@ -156,6 +224,34 @@ fn whole(to: &mut Target, input: OutletId, op: &SumPool) -> TractResult<OutletId
     }
     let share = to.scalar(1.0 / count as f32, sum)?;
     to.wire(math::mul(), &[sum, share])
+}
+
+/// A mean of windows that count the padding and, by ONNX's ceil mode, reach beyond it: the padding becomes values.
+fn beyond(to: &mut Target, input: OutletId, op: &SumPool) -> TractResult<OutletId> {
+    let spec = &op.pool_spec;
+    let PaddingSpec::ExplicitOnnxPool(before, after, true) = &spec.padding else {
+        bail!("no window reaches beyond");
+    };
+    ensure!(op.count_include_pad && op.normalize, "it counts no padding");
+    let shape = to.shape(input)?;
+    let sides = spec.data_format.shape(shape.clone())?.h_axis()..;
+    let mut frame = vec![(0, 0); shape.len()];
+    let mut rest = tvec!();
+    let sides: TVec<usize> = sides.take(before.len()).collect();
+    let lengths: TVec<usize> = sides.iter().map(|&axis| shape[axis]).collect();
+    let padding = spec.computed_padding(&lengths);
+    for (at, &axis) in sides.iter().enumerate() {
+        frame[axis] = (before[at], after[at]);
+        let field = (spec.kernel_shape[at] - 1) * spec.dilation(at) + 1;
+        let last = (padding[at].convoluted - 1) * spec.stride(at);
+        rest.push((last + field).saturating_sub(before[at] + lengths[at] + after[at]));
+    }
+    let zero = PadMode::Constant(tensor0(0f32).into());
+    let image = to.wire(Pad::new(frame, zero), &[input])?;
+    let mut pool = op.clone();
+    pool.count_include_pad = false;
+    pool.pool_spec.padding = PaddingSpec::Explicit(tvec!(0; rest.len()), rest);
+    to.wire(pool, &[image])
 }
 
 /// A padding below every value. Plans hold only finite numbers, and the least of these serves a maximum as
