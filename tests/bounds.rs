@@ -309,7 +309,7 @@ fn packing_takes_what_it_is_said_to_need() {
         ..Default::default()
     };
     let spoiled = ending(&single, "Div", Some(tiny));
-    let unplanned = ending(&single, "Atan", None);
+    let unplanned = ending(&single, "Asinh", None);
     let labels = fs::read_to_string(folder.join("labels.txt")).unwrap();
     let mut cases = vec![
         ("FP32", single.clone(), None),
