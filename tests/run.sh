@@ -85,8 +85,8 @@ firefox() {
   fi
 }
 
-# What its driver can do, within three minutes: cache and second visit, tabs, worker and recovery, pixels, the page.
-in_webkit=(web/{builds,library,photos,recovery,tabs,without}.test.js page/engines.test.js)
+# What its driver can do, within three minutes: builds, cache and second visit, tabs, pixels, several heads.
+in_webkit=(web/{builds,heads,health,photos,tabs}.test.js)
 
 webkit() {
   if [ -x /usr/bin/WebKitWebDriver ] && [ -x /usr/bin/Xvfb ]; then
