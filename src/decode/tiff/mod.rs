@@ -135,6 +135,7 @@ fn in_pieces(
             false => vec![0],
         };
         let mut read = Vec::with_capacity(planes.len());
+        let mut complete = area.height;
         for plane in planes {
             let piece = Piece {
                 stored: pieces.stored(bytes, (plane * columns * rows + piece) as usize),
@@ -142,12 +143,21 @@ fn in_pieces(
                 length: kind.length(area.stored, stored_rows),
             };
             let plane = unpack(&piece, kind, tags.order, tables, limits)?;
+            let row = kind.length(area.stored, 1).max(1);
             if plane.len() < kind.length(area.stored, area.height) {
-                return Ok((rgb, y));
+                complete = complete.min(plane.len() / row);
             }
             read.push(plane);
         }
+        let ended = complete < area.height;
+        let area = Area {
+            height: complete,
+            ..area
+        };
         lay(read, kind, tags.order, &area, &mut rgb, width as usize);
+        if ended {
+            return Ok((rgb, y + complete as u32));
+        }
     }
     Ok((rgb, height))
 }
