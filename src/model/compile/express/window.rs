@@ -103,10 +103,9 @@ fn sliced(to: &mut Target, inputs: &[OutletId], op: &Conv) -> TractResult<Outlet
     let mut flat = op.clone();
     let spec = &mut flat.pool_spec;
     spec.kernel_shape.remove(axis);
-    for sizes in [&mut spec.strides, &mut spec.dilations] {
-        if let Some(sizes) = sizes {
-            sizes.remove(axis);
-        }
+    let sizes = [&mut spec.strides, &mut spec.dilations];
+    for sizes in sizes.into_iter().flatten() {
+        sizes.remove(axis);
     }
     let mut rest = padding.clone();
     rest.remove(axis);
