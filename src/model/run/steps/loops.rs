@@ -55,8 +55,8 @@ impl<const N: usize> Loops<N> {
             return;
         }
         let mut at = [0; N];
-        for tensor in 1..N {
-            at[tensor] = turns.start * self.0[0].strides[tensor];
+        for (at, stride) in at.iter_mut().zip(self.0[0].strides).skip(1) {
+            *at = turns.start * stride;
         }
         if outer.is_empty() {
             return row(at, turns.len());
