@@ -65,7 +65,7 @@ pub struct Model {
 
 /// What runs a model.
 enum Engine {
-    Steps(Executor),
+    Steps(Box<Executor>),
     #[cfg(feature = "compile")]
     Graphs(graphs::Graphs),
 }
@@ -156,7 +156,7 @@ impl Model {
             false => Vec::new(),
         };
         Ok(Some(Model {
-            engine: Engine::Steps(draft.finish(&plan.numbers, onnx)),
+            engine: Engine::Steps(Box::new(draft.finish(&plan.numbers, onnx))),
             explains: options.heatmap.then_some(Ok(())),
             work,
             scores: plan.scores,

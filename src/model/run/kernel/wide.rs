@@ -274,9 +274,9 @@ impl Vector<4> for __m512 {
     #[inline(always)]
     unsafe fn store<const C: usize>(row: [__m512; C], to: *mut f32) {
         unsafe {
-            for c in 0..2 {
-                let high = _mm512_extractf64x4_pd::<1>(_mm512_castps_pd(row[c]));
-                _mm256_storeu_ps(to.add(8 * c * C), _mm512_castps512_ps256(row[c]));
+            for (c, &eights) in row.iter().enumerate().take(2) {
+                let high = _mm512_extractf64x4_pd::<1>(_mm512_castps_pd(eights));
+                _mm256_storeu_ps(to.add(8 * c * C), _mm512_castps512_ps256(eights));
                 _mm256_storeu_ps(to.add(8 * c * C + 4 * C), _mm256_castpd_ps(high));
             }
             if C == 3 {
