@@ -169,27 +169,8 @@ fn joins(entries: &Entries) -> HashMap<usize, (usize, usize, usize)> {
             }
             start += part.shape[axis];
         }
-        if let Some(longer) = extended(entries, at) {
-            joined.entry(at).or_insert((longer, axis, 0));
-        }
     }
     joined
-}
-
-/// A later concatenation that begins with all parts of this one, as layers of a DenseNet make them.
-fn extended(entries: &Entries, at: usize) -> Option<usize> {
-    let axis_of = |entry: &Entry| match entry.step {
-        listed::Step::Concat(axis) => Some(axis),
-        _ => None,
-    };
-    let this = &entries.steps[at];
-    let later = entries.steps.iter().skip(at + 1);
-    let position = later.into_iter().position(|other| {
-        axis_of(other) == axis_of(this)
-            && other.inputs.len() > this.inputs.len()
-            && other.inputs.starts_with(&this.inputs)
-    });
-    position.map(|position| at + 1 + position)
 }
 
 fn number(value: usize) -> TractResult<u32> {

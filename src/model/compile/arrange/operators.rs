@@ -80,7 +80,12 @@ impl Arranger {
                 let given = first()?;
                 match given.reshaped(shape) {
                     Some(view) => view,
-                    None => self.reshaped(given, shape)?,
+                    None => {
+                        let dense = self.dense(given)?;
+                        dense
+                            .reshaped(shape)
+                            .context("a reshape that does not fit")?
+                    }
                 }
             }
             Step::Fill(shape) => first()?.filled(shape),
@@ -183,21 +188,6 @@ impl Arranger {
                 made
             }
         })
-    }
-
-    /// With another shape, by a copy that keeps the order of axes where it can: channels stay last.
-    fn reshaped(&mut self, given: &View, shape: &[usize]) -> TractResult<View> {
-        if !given.is_dense()
-            && !self.copies.contains_key(given)
-            && let Some([made, place]) = given.reordered(self.buffers.len(), shape)
-        {
-            self.buffer(shape);
-            self.copy(given, &place)?;
-            return Ok(made);
-        }
-        let dense = self.dense(given)?;
-        let made = dense.reshaped(shape);
-        made.context("a reshape that does not fit")
     }
 
     /// A new buffer whose axes lie as those of the first tensor of the same size.

@@ -172,46 +172,6 @@ impl View {
         let view = View { axes, ..*self };
         (view.volume() == self.volume()).then_some(view)
     }
-
-    /// A whole buffer of another shape whose axes lie in the order of the values that they are made of, and the same
-    /// buffer with the shape of this view; none if that has no such order.
-    pub fn reordered(&self, buffer: usize, shape: &[usize]) -> Option<[View; 2]> {
-        let long = |axes: &[Axis]| axes.iter().all(|axis| axis.length == 1 || axis.stride > 0);
-        if !long(&self.axes) {
-            return None;
-        }
-        // For each new axis, the distance of the closest values that it is made of.
-        let mut closest = vec![0; shape.len()];
-        let (mut from, mut to) = (0, 0);
-        while from < self.axes.len() && to < shape.len() {
-            let (mut end, mut last) = (from + 1, to + 1);
-            let (mut given, mut made) = (self.axes[from].length, shape[to]);
-            while given != made {
-                if made < given {
-                    made *= shape.get(last)?;
-                    last += 1;
-                } else {
-                    given *= self.axes.get(end)?.length;
-                    end += 1;
-                }
-            }
-            let axes = self.axes[from..end].iter();
-            let strides = axes.filter(|axis| axis.length > 1).map(|axis| axis.stride);
-            closest[to..last].fill(strides.min().unwrap_or(usize::MAX));
-            (from, to) = (end, last);
-        }
-        let like = View {
-            buffer,
-            start: 0,
-            axes: closest
-                .into_iter()
-                .map(|stride| Axis { length: 1, stride })
-                .collect(),
-        };
-        let made = View::ordered(buffer, shape, &like);
-        let given = made.reshaped(&self.shape())?;
-        Some([made, given])
-    }
 }
 
 /// Axes as loops over several tensors, neighbours taken together.
@@ -301,17 +261,6 @@ mod tests {
         assert!(views_made > 10);
         assert!(whole.moved(2, 0).reshaped(&[120]).is_none());
         assert!(whole.cut(1, 1, 2, 3).reshaped(&[4, 15]).is_none());
-    }
-
-    #[test]
-    fn values_that_move_keep_channels_last() {
-        // A channel shuffle of an image of 4 × 5 pixels and 6 channels.
-        let image = View::whole(0, &[4, 5, 2, 3]).moved(2, 0).moved(3, 0);
-        assert!(image.reshaped(&[6, 4, 5]).is_none());
-        let [made, given] = image.reordered(1, &[6, 4, 5]).unwrap();
-        assert_eq!(made, View::whole(1, &[4, 5, 6]).moved(2, 0));
-        assert_eq!(given.shape(), image.shape());
-        assert_eq!(places(&given), places(&made));
     }
 
     #[test]
