@@ -154,7 +154,9 @@ fn in_pieces(
             height: complete,
             ..area
         };
-        lay(read, kind, tags.order, &area, &mut rgb, width as usize);
+        if complete > 0 {
+            lay(read, kind, tags.order, &area, &mut rgb, width as usize);
+        }
         if ended {
             return Ok((rgb, y + complete as u32));
         }
