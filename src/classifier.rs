@@ -323,7 +323,7 @@ impl Classifier {
         self.model.layers()
     }
 
-    /// The probabilities of all classes that scores stand for, in class order; see [`rank::probabilities`].
+    /// The probabilities of all classes that scores stand for, in class order.
     pub fn probabilities(&self, scores: &[f32]) -> Vec<f32> {
         rank::probabilities(scores, self.reading.apply)
     }

@@ -1138,6 +1138,8 @@ fn what_cannot_be_asked_for_is_refused_as_by_the_library() {
         ("--threshold", "-0.5"),
         ("--threshold", "1.5"),
         ("--threshold", "inf"),
+        ("--threads", "0"),
+        ("--threads", "65"),
     ] {
         let output = whylens(&["classify", MODEL, "tests/photos/coffee.png", option, value]);
         let told = errors(&output);
@@ -1147,6 +1149,29 @@ fn what_cannot_be_asked_for_is_refused_as_by_the_library() {
             "{option} {value}: {told}"
         );
     }
+}
+
+#[test]
+fn any_number_of_threads_gives_the_same_bits() {
+    let folder = folder("threads");
+    let scores = ["1", "2", "5"].map(|threads| {
+        let npy = folder.join(format!("{threads}.npy"));
+        let npy = npy.to_str().unwrap();
+        let photo = "tests/photos/coffee.png";
+        let output = whylens(&[
+            "classify",
+            MODEL,
+            photo,
+            "--threads",
+            threads,
+            "--logits",
+            npy,
+        ]);
+        assert!(output.status.success(), "{}", errors(&output));
+        fs::read(npy).unwrap()
+    });
+    assert!(scores[0].len() > 4000);
+    assert!(scores.iter().all(|one| *one == scores[0]));
 }
 
 #[cfg(unix)]

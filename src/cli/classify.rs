@@ -70,6 +70,10 @@ pub struct Arguments {
     /// Maximum number of pixels of a photo
     #[arg(long, value_name = "N", default_value_t = Limits::default().pixels)]
     max_pixels: u64,
+    /// Threads that a model with a plan is run by, 1 to 64; results do not depend on it [default: one for each core, at
+    /// most 8]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
     /// Classify what is there of a photo that is cut short
     #[arg(long)]
     partial: bool,
@@ -114,6 +118,12 @@ fn region(text: &str) -> Result<Region> {
 /// that cannot be made, which is a failure if it was requested.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     rank::check(arguments.top_k, arguments.threshold)?;
+    if let Some(threads) = arguments.threads
+        && !(1..=64).contains(&threads)
+    {
+        let what = format!("--threads is {threads}, expected 1 to 64");
+        return Err(Error::BadOption(what).into());
+    }
     let outputs = outputs(arguments)?;
     let asked = arguments.heatmap.is_some()
         || arguments.class.is_some()
@@ -125,6 +135,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let classifier = folder::read(&arguments.model)?.classifier(&Options {
         heatmap: wanted,
         layers,
+        threads: arguments.threads,
         ..Options::default()
     })?;
     if classifier.activation() == Activation::None && arguments.threshold > 0.0 {
