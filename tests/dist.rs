@@ -298,7 +298,7 @@ fn a_limit_of_memory_is_written_and_what_pages_would_refuse_is_said() {
     assert!(!index().contains("data-memory-limit"));
     let json = fs::read_to_string(model.join("model.json")).unwrap();
     let mut json: serde_json::Value = serde_json::from_str(&json).unwrap();
-    json["weights"]["parameters"] = 200_000_000.into();
+    json["weights"]["memory"]["explain"] = 900_000_000.into();
     fs::write(model.join("model.json"), json.to_string()).unwrap();
     let told = warned(&[]);
     assert!(
