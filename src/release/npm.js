@@ -62,9 +62,9 @@ const told = {
   setup({ onLoad }) {
     onLoad({ filter: /\/files\.js$/ }, () => ({
       contents: `const told = JSON.parse(decodeURIComponent(location.hash.slice(1)));
-        export const script = (folder) => new URL(told[folder].script);
+        export const glue = (folder) => new URL(told[folder].script);
         export const wasm = (folder) => new URL(told[folder].wasm);
-        export const sha256 = async (folder) => told[folder].sha256;`,
+        export const version = (folder) => told[folder].sha256;`,
     }));
   },
 };

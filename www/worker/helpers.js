@@ -1,6 +1,6 @@
 // a module with shared memory → more workers that help to run it. They have this worker's script, and another name.
 
-import { glueOf } from './instance.js';
+import * as files from './files.js';
 
 /** @typedef {import('../library/protocol.js').Module} Module */
 /** @typedef {{ folder: string, module: WebAssembly.Module, memory: WebAssembly.Memory }} Invitation */
@@ -71,7 +71,7 @@ export function help() {
   globalThis.onmessage = async ({ data }) => {
     const { folder, module, memory } = /** @type {Invitation} */ (data);
     /** @type {Module} */
-    const glue = await import(glueOf(folder).href);
+    const glue = await import(files.glue(folder).href);
     glue.initSync({ module, memory, thread_stack_size: STACK });
     try {
       glue.help?.();

@@ -1,7 +1,8 @@
-// build → its module, instantiated: its files are downloaded, checked and kept; the only script that knows pkg/
+// build → its module, instantiated: its files are downloaded, checked and kept
 
 import { sha256 as digestOf } from '../library/digest.js';
 import { patiently } from '../library/patience.js';
+import * as files from './files.js';
 
 /** @typedef {import('../library/protocol.js').ErrorCode} ErrorCode */
 /** @typedef {import('../library/protocol.js').Module} Module */
@@ -9,11 +10,6 @@ import { patiently } from '../library/patience.js';
 
 /** Scripts that could not be loaded. */
 let failed = 0;
-
-// Whole, so that bundlers see them.
-export const glueOf = (/** @type {string} */ folder) => new URL(`../pkg/${folder}/whylens.js`, import.meta.url);
-const versionOf = (/** @type {string} */ folder) => new URL(`../pkg/${folder}/version.js`, import.meta.url);
-const wasmOf = (/** @type {string} */ folder) => new URL(`../pkg/${folder}/whylens_bg.wasm`, import.meta.url);
 
 /** Modules for later visits; where a page has no origin, even asking for them throws. */
 const kept = async () => (await globalThis.caches?.open('whylens')) ?? null;
@@ -26,11 +22,12 @@ const kept = async () => (await globalThis.caches?.open('whylens')) ?? null;
  */
 export async function instantiate(folder, patience, memory) {
   /** @type {Promise<Module>} */
-  const glue = script(glueOf(folder), patience);
+  const glue = script(files.glue(folder), patience);
   glue.catch(() => {});
-  const url = wasmOf(folder);
+  const url = files.wasm(folder);
+  const version = files.version(folder);
   /** @type {string} */
-  const sha256 = await script(versionOf(folder), patience);
+  const sha256 = typeof version === 'string' ? version : await script(version, patience);
   const cache = await kept().catch(() => null);
   const key = new URL(`?whylens-sha256=${sha256}`, url);
   // A second visit then makes no request.
@@ -99,7 +96,7 @@ class Download {
    */
   constructor(folder, init, stallTimeout, arrived) {
     this.#folder = folder;
-    this.#url = wasmOf(folder);
+    this.#url = files.wasm(folder);
     this.#init = init;
     this.#stallTimeout = stallTimeout;
     this.#arrived = arrived;
