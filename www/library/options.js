@@ -61,9 +61,10 @@ const RENDER = /** @type {const} */ (['width', 'height', 'colormap', 'opacity', 
  * @template {keyof Options & string} Name
  * @param {Options | undefined} options
  * @param {readonly Name[]} names
+ * @param {string} [within] what they are part of, as errors name it
  * @returns {Pick<Options, Name>}
  */
-export function read(options, names) {
+export function read(options, names, within = '') {
   if (options !== undefined && (typeof options !== 'object' || options === null))
     throw badOption(`the options are ${shown(options)}, expected an object`);
   /** @type {Partial<Options>} */
@@ -73,7 +74,7 @@ export function read(options, names) {
       const value = options?.[name];
       if (value !== undefined) found[name] = value;
     } catch (error) {
-      throw new WhylensError('bad-option', `${name} cannot be read`, error);
+      throw new WhylensError('bad-option', `${within}${name} cannot be read`, error);
     }
   }
   return /** @type {Pick<Options, Name>} */ (found);
@@ -210,7 +211,7 @@ export function classifyOptions(given, loaded) {
 function regionOf(given) {
   const what = 'expected x, y, width and height in pixels of the upright photo, x and y from 0';
   if (typeof given !== 'object' || given === null) throw badOption(`region is ${shown(given)}, ${what}`);
-  const { x, y, width, height } = read(given, ['x', 'y', 'width', 'height']);
+  const { x, y, width, height } = read(given, ['x', 'y', 'width', 'height'], 'region.');
   for (const [name, value, is] of /** @type {const} */ ([
     ['x', x, isFrom(0, MOST)],
     ['y', y, isFrom(0, MOST)],
@@ -261,7 +262,7 @@ function sizeOf(given, what) {
  * @param {string} what
  */
 function placeOf(given, what) {
-  const { x, y, width, height } = read(given, ['x', 'y', 'width', 'height']);
+  const { x, y, width, height } = read(given, ['x', 'y', 'width', 'height'], 'region.');
   if (![x, y, width, height].every(Number.isFinite))
     throw badOption(`${what} of the heatmap is ${shown(given)}, expected x, y, width and height`);
   return { x, y, width, height };
