@@ -55,7 +55,12 @@ test('21,841 classes: all scores have their labels, and the page stays responsiv
         type: 'longtask',
       });
     const { load } = /** @type {any} */ (globalThis).whylens;
-    const classifier = await load('/models/many/', { ...hasty, stallTimeout: 20_000, preload: 'eager', memoryLimit: 1500e6 });
+    const classifier = await load('/models/many/', {
+      ...hasty,
+      stallTimeout: 20_000,
+      preload: 'eager',
+      memoryLimit: 1500e6,
+    });
     const { predictions, scores } = await classifier.classify(new ImageData(64, 64), {
       topK: 21_841,
       threshold: 0,
