@@ -239,7 +239,7 @@ impl Reader<'_> {
 
     fn written<const N: usize>(&mut self, loops: &Loops<N>) -> Sound<()> {
         check(loops.is_nested(0), "places that are written twice")?;
-        let volume = loops.volume().ok_or("loops without end")?;
+        let volume = loops.volume().ok_or(fields::ENDLESS)?;
         self.count(&[volume], VALUE);
         Ok(())
     }

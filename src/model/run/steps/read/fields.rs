@@ -12,6 +12,9 @@ use crate::model::run::record::MOST_SIDE;
 /// What is wrong with a plan.
 pub type Sound<T> = Result<T, &'static str>;
 
+/// What counts would overflow: those of wasm32 do from 2^32 on.
+pub(super) const ENDLESS: &str = "loops without end";
+
 /// Most channels.
 pub(super) const MOST_CHANNELS: usize = 1 << 20;
 

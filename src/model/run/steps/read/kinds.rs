@@ -6,7 +6,7 @@ use super::super::record::Kind;
 use super::super::rows::Reducer;
 use super::super::windows::Pool;
 use super::super::{Step, Work};
-use super::fields::{Fields, Sound, area, image, places, product, range, step};
+use super::fields::{ENDLESS, Fields, Sound, area, image, places, product, range, step};
 use super::{Reader, VALUE};
 
 impl Reader<'_> {
@@ -37,7 +37,7 @@ impl Reader<'_> {
                 let (parameter, slope) = (fields.float()?, kind == Kind::Slope);
                 let loops = fields.loops::<2>()?;
                 self.written(&loops)?;
-                let volume = loops.volume().unwrap_or(usize::MAX);
+                let volume = loops.volume().ok_or(ENDLESS)?;
                 self.count(&[volume, function.cost()], 1);
                 let [output, input] = [places(out, loops.reach(0))?, places(a, loops.reach(1))?];
                 step(
@@ -81,9 +81,8 @@ impl Reader<'_> {
                 let kept = fields.loops::<2>()?;
                 let reduced = fields.loops::<1>()?;
                 self.written(&kept)?;
-                let volumes = [kept.volume(), reduced.volume()];
-                let volumes = volumes.map(|volume| volume.unwrap_or(usize::MAX));
-                self.count(&volumes, VALUE);
+                let volumes = kept.volume().zip(reduced.volume()).ok_or(ENDLESS)?;
+                self.count(&<[usize; 2]>::from(volumes), VALUE);
                 let [first, second] = [kept.reach(1), reduced.reach(0)];
                 let reach = first.zip(second).and_then(|(a, b)| a.checked_add(b - 1));
                 let [output, input] = [places(out, kept.reach(0))?, places(a, reach)?];

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::products::{Filter, Multiply, Pack, Product, Tiles};
 use super::super::record::Kind;
 use super::super::{Step, Work};
-use super::fields::{Fields, Sound, area, check, image, places, product, step};
+use super::fields::{ENDLESS, Fields, Sound, area, check, image, places, product, step};
 use super::{Reader, VALUE};
 use crate::model::run::kernel::{Depthwise, Panels, Patches, Winograd};
 
@@ -134,7 +134,7 @@ impl Reader<'_> {
         let [summed, columns] = [fields.size()?, fields.size()?];
         let strides = [fields.next()? as usize, fields.next()? as usize];
         let batch = fields.loops::<1>()?;
-        let products = batch.volume().ok_or("loops without end")?;
+        let products = batch.volume().ok_or(ENDLESS)?;
         let panels = panels(summed, columns)?;
         self.count(&[products, panels], VALUE);
         let far = |size: usize, stride: usize| (size - 1).checked_mul(stride);
@@ -165,7 +165,7 @@ impl Reader<'_> {
         let [row, column] = [fields.next()? as usize, fields.next()? as usize];
         let [summed, columns] = [fields.size()?, fields.size()?];
         let batch = fields.loops::<2>()?;
-        let products = batch.volume().ok_or("loops without end")?;
+        let products = batch.volume().ok_or(ENDLESS)?;
         let runs = vec![0].into();
         let patches = Patches {
             output,
@@ -176,8 +176,9 @@ impl Reader<'_> {
         };
         let rows = product(output);
         let made = rows.and_then(|rows| product([products, rows, columns]));
-        self.count(&[products, rows.unwrap_or(usize::MAX), columns, summed], 1);
-        self.count(&[made.unwrap_or(usize::MAX)], VALUE);
+        let (each, made) = rows.zip(made).ok_or(ENDLESS)?;
+        self.count(&[products, each, columns, summed], 1);
+        self.count(&[made], VALUE);
         let far = |first: Option<usize>, second: Option<usize>| {
             first.zip(second).and_then(|(a, b)| (a - 1).checked_add(b))
         };
@@ -185,7 +186,7 @@ impl Reader<'_> {
         let right = far(batch.reach(1), Some(panels(summed, columns)?));
         let inputs = [places(a, left)?, places(b, right)?];
         step(
-            places(out, made)?,
+            places(out, Some(made))?,
             inputs,
             Work::Multiply(Multiply {
                 batch,
