@@ -79,7 +79,7 @@ describe('switches', () => {
     const page = { query, attribute: (/** @type {string} */ name) => attributes[name] ?? null };
     return { ...switches(options, page, (warning) => warnings.push(warning)), warnings };
   };
-  const plain = { preload: 'auto', heatmap: true, memoryLimit: 1e9, build: 'auto', warnings: [] };
+  const plain = { preload: 'auto', heatmap: true, memoryLimit: 1e9, build: 'auto', threads: 'auto', warnings: [] };
 
   test('have their defaults', () => assert.deepEqual(read({}), plain));
   test('are read from script tags', () => {
@@ -88,21 +88,24 @@ describe('switches', () => {
       'data-heatmap': 'false',
       'data-memory-limit': '1e8',
       'data-build': 'simd128',
+      'data-threads': '3',
     };
     assert.deepEqual(read({}, '', attributes), {
       preload: 'lazy',
       heatmap: false,
       memoryLimit: 1e8,
       build: 'simd128',
+      threads: 3,
       warnings: [],
     });
   });
   test('are read from the address, under both names', () => {
-    assert.deepEqual(read({}, '?preload=eager&data-heatmap=0&memory-limit=2e8&build=relaxed-simd'), {
+    assert.deepEqual(read({}, '?preload=eager&data-heatmap=0&memory-limit=2e8&build=relaxed-simd&threads=2'), {
       preload: 'eager',
       heatmap: false,
       memoryLimit: 2e8,
       build: 'relaxed-simd',
+      threads: 2,
       warnings: [],
     });
   });
@@ -123,6 +126,8 @@ describe('switches', () => {
       { memoryLimit: -1 },
       { memoryLimit: '1' },
       { build: 'best' },
+      { threads: 0 },
+      { threads: 65 },
     ]) {
       assert.throws(() => checkSwitches(/** @type {any} */ (wrong)), { code: 'bad-option' });
     }

