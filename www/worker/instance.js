@@ -40,12 +40,15 @@ export async function instantiate(folder, patience, memory) {
   const init = async (response) => (await glue).default({ module_or_path: response, ...(memory ? { memory } : {}) });
   if (cached) await init(responseOf(cached)).catch((error) => refuse(error, url));
   else {
+    let keeping = Promise.resolve();
     /** @param {Blob} file */
     const arrived = (file) => {
-      if (cache) keep(cache, key, file, sha256).catch(() => {});
+      if (cache) keeping = keep(cache, key, file, sha256).catch(() => {});
     };
     const download = new Download(folder, init, patience.stallTimeout, arrived);
     await patiently(patience, () => download.attempt());
+    // A small module is compiled sooner than it is kept, and a visitor may then be gone.
+    await keeping;
   }
   return glue;
 }
