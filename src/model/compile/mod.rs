@@ -16,6 +16,7 @@ mod layers;
 pub mod lead;
 mod limits;
 mod links;
+mod listed;
 mod lower;
 mod onnx;
 pub mod outputs;

@@ -13,10 +13,9 @@ use tract_onnx::tract_core::ops::nn::{
 };
 use tract_onnx::tract_core::ops::{Downsample, change_axes::AxisOp};
 
-use crate::model::run::kernel::{Activation, Patches, Window};
-use crate::model::run::listed::{ActivationRecord, PatchesRecord, PoolRecord, WindowRecord};
+use super::listed::{PoolRecord, Step};
+use crate::model::run::kernel::Window;
 use crate::model::run::ops::{Contract, Fill, Fold, Largest, ScatterWindow, Slope, Unpool};
-use crate::model::run::step::Step;
 use crate::model::run::steps::functions::{Binary, Unary};
 
 /// A function by the name of tract's operator.
@@ -92,7 +91,7 @@ impl Step {
         let step = if let Some(op) = op.downcast_ref::<Largest>() {
             Step::Largest {
                 channels: op.channels,
-                window: (&op.window).into(),
+                window: op.window,
                 output: op.output.to_vec(),
             }
         } else if let Some(op) = op.downcast_ref::<Contract>() {
@@ -144,9 +143,9 @@ impl Step {
         } else if let Some(Fill(shape)) = op.downcast_ref::<Fill>() {
             Step::Fill(shape.to_vec())
         } else if let Some(Fold(window)) = op.downcast_ref::<Fold>() {
-            Step::Fold(window.try_into()?)
+            Step::Fold(flat(window)?)
         } else if let Some(Unpool(window)) = op.downcast_ref::<Unpool>() {
-            Step::Unpool(window.try_into()?)
+            Step::Unpool(flat(window)?)
         } else if let Some(op) = op.downcast_ref::<TypedConcat>() {
             Step::Concat(op.axis)
         } else if let Some(op) = op.downcast_ref::<Slice>() {
@@ -170,74 +169,19 @@ impl Step {
     }
 }
 
-impl From<&Patches> for PatchesRecord {
-    fn from(patches: &Patches) -> Self {
-        let Patches {
-            output,
-            row,
-            column,
-            ref runs,
-            length,
-        } = *patches;
-        let runs = runs.to_vec();
-        PatchesRecord {
-            output,
-            row,
-            column,
-            runs,
-            length,
-        }
-    }
-}
-
-impl From<&Window> for WindowRecord {
-    fn from(window: &Window) -> Self {
-        let Window {
-            input,
-            output,
-            kernel,
-            stride,
-            dilation,
-            before,
-        } = *window;
-        WindowRecord {
-            input,
-            output,
-            kernel,
-            stride,
-            dilation,
-            before,
-        }
-    }
-}
-
-impl TryFrom<&ScatterWindow> for WindowRecord {
-    type Error = TractError;
-
-    fn try_from(window: &ScatterWindow) -> TractResult<Self> {
-        let pair = |sizes: &[usize]| match *sizes {
-            [rows, columns] => Ok([rows, columns]),
-            _ => bail!("there is no record of a window over {} axes", sizes.len()),
-        };
-        Ok(WindowRecord {
-            input: pair(&window.input)?,
-            output: pair(&window.output)?,
-            kernel: pair(&window.kernel)?,
-            stride: pair(&window.strides)?,
-            dilation: pair(&window.dilations)?,
-            before: pair(&window.before)?,
-        })
-    }
-}
-
-impl From<Activation> for ActivationRecord {
-    fn from(activation: Activation) -> Self {
-        let finite = |limit: f32| limit.is_finite().then_some(limit);
-        match activation {
-            Activation::Clamp(low, high) => ActivationRecord::Clamp(finite(low), finite(high)),
-            Activation::HardSwish => ActivationRecord::HardSwish,
-        }
-    }
+fn flat(window: &ScatterWindow) -> TractResult<Window> {
+    let pair = |sizes: &[usize]| match *sizes {
+        [rows, columns] => Ok([rows, columns]),
+        _ => bail!("there is no record of a window over {} axes", sizes.len()),
+    };
+    Ok(Window {
+        input: pair(&window.input)?,
+        output: pair(&window.output)?,
+        kernel: pair(&window.kernel)?,
+        stride: pair(&window.strides)?,
+        dilation: pair(&window.dilations)?,
+        before: pair(&window.before)?,
+    })
 }
 
 impl PoolRecord {

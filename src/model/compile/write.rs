@@ -10,13 +10,12 @@ use tract_onnx::tract_core::ops::konst::Const;
 use tract_onnx::tract_core::ops::source::TypedSource;
 
 use super::arrange::{Arranged, Entries, Entry, arrange};
+use super::listed::{Step, Weights};
 use super::lower::Constants;
 use crate::manifest::{Activation, Layout};
 use crate::model::layer::Place;
-use crate::model::run::listed::Weights;
 use crate::model::run::ops::{Arrangement, Filter, Product, Values};
 use crate::model::run::record::Numbers;
-use crate::model::run::step::Step;
 use crate::model::run::steps::functions::Binary;
 use crate::model::run::steps::record::{Plan, VERSION};
 use crate::model::run::{File, MOST_STEPS, MOST_WRITTEN};
@@ -518,9 +517,9 @@ impl<'a> Writer<'a> {
             let padding = op.padding.as_ref();
             let step = Step::Product {
                 weights,
-                patches: (&op.patches).into(),
-                padding: padding.map(|(channels, window)| (*channels, window.into())),
-                activation: op.activation.into(),
+                patches: op.patches.clone(),
+                padding: padding.map(|(channels, window)| (*channels, *window)),
+                activation: op.activation,
                 output: op.output.to_vec(),
             };
             return Ok((step, before));
@@ -529,8 +528,8 @@ impl<'a> Writer<'a> {
             let (weights, before) = self.weights(constants, node)?;
             let step = Step::Filter {
                 weights,
-                window: (&op.window).into(),
-                activation: op.activation.into(),
+                window: op.window,
+                activation: op.activation,
                 output: op.output.to_vec(),
             };
             return Ok((step, before));

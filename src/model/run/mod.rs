@@ -12,13 +12,9 @@ pub mod crew;
 mod file;
 pub mod kernel;
 #[cfg(feature = "compile")]
-pub mod listed;
-#[cfg(feature = "compile")]
 pub mod ops;
 
 pub mod record;
-#[cfg(feature = "compile")]
-pub mod step;
 pub mod steps;
 pub mod weights;
 #[cfg(feature = "compile")]

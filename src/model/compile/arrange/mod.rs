@@ -15,11 +15,10 @@ use tract_onnx::tract_core::internal::*;
 
 use self::operators::push_window;
 use self::view::{View, over};
+use super::listed::{self, Weights};
 use crate::model::layer::Place;
 use crate::model::run::kernel::Window;
-use crate::model::run::listed::Weights;
 use crate::model::run::record::Numbers;
-use crate::model::run::step as listed;
 use crate::model::run::steps::loops::Loops;
 use crate::model::run::steps::record::{Half, Kind};
 

@@ -2,12 +2,11 @@
 
 use tract_onnx::tract_core::internal::*;
 
+use super::super::listed::{self, PoolRecord};
 use super::view::{Axis, View, collapsed, over};
 use super::{Arranger, push, push_loops};
 use crate::model::run::kernel::Window;
-use crate::model::run::listed::PoolRecord;
-use crate::model::run::record::Numbers;
-use crate::model::run::step as listed;
+use crate::model::run::record::{MOST_SIDE, Numbers};
 use crate::model::run::steps::functions::{Binary, Unary};
 use crate::model::run::steps::loops::Loop;
 use crate::model::run::steps::record::Kind;
@@ -25,6 +24,26 @@ fn turned(function: Binary) -> Option<Binary> {
         Binary::LessEqual => Binary::GreaterEqual,
         _ => return None,
     })
+}
+
+/// The window, if no arithmetic on it overflows.
+pub(super) fn sound(window: &Window) -> TractResult<Window> {
+    let Window {
+        input,
+        output,
+        kernel,
+        stride,
+        dilation,
+        before,
+    } = *window;
+    let mut sizes = [input, output, kernel, stride, dilation]
+        .into_iter()
+        .flatten();
+    ensure!(
+        sizes.all(|n| (1..=MOST_SIDE).contains(&n)) && before.iter().all(|&n| n <= MOST_SIDE),
+        "a window of no sound size"
+    );
+    Ok(*window)
 }
 
 pub(super) fn push_window(fields: &mut Vec<u32>, window: &Window) -> TractResult<()> {
@@ -64,7 +83,7 @@ impl Arranger {
                 let made = self.buffer(output);
                 let mut fields = Vec::new();
                 push(&mut fields, [*channels])?;
-                push_window(&mut fields, &window.window()?)?;
+                push_window(&mut fields, &sound(window)?)?;
                 self.draft(Kind::Largest, &made, &[&image], fields);
                 made
             }
@@ -165,7 +184,7 @@ impl Arranger {
             }
             Step::Fold(window) => {
                 let taps = self.dense(first()?)?;
-                let window = window.window()?;
+                let window = sound(window)?;
                 let made = self.buffer(shape);
                 let mut fields = Vec::new();
                 let one = usize::from(taps.axes[2].length == 1);
@@ -179,7 +198,7 @@ impl Arranger {
                     bail!("an unpooling of another number")
                 };
                 let [image, gradient] = [self.dense(image)?, self.dense(gradient)?];
-                let window = window.window()?;
+                let window = sound(window)?;
                 let made = self.buffer(shape);
                 let mut fields = Vec::new();
                 push(&mut fields, [shape[0] * shape[1]])?;

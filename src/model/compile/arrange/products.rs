@@ -2,28 +2,28 @@
 
 use tract_onnx::tract_core::internal::*;
 
-use super::operators::push_window;
+use super::super::listed;
+use super::operators::{push_window, sound};
 use super::view::{Axis, View, collapsed};
 use super::{Arranger, number, push, push_loops};
-use crate::model::run::kernel::{Depthwise, Panels, Window, Winograd};
-use crate::model::run::listed::{ActivationRecord, PatchesRecord};
-use crate::model::run::step as listed;
+use crate::model::run::kernel::{Activation, Depthwise, Panels, Patches, Window, Winograd};
 use crate::model::run::steps::loops::Loop;
 use crate::model::run::steps::record::Kind;
 
-fn push_activation(fields: &mut Vec<u32>, activation: &ActivationRecord) {
-    let numbers = match *activation {
-        ActivationRecord::Clamp(low, high) => {
-            let low = low.unwrap_or(f32::NEG_INFINITY);
-            let high = high.unwrap_or(f32::INFINITY);
+fn push_activation(fields: &mut Vec<u32>, activation: Activation) {
+    let finite = |limit: f32, none: f32| if limit.is_finite() { limit } else { none };
+    let numbers = match activation {
+        Activation::Clamp(low, high) => {
+            let low = finite(low, f32::NEG_INFINITY);
+            let high = finite(high, f32::INFINITY);
             [0, low.to_bits(), high.to_bits()]
         }
-        ActivationRecord::HardSwish => [1, 0, 0],
+        Activation::HardSwish => [1, 0, 0],
     };
     fields.extend(numbers);
 }
 
-fn push_patches(fields: &mut Vec<u32>, patches: &PatchesRecord) -> TractResult<()> {
+fn push_patches(fields: &mut Vec<u32>, patches: &Patches) -> TractResult<()> {
     push(fields, patches.output)?;
     let sizes = [
         patches.row,
@@ -48,7 +48,7 @@ fn apart(view: &View, channels: usize) -> Option<usize> {
 }
 
 /// Patches of dense pixels over pixels that lie further apart; none if there are no such patches.
-fn strided(image: &View, patches: &PatchesRecord, groups: usize) -> Option<PatchesRecord> {
+fn strided(image: &View, patches: &Patches, groups: usize) -> Option<Patches> {
     let channels = image.axes.last()?.length;
     let apart = apart(image, channels)?;
     let sizes = [patches.row, patches.column, patches.length];
@@ -64,7 +64,7 @@ fn strided(image: &View, patches: &PatchesRecord, groups: usize) -> Option<Patch
         let taps = 0..patches.length / channels;
         taps.map(move |tap| far(run) + tap * apart)
     });
-    Some(PatchesRecord {
+    Some(Patches {
         output: patches.output,
         row: far(patches.row),
         column: far(patches.column),
@@ -104,7 +104,7 @@ impl Arranger {
             let mut fields = vec![number(apart.unwrap_or(sums))?];
             fields.extend(self.weights(Kind::Product, weights, sums, None)?);
             push_patches(&mut fields, &patches)?;
-            push_activation(&mut fields, activation);
+            push_activation(&mut fields, *activation);
             self.draft(Kind::Product, &made, &[&image], fields).residual = Some(residual);
             return Ok(made);
         }
@@ -113,10 +113,10 @@ impl Arranger {
         let Some((channels, window)) = padding else {
             bail!("a product over nothing")
         };
-        let window = window.window()?;
+        let window = sound(window)?;
         if weights.groups == 1 && Winograd::suits(&window, weights.inputs, sums) {
             let mut fields = self.weights(Kind::Tiles, weights, sums, Some(&window))?;
-            push_activation(&mut fields, activation);
+            push_activation(&mut fields, *activation);
             self.draft(Kind::Tiles, &made, &[&image], fields).residual = Some(residual);
             return Ok(made);
         }
@@ -124,7 +124,7 @@ impl Arranger {
         let mut fields = vec![number(sums)?];
         fields.extend(self.weights(Kind::Product, weights, sums, None)?);
         push_patches(&mut fields, patches)?;
-        push_activation(&mut fields, activation);
+        push_activation(&mut fields, *activation);
         self.draft(Kind::Product, &made, &[&image], fields).residual = Some(residual);
         Ok(made)
     }
@@ -139,7 +139,7 @@ impl Arranger {
         else {
             bail!("no filter");
         };
-        let mut window = window.window()?;
+        let mut window = sound(window)?;
         let mut image = self.dense(&inputs[0])?;
         let channels = output.iter().product::<usize>() / window.output.iter().product::<usize>();
         if Depthwise::pads(&window) {
@@ -149,7 +149,7 @@ impl Arranger {
         let made = self.buffer(output);
         let mut fields = self.weights(Kind::Filter, weights, channels, None)?;
         push_window(&mut fields, &window)?;
-        push_activation(&mut fields, activation);
+        push_activation(&mut fields, *activation);
         self.draft(Kind::Filter, &made, &[&image], fields);
         Ok(made)
     }

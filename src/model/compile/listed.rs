@@ -1,8 +1,8 @@
-//! An operator of a lowered graph, as it is listed before it is arranged as steps.
+//! The operators of a lowered graph, as they are listed before they are arranged as steps.
 
-use super::listed::{ActivationRecord, PatchesRecord, PoolRecord, Weights, WindowRecord};
-use super::record::Numbers;
-use super::steps::functions::{Binary, Unary};
+use crate::model::run::kernel::{Activation, Patches, Window};
+use crate::model::run::record::Numbers;
+use crate::model::run::steps::functions::{Binary, Unary};
 
 /// An operator with one output.
 #[derive(Debug, Clone)]
@@ -14,20 +14,20 @@ pub enum Step {
     },
     Product {
         weights: Weights,
-        patches: PatchesRecord,
-        padding: Option<(usize, WindowRecord)>,
-        activation: ActivationRecord,
+        patches: Patches,
+        padding: Option<(usize, Window)>,
+        activation: Activation,
         output: Vec<usize>,
     },
     Filter {
         weights: Weights,
-        window: WindowRecord,
-        activation: ActivationRecord,
+        window: Window,
+        activation: Activation,
         output: Vec<usize>,
     },
     Largest {
         channels: usize,
-        window: WindowRecord,
+        window: Window,
         output: Vec<usize>,
     },
     /// Positions of each axis in the two inputs and in the output.
@@ -59,8 +59,8 @@ pub enum Step {
     /// The whole part of a number.
     Truncate,
     Fill(Vec<usize>),
-    Fold(WindowRecord),
-    Unpool(WindowRecord),
+    Fold(Window),
+    Unpool(Window),
     Concat(usize),
     Slice(usize, usize, usize),
     Downsample(usize, usize, usize),
@@ -70,4 +70,30 @@ pub enum Step {
         count_padding: bool,
         mean: bool,
     },
+}
+
+/// Weights by the name of the file's tensor, and how they lie in it; `scale` and `bias` as in
+/// [`Arrangement`](crate::model::run::weights::Arrangement).
+#[derive(Debug, Clone)]
+pub struct Weights {
+    pub tensor: String,
+    /// Where the first weight is in the tensor.
+    pub start: usize,
+    pub groups: usize,
+    pub inputs: usize,
+    pub taps: usize,
+    pub strides: [usize; 3],
+    pub scale: Numbers,
+    pub bias: Numbers,
+}
+
+/// A pooling over axes kept channels-last, or first.
+#[derive(Debug, Clone)]
+pub struct PoolRecord {
+    pub batch: bool,
+    pub last: bool,
+    pub kernel: Vec<usize>,
+    pub before: Vec<usize>,
+    pub strides: Option<Vec<usize>>,
+    pub dilations: Option<Vec<usize>>,
 }
