@@ -19,7 +19,7 @@ pub struct Depthwise {
 }
 
 /// Columns that one tile computes at once.
-pub(super) const COLUMNS: usize = 4;
+const COLUMNS: usize = 4;
 
 /// Outputs with at least this many columns leave the border to the slow path.
 #[cfg(any(feature = "compile", test))]
@@ -108,6 +108,88 @@ impl Depthwise {
     }
 }
 
+/// Neighbouring channels that are worked on at once.
+pub(super) trait Lanes: Copy {
+    const COUNT: usize;
+    unsafe fn load(from: *const f32) -> Self;
+    unsafe fn add_product(self, a: Self, b: Self) -> Self;
+    /// Stores the values that the sums become.
+    unsafe fn finish(self, finish: Finish, to: *mut f32);
+}
+
+impl Lanes for F4 {
+    const COUNT: usize = 4;
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> F4 {
+        unsafe { F4::load(from) }
+    }
+    #[inline(always)]
+    unsafe fn add_product(self, a: F4, b: F4) -> F4 {
+        F4::add_product(self, a, b)
+    }
+    #[inline(always)]
+    unsafe fn finish(self, finish: Finish, to: *mut f32) {
+        unsafe { finish.apply(self).store(to) }
+    }
+}
+
+/// [`COLUMNS`] outputs whose windows are inside the image from left to right.
+pub(super) struct Columns {
+    image: *const f32,
+    bias: *const f32,
+    weights: *const f32,
+    output: *mut f32,
+    /// Distance between columns of the image, and of the output.
+    channels: usize,
+    /// Distance between taps of the weights.
+    padded: usize,
+    /// Distance between rows of taps in the image.
+    row: usize,
+    /// Rows of taps.
+    taps: usize,
+    finish: Finish,
+}
+
+impl Columns {
+    /// `K` columns of the window and step `S`, for the whole vectors of these channels; returns where they end.
+    ///
+    /// # Safety
+    /// The image and the weights are readable for so many rows of taps and these channels, and the output is writable.
+    #[inline(always)]
+    pub unsafe fn run<L: Lanes, const K: usize, const S: usize>(
+        &self,
+        channels: Range<usize>,
+    ) -> usize {
+        let end = channels.end / L::COUNT * L::COUNT;
+        for c in (channels.start..end).step_by(L::COUNT) {
+            unsafe {
+                let mut sums = [L::load(self.bias.add(c)); COLUMNS];
+                let (mut image, mut weights) = (self.image.add(c), self.weights.add(c));
+                for _ in 0..self.taps {
+                    let filter: [L; K] = from_fn(|k| L::load(weights.add(k * self.padded)));
+                    let mut input = image;
+                    for column in 0..(COLUMNS - 1) * S + K {
+                        let value = L::load(input);
+                        input = input.add(self.channels);
+                        for (at, sum) in sums.iter_mut().enumerate() {
+                            if (at * S..at * S + K).contains(&column) {
+                                *sum = sum.add_product(value, filter[column - at * S]);
+                            }
+                        }
+                    }
+                    image = image.add(self.row);
+                    weights = weights.add(K * self.padded);
+                }
+                for (at, sum) in sums.into_iter().enumerate() {
+                    sum.finish(self.finish, self.output.add(at * self.channels + c));
+                }
+            }
+        }
+        end
+    }
+}
+
 struct Task<'a> {
     depthwise: &'a Depthwise,
     image: &'a [f32],
@@ -174,43 +256,26 @@ impl Task<'_> {
         let row = self.window.input[1] * self.window.dilation[0] * channels;
         let first = self.start(y, x, [taps.start, 0]);
         unsafe {
-            let image = self.image.as_ptr().add(first);
             let bias = self.depthwise.weights.as_ptr();
-            let weights = bias.add((1 + taps.start * K) * padded);
-            let output = output.as_mut_ptr().add(x * channels);
+            let tile = Columns {
+                image: self.image.as_ptr().add(first),
+                bias,
+                weights: bias.add((1 + taps.start * K) * padded),
+                output: output.as_mut_ptr().add(x * channels),
+                channels,
+                padded,
+                row,
+                taps: taps.len(),
+                finish: self.finish,
+            };
             #[cfg(target_arch = "x86_64")]
             let done = match Width::found() {
                 Width::Four => 0,
-                _ => {
-                    let lines = [channels, padded, row];
-                    let from = [image, bias, weights];
-                    wide::filter::<K, S>(lines, taps.len(), from, output, self.finish)
-                }
+                _ => wide::filter::<K, S>(&tile, 0..channels),
             };
             #[cfg(not(target_arch = "x86_64"))]
             let done = 0;
-            for c in (done / 4..channels / 4).map(|vector| vector * 4) {
-                let mut sums = [F4::load(bias.add(c)); COLUMNS];
-                let (mut image, mut weights) = (image.add(c), weights.add(c));
-                for _ in taps.clone() {
-                    let filter: [F4; K] = from_fn(|k| F4::load(weights.add(k * padded)));
-                    let mut input = image;
-                    for column in 0..(COLUMNS - 1) * S + K {
-                        let value = F4::load(input);
-                        input = input.add(channels);
-                        for (at, sum) in sums.iter_mut().enumerate() {
-                            if (at * S..at * S + K).contains(&column) {
-                                *sum = sum.add_product(value, filter[column - at * S]);
-                            }
-                        }
-                    }
-                    image = image.add(row);
-                    weights = weights.add(K * padded);
-                }
-                for (at, sum) in sums.into_iter().enumerate() {
-                    self.finish.apply(sum).store(output.add(at * channels + c));
-                }
-            }
+            tile.run::<F4, K, S>(done..channels);
         }
         for at in 0..COLUMNS {
             self.rest(y, x + at, taps.clone(), 0..K, output);

@@ -77,6 +77,19 @@ pub struct Output<'a> {
     pub activation: Activation,
 }
 
+impl<'a> Output<'a> {
+    /// Pixels of `stride` sums, as they are.
+    pub fn plain(values: &'a mut [f32], stride: usize) -> Output<'a> {
+        Output {
+            values,
+            stride,
+            first: 0,
+            residual: None,
+            activation: Activation::NONE,
+        }
+    }
+}
+
 impl Gemm {
     /// Bytes that such weights take, and bytes that packing them takes.
     pub fn bytes(inputs: u64, outputs: usize) -> [u64; 2] {
@@ -268,13 +281,7 @@ pub fn exercise(pixels: usize) {
         inputs: SIDE,
         outputs: SIDE,
     };
-    let output = Output {
-        values: &mut values,
-        stride: SIDE,
-        first: 0,
-        residual: None,
-        activation: Activation::NONE,
-    };
+    let output = Output::plain(&mut values, SIDE);
     panels.run(&image, &Patches::pixels(pixels, SIDE), 0..pixels, output);
 }
 
@@ -295,13 +302,7 @@ pub fn tune(rounds: usize, now: impl Fn() -> f64) -> bool {
         TALL.store(round % 2 == 1, Relaxed);
         let start = now();
         for _ in 0..16 {
-            let output = Output {
-                values: &mut values,
-                stride: SIDE,
-                first: 0,
-                residual: None,
-                activation: Activation::NONE,
-            };
+            let output = Output::plain(&mut values, SIDE);
             gemm.run(&image, &patches, output);
         }
         best[round % 2] = best[round % 2].min(now() - start);

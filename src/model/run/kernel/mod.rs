@@ -286,13 +286,7 @@ mod tests {
             wide::MOST_LANES.set(Width::Four);
             assert_eq!(choose(tall), tall);
             let mut values = vec![f32::NAN; pixels * outputs];
-            let output = Output {
-                values: &mut values,
-                stride: outputs,
-                first: 0,
-                residual: None,
-                activation: Activation::NONE,
-            };
+            let output = Output::plain(&mut values, outputs);
             gemm.run(&image, &patches, output);
             values
         };
@@ -347,14 +341,8 @@ mod tests {
             runs: vec![0].into(),
             length: 3,
         };
-        let output = Output {
-            values: &mut [0.0; 4],
-            stride: 1,
-            first: 0,
-            residual: None,
-            activation: Activation::NONE,
-        };
-        gemm.run(&[0.0; 11], &patches, output);
+        let mut values = [0.0; 4];
+        gemm.run(&[0.0; 11], &patches, Output::plain(&mut values, 1));
     }
 
     #[test]

@@ -5,8 +5,9 @@
 
 use std::arch::x86_64::*;
 use std::array::from_fn;
+use std::ops::Range;
 
-use super::depthwise::COLUMNS;
+use super::depthwise::{Columns, Lanes};
 use super::gemm::{Output, Panels, Patches};
 use super::{F4, Finish};
 
@@ -335,52 +336,39 @@ unsafe fn groups<V: Vector<P>, const P: usize, const TWO: usize, const THREE: us
     }
 }
 
-/// [`COLUMNS`] outputs of a depthwise filter with `K` columns and step `S`, for the channels that fill vectors of eight;
-/// returns how many these are. `channels`, `padded` and `row` are distances: between columns of the image, between taps of
-/// the weights, and between rows of taps in the image.
-///
-/// # Safety
-/// The processor has AVX2 and FMA. The image is readable for so many rows of taps, the weights likewise, and the output is
-/// writable.
-#[target_feature(enable = "avx2,fma")]
-pub unsafe fn filter<const K: usize, const S: usize>(
-    [channels, padded, row]: [usize; 3],
-    rows: usize,
-    [image, bias, weights]: [*const f32; 3],
-    output: *mut f32,
-    finish: Finish,
-) -> usize {
-    let whole = channels / 8 * 8;
-    for c in (0..whole).step_by(8) {
+impl Lanes for __m256 {
+    const COUNT: usize = 8;
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> __m256 {
+        unsafe { _mm256_loadu_ps(from) }
+    }
+    #[inline(always)]
+    unsafe fn add_product(self, a: __m256, b: __m256) -> __m256 {
+        unsafe { _mm256_fmadd_ps(a, b, self) }
+    }
+    #[inline(always)]
+    unsafe fn finish(self, finish: Finish, to: *mut f32) {
+        let mut lanes = [0.0f32; 8];
         unsafe {
-            let mut sums = [_mm256_loadu_ps(bias.add(c)); COLUMNS];
-            let (mut image, mut weights) = (image.add(c), weights.add(c));
-            for _ in 0..rows {
-                let filter: [__m256; K] = from_fn(|k| _mm256_loadu_ps(weights.add(k * padded)));
-                let mut input = image;
-                for column in 0..(COLUMNS - 1) * S + K {
-                    let value = _mm256_loadu_ps(input);
-                    input = input.add(channels);
-                    for (at, sum) in sums.iter_mut().enumerate() {
-                        if (at * S..at * S + K).contains(&column) {
-                            *sum = _mm256_fmadd_ps(value, filter[column - at * S], *sum);
-                        }
-                    }
-                }
-                image = image.add(row);
-                weights = weights.add(K * padded);
-            }
-            for (at, sum) in sums.into_iter().enumerate() {
-                let mut lanes = [0.0f32; 8];
-                _mm256_storeu_ps(lanes.as_mut_ptr(), sum);
-                for half in [0, 4] {
-                    let sum = F4::load(lanes.as_ptr().add(half));
-                    finish
-                        .apply(sum)
-                        .store(output.add(at * channels + c + half));
-                }
+            _mm256_storeu_ps(lanes.as_mut_ptr(), self);
+            for half in [0, 4] {
+                finish
+                    .apply(F4::load(lanes.as_ptr().add(half)))
+                    .store(to.add(half));
             }
         }
     }
-    whole
+}
+
+/// [`Columns::run`] for the channels that fill vectors of eight.
+///
+/// # Safety
+/// The processor has AVX2 and FMA; otherwise that of [`Columns::run`].
+#[target_feature(enable = "avx2,fma")]
+pub unsafe fn filter<const K: usize, const S: usize>(
+    columns: &Columns,
+    channels: Range<usize>,
+) -> usize {
+    unsafe { columns.run::<__m256, K, S>(channels) }
 }

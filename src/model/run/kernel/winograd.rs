@@ -7,7 +7,7 @@
 use std::array::from_fn;
 use std::ops::Range;
 
-use super::{Activation, F4, Finish, Gemm, Output, Patches, Window};
+use super::{F4, Finish, Gemm, Output, Patches, Window};
 
 /// Side of the inputs of a tile.
 const SIDE: usize = 4;
@@ -176,13 +176,8 @@ impl Winograd {
             }
             let patches = Patches::pixels(count, inputs);
             for (place, product) in self.products.iter().enumerate() {
-                let output = Output {
-                    values: &mut sums[place * apart[1]..][..count * outputs],
-                    stride: outputs,
-                    first: 0,
-                    residual: None,
-                    activation: Activation::NONE,
-                };
+                let output =
+                    Output::plain(&mut sums[place * apart[1]..][..count * outputs], outputs);
                 product.run(&spread[place * apart[0]..], &patches, output);
             }
             for at in 0..count {

@@ -2,7 +2,7 @@
 
 use tract_onnx::tract_core::internal::*;
 
-use super::super::kernel::{Activation, Gemm, Output, Patches};
+use super::super::kernel::{Gemm, Output, Patches};
 use super::super::product;
 use super::floats;
 
@@ -138,13 +138,10 @@ impl EvalOp for Contract {
             let gemm = Gemm::new(summed, &vec![0.0; columns], |column, row| {
                 row.copy_from_slice(&right[column * summed..][..summed]);
             });
-            let output = Output {
-                values: &mut values[at * rows * columns..][..rows * columns],
-                stride: columns,
-                first: 0,
-                residual: None,
-                activation: Activation::NONE,
-            };
+            let output = Output::plain(
+                &mut values[at * rows * columns..][..rows * columns],
+                columns,
+            );
             gemm.run(&left[at * rows * summed..], &patches, output);
         }
         drop((a, b));

@@ -159,13 +159,10 @@ impl Multiply {
                 outputs: self.columns,
             };
             let from = (begin - rows.start) * self.columns;
-            let output = Output {
-                values: &mut output[from..from + (end - begin) * self.columns],
-                stride: self.columns,
-                first: 0,
-                residual: None,
-                activation: Activation::NONE,
-            };
+            let output = Output::plain(
+                &mut output[from..from + (end - begin) * self.columns],
+                self.columns,
+            );
             let pixels = begin - product * each..end - product * each;
             panels.run(&left[at..], &self.patches, pixels, output);
             begin = end;

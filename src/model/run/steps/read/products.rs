@@ -1,5 +1,6 @@
 //! A record of products → a step.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::super::products::{Filter, Multiply, Pack, Product, Tiles};
@@ -49,8 +50,7 @@ impl Reader<'_> {
         let last = (arrangement.groups - 1).checked_mul(length);
         let reach = patches.reach().zip(last);
         let reach = reach.and_then(|(reach, last)| reach.checked_add(last));
-        let residual = residual.checked_sub(1).map(|at| places(at, volume));
-        let inputs = [places(a, reach)?, residual.unwrap_or(Ok(0..0))?];
+        let inputs = [places(a, reach)?, beside(residual, volume)?];
         let bytes = arrangement.bytes(weights.span.len(), None);
         self.unread(place, weights, bytes);
         let work = Product {
@@ -84,8 +84,7 @@ impl Reader<'_> {
             product([area(window.input), inputs]),
             product([area(window.output), sums]),
         ];
-        let residual = residual.checked_sub(1).map(|at| places(at, made));
-        let inputs_of = [places(a, image)?, residual.unwrap_or(Ok(0..0))?];
+        let inputs_of = [places(a, image)?, beside(residual, made)?];
         let bytes = arrangement.bytes(weights.span.len(), Some(&window));
         self.unread(place, weights, bytes);
         let winograd = Arc::new(Winograd::unread(window, inputs, sums));
@@ -194,6 +193,14 @@ impl Reader<'_> {
                 columns,
             }),
         )
+    }
+}
+
+/// Places of a residual by its number, a place plus one; none for 0.
+fn beside(residual: u32, volume: Option<usize>) -> Sound<Range<usize>> {
+    match residual.checked_sub(1) {
+        Some(at) => places(at, volume),
+        None => Ok(0..0),
     }
 }
 
