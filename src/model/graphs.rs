@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use tract_onnx::prelude::*;
 
+use super::compile::cost::bytes;
+use super::compile::ops::floats;
+use super::compile::work::Run;
 use super::error::{contained, failed};
 use super::layer::Place;
-use super::run;
-use super::run::ops::floats;
-use super::run::work::Run;
 use super::{Engine, FeatureMap, Forward, Kept, Model};
 use crate::error::{Error, Result};
 use crate::preprocess::Tensor as Input;
@@ -84,7 +84,7 @@ impl Model {
 /// Most bytes in use at once, from one photo to the next with its heatmap.
 pub(super) fn work(places: &[Place], forward: &TypedModel, first: Run, second: Option<Run>) -> u64 {
     let facts = forward.inputs.iter().chain(&forward.outputs[..1]);
-    let sizes = facts.map(|&outlet| forward.outlet_fact(outlet).map_or(0, run::bytes));
+    let sizes = facts.map(|&outlet| forward.outlet_fact(outlet).map_or(0, bytes));
     let sizes: Vec<u64> = sizes.collect();
     let (input, scores) = (sizes[0], sizes.last().copied().unwrap_or(0));
     let sum = |all: &[u64]| all.iter().copied().fold(0, u64::saturating_add);

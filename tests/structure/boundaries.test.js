@@ -49,9 +49,7 @@ test('src/model/run/ names nothing of src/model/compile/', () => {
 });
 
 test('what runs a plan names nothing of tract', () => {
-  // These are compiled with the feature `compile` only.
-  const compiled = /^src\/model\/run\/(ops\/|(cost|work)\.rs$)/;
-  const run = [...rust].filter(([path]) => path.startsWith('src/model/run/') && !compiled.test(path));
+  const run = [...rust].filter(([path]) => path.startsWith('src/model/run/'));
   assert.ok(run.some(([path]) => path === 'src/model/run/steps/executor.rs'));
   for (const [path, text] of run) {
     const [outside] = code(text).split('#[cfg(test)]\nmod tests');

@@ -13,9 +13,10 @@ use tract_onnx::tract_hir::prelude::InferenceModel;
 
 use super::limits;
 use crate::error::{Error, Result};
+use crate::model::compile::cost::cost;
+use crate::model::compile::work;
 use crate::model::error::failed;
-use crate::model::run::cost::cost;
-use crate::model::run::{MOST_AXES, MOST_ELEMENTS, work};
+use crate::model::run::{MOST_AXES, MOST_ELEMENTS};
 
 /// The most elements that may be computed before the image is known, besides four times those in the file:
 /// 128 MiB of FP32.

@@ -7,6 +7,7 @@ mod batch;
 mod bounds;
 mod constants;
 mod corrected;
+pub mod cost;
 mod express;
 mod flow;
 mod fused;
@@ -19,6 +20,7 @@ mod links;
 mod listed;
 mod lower;
 mod onnx;
+pub mod ops;
 pub mod outputs;
 #[cfg(test)]
 mod plan_tests;
@@ -30,6 +32,7 @@ pub mod shrink;
 mod simplify;
 mod split;
 mod weights;
+pub mod work;
 mod write;
 
 use std::borrow::Cow;
@@ -37,11 +40,11 @@ use std::sync::Arc;
 
 use tract_onnx::prelude::*;
 
+use self::work::Inputs;
 use super::error::{contained, failed};
 use super::graphs::work;
 use super::layer::Place;
-use super::run::work::Inputs;
-use super::run::{self, File};
+use super::run::File;
 use super::{Engine, Model, Options, check_memory};
 use crate::error::{Error, Result};
 use crate::manifest::{Activation, Manifest};
@@ -130,7 +133,7 @@ impl Draft {
             None => None,
         };
         let follow = |graph: &TypedSimplePlan, whose| {
-            run::work::follow(graph.model(), graph.order_without_consts(), whose)
+            work::follow(graph.model(), graph.order_without_consts(), whose)
         };
         let first = follow(&forward, Inputs::Given)?;
         let second = ready(&backward).map(|graph| follow(graph, Inputs::Lent));
@@ -246,9 +249,9 @@ impl Model {
         bounds::check_work(&graph)?;
         let scores = shape(&graph, graph.outputs[0])?;
         simplify::keep(&mut graph).map_err(unusable)?;
-        let forward = run::work::runnable(graph).map_err(unusable)?;
+        let forward = work::runnable(graph).map_err(unusable)?;
         let order = forward.order_without_consts();
-        let run = run::work::follow(forward.model(), order, Inputs::Given)?;
+        let run = work::follow(forward.model(), order, Inputs::Given)?;
         let work = work(&[], forward.model(), run, None);
         let (engine, explains) = Engine::graphs(forward, None);
         Ok(Model {
@@ -280,7 +283,7 @@ fn optimised(graph: TypedModel, kernels: Kernels) -> TractResult<Arc<TypedSimple
     };
     simplify::declutter(&mut graph)?;
     simplify::optimise(&mut graph)?;
-    run::work::runnable(graph)
+    work::runnable(graph)
 }
 
 fn ready<T>(backward: &Option<Result<T>>) -> Option<&T> {

@@ -14,8 +14,8 @@ use tract_onnx::tract_core::ops::nn::{
 use tract_onnx::tract_core::ops::{Downsample, change_axes::AxisOp};
 
 use super::listed::{PoolRecord, Step};
+use crate::model::compile::ops::{Contract, Fill, Fold, Largest, ScatterWindow, Slope, Unpool};
 use crate::model::run::kernel::Window;
-use crate::model::run::ops::{Contract, Fill, Fold, Largest, ScatterWindow, Slope, Unpool};
 use crate::model::run::steps::functions::{Binary, Unary};
 
 /// A function by the name of tract's operator.

@@ -10,8 +10,8 @@ use super::{onnx, unusable, weights};
 use crate::error::Result;
 use crate::manifest::Manifest;
 use crate::model::Model;
+use crate::model::compile::ops::floats;
 use crate::model::error::{contained, failed};
-use crate::model::run::ops::floats;
 
 /// A graph in FP32, as [`shrink`](super::shrink::shrink()) makes it.
 pub struct Rounding<'a> {

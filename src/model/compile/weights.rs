@@ -8,7 +8,7 @@ use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::konst::Const;
 use tract_onnx::tract_hir::infer::{InferenceModel, InferenceNode};
 
-use crate::model::run::ops::Values;
+use crate::model::compile::ops::Values;
 
 /// Smaller weights are left to tract: some operators read them while the graph is built.
 const LARGE: usize = 1 << 14;

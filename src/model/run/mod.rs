@@ -1,27 +1,18 @@
 //! The plan in an ONNX file → steps that can be run: all that a page needs for a model with a plan. Imports nothing
-//! of `compile`, which makes plans, and nothing of tract but in what `compile` uses.
+//! of `compile`, which makes plans, and nothing of tract.
 //!
 //! A plan lists the steps of the forward and the backward graph over one arena (`docs/plan.md`); weights are named, not
 //! repeated. It is JSON in the file's `metadata_props`, so that the file stays an ordinary ONNX model. A plan of
 //! another version, for other inputs or layers, or with anything unsound in it is not used: the graph of the file
 //! itself is then compiled.
 
-#[cfg(feature = "compile")]
-pub mod cost;
 pub mod crew;
 mod file;
 pub mod kernel;
-#[cfg(feature = "compile")]
-pub mod ops;
-
 pub mod record;
 pub mod steps;
 pub mod weights;
-#[cfg(feature = "compile")]
-pub mod work;
 
-#[cfg(feature = "compile")]
-pub use cost::bytes;
 pub use file::File;
 
 /// Most numbers of one tensor.

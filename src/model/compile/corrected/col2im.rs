@@ -8,7 +8,7 @@ use tract_onnx::tract_hir::internal::InferenceOp;
 use tract_onnx::tract_hir::ops::expandable::{Expansion, expand};
 
 use super::Wiring;
-use crate::model::run::ops::{Fold, ScatterWindow};
+use crate::model::compile::ops::{Fold, ScatterWindow};
 
 pub fn register(operators: &mut OnnxOpRegister) {
     operators.insert("Col2Im", read);

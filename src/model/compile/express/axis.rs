@@ -8,7 +8,7 @@ use tract_onnx::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_core::ops::nn::resize::{NearestUpsample, Resize};
 
 use super::Target;
-use crate::model::run::ops::{Fill, floats};
+use crate::model::compile::ops::{Fill, floats};
 
 /// The most pieces that are cut out one by one.
 const MOST_PIECES: usize = 32;

@@ -8,7 +8,7 @@ use tract_onnx::tract_core::ops::math;
 
 use super::Target;
 use super::axis::{joined, picked, pieces};
-use crate::model::run::ops::floats;
+use crate::model::compile::ops::floats;
 
 /// The most pieces that are cut out one by one.
 const MOST_PIECES: usize = 128;

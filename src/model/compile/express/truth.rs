@@ -11,7 +11,7 @@ use tract_onnx::tract_core::ops::math;
 use tract_onnx::tract_core::ops::nn::{Reduce, Reducer};
 
 use super::Target;
-use crate::model::run::ops::Fill;
+use crate::model::compile::ops::Fill;
 
 pub fn rewrite(
     to: &mut Target,

@@ -9,7 +9,7 @@ use tract_onnx::tract_core::ops::math;
 use tract_onnx::tract_core::ops::nn::{Reduce, Reducer};
 
 use super::Target;
-use crate::model::run::ops::{Fold, ScatterWindow};
+use crate::model::compile::ops::{Fold, ScatterWindow};
 
 pub fn rewrite(
     to: &mut Target,

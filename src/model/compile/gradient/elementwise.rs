@@ -11,7 +11,7 @@ use tract_onnx::tract_core::ops::nn::LeakyRelu;
 
 use super::super::quantised::{Part, Quantise};
 use super::Tape;
-use crate::model::run::ops::Slope;
+use crate::model::compile::ops::Slope;
 
 pub fn pull(
     tape: &mut Tape,

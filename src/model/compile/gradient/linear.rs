@@ -6,7 +6,7 @@ use tract_onnx::tract_core::ops::math;
 use tract_onnx::tract_core::ops::nn::{Reduce, Reducer};
 
 use super::Tape;
-use crate::model::run::ops::Fill;
+use crate::model::compile::ops::Fill;
 
 pub fn pull(
     tape: &mut Tape,

@@ -21,7 +21,7 @@ use tract_onnx::tract_core::ops::nn::{Reduce, Reducer};
 use super::barrier::Barrier;
 use super::quantised::Spread;
 use crate::error::{Error, Result};
-use crate::model::run::ops::Fill;
+use crate::model::compile::ops::Fill;
 
 /// What differentiation appended to a graph.
 pub struct Gradients {

@@ -9,7 +9,7 @@ use tract_onnx::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_core::ops::nn::{Reduce, Reducer};
 
 use super::Tape;
-use crate::model::run::ops::Fill;
+use crate::model::compile::ops::Fill;
 
 pub fn pull(
     tape: &mut Tape,

@@ -22,7 +22,7 @@ use tract_onnx::tract_core::ops::nn::{
 
 use super::super::{barrier, split};
 use super::differentiate;
-use crate::model::run::ops::{Fill, Fold, ScatterWindow};
+use crate::model::compile::ops::{Fill, Fold, ScatterWindow};
 
 /// Different numbers between `low` and `high` in no order.
 fn numbers(count: usize, low: f32, high: f32) -> Vec<f32> {

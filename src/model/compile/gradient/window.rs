@@ -9,7 +9,7 @@ use tract_onnx::tract_core::ops::math;
 use tract_onnx::tract_core::ops::nn::{DataFormat, Reduce, Reducer};
 
 use super::Tape;
-use crate::model::run::ops::{Fold, ScatterWindow, Unpool};
+use crate::model::compile::ops::{Fold, ScatterWindow, Unpool};
 
 pub fn pull(
     tape: &mut Tape,

@@ -4,7 +4,7 @@ use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::einsum::EinSum;
 
 use super::Lowering;
-use crate::model::run::ops::Contract;
+use crate::model::compile::ops::Contract;
 
 type Positions = [Option<usize>; 3];
 

@@ -5,8 +5,8 @@ use tract_onnx::tract_core::ops::cnn::{Conv, KernelFormat, PaddingSpec, PoolSpec
 
 use super::Lowering;
 use super::fused::{Fused, Root, Weights};
+use crate::model::compile::ops::Arrangement;
 use crate::model::run::kernel::{Activation, Patches, Window};
-use crate::model::run::ops::Arrangement;
 
 impl Lowering<'_> {
     pub(super) fn convolution(&self, node: &TypedNode, conv: &Conv) -> TractResult<Option<Fused>> {

@@ -9,8 +9,8 @@ use tract_onnx::tract_core::ops::math::{Add, Max, Min, Mul};
 use tract_onnx::tract_core::ops::nn::HardSwish;
 
 use super::Lowering;
+use crate::model::compile::ops::{Arrangement, Filter, Packed, Product, Values, floats};
 use crate::model::run::kernel::{Activation, Depthwise, Patches, Window};
-use crate::model::run::ops::{Arrangement, Filter, Packed, Product, Values, floats};
 
 /// A convolution or product, and what follows it in the same operator.
 pub(super) struct Fused {

@@ -9,8 +9,8 @@ use tract_onnx::tract_core::ops::nn::{DataFormat, Reduce};
 use tract_onnx::tract_core::ops::{Downsample, change_axes::AxisOp};
 
 use super::Lowering;
+use crate::model::compile::ops::Largest;
 use crate::model::compile::quantised::Quantise;
-use crate::model::run::ops::Largest;
 
 impl Lowering<'_> {
     /// Wires a node over channels-last inputs, if it has such a form.

@@ -22,7 +22,7 @@ use tract_onnx::tract_core::ops::cnn::{Conv, SumPool};
 use tract_onnx::tract_core::ops::einsum::EinSum;
 
 use self::fused::Fused;
-use crate::model::run::ops::{Arrangement, Fill, floats};
+use crate::model::compile::ops::{Arrangement, Fill, floats};
 
 /// The constants from which the kernels of a lowered graph were packed, by the names of their nodes.
 pub type Constants = HashMap<String, (Arc<Tensor>, Arrangement)>;

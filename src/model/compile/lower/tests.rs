@@ -1,7 +1,7 @@
 use tract_onnx::prelude::*;
 
 use super::*;
-use crate::model::run::ops::Contract;
+use crate::model::compile::ops::Contract;
 
 fn graph(path: &str, shape: &[usize]) -> TractResult<TypedModel> {
     let mut graph = tract_onnx::onnx().model_for_path(path)?;

@@ -2,7 +2,7 @@
 
 use tract_onnx::tract_core::internal::*;
 
-use super::super::product;
+use crate::model::run::product;
 
 /// Where a window lies on its input, one number per axis.
 #[derive(Debug, Clone, Hash, PartialEq, Eq)]

@@ -2,9 +2,9 @@
 
 use tract_onnx::tract_core::internal::*;
 
-use super::super::kernel::{Gemm, Output, Patches};
-use super::super::product;
 use super::floats;
+use crate::model::run::kernel::{Gemm, Output, Patches};
+use crate::model::run::product;
 
 /// Sums products of two tensors over the axes that only they share.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,9 +9,9 @@ use tract_onnx::tract_core::ops::source::TypedSource;
 use tract_onnx::tract_core::runtime::RunOptions;
 
 use super::cost::{bytes, cost};
-use super::{MOST_OPERATIONS, MOST_WORK};
 use crate::error::{Error, Result};
 use crate::model::error::failed;
+use crate::model::run::{MOST_OPERATIONS, MOST_WORK};
 
 /// Bytes that tract keeps for a node in a run.
 const NODE: u64 = 1024;

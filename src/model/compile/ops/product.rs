@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use tract_onnx::tract_core::internal::*;
 
-use super::super::kernel::{self, Activation, Depthwise, Gemm, Output, Patches, Window, Winograd};
-use super::super::product;
-use super::super::weights::Packed;
 use super::floats;
+use crate::model::run::kernel::{
+    self, Activation, Depthwise, Gemm, Output, Patches, Window, Winograd,
+};
+use crate::model::run::product;
+use crate::model::run::weights::Packed;
 
 /// Convolution, full or grouped, or matrix product with constant weights. A second input is added
 /// before the activation.

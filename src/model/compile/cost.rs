@@ -14,7 +14,7 @@ use tract_onnx::tract_core::ops::source::TypedSource;
 use tract_onnx::tract_core::ops::{self, Downsample};
 
 use super::ops::{Contract, Fill, Filter, Fold, Largest, Product, Unpool};
-use super::product;
+use crate::model::run::product;
 
 /// Multiplications of a product that take as long as a value that goes through memory, perhaps through
 /// a series.

@@ -8,7 +8,7 @@ mod slope;
 
 use tract_onnx::tract_core::internal::*;
 
-pub use super::weights::{Arrangement, Packed, Values};
+pub use crate::model::run::weights::{Arrangement, Packed, Values};
 pub use contract::Contract;
 pub use fill::Fill;
 pub use product::{Filter, Largest, Product};
