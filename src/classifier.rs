@@ -1,5 +1,6 @@
 //! The stages in order; no arithmetic.
 
+mod check;
 mod explain;
 
 use std::borrow::Cow;
@@ -8,10 +9,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use web_time::Instant;
 
+pub use self::check::Checking;
 pub use self::explain::Explaining;
 use crate::decode::{self, Image, Limits};
 use crate::error::{Error, Result};
-use crate::heatmap::{Map, Method};
+use crate::heatmap::{Map, Method, Sign};
 use crate::labels;
 use crate::manifest::{Activation, Manifest};
 use crate::model::{self, Model};
@@ -281,6 +283,7 @@ impl Classifier {
             height,
             values: heatmap.values.clone(),
             max,
+            signed: heatmap.sign == Sign::Both,
         };
         overlay::overlay(
             &map,

@@ -3,19 +3,28 @@
 //! Definitions are those of pytorch-grad-cam (<https://github.com/jacobgil/pytorch-grad-cam>); each
 //! method cites its paper.
 
+mod check;
+mod layer;
 mod occlusion;
+mod runs;
+mod score;
+mod target;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::occlusion::Occlusion;
+pub use self::check::{Check, CheckQuery, Checked, Fill, Verdict};
+pub use self::layer::heatmap;
+use self::occlusion::Occlusion;
+pub use self::runs::Runs;
+use self::score::ScoreCam;
+pub use self::target::Target;
 use crate::error::{Error, Result};
-use crate::model::FeatureMap;
 
 /// How a heatmap is made from the activations A (C×H×W) of a layer and the gradient G of a score
 /// with respect to them. Negative results become 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Method {
     /// Σ_c mean(G_c) · A_c. Selvaraju et al., 2017, arXiv:1610.02391.
@@ -35,6 +44,14 @@ pub enum Method {
     /// class. Its sign is the one that follows the mean of the channels. Muhammad and Yeasin, 2020,
     /// arXiv:2008.00299.
     EigenCam,
+    /// Like [`Method::EigenCam`] of G · A, place by place. Its sign is the one that follows the sum of the products, so
+    /// that it tells classes apart. Defined by pytorch-grad-cam.
+    #[serde(rename = "eigengradcam")]
+    EigenGradCam,
+    /// Σ_c softmax(s)_c · A_c, where s_c is the score of the input multiplied by A_c, which is scaled to 0..=1 and
+    /// enlarged bilinearly. Needs no gradient, but one run of the network for each channel. Wang et al., 2020,
+    /// arXiv:1910.01279.
+    ScoreCam,
     /// How much the score falls when a part of the input is blank. Needs no gradient, but one run of the
     /// network for each place. Zeiler and Fergus, 2013, arXiv:1311.2901.
     Occlusion,
@@ -42,13 +59,15 @@ pub enum Method {
 
 impl Method {
     /// All methods.
-    pub const ALL: [Method; 7] = [
+    pub const ALL: [Method; 9] = [
         Method::GradCam,
         Method::GradCamPlusPlus,
         Method::HiResCam,
         Method::LayerCam,
         Method::XGradCam,
         Method::EigenCam,
+        Method::EigenGradCam,
+        Method::ScoreCam,
         Method::Occlusion,
     ];
 
@@ -63,7 +82,38 @@ impl Method {
 
     /// Whether the gradient is used.
     pub fn needs_gradients(self) -> bool {
-        !matches!(self, Method::EigenCam | Method::Occlusion)
+        !matches!(
+            self,
+            Method::EigenCam | Method::ScoreCam | Method::Occlusion
+        )
+    }
+
+    /// Whether the network runs again, which takes as long as many photos do.
+    pub fn is_slow(self) -> bool {
+        matches!(self, Method::ScoreCam | Method::Occlusion)
+    }
+
+    /// Whether it tells what speaks for a class from what speaks against it.
+    pub fn has_sign(self) -> bool {
+        !matches!(self, Method::EigenCam | Method::ScoreCam)
+    }
+
+    /// Refuses a sign that it does not have.
+    ///
+    /// # Errors
+    /// [`Error::BadOption`].
+    pub(crate) fn check_sign(self, sign: Sign) -> Result<()> {
+        match sign == Sign::For || self.has_sign() {
+            true => Ok(()),
+            false => Err(Error::BadOption(format!(
+                "{self} does not tell what speaks for a class from what speaks against it; use another method"
+            ))),
+        }
+    }
+
+    /// Whether the map of the negative gradient is the negative of the map.
+    fn is_linear(self) -> bool {
+        !matches!(self, Method::GradCamPlusPlus | Method::LayerCam)
     }
 }
 
@@ -82,13 +132,15 @@ pub enum Sign {
     For,
     /// What lowers it: the heatmap of its negative.
     Against,
+    /// Both: what raises it is positive, what lowers it negative.
+    Both,
 }
 
 impl Sign {
     /// What the score is multiplied by.
     pub fn factor(self) -> f32 {
         match self {
-            Sign::For => 1.0,
+            Sign::For | Sign::Both => 1.0,
             Sign::Against => -1.0,
         }
     }
@@ -101,165 +153,50 @@ pub struct Map {
     pub width: usize,
     /// Rows.
     pub height: usize,
-    /// `height × width` values, row-major, none negative, none NaN.
+    /// `height × width` values, row-major, none NaN; negative only where `signed`.
     pub values: Vec<f32>,
-    /// The largest value; 0 when nothing speaks for the class.
+    /// The largest absolute value; 0 when nothing speaks for the class, and nothing that is shown against it.
     pub max: f32,
+    /// Whether it shows both what speaks for the class and, as negative values, what speaks against it.
+    pub signed: bool,
 }
 
-/// Makes a heatmap of one layer; `gradients` are those of the class, in the features' shape;
-/// [`Method::EigenCam`] ignores them.
-///
-/// # Errors
-/// [`Error::BadOption`] for [`Method::Occlusion`], which takes no layer.
-pub fn heatmap(method: Method, features: &FeatureMap, gradients: &FeatureMap) -> Result<Map> {
-    let (a, g) = (features, gradients);
-    let values = match method {
-        Method::GradCam => {
-            let weights = planes(g).map(|g| g.iter().sum::<f32>() / g.len() as f32);
-            weighted_sum(a, weights)
-        }
-        Method::GradCamPlusPlus => {
-            let weights = planes(a).zip(planes(g)).map(|(a, g)| {
-                let total: f32 = a.iter().sum();
-                let alpha = |g: f32| match g {
-                    0.0 => 0.0,
-                    g => g * g / (2.0 * g * g + total * g * g * g + 1e-6),
-                };
-                g.iter().map(|&g| g.max(0.0) * alpha(g)).sum()
-            });
-            weighted_sum(a, weights)
-        }
-        Method::XGradCam => {
-            let weights = planes(a).zip(planes(g)).map(|(a, g)| {
-                let total: f32 = a.iter().sum();
-                let terms = a.iter().zip(g).map(|(a, g)| a * g / (total + 1e-7));
-                terms.sum()
-            });
-            weighted_sum(a, weights)
-        }
-        Method::HiResCam => sum_of_products(a, g, |g| g),
-        Method::LayerCam => sum_of_products(a, g, |g| g.max(0.0)),
-        Method::EigenCam => first_component(a),
-        Method::Occlusion => {
-            return Err(Error::BadOption(
-                "occlusion looks at the input, not at a layer".into(),
-            ));
-        }
-    };
-    Ok(positive(a.width, a.height, values))
-}
-
-fn planes(map: &FeatureMap) -> impl Iterator<Item = &[f32]> {
-    map.values.chunks_exact((map.height * map.width).max(1))
-}
-
-fn weighted_sum(features: &FeatureMap, weights: impl Iterator<Item = f32>) -> Vec<f32> {
-    let mut sum = vec![0.0; features.height * features.width];
-    for (plane, weight) in planes(features).zip(weights) {
-        for (sum, value) in sum.iter_mut().zip(plane) {
-            *sum += value * weight;
-        }
-    }
-    sum
-}
-
-fn sum_of_products(a: &FeatureMap, g: &FeatureMap, weight: fn(f32) -> f32) -> Vec<f32> {
-    let mut sum = vec![0.0; a.height * a.width];
-    for (a, g) in planes(a).zip(planes(g)) {
-        for ((sum, a), &g) in sum.iter_mut().zip(a).zip(g) {
-            *sum += a * weight(g);
-        }
-    }
-    sum
-}
-
-/// Most rounds of the power iteration, which ends when the direction no longer changes.
-const MOST_ROUNDS: usize = 2000;
-
-/// Projection of each place's channels, centred, on their first principal component, found by power
-/// iteration.
-fn first_component(features: &FeatureMap) -> Vec<f32> {
-    let mut centred = features.values.clone();
-    let places = (features.height * features.width).max(1);
-    for plane in centred.chunks_exact_mut(places) {
-        let mean = plane.iter().sum::<f32>() / places as f32;
-        plane.iter_mut().for_each(|value| *value -= mean);
-    }
-    let planes = || centred.chunks_exact(places);
-    let project = |places: &[f64]| -> Vec<f64> {
-        let dot = |plane: &[f32]| {
-            plane
-                .iter()
-                .zip(places)
-                .map(|(&a, b)| f64::from(a) * b)
-                .sum()
-        };
-        planes().map(dot).collect()
-    };
-    let spread = |channels: &[f64]| {
-        let mut sum = vec![0.0; places];
-        for (plane, weight) in planes().zip(channels) {
-            for (sum, &value) in sum.iter_mut().zip(plane) {
-                *sum += f64::from(value) * weight;
+impl Map {
+    /// A map of these values. Without a sign of both, negative values become 0; NaN and infinities count as no evidence.
+    fn of(width: usize, height: usize, mut values: Vec<f32>, sign: Sign) -> Map {
+        let signed = sign == Sign::Both;
+        for value in &mut values {
+            if !value.is_finite() || !signed && *value < 0.0 {
+                *value = 0.0;
             }
         }
-        sum
-    };
-    let norm = |v: &[f64]| v.iter().map(|v| v * v).sum::<f64>().sqrt();
-    let mean = spread(&vec![1.0; features.channels]);
-    // Any start that is not at right angles to the component will do; the strongest place is far from that.
-    let energy = |place: usize| planes().map(|plane| plane[place].powi(2)).sum::<f32>();
-    let odd = (0..places).max_by(|&a, &b| energy(a).total_cmp(&energy(b)));
-    let mut map = vec![0.0; places];
-    map[odd.unwrap_or(0)] = 1.0;
-    for _ in 0..MOST_ROUNDS {
-        let mut next = spread(&project(&map));
-        let length = norm(&next);
-        if length == 0.0 || !length.is_finite() {
-            return vec![0.0; places];
+        let max = values
+            .iter()
+            .fold(0.0, |max: f32, value| max.max(value.abs()));
+        Map {
+            width,
+            height,
+            values,
+            max,
+            signed,
         }
-        next.iter_mut().for_each(|value| *value /= length);
-        let moved = next.iter().zip(&map).map(|(a, b)| (a - b).abs());
-        let moved = moved.fold(0.0, f64::max);
-        map = next;
-        if moved < 1e-9 {
-            break;
-        }
-    }
-    // The projection X·v of X = U·S·Vᵀ is the left vector times its singular value.
-    let strength = norm(&project(&map));
-    let along: f64 = map.iter().zip(&mean).map(|(a, b)| a * b).sum();
-    let scale = strength.copysign(along);
-    map.iter().map(|value| (value * scale) as f32).collect()
-}
-
-/// ReLU; NaN and infinities count as no evidence.
-fn positive(width: usize, height: usize, mut values: Vec<f32>) -> Map {
-    for value in &mut values {
-        *value = if *value > 0.0 && value.is_finite() {
-            *value
-        } else {
-            0.0
-        };
-    }
-    let max = values.iter().copied().fold(0.0, f32::max);
-    Map {
-        width,
-        height,
-        values,
-        max,
     }
 }
 
-/// Several layers' maps as one, of the size of the finest: each scaled to 0..=1, resized bilinearly,
-/// then averaged.
-pub fn average(maps: &[Map]) -> Map {
+/// Several layers' maps as one, of the size of the finest: each scaled to 0..=1, or to -1..=1 around zero if it is
+/// signed, resized bilinearly, then averaged.
+pub fn average(maps: &[Map], sign: Sign) -> Map {
+    if let [map] = maps {
+        return map.clone();
+    }
     let width = maps.iter().map(|map| map.width).max().unwrap_or(0);
     let height = maps.iter().map(|map| map.height).max().unwrap_or(0);
     let mut sum = vec![0.0; width * height];
     for map in maps {
-        let least = map.values.iter().copied().fold(f32::INFINITY, f32::min);
+        let least = match map.signed {
+            true => 0.0,
+            false => map.values.iter().copied().fold(f32::INFINITY, f32::min),
+        };
         let range = map.max - least + 1e-7;
         for (index, sum) in sum.iter_mut().enumerate() {
             let across = |at: usize, from: usize, to: usize| {
@@ -276,12 +213,17 @@ pub fn average(maps: &[Map]) -> Map {
             *sum += ((upper * (1.0 - y) + lower * y) - least) / range / maps.len() as f32;
         }
     }
-    positive(width, height, sum)
+    Map::of(width, height, sum, sign)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::FeatureMap;
+
+    fn heatmap(method: Method, features: &FeatureMap, gradients: &FeatureMap) -> Map {
+        super::heatmap(method, features, gradients, Sign::For).unwrap()
+    }
 
     fn map(channels: usize, values: &[f32]) -> FeatureMap {
         FeatureMap {
@@ -292,13 +234,13 @@ mod tests {
         }
     }
 
-    const LAYER_METHODS: &[Method] = Method::ALL.as_slice().split_at(6).0;
+    const LAYER_METHODS: &[Method] = Method::ALL.as_slice().split_at(7).0;
 
     #[test]
     fn nothing_but_evidence_against_is_all_zero() {
         let (features, against) = (map(1, &[1.0, 2.0]), map(1, &[-1.0, -1.0]));
         for method in &LAYER_METHODS[..5] {
-            let map = heatmap(*method, &features, &against).unwrap();
+            let map = heatmap(*method, &features, &against);
             assert_eq!((map.max, map.values), (0.0, vec![0.0, 0.0]), "{method:?}");
         }
     }
@@ -307,7 +249,7 @@ mod tests {
     fn what_is_not_a_number_is_no_evidence() {
         let odd = map(2, &[f32::NAN, f32::INFINITY, 0.0, f32::NEG_INFINITY]);
         for method in LAYER_METHODS {
-            let map = heatmap(*method, &odd, &odd).unwrap();
+            let map = heatmap(*method, &odd, &odd);
             assert!(
                 map.values.iter().all(|v| v.is_finite() && *v >= 0.0),
                 "{method:?}: {map:?}"
@@ -316,11 +258,7 @@ mod tests {
         }
         for method in LAYER_METHODS {
             let zero = map(2, &[0.0; 4]);
-            assert_eq!(
-                heatmap(*method, &zero, &zero).unwrap().max,
-                0.0,
-                "{method:?}"
-            );
+            assert_eq!(heatmap(*method, &zero, &zero).max, 0.0, "{method:?}");
         }
     }
 
@@ -328,16 +266,38 @@ mod tests {
     fn gradcam_weighs_channels_by_their_mean_gradient() {
         let features = map(2, &[1.0, 2.0, 3.0, 4.0]);
         let gradients = map(2, &[1.0, 3.0, -1.0, 0.0]);
-        let map = heatmap(Method::GradCam, &features, &gradients).unwrap();
+        let map = heatmap(Method::GradCam, &features, &gradients);
         assert_eq!(map.values, [2.0 - 1.5, 4.0 - 2.0]);
     }
 
     #[test]
     fn layers_of_unlike_sizes_are_averaged() {
-        let one = |width, values: &[f32]| positive(width, 1, values.to_vec());
-        let average = average(&[one(1, &[5.0]), one(2, &[0.0, 8.0])]);
+        let one = |width, values: &[f32]| Map::of(width, 1, values.to_vec(), Sign::For);
+        let average = average(&[one(1, &[5.0]), one(2, &[0.0, 8.0])], Sign::For);
         assert_eq!((average.width, average.height), (2, 1));
         assert!((average.values[1] - 0.5).abs() < 1e-5, "{average:?}");
         assert_eq!(average.values[0], 0.0);
+    }
+
+    #[test]
+    fn both_sides_are_one_map_less_the_other() {
+        let features = map(2, &[1.0, 2.0, 3.0, 0.5]);
+        let gradients = map(2, &[1.0, -3.0, -1.0, 0.5]);
+        let made = |method, sign| super::heatmap(method, &features, &gradients, sign).unwrap();
+        for method in LAYER_METHODS.iter().filter(|method| method.has_sign()) {
+            let [raises, lowers, both] =
+                [Sign::For, Sign::Against, Sign::Both].map(|sign| made(*method, sign));
+            for ((r, l), b) in raises.values.iter().zip(&lowers.values).zip(&both.values) {
+                assert!((r - l - b).abs() < 1e-6, "{method}");
+            }
+            assert!(both.signed && !raises.signed);
+            assert!(both.max <= raises.max.max(lowers.max), "{method}");
+            assert!(
+                both.values.iter().any(|value| value.abs() == both.max),
+                "{method}"
+            );
+        }
+        let refused = super::heatmap(Method::EigenCam, &features, &gradients, Sign::Both);
+        assert_eq!(refused.unwrap_err().code(), "bad-option");
     }
 }

@@ -97,18 +97,18 @@ mod memory;
 #[cfg(target_arch = "wasm32")]
 mod wasm;
 
-pub use classifier::{Classifier, Explaining};
+pub use classifier::{Checking, Classifier, Explaining};
 pub use decode::{Image, Limits, decode, decode_partial, from_rgba};
 pub use error::{Error, Result};
-pub use heatmap::{Method, Sign};
+pub use heatmap::{CheckQuery, Checked, Fill, Method, Sign, Target, Verdict};
 pub use manifest::Manifest;
 pub use model::{Candidate, Candidates, FeatureMap, Forward, Layer, Model, Options};
 pub use overlay::{Colormap, Style};
 pub use preprocess::{Region, Tensor, crop, preprocess};
 pub use rank::{Prediction, Reading};
 pub use result::{
-    Class, Classification, Heatmap, HeatmapQuery, ModelName, Photo, Query, Reason, Run, Size,
-    Timing,
+    Class, Classification, Contrast, Heatmap, HeatmapQuery, ModelName, Named, Photo, Query, Reason,
+    Run, Size, Timing,
 };
 
 /// What the tool and the tests need beyond the public API, as they are separate crates. Not stable.

@@ -8,7 +8,8 @@ use crate::error::{Error, Result};
 use crate::heatmap::Map;
 use crate::preprocess::Region;
 
-/// Colour maps; all but `turbo` are perceptually uniform and safe for colour-blind readers.
+/// Colour maps; all but `turbo` are safe for colour-blind readers, and all but that and `diverging` perceptually
+/// uniform.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs)] // the names are the definition
@@ -21,10 +22,25 @@ pub enum Colormap {
     Cividis,
     Turbo,
     Grey,
+    /// Blue for what speaks against a class, orange for what speaks for it, white at zero: the two hues that Okabe and
+    /// Ito chose for colour-blind readers (<https://jfly.uni-koeln.de/color/>).
+    Diverging,
 }
 
+/// The ends of [`Colormap::Diverging`].
+const AGAINST: [u8; 3] = [0, 114, 178];
+const FOR: [u8; 3] = [230, 159, 0];
+
 impl Colormap {
-    /// sRGB colour of a value in 0..=1.
+    /// The usual one: for a map of one side, or of both.
+    pub fn usual(signed: bool) -> Colormap {
+        match signed {
+            true => Colormap::Diverging,
+            false => Colormap::default(),
+        }
+    }
+
+    /// sRGB colour of a value in 0..=1, or in -1..=1 of [`Colormap::Diverging`].
     pub fn color(self, value: f32) -> [u8; 3] {
         let gradient = match self {
             Colormap::Inferno => colorous::INFERNO,
@@ -34,6 +50,11 @@ impl Colormap {
             Colormap::Cividis => colorous::CIVIDIS,
             Colormap::Turbo => colorous::TURBO,
             Colormap::Grey => return [(value.clamp(0.0, 1.0) * 255.0).round() as u8; 3],
+            Colormap::Diverging => {
+                let end = if value < 0.0 { AGAINST } else { FOR };
+                let share = value.abs().min(1.0);
+                return end.map(|end| (255.0 + (f32::from(end) - 255.0) * share).round() as u8);
+            }
         };
         gradient
             .eval_continuous(f64::from(value.clamp(0.0, 1.0)))
@@ -48,8 +69,8 @@ pub struct Style {
     pub width: u32,
     /// Height of the same.
     pub height: u32,
-    /// Colours of 0 to the map's maximum.
-    pub colormap: Colormap,
+    /// Colours of 0 to the map's maximum, for and against on one scale; none: [`Colormap::usual`].
+    pub colormap: Option<Colormap>,
     /// Opacity of the strongest evidence, 0..=1; weaker evidence is more transparent, none is clear.
     pub opacity: f32,
 }
@@ -83,6 +104,12 @@ pub fn overlay(
             style.opacity
         )));
     }
+    let colormap = style.colormap.unwrap_or(Colormap::usual(map.signed));
+    if map.signed && colormap != Colormap::Diverging {
+        return Err(Error::BadOption(
+            "a heatmap of both signs is drawn in the colours `diverging`".into(),
+        ));
+    }
     let mut rgba = vec![0; pixels as usize * 4];
     if map.max <= 0.0 {
         return Ok(rgba);
@@ -104,13 +131,18 @@ pub fn overlay(
     let [first, last, above, below] = part.map_or(whole, edges);
     let (columns, rows) = ((right - left).max(1), (bottom - top).max(1));
     let values = upsample(map, columns, rows)?;
-    let palette: Vec<[u8; 3]> = (0..=255)
-        .map(|i| style.colormap.color(i as f32 / 255.0))
-        .collect();
+    let palette = |sign: f32| -> Vec<[u8; 3]> {
+        let values = (0..=255).map(|i| sign * i as f32 / 255.0);
+        values.map(|value| colormap.color(value)).collect()
+    };
+    let (raises, lowers) = (palette(1.0), palette(-1.0));
     for y in top.max(above).max(0)..bottom.min(below).min(i64::from(height)) {
         for x in left.max(first).max(0)..right.min(last).min(i64::from(width)) {
-            let value =
-                (values[((y - top) * columns + x - left) as usize] / map.max).clamp(0.0, 1.0);
+            let value = values[((y - top) * columns + x - left) as usize] / map.max;
+            let (palette, value) = match map.signed && value < 0.0 {
+                true => (&lowers, (-value).min(1.0)),
+                false => (&raises, value.clamp(0.0, 1.0)),
+            };
             let at = (y as usize * width as usize + x as usize) * 4;
             rgba[at..at + 3].copy_from_slice(&palette[(value * 255.0).round() as usize]);
             rgba[at + 3] = (style.opacity * value.sqrt() * 255.0).round() as u8;
@@ -171,11 +203,12 @@ mod tests {
             height: 2,
             values: values.to_vec(),
             max,
+            signed: false,
         };
         let style = Style {
             width,
             height,
-            colormap: Colormap::Grey,
+            colormap: Some(Colormap::Grey),
             opacity: 1.0,
         };
         overlay(&map, &region, part, (100, 50), &style).unwrap()
@@ -247,11 +280,12 @@ mod tests {
             height: 1,
             values: vec![1.0],
             max: 1.0,
+            signed: false,
         };
         let style = |width, opacity| Style {
             width,
             height: 9,
-            colormap: Colormap::Inferno,
+            colormap: None,
             opacity,
         };
         for style in [
@@ -267,5 +301,41 @@ mod tests {
                 "bad-option"
             );
         }
+    }
+
+    #[test]
+    fn both_sides_are_drawn_on_one_scale() {
+        let map = |signed| Map {
+            width: 2,
+            height: 1,
+            values: vec![-1.0, 4.0],
+            max: 4.0,
+            signed,
+        };
+        let whole = Region {
+            x: 0.0,
+            y: 0.0,
+            width: 2.0,
+            height: 1.0,
+        };
+        let drawn = |signed, colormap| {
+            let style = Style {
+                width: 2,
+                height: 1,
+                colormap,
+                opacity: 1.0,
+            };
+            overlay(&map(signed), &whole, None, (2, 1), &style)
+        };
+        let rgba = drawn(true, None).unwrap();
+        assert_eq!(&rgba[4..], &[230, 159, 0, 255]);
+        assert_eq!(
+            &rgba[..4],
+            &[191, 219, 236, 128],
+            "a quarter of the way to blue"
+        );
+        let refused = drawn(true, Some(Colormap::Viridis)).unwrap_err();
+        assert_eq!(refused.code(), "bad-option");
+        assert_eq!(drawn(false, None).unwrap()[3], 0, "nothing below zero");
     }
 }

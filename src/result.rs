@@ -84,6 +84,8 @@ pub struct HeatmapQuery {
     pub class: Option<Class>,
     /// Whether what speaks for the class is shown, or what speaks against it.
     pub sign: Sign,
+    /// What the class is compared with; none: nothing, its score alone is explained.
+    pub contrast: Option<Contrast>,
     /// How the heatmap is made; none: by the first of [`Classifier::methods`](crate::Classifier::methods) that works.
     pub method: Option<Method>,
     /// ONNX tensors to explain, averaged if there are several; empty: those that the model was loaded with.
@@ -95,6 +97,7 @@ impl HeatmapQuery {
     pub fn is_certain(&self) -> bool {
         self.class.is_some()
             || self.sign != Sign::For
+            || self.contrast.is_some()
             || self.method.is_some()
             || !self.layers.is_empty()
     }
@@ -107,6 +110,25 @@ pub enum Class {
     Index(usize),
     /// By its label, ignoring case.
     Label(String),
+}
+
+/// What a class is compared with: why it, and not that?
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Contrast {
+    /// Another class: the difference of the two scores is explained.
+    Class(Class),
+    /// The classes whose scores are most like its own; see [`Target::Finer`](crate::heatmap::Target::Finer).
+    Alike,
+}
+
+/// A class of the model in a result.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Named {
+    /// Index in the output tensor.
+    pub class_index: usize,
+    /// Label.
+    pub label: String,
 }
 
 /// The result of a [`Query`].
@@ -169,7 +191,10 @@ pub struct Heatmap {
     pub class_index: usize,
     /// Its label.
     pub label: String,
-    /// Whether it shows what speaks for the class, or what speaks against it.
+    /// The classes that it was compared with; empty: its score alone is explained.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub contrast: Vec<Named>,
+    /// Whether it shows what speaks for the class, what speaks against it, or both.
     pub sign: Sign,
     /// How the map was made.
     pub method: Method,
@@ -181,9 +206,9 @@ pub struct Heatmap {
     pub width: usize,
     /// Rows of the map.
     pub height: usize,
-    /// `height × width` values, row-major, not scaled, none negative.
+    /// `height × width` values, row-major, not scaled; negative only where `sign` is both.
     pub values: Vec<f32>,
-    /// The largest value; 0 when nothing speaks for the class.
+    /// The largest absolute value; 0 when there is no evidence.
     pub max: f32,
     /// The region of the upright photo that the map covers.
     pub region: Region,

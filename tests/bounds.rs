@@ -96,7 +96,7 @@ fn taken(model: &Model, shape: &[usize]) -> Result<u64> {
         let forward = model.forward(&photo)?;
         if model.explainable().is_ok() {
             let gradients = model.gradients(&forward, 0)?;
-            model.check_gradient(&photo, &forward, 0, &gradients)?;
+            model.check_gradient(&photo, &forward, |scores| scores[0], &gradients)?;
         }
         last = Some((photo.values.clone(), forward));
     }

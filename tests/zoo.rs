@@ -268,7 +268,12 @@ fn hold(case: &Case) -> Result<(), String> {
         same_scores(&forward.scores, &case.scores, case.varies).map_err(at)?;
         let gradients = model.gradients(&forward, golden.class);
         let gradients = gradients.map_err(|e| at(e.to_string()))?;
-        let map = heatmap(Method::GradCam, &forward.features[0], &gradients[0]);
+        let map = heatmap(
+            Method::GradCam,
+            &forward.features[0],
+            &gradients[0],
+            whylens::Sign::For,
+        );
         same_map(&map.map_err(|e| at(e.to_string()))?, golden).map_err(at)?;
     }
     Ok(())

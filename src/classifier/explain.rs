@@ -2,14 +2,14 @@
 
 use super::Classifier;
 use crate::error::{Error, Result};
-use crate::heatmap::{self, Map, Method, Occlusion, Sign};
+use crate::heatmap::{self, Map, Method, Runs, Sign, Target};
 use crate::model::Forward;
 use crate::preprocess::{Region, Tensor};
-use crate::result::{Class, Heatmap, HeatmapQuery, Run, Size};
+use crate::result::{Class, Contrast, Heatmap, HeatmapQuery, Named, Run, Size};
 
 /// An unfinished heatmap; see [`Classifier::explain`].
 pub struct Explaining {
-    class_index: usize,
+    target: Target,
     region: Region,
     part: Option<Region>,
     image: Size,
@@ -19,22 +19,22 @@ pub struct Explaining {
 }
 
 enum State {
-    Slow(Box<Occlusion>),
-    Done { map: Map, layers: Vec<String> },
+    Slow(Box<Runs>, Vec<String>),
+    Done(Map, Vec<String>),
 }
 
 impl Explaining {
     /// Steps done, and steps in all.
     pub fn progress(&self) -> (usize, usize) {
         match &self.state {
-            State::Slow(occlusion) => occlusion.progress(),
-            State::Done { .. } => (1, 1),
+            State::Slow(runs, _) => runs.progress(),
+            State::Done(..) => (1, 1),
         }
     }
 }
 
 impl Classifier {
-    /// The heatmap of a class of a photo. Only [`Method::Occlusion`] needs further forward passes.
+    /// The heatmap of a class of a photo. Only [slow](Method::is_slow) methods need further forward passes.
     ///
     /// # Errors
     /// Those of [`Classifier::explain`] and of [`Classifier::step`].
@@ -78,19 +78,26 @@ impl Classifier {
         }
         let Run { photo, forward, .. } = run;
         let tensor = &photo.input;
-        let class_index = self.class_index(query.class.as_ref(), &forward.scores)?;
+        let target = self.target(query, &forward.scores)?;
         let sign = query.sign;
-        let begin = |method| -> Result<Explaining> {
-            let state = if method == Method::Occlusion {
+        let begin = |method: Method| -> Result<Explaining> {
+            let state = if method.is_slow() {
                 let layout = self.manifest.input.layout;
-                let whole = forward.scores[class_index] * sign.factor();
-                State::Slow(Box::new(Occlusion::new(tensor, layout, whole)?))
+                let whole = target.value(&forward.scores);
+                let chosen = match method {
+                    Method::Occlusion => Vec::new(),
+                    _ => self.chosen(query)?,
+                };
+                let features: Vec<_> = chosen.iter().map(|&at| &forward.features[at]).collect();
+                let runs = Runs::new(method, tensor, layout, whole, &features, sign)?;
+                State::Slow(Box::new(runs), self.names(&chosen))
             } else {
-                let (map, layers) = self.map(method, query, tensor, forward, class_index)?;
-                State::Done { map, layers }
+                let chosen = self.chosen(query)?;
+                let map = self.map(method, sign, tensor, forward, &target, &chosen)?;
+                State::Done(map, self.names(&chosen))
             };
             Ok(Explaining {
-                class_index,
+                target: target.clone(),
                 region: photo.region,
                 part: photo.part,
                 image: photo.image,
@@ -103,7 +110,10 @@ impl Classifier {
             return begin(method);
         }
         // Occlusion does not use a layer.
-        let fits = |method: &Method| *method != Method::Occlusion || query.layers.is_empty();
+        let fits = |method: &Method| match method {
+            Method::Occlusion => query.layers.is_empty(),
+            method => sign == Sign::For || method.has_sign(),
+        };
         let mut reason = self.explainable().err();
         for method in self.methods().into_iter().filter(fits) {
             match begin(method) {
@@ -120,11 +130,11 @@ impl Classifier {
     /// # Errors
     /// Those of [`Model::forward`](crate::Model::forward).
     pub fn step(&self, explaining: &mut Explaining) -> Result<bool> {
-        let (class, factor) = (explaining.class_index, explaining.sign.factor());
-        if let State::Slow(occlusion) = &mut explaining.state {
-            let (done, of) = occlusion.progress();
+        let target = &explaining.target;
+        if let State::Slow(runs, _) = &mut explaining.state {
+            let (done, of) = runs.progress();
             if done < of {
-                occlusion.step(|tensor| Ok(self.model.forward(tensor)?.scores[class] * factor))?;
+                runs.step(|tensor| Ok(target.value(&self.model.forward(tensor)?.scores)))?;
             }
         }
         let (done, of) = explaining.progress();
@@ -134,18 +144,26 @@ impl Classifier {
     /// The heatmap from the steps that were done.
     pub fn finish(&self, explaining: Explaining) -> Heatmap {
         let (map, layers) = match explaining.state {
-            State::Slow(occlusion) => (occlusion.map(), Vec::new()),
-            State::Done { map, layers } => (map, layers),
+            State::Slow(runs, layers) => (runs.map(explaining.sign), layers),
+            State::Done(map, layers) => (map, layers),
         };
         let Map {
             width,
             height,
             values,
             max,
+            ..
         } = map;
+        let target = &explaining.target;
+        let named = |&class_index: &usize| Named {
+            class_index,
+            label: self.labels[class_index].clone(),
+        };
+        let Named { class_index, label } = named(&target.class());
         Heatmap {
-            class_index: explaining.class_index,
-            label: self.labels[explaining.class_index].clone(),
+            class_index,
+            label,
+            contrast: target.others().iter().map(named).collect(),
             sign: explaining.sign,
             method: explaining.method,
             layer: match layers.is_empty() {
@@ -163,17 +181,28 @@ impl Classifier {
         }
     }
 
-    /// The map of the requested layers, and their names.
-    fn map(
-        &self,
-        method: Method,
-        query: &HeatmapQuery,
-        tensor: &Tensor,
-        forward: &Forward,
-        class_index: usize,
-    ) -> Result<(Map, Vec<String>)> {
+    /// What is explained.
+    fn target(&self, query: &HeatmapQuery, scores: &[f32]) -> Result<Target> {
+        let class = self.class_index(query.class.as_ref(), scores)?;
+        match &query.contrast {
+            None => Ok(Target::Score(class)),
+            Some(_) if scores.len() < 2 => Err(Error::BadOption(
+                "the model has one class, which cannot be compared with another".into(),
+            )),
+            Some(Contrast::Alike) => Ok(Target::finer(class, scores)),
+            Some(Contrast::Class(other)) => match self.class_index(Some(other), scores)? {
+                other if other == class => Err(Error::BadOption(format!(
+                    "`contrast` is the explained class itself, {class}; name another one"
+                ))),
+                other => Ok(Target::Difference(class, other)),
+            },
+        }
+    }
+
+    /// Places of the requested layers among those that the model was loaded with.
+    fn chosen(&self, query: &HeatmapQuery) -> Result<Vec<usize>> {
         let layers = self.model.layers();
-        if method.needs_gradients() || layers.is_empty() {
+        if layers.is_empty() {
             self.explainable()?;
         }
         let place = |name: &String| {
@@ -184,41 +213,47 @@ impl Classifier {
                 ))
             })
         };
-        let mut chosen = query.layers.iter().map(place).collect::<Result<Vec<_>>>()?;
-        if chosen.is_empty() {
-            let own = match self.own_layers {
-                0 => layers.len(),
-                own => own,
-            };
-            chosen = (0..own).collect();
-        }
+        let chosen = query.layers.iter().map(place).collect::<Result<Vec<_>>>()?;
+        Ok(match (chosen.is_empty(), self.own_layers) {
+            (false, _) => chosen,
+            (true, 0) => (0..layers.len()).collect(),
+            (true, own) => (0..own).collect(),
+        })
+    }
+
+    fn names(&self, chosen: &[usize]) -> Vec<String> {
+        let layers = self.model.layers();
+        chosen.iter().map(|&at| layers[at].name.clone()).collect()
+    }
+
+    /// The map of layers, by the activations and gradients of one run.
+    fn map(
+        &self,
+        method: Method,
+        sign: Sign,
+        tensor: &Tensor,
+        forward: &Forward,
+        target: &Target,
+        chosen: &[usize],
+    ) -> Result<Map> {
+        method.check_sign(sign)?;
         let gradients = if method.needs_gradients() {
-            let mut gradients = self.model.gradients(forward, class_index)?;
+            self.explainable()?;
+            let direction = target.gradient(&forward.scores);
+            let gradients = self.model.gradients_along(forward, &direction)?;
+            let value = |scores: &[f32]| target.value(scores);
             self.model
-                .check_gradient(tensor, forward, class_index, &gradients)?;
-            if query.sign == Sign::Against {
-                let values = gradients.iter_mut().flat_map(|map| &mut map.values);
-                values.for_each(|value| *value = -*value);
-            }
+                .check_gradient(tensor, forward, value, &gradients)?;
             gradients
-        } else if query.sign == Sign::Against {
-            return Err(Error::BadOption(format!(
-                "{method} is the same for and against a class; use another method"
-            )));
         } else {
             forward.features.clone()
         };
-        let mut maps = Vec::new();
-        for &at in &chosen {
+        let maps = chosen.iter().map(|&at| {
             let (features, gradients) = (&forward.features[at], &gradients[at]);
-            maps.push(heatmap::heatmap(method, features, gradients)?);
-        }
-        let map = match maps.len() {
-            1 => maps.remove(0),
-            _ => heatmap::average(&maps),
-        };
-        let names = chosen.iter().map(|&at| layers[at].name.clone());
-        Ok((map, names.collect()))
+            heatmap::heatmap(method, features, gradients, sign)
+        });
+        let maps = maps.collect::<Result<Vec<_>>>()?;
+        Ok(heatmap::average(&maps, sign))
     }
 
     fn class_index(&self, class: Option<&Class>, scores: &[f32]) -> Result<usize> {

@@ -12,7 +12,7 @@ use serde_json::json;
 use whylens::internal::rank;
 use whylens::manifest::Activation;
 use whylens::{
-    Class, Classification, Classifier, Colormap, Error, Heatmap, HeatmapQuery, Image, Limits,
+    Class, Classification, Classifier, Contrast, Error, Heatmap, HeatmapQuery, Image, Limits,
     Method, Options, Prediction, Query, Reason, Region, Sign, Style, decode, decode_partial,
 };
 
@@ -54,9 +54,12 @@ pub struct Arguments {
     /// Class that the heatmap explains, by index or label [default: the most probable one]
     #[arg(long, value_name = "INDEX|LABEL")]
     class: Option<String>,
-    /// What the heatmap shows: what raises the score of the class, or what lowers it
-    #[arg(long, value_name = "for|against", default_value = "for", value_parser = sign)]
+    /// What the heatmap shows: what raises the score of the class, what lowers it, or both
+    #[arg(long, value_name = "for|against|both", default_value = "for", value_parser = sign)]
     sign: Sign,
+    /// Explain why it is this class and not that one; `alike`: and not those with the scores nearest to its own
+    #[arg(long, value_name = "INDEX|LABEL|alike")]
+    contrast: Option<String>,
     /// How the heatmap is made [default: the first that works: gradcam, eigencam, occlusion]
     #[arg(long, value_name = "METHOD", value_parser = method)]
     method: Option<Method>,
@@ -128,6 +131,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let asked = arguments.heatmap.is_some()
         || arguments.class.is_some()
         || arguments.sign != Sign::For
+        || arguments.contrast.is_some()
         || arguments.method.is_some()
         || !arguments.layer.is_empty();
     let wanted = arguments.json || asked;
@@ -154,13 +158,18 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             error.code()
         );
     }
-    let class = arguments.class.as_ref().map(|class| match class.parse() {
+    let class = |class: &String| match class.parse() {
         Ok(index) => Class::Index(index),
         Err(_) => Class::Label(class.clone()),
-    });
+    };
+    let contrast = |other: &String| match other.as_str() {
+        "alike" => Contrast::Alike,
+        _ => Contrast::Class(class(other)),
+    };
     let heatmap = HeatmapQuery {
-        class,
+        class: arguments.class.as_ref().map(class),
         sign: arguments.sign,
+        contrast: arguments.contrast.as_ref().map(contrast),
         method: arguments.method,
         layers: Vec::new(),
     };
@@ -345,7 +354,7 @@ fn draw(image: Image, heatmap: &Heatmap) -> Result<Vec<u8>> {
     let style = Style {
         width: image.columns,
         height: image.rows,
-        colormap: Colormap::default(),
+        colormap: None,
         opacity: 0.7,
     };
     let overlay = Classifier::render(heatmap, &style)?;

@@ -1,6 +1,6 @@
 //! Hidden parts of the input → how much the score falls.
 
-use super::{Map, positive};
+use super::{Map, Sign};
 use crate::error::{Error, Result};
 use crate::manifest::Layout;
 use crate::preprocess::Tensor;
@@ -100,10 +100,10 @@ impl Occlusion {
     }
 
     /// The map of the windows that were hidden so far.
-    pub fn map(&self) -> Map {
+    pub fn map(&self, sign: Sign) -> Map {
         let means = self.falls.iter().zip(&self.covered);
-        let means = means.map(|(fall, count)| fall / count.max(1.0));
-        positive(self.columns, self.rows, means.collect())
+        let means = means.map(|(fall, count)| sign.factor() * fall / count.max(1.0));
+        Map::of(self.columns, self.rows, means.collect(), sign)
     }
 }
 
@@ -125,7 +125,7 @@ mod tests {
             occlusion.step(corner).unwrap();
         }
         assert_eq!(occlusion.progress(), (64, 64));
-        let map = occlusion.map();
+        let map = occlusion.map(Sign::For);
         assert_eq!((map.width, map.height, map.max), (7, 7, 1.0));
         assert_eq!(map.values[48], 1.0);
         assert_eq!(map.values[0], 0.0);

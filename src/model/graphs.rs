@@ -61,14 +61,12 @@ impl Model {
         &self,
         graphs: &Graphs,
         kept: &Tensors,
-        class: usize,
+        weights: &[f32],
     ) -> Result<Vec<FeatureMap>> {
         let Some(backward) = &graphs.backward else {
             return Err(Error::BadOption("a run without heatmaps".into()));
         };
-        let mut cotangent = vec![0.0f32; self.classes()];
-        cotangent[class] = 1.0;
-        let cotangent = Tensor::from_shape(&self.scores, &cotangent).map_err(failed)?;
+        let cotangent = Tensor::from_shape(&self.scores, weights).map_err(failed)?;
         let mut inputs = tvec!(cotangent.into_tvalue());
         inputs.extend(kept.iter().map(|tensor| tensor.clone().into_tvalue()));
         self.maps(&contained(|| backward.run(inputs).map_err(failed))?)

@@ -215,15 +215,31 @@ impl Model {
     /// # Errors
     /// [`Error::BadOption`] for a class that does not exist, and those of [`Model::explainable`].
     pub fn gradients(&self, forward: &Forward, class: usize) -> Result<Vec<FeatureMap>> {
-        self.explainable()?;
         self.check_class(class)?;
+        let mut direction = vec![0.0; self.classes()];
+        direction[class] = 1.0;
+        self.gradients_along(forward, &direction)
+    }
+
+    /// Gradient of a sum of the scores, each times its weight, with respect to the features of each layer.
+    ///
+    /// # Errors
+    /// [`Error::BadOption`] for another number of weights than of classes, and those of [`Model::explainable`].
+    pub fn gradients_along(&self, forward: &Forward, weights: &[f32]) -> Result<Vec<FeatureMap>> {
+        self.explainable()?;
+        let (given, classes) = (weights.len(), self.classes());
+        if given != classes {
+            return Err(Error::BadOption(format!(
+                "{given} weights for {classes} classes"
+            )));
+        }
         match (&self.engine, &forward.kept) {
             (Engine::Steps(executor), Kept::Values(kept)) => {
-                let gradients = contained(|| Ok(executor.gradients(kept, class)))?;
+                let gradients = contained(|| Ok(executor.gradients(kept, weights)))?;
                 Ok(self.features(gradients.into_iter().flatten()))
             }
             #[cfg(feature = "compile")]
-            (Engine::Graphs(graphs), Kept::Tensors(kept)) => self.pull(graphs, kept, class),
+            (Engine::Graphs(graphs), Kept::Tensors(kept)) => self.pull(graphs, kept, weights),
             #[cfg(feature = "compile")]
             _ => Err(Error::BadOption("a run of another model".into())),
         }
@@ -247,8 +263,9 @@ impl Model {
     pub fn check_gradients(&self, input: &Input, forward: &Forward) -> Result<()> {
         for class in 0..self.classes().min(MOST_CHECKED) {
             let gradients = self.gradients(forward, class)?;
+            let score = |scores: &[f32]| scores.get(class).copied().unwrap_or_default();
             if self
-                .check_gradient(input, forward, class, &gradients)
+                .check_gradient(input, forward, score, &gradients)
                 .is_ok()
             {
                 return Ok(());
@@ -257,7 +274,7 @@ impl Model {
         Err(self.silent())
     }
 
-    /// [`Model::check_gradients`] for one class, whose gradients are known.
+    /// [`Model::check_gradients`] for one number that follows from the scores, whose gradients are known.
     ///
     /// # Errors
     /// The same.
@@ -265,7 +282,7 @@ impl Model {
         &self,
         input: &Input,
         forward: &Forward,
-        class: usize,
+        value: impl Fn(&[f32]) -> f32,
         gradients: &[FeatureMap],
     ) -> Result<()> {
         let told = |map: &FeatureMap| map.values.iter().any(|&value| value != 0.0);
@@ -277,7 +294,7 @@ impl Model {
             values: vec![0.0; input.values.len()],
         };
         let other = self.forward(&blank)?.scores;
-        match other.get(class) == forward.scores.get(class) {
+        match value(&other) == value(&forward.scores) {
             true => Ok(()),
             false => Err(self.silent()),
         }

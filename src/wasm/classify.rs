@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use js_sys::{Float32Array, Function, Reflect, Uint8Array, Uint8ClampedArray};
+use js_sys::{Array, Float32Array, Function, Reflect, Uint8Array, Uint8ClampedArray};
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::Clamped;
 use wasm_bindgen::prelude::*;
@@ -13,10 +13,10 @@ use super::{Loaded, loaded, milliseconds, parse, plain, set, thrown};
 use crate::decode::{self, Image, Limits};
 use crate::error::{Error, Result};
 use crate::fetch;
-use crate::heatmap::{Method, Sign};
+use crate::heatmap::{CheckQuery, Fill, Method, Sign};
 use crate::overlay::{Colormap, Style};
 use crate::preprocess::{self, Region, Tensor};
-use crate::result::{Class, Heatmap, HeatmapQuery, Photo, Query, Run, Size};
+use crate::result::{Class, Contrast, Heatmap, HeatmapQuery, Photo, Query, Run, Size};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -50,17 +50,33 @@ struct HeatmapOptions {
     class_index: Option<usize>,
     label: Option<String>,
     sign: Sign,
+    contrast: Option<ContrastOption>,
     method: Option<Method>,
     #[serde(default)]
     layers: Vec<String>,
 }
 
+/// A class, or with neither the classes that are most alike.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ContrastOption {
+    class_index: Option<usize>,
+    label: Option<String>,
+}
+
+fn class(index: Option<usize>, label: Option<String>) -> Option<Class> {
+    index.map(Class::Index).or(label.map(Class::Label))
+}
+
 impl From<HeatmapOptions> for HeatmapQuery {
     fn from(options: HeatmapOptions) -> HeatmapQuery {
-        let label = options.label.map(Class::Label);
+        let contrast = |ContrastOption { class_index, label }| {
+            class(class_index, label).map_or(Contrast::Alike, Contrast::Class)
+        };
         HeatmapQuery {
-            class: options.class_index.map(Class::Index).or(label),
+            class: class(options.class_index, options.label),
             sign: options.sign,
+            contrast: options.contrast.map(contrast),
             method: options.method,
             layers: options.layers,
         }
@@ -72,8 +88,7 @@ impl From<HeatmapOptions> for HeatmapQuery {
 struct RenderOptions {
     width: u32,
     height: u32,
-    #[serde(default)]
-    colormap: Colormap,
+    colormap: Option<Colormap>,
     opacity: f32,
 }
 
@@ -291,7 +306,6 @@ fn input_object(photo: &Photo) -> JsValue {
     object
 }
 
-/// Between two runs of the network, other messages are heard, such as that the caller gives up.
 async fn explain(
     loaded: &Loaded,
     run: &Run,
@@ -302,13 +316,82 @@ async fn explain(
     let mut explaining = loaded.classifier.borrow().explain(run, query)?;
     while !loaded.classifier.borrow().step(&mut explaining)? {
         let (done, total) = explaining.progress();
-        let _ = progress.call2(&JsValue::UNDEFINED, &done.into(), &total.into());
-        fetch::sleep(0.0).await;
-        if signal.aborted() {
-            return Err(Error::Cancelled);
-        }
+        pause(done, total, progress, signal).await?;
     }
     Ok(loaded.classifier.borrow().finish(explaining))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CheckOptions {
+    class_index: usize,
+    sign: Sign,
+    width: usize,
+    height: usize,
+    steps: usize,
+    orders: usize,
+    fill: Fill,
+    seed: u32,
+}
+
+/// Checks a heatmap of the result `id`, whose `input` [`classify`] returned, by hiding parts of the photo; calls
+/// `progress(done, total)`.
+#[wasm_bindgen]
+pub async fn check(
+    url: String,
+    id: String,
+    input: JsValue,
+    values: Float32Array,
+    options: JsValue,
+    progress: Function,
+    signal: AbortSignal,
+) -> std::result::Result<JsValue, JsValue> {
+    let options: CheckOptions = parse(options).map_err(thrown)?;
+    let query = CheckQuery {
+        steps: options.steps,
+        orders: options.orders,
+        fill: options.fill,
+        seed: options.seed.into(),
+    };
+    let size = (options.height, options.width);
+    let loaded = loaded(&url).map_err(thrown)?;
+    let run = run(&loaded, id, input).map_err(thrown)?;
+    let (class, sign, values) = (options.class_index, options.sign, values.to_vec());
+    let begun = loaded
+        .classifier
+        .borrow()
+        .check_values(&run, class, sign, &values, size, &query);
+    let mut checking = begun.map_err(thrown)?;
+    loop {
+        let step = loaded.classifier.borrow().check_step(&mut checking);
+        if step.map_err(thrown)? {
+            break;
+        }
+        let (done, total) = checking.progress();
+        pause(done, total, &progress, &signal)
+            .await
+            .map_err(thrown)?;
+    }
+    let checked = checking.finish().map_err(thrown)?;
+    let object = plain(&checked);
+    let typed = |values: &[f32]| Float32Array::from(values);
+    set(&object, "shares", &typed(&checked.shares));
+    set(&object, "deletion", &typed(&checked.deletion));
+    set(&object, "insertion", &typed(&checked.insertion));
+    set(&object, "randomAreas", &typed(&checked.random_areas));
+    let random = checked.random.iter().map(|curve| typed(curve));
+    set(&object, "random", &random.collect::<Array>());
+    Ok(object)
+}
+
+/// Between two runs of the network, other messages are heard, such as that the caller gives up.
+async fn pause(done: usize, total: usize, progress: &Function, signal: &AbortSignal) -> Result<()> {
+    let _ = progress.call2(&JsValue::UNDEFINED, &done.into(), &total.into());
+    fetch::sleep(0.0).await;
+    match signal.aborted() {
+        true => Err(Error::Cancelled),
+        false => Ok(()),
+    }
 }
 
 fn heatmap_object(heatmap: &Heatmap) -> JsValue {
@@ -329,6 +412,7 @@ pub fn render(
         width: usize,
         height: usize,
         max: f32,
+        sign: Sign,
         region: Region,
         part: Option<Region>,
         image: Size,
@@ -347,6 +431,7 @@ pub fn render(
         height: shape.height,
         values,
         max: shape.max,
+        signed: shape.sign == Sign::Both,
     };
     let style = Style {
         width: options.width,

@@ -3,6 +3,7 @@
 
 use include_dir::{Dir, include_dir};
 
+mod evidence;
 mod exports;
 mod files;
 mod heads;

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use wasm_bindgen_test::wasm_bindgen_test as test;
 use whylens::internal::heatmap;
 use whylens::manifest::Activation;
-use whylens::{FeatureMap, Manifest, Method, Model, Options, Tensor};
+use whylens::{FeatureMap, Manifest, Method, Model, Options, Sign, Tensor};
 
 use super::{golden, npy};
 
@@ -165,7 +165,7 @@ fn largest(values: &[f32]) -> f32 {
     values.iter().fold(0.0, |largest, v| v.abs().max(largest))
 }
 
-fn correlation(a: &[f32], b: &[f32]) -> f64 {
+pub fn correlation(a: &[f32], b: &[f32]) -> f64 {
     let mean = |v: &[f32]| v.iter().map(|&v| f64::from(v)).sum::<f64>() / v.len() as f64;
     let (mean_a, mean_b) = (mean(a), mean(b));
     let (mut ab, mut aa, mut bb) = (0.0, 0.0, 0.0);
@@ -267,7 +267,7 @@ fn heatmaps_are_those_of_pytorch_grad_cam() {
                     continue;
                 }
                 let method = serde_json::from_value::<Method>(name.as_str().into()).unwrap();
-                let map = heatmap(method, &forward.features[0], &gradients[0]).unwrap();
+                let map = heatmap(method, &forward.features[0], &gradients[0], Sign::For).unwrap();
                 let mut golden = take(values, slice).to_vec();
                 if method == Method::EigenCam {
                     // The sign of a principal component is arbitrary: compare with the one that fits.

@@ -62,18 +62,32 @@ test('what lowers a score is the heatmap of its negative, a number has its unit'
     const lowers = await classifier.heatmap(result, { ...wanted, sign: 'against' });
     const both = [...raises.values].map((value, at) => value * (lowers.values[at] ?? NaN));
     const codes = [];
-    for (const options of [{ sign: 'both' }, { sign: 'against', method: 'eigencam' }])
+    for (const options of [{ sign: 'neither' }, { sign: 'against', method: 'eigencam' }])
       codes.push(await classifier.heatmap(result, /** @type {any} */ (options)).catch(({ code }) => code));
+    const signed = await classifier.heatmap(result, { ...wanted, sign: 'both' });
+    const less = raises.values.map((value, at) => value - (lowers.values[at] ?? NaN));
+    const off = Math.max(...signed.values.map((value, at) => Math.abs(value - (less[at] ?? NaN)))) / signed.max;
+    const { data } = await classifier.render(signed, { opacity: 1 });
+    const hues = { blue: 0, orange: 0, other: 0 };
+    for (let at = 0; at < data.length; at += 4) {
+      const [red = 0, , blue = 0, alpha] = data.subarray(at, at + 4);
+      if (alpha) hues[red < blue ? 'blue' : red > blue ? 'orange' : 'other'] += 1;
+    }
+    codes.push(await classifier.render(signed, { colormap: 'inferno' }).catch(({ code }) => code));
     const { model: told, predictions } = result;
-    return { signs: [raises.sign, lowers.sign], maxima: [raises.max, lowers.max], both, codes, told, predictions };
+    const signs = [raises.sign, lowers.sign, signed.sign];
+    return { signs, maxima: [raises.max, lowers.max], both, codes, told, predictions, off, hues };
   }, '/models/number/');
-  assert.deepEqual(seen.signs, ['for', 'against']);
+  assert.deepEqual(seen.signs, ['for', 'against', 'both']);
+  assert.ok(seen.off < 1e-6, `one map less the other, differs by ${seen.off}`);
+  assert.equal(seen.hues.orange > 0, (seen.maxima[0] ?? 0) > 0, 'orange for what raises it');
+  assert.equal(seen.hues.blue > 0, (seen.maxima[1] ?? 0) > 0, 'blue for what lowers it');
   assert.ok(Math.max(...seen.maxima) > 0, 'one of them at least');
   assert.ok(
     seen.both.every((product) => product === 0),
     'a place raises a score or lowers it',
   );
-  assert.deepEqual(seen.codes, ['bad-option', 'bad-option']);
+  assert.deepEqual(seen.codes, ['bad-option', 'bad-option', 'bad-option']);
   assert.deepEqual([seen.told.activation, seen.told.unit, seen.predictions.length], ['none', 'years', 1]);
   assert.equal(seen.predictions[0]?.probability, seen.predictions[0]?.score);
 });

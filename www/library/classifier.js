@@ -6,6 +6,7 @@ import { insecure, isInsecure } from './insecure.js';
 import { Guard } from './guard.js';
 import {
   checkDrawn,
+  checkOptions,
   checkWaiting,
   classifyOptions,
   heatmapOf,
@@ -334,7 +335,8 @@ export class Classifier {
 
   /**
    * Explains a class of a photo that was classified, whatever was classified since; the network runs again only if
-   * that was another photo. The method `occlusion` needs many runs: it reports its progress and can be stopped.
+   * that was another photo. The methods `occlusion` and `scorecam` need
+   * many runs: they report their progress and can be stopped.
    * @param {Pick<Result, 'id'>} result that `classify()` gave
    * @param {HeatmapOptions} [options]
    * @returns {Promise<Heatmap>} rejects with `disposed` if the photo is no longer kept, see `keepBytes`
@@ -344,6 +346,42 @@ export class Classifier {
     if (typeof id !== 'string') throw badOption('heatmap(result, options): the first is no result of classify()');
     const { query, signal, onProgress } = heatmapOptions(options);
     if (!this.#switches.heatmap) throw badOption('the model was loaded without heatmaps; load it with `heatmap: true`');
+    return this.#again(id, signal, (connection, input) =>
+      connection.call({ type: 'heatmap', url: this.#url, result: id, input, options: query }, { signal, onProgress }),
+    );
+  }
+
+  /**
+   * Checks a heatmap of a photo that was classified: whether hiding what it marks changes the prediction more than
+   * hiding places at random does. Needs many runs of the network: it reports its progress and can be stopped.
+   * @param {Pick<Result, 'id'>} result that `classify()` gave
+   * @param {Heatmap} heatmap of it
+   * @param {import('./protocol.js').CheckOptions} [options]
+   * @returns {Promise<import('./protocol.js').Checked>} rejects as `heatmap()` does
+   */
+  async check(result, heatmap, options) {
+    const { id } = read(result, ['id']);
+    if (typeof id !== 'string') throw badOption('check(result, heatmap): the first is no result of classify()');
+    const { query, signal, onProgress } = checkOptions(options);
+    const { values, classIndex, sign, width, height } = heatmapOf(heatmap);
+    const asked = { ...query, classIndex, sign, width, height };
+    return this.#again(id, signal, (connection, input) =>
+      connection.call(
+        { type: 'check', url: this.#url, result: id, input, values, options: asked },
+        { signal, onProgress },
+      ),
+    );
+  }
+
+  /**
+   * Asks the worker about a photo that was classified.
+   * @template T
+   * @param {string} id of the result
+   * @param {AbortSignal | undefined} signal
+   * @param {(connection: Connection, input: import('./protocol.js').Input) => Promise<T>} ask
+   * @returns {Promise<T>}
+   */
+  async #again(id, signal, ask) {
     await this.load({ signal });
     return registry.queue.run(async () => {
       const connection = await this.#worker(signal);
@@ -353,10 +391,7 @@ export class Classifier {
           'disposed',
           'the photo of this result is no longer kept, or is that of another model; classify it again',
         );
-      return connection.call(
-        { type: 'heatmap', url: this.#url, result: id, input, options: query },
-        { signal, onProgress },
-      );
+      return ask(connection, input);
     }, signal);
   }
 

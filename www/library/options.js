@@ -3,6 +3,7 @@
 import { WhylensError, badOption, isA, shown } from './errors.js';
 import { checkSwitches } from './policy.js';
 
+/** @typedef {import('./protocol.js').CheckOptions} CheckOptions */
 /** @typedef {import('./protocol.js').ClassifyOptions} ClassifyOptions */
 /** @typedef {import('./protocol.js').Heatmap} Heatmap */
 /** @typedef {import('./protocol.js').HeatmapOptions} HeatmapOptions */
@@ -52,7 +53,21 @@ const CLASSIFY = /** @type {const} */ ([
   'onProgress',
   'signal',
 ]);
-const HEATMAP = /** @type {const} */ (['classIndex', 'label', 'sign', 'method', 'layer', 'onProgress', 'signal']);
+const HEATMAP = /** @type {const} */ ([
+  'classIndex',
+  'label',
+  'sign',
+  'contrast',
+  'method',
+  'layer',
+  'onProgress',
+  'signal',
+]);
+/** @type {unknown[]} */
+const SIGNS = ['for', 'against', 'both'];
+const CHECK = /** @type {const} */ (['steps', 'orders', 'fill', 'seed', 'onProgress', 'signal']);
+/** @type {unknown[]} */
+const FILLS = ['blur', 'mean'];
 const RENDER = /** @type {const} */ (['width', 'height', 'colormap', 'opacity', 'signal']);
 
 /**
@@ -140,14 +155,41 @@ function checkLimits({ maxPixels, maxBytes }) {
  * @returns {{ query: import('./protocol.js').WireHeatmapOptions } & Pick<HeatmapOptions, 'signal' | 'onProgress'>}
  */
 export function heatmapOptions(given) {
-  const { classIndex, label, sign = 'for', method, layer = [], signal, onProgress } = read(given, HEATMAP);
+  const { classIndex, label, sign = 'for', contrast, method, layer = [], signal, onProgress } = read(given, HEATMAP);
   check('classIndex', classIndex, (value) => isWhole(0)(value) && value <= MOST, 'a whole number from 0');
   check('label', label, isText, 'text');
-  check('sign', sign, (value) => value === 'for' || value === 'against', '`for` or `against`');
+  check('sign', sign, (value) => SIGNS.includes(value), '`for`, `against` or `both`');
   check('method', method, isText, 'text');
   check('layer', layer, isTexts, 'the name of a tensor, or several');
   checkWaiting({ signal, onProgress });
-  return { query: { classIndex, label, sign, method, layers: [layer].flat() }, signal, onProgress };
+  const query = { classIndex, label, sign, contrast: contrastOf(contrast), method, layers: [layer].flat() };
+  return { query, signal, onProgress };
+}
+
+/**
+ * @param {CheckOptions | undefined} given
+ */
+export function checkOptions(given) {
+  const { steps = 20, orders = 5, fill = 'blur', seed = 1, signal, onProgress } = read(given, CHECK);
+  check('steps', steps, (value) => isWhole(1)(value) && value <= 1000, 'a whole number from 1 to 1000');
+  check('orders', orders, (value) => isWhole(2)(value) && value <= 1000, 'a whole number from 2 to 1000');
+  check('fill', fill, (value) => FILLS.includes(value), '`blur` or `mean`');
+  check('seed', seed, (value) => isWhole(0)(value) && value <= MOST, `a whole number from 0 to ${MOST}`);
+  checkWaiting({ signal, onProgress });
+  return { query: { steps, orders, fill, seed }, signal, onProgress };
+}
+
+/**
+ * @param {HeatmapOptions['contrast']} contrast
+ */
+function contrastOf(contrast) {
+  if (contrast === undefined || contrast === 'alike') return contrast && {};
+  const { classIndex, label } = read(contrast, ['classIndex', 'label']);
+  check('contrast.classIndex', classIndex, (value) => isWhole(0)(value) && value <= MOST, 'a whole number from 0');
+  check('contrast.label', label, isText, 'text');
+  if (classIndex === undefined && label === undefined)
+    throw badOption('contrast names no class, expected `classIndex` or `label`, or `alike` in its place');
+  return { classIndex, label };
 }
 
 /**
@@ -224,10 +266,10 @@ function regionOf(given) {
 
 /**
  * @param {RenderOptions | undefined} given
- * @returns {RenderOptions & { colormap: string, opacity: number }}
+ * @returns {RenderOptions & { opacity: number }}
  */
 export function renderOptions(given) {
-  const { width, height, colormap = 'inferno', opacity = 0.6, signal } = read(given, RENDER);
+  const { width, height, colormap, opacity = 0.6, signal } = read(given, RENDER);
   check('width', width, isWhole(1), 'a whole number from 1');
   check('height', height, isWhole(1), 'a whole number from 1');
   check('colormap', colormap, isText, 'its name');
@@ -275,9 +317,20 @@ function placeOf(given, what) {
 export function heatmapOf(given) {
   if (typeof given !== 'object' || given === null)
     throw badOption(`the heatmap is ${shown(given)}, expected one of \`classify()\` or \`heatmap()\``);
-  const { values, max, region, part, image, ...size } = read(/** @type {Heatmap} */ (given), [
+  const {
+    classIndex = 0,
+    values,
+    max,
+    sign = 'for',
+    region,
+    part,
+    image,
+    ...size
+  } = read(/** @type {Heatmap} */ (given), [
+    'classIndex',
     'values',
     'max',
+    'sign',
     'region',
     'part',
     'image',
@@ -290,9 +343,13 @@ export function heatmapOf(given) {
       `values of the heatmap are ${shown(values)}, expected a Float32Array with ${width} × ${height} numbers`,
     );
   if (!isFrom(0, Infinity)(max)) throw badOption(`max of the heatmap is ${shown(max)}, expected a number from 0`);
+  check('sign of the heatmap', sign, (value) => SIGNS.includes(value), '`for`, `against` or `both`');
+  check('classIndex of the heatmap', classIndex, isWhole(0), 'a whole number from 0');
   return {
+    classIndex,
     values,
     max,
+    sign,
     width,
     height,
     region: placeOf(region, 'region'),

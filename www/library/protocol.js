@@ -12,8 +12,8 @@
 
 /** @typedef {{ width: number, height: number }} Size in pixels */
 /** @typedef {{ x: number, y: number, width: number, height: number }} Region in pixels of the upright photo */
-/** @typedef {{ phase: 'download' | 'prepare' | 'heatmap' | 'pack', loaded: number, total: number }} Progress
- *   bytes while downloading, 0 or 1 of 1 while preparing, steps of a slow heatmap or of packing */
+/** @typedef {{ phase: 'download' | 'prepare' | 'heatmap' | 'check' | 'pack', loaded: number, total: number }} Progress
+ *   bytes while downloading, 0 or 1 of 1 while preparing, steps of a slow heatmap, of a check or of packing */
 
 /**
  * What `load()` takes.
@@ -48,10 +48,13 @@
  * @typedef {object} HeatmapOptions
  * @property {number} [classIndex]
  * @property {string} [label]
- * @property {'for' | 'against'} [sign] what raises the score of the class, when absent, or what lowers it
+ * @property {'for' | 'against' | 'both'} [sign] what raises the score of the class, when absent, what lowers it, or both
+ *   in one map
+ * @property {{ classIndex?: number, label?: string } | 'alike'} [contrast] explains why it is this class and not that
+ *   one: the difference of their scores; `alike`: those whose scores are nearest to its own (Finer-CAM)
  * @property {string} [method]
  * @property {string | readonly string[]} [layer] name of an ONNX tensor; the maps of several are averaged
- * @property {(progress: Progress) => void} [onProgress] is told of a slow method (`occlusion`), phase `heatmap`
+ * @property {(progress: Progress) => void} [onProgress] is told of a slow method (`occlusion`, `scorecam`), phase `heatmap`
  * @property {AbortSignal} [signal] stops a slow method between two of its steps
  */
 
@@ -80,7 +83,7 @@
  * @typedef {object} RenderOptions
  * @property {number} [width] of the picture drawn, the photo's when absent
  * @property {number} [height]
- * @property {string} [colormap] `inferno` when absent
+ * @property {string} [colormap] `inferno` when absent; of a map of both signs `diverging`, and no other
  * @property {number} [opacity] of the strongest evidence, 0..1, 0.6 when absent
  * @property {AbortSignal} [signal]
  */
@@ -97,17 +100,46 @@
  * @typedef {object} Heatmap
  * @property {number} classIndex
  * @property {string} label
- * @property {'for' | 'against'} sign whether it shows what raises the score of the class or what lowers it
+ * @property {{ classIndex: number, label: string }[]} [contrast] the classes that it was compared with
+ * @property {'for' | 'against' | 'both'} sign whether it shows what raises the score of the class, what lowers it, or both
  * @property {string} method
  * @property {string} layer where it was made: the names of `layers`, with ` + ` between them, or that of the input
  * @property {string[]} layers ONNX tensors that it was made at; empty: at the input
  * @property {number} width columns
  * @property {number} height rows
- * @property {Float32Array} values row-major, none negative
- * @property {number} max the largest value; 0: nothing speaks for the class
+ * @property {Float32Array} values row-major; negative only where `sign` is `both`: that speaks against the class
+ * @property {number} max the largest absolute value; 0: there is no evidence
  * @property {Region} region of the photo that the map covers
  * @property {Region} [part] of the photo that was classified, where one was asked for; a padded region reaches over it
  * @property {Size} image the upright photo
+ */
+
+/**
+ * How a heatmap is checked; see docs/explaining.md.
+ * @typedef {object} CheckOptions
+ * @property {number} [steps] parts into which the map's cells are divided, 20 when absent, 1000 at most
+ * @property {number} [orders] random orders that it is compared with, 5 when absent, 2 to 1000
+ * @property {'blur' | 'mean'} [fill] what hidden cells show: the photo blurred, when absent, or its mean colour
+ * @property {number} [seed] of the random orders, 1 when absent: the same number gives the same ones
+ * @property {(progress: Progress) => void} [onProgress] phase `check`: runs of the network
+ * @property {AbortSignal} [signal] stops between two runs
+ */
+
+/**
+ * What a check has found. Curves hold the probability of the explained class (its score, where the model's `activation`
+ * is `none`) at each of `shares`.
+ * @typedef {object} Checked
+ * @property {Float32Array} shares of the map's cells that are hidden or shown, from 0 to 1
+ * @property {Float32Array} deletion the cells that the map marks most are hidden first
+ * @property {Float32Array} insertion they are shown first, and everything else is hidden
+ * @property {Float32Array[]} random cells are hidden in a random order
+ * @property {number} deletionArea under the curve: low if the map is right
+ * @property {number} insertionArea under the curve: high if the map is right
+ * @property {Float32Array} randomAreas
+ * @property {number} advantage `insertionArea - deletionArea`
+ * @property {number} chance the probability that a random order is called better or worse: at most this
+ * @property {'better' | 'chance' | 'worse'} verdict whether the map is better than each random order by both curves:
+ *   `deletionArea` below and `insertionArea` above all of `randomAreas`; worse: above and below; chance: neither
  */
 
 /** @typedef {'softmax' | 'sigmoid' | 'none'} Activation what the probabilities are: of one class among many, of each
@@ -383,13 +415,16 @@
  * @property {string} [manifest] the text of `model.json`, where it was read already
  */
 
-/** @typedef {{ classIndex?: number, label?: string, sign: 'for' | 'against', method?: string, layers: string[] }} WireHeatmapOptions */
-/** @typedef {Pick<Heatmap, 'values' | 'max' | 'width' | 'height' | 'region' | 'part' | 'image'>} WireMap */
+/** @typedef {{ classIndex?: number, label?: string, sign: 'for' | 'against' | 'both', contrast?: { classIndex?: number,
+ *   label?: string }, method?: string, layers: string[] }} WireHeatmapOptions */
+/** @typedef {Pick<Heatmap, 'classIndex' | 'sign' | 'width' | 'height'> & Required<Pick<CheckOptions, 'steps' | 'orders' |
+ *   'fill' | 'seed'>>} WireCheckOptions */
+/** @typedef {Pick<Heatmap, 'classIndex' | 'values' | 'sign' | 'max' | 'width' | 'height' | 'region' | 'part' | 'image'>} WireMap */
 /** @typedef {{ topK: number, threshold: number, region: Region | null, heatmap: WireHeatmapOptions | null, scores: boolean, maxPixels: number,
  *   maxBytes: number, partial: boolean, view: number | null }} WireClassifyOptions */
 /** @typedef {{ memoryLimit: number, manifest?: string, options: PackOptions }} WirePackOptions */
 /** @typedef {Blob | ArrayBuffer | Record<string, Blob>} WireFile the last: a folder, by path */
-/** @typedef {{ width: number, height: number, colormap: string, opacity: number }} WireRenderOptions */
+/** @typedef {{ width: number, height: number, colormap?: string, opacity: number }} WireRenderOptions */
 /** @typedef {{ rgba: Uint8Array<ArrayBuffer>, width: number, height: number }} Pixels straight alpha, row-major */
 /** @typedef {Blob | ArrayBuffer | ImageBitmap | Pixels} WirePhoto */
 /** @typedef {{ rgba: Uint8ClampedArray<ArrayBuffer>, width: number, height: number }} Picture opaque, row-major */
@@ -401,6 +436,7 @@
  * | { type: 'classify', url: string, result: string, photo: WirePhoto, options: WireClassifyOptions
  * }
  *   | { type: 'heatmap', url: string, result: string, input: Input, options: WireHeatmapOptions }
+ *   | { type: 'check', url: string, result: string, input: Input, values: Float32Array, options: WireCheckOptions }
  *   | { type: 'render', heatmap: WireMap, options: WireRenderOptions }
  *   | { type: 'decode', photo: Blob | ArrayBuffer, maxPixels: number, longest: number }
  *   | { type: 'dispose', url: string }
@@ -439,6 +475,8 @@
  *   WireClassifyOptions, progress: Steps, signal: AbortSignal) => Promise<WireResult>} classifyPixels
  * @property {(url: string, result: string, input: Input, options: WireHeatmapOptions, progress: Steps, signal:
  *   AbortSignal) => Promise<Heatmap>} heatmap
+ * @property {(url: string, result: string, input: Input, values: Float32Array, options: WireCheckOptions, progress:
+ *   Steps, signal: AbortSignal) => Promise<Checked>} check
  * @property {(names: string[]) => { onnx: string, texts: string[], weights: string[] }} chooseModel
  * @property {(name: string, endpoint?: string) => string | undefined} hubListing
  * @property {(name: string, endpoint: string | undefined, listing: Uint8Array) => { name: string, sha: string, choice:

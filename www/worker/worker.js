@@ -131,6 +131,11 @@ async function run(request, signal) {
       const module = await modules.explaining(url, options.layers);
       return { result: await module.heatmap(url, result, input, options, progress.bind(null, 'heatmap'), signal) };
     }
+    case 'check': {
+      const { url, result, input, values, options } = request;
+      const module = await modules.explaining(url, []);
+      return { result: await module.check(url, result, input, values, options, progress.bind(null, 'check'), signal) };
+    }
     case 'decode': {
       const bytes = request.photo instanceof Blob ? await readBlob(request.photo) : request.photo;
       const bitmap = await bitmapOf(
@@ -325,7 +330,7 @@ async function handle(request) {
   const { id, type } = request;
   const controller = new AbortController();
   open.set(id, controller);
-  if (type === 'classify' || type === 'heatmap') busy = id;
+  if (type === 'classify' || type === 'heatmap' || type === 'check') busy = id;
   try {
     const { result, transfer } = await run(request, controller.signal);
     if (!dead) post({ id, result, memory: modules.memory() }, transfer);

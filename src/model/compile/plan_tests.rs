@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::shrink;
 use crate::manifest::{Manifest, Precision};
 use crate::model::run::KEY;
+use crate::model::run::steps::executor::Passed;
 use crate::model::run::steps::record;
 use crate::model::{Model, Options};
 use crate::preprocess::Tensor as Input;
@@ -164,6 +165,13 @@ fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|value| value.to_bits()).collect()
 }
 
+/// The weights of the first score alone.
+fn first(passed: &Passed) -> Vec<f32> {
+    let mut weights = vec![0.0; passed.made[0].len()];
+    weights[0] = 1.0;
+    weights
+}
+
 #[test]
 fn any_number_of_threads_gives_the_same_bits() {
     for (name, manifest) in golden() {
@@ -178,7 +186,7 @@ fn any_number_of_threads_gives_the_same_bits() {
                 .finish(&plan.numbers, &mut (&onnx[..]).into())
                 .sharing_all();
             let passed = executor.forward(&input.values);
-            let gradients = executor.gradients(&passed.kept, 0).unwrap();
+            let gradients = executor.gradients(&passed.kept, &first(&passed)).unwrap();
             let made = [passed.made, gradients].concat();
             made.iter().map(|values| bits(values)).collect::<Vec<_>>()
         };
@@ -220,7 +228,10 @@ fn hostile_steps_do_no_harm() {
             }
             let executor = draft.finish(&plan.numbers, &mut (&onnx[..]).into());
             let passed = executor.forward(&input.values);
-            assert!(executor.gradients(&passed.kept, 0).is_some(), "{what}");
+            assert!(
+                executor.gradients(&passed.kept, &first(&passed)).is_some(),
+                "{what}"
+            );
         };
         for backward in [false, true] {
             let steps = match (backward, &plan.backward) {

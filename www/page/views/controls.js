@@ -27,10 +27,12 @@ const METHODS = /** @type {Record<string, string>} */ ({
   layercam: 'LayerCAM',
   xgradcam: 'XGrad-CAM',
   eigencam: 'Eigen-CAM',
+  eigengradcam: 'Eigen-GradCAM',
 });
 
 /** @param {string} method @param {import('../words/en.js').Words} words */
-export const methodName = (method, words) => (method === 'occlusion' ? words.occlusion : (METHODS[method] ?? method));
+export const methodName = (method, words) =>
+  method === 'occlusion' ? words.occlusion : method === 'scorecam' ? words.scoreCam : (METHODS[method] ?? method);
 
 /**
  * @param {object} options

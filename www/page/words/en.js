@@ -79,6 +79,7 @@ export const words = {
   method: 'Method',
   layer: 'Layer',
   occlusion: 'Occlusion (slow)',
+  scoreCam: 'Score-CAM (very slow)',
   /** @param {number} done @param {number} all 0 where there are no steps */
   explaining: (done, all) => (all ? `Explaining · ${done} of ${all}` : 'Explaining …'),
   /** @param {number} width @param {number} height @param {number} channels */

@@ -69,6 +69,7 @@ export const words = {
   method: 'Phương pháp',
   layer: 'Lớp mạng',
   occlusion: 'Che từng phần (chậm)',
+  scoreCam: 'Score-CAM (rất chậm)',
   explaining: (done, all) => (all ? `Đang giải thích · ${done} / ${all}` : 'Đang giải thích …'),
   layerSize: (width, height, channels) => `${width} × ${height}, ${channels} kênh`,
   allLayers: 'Trung bình của tất cả',

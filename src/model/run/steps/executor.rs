@@ -158,15 +158,15 @@ impl Executor {
         Passed { made, kept }
     }
 
-    /// The gradient of one score at each layer, in the order of its axes; none without heatmaps.
+    /// The gradient of the sum of the scores, each times its weight, at each layer, in the order of its axes; none
+    /// without heatmaps.
     ///
     /// # Panics
-    /// When there is no such class, or `kept` is of another plan.
-    pub fn gradients(&self, kept: &[f32], class: usize) -> Option<Vec<Vec<f32>>> {
+    /// When there are not as many weights as scores, or `kept` is of another plan.
+    pub fn gradients(&self, kept: &[f32], weights: &[f32]) -> Option<Vec<Vec<f32>>> {
         let backward = self.backward.as_ref()?;
         Some(self.pass(backward, Kept::Read(kept), |given| {
-            given.fill(0.0);
-            given[class] = 1.0;
+            given.copy_from_slice(weights);
         }))
     }
 
