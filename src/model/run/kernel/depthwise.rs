@@ -93,6 +93,7 @@ impl Depthwise {
             image,
             window,
             finish: Finish::new(activation),
+            activation,
         };
         // SAFETY: `Window::inside` keeps taps within the image, and the sizes were checked above.
         unsafe {
@@ -114,7 +115,7 @@ pub(super) trait Lanes: Copy {
     unsafe fn load(from: *const f32) -> Self;
     unsafe fn add_product(self, a: Self, b: Self) -> Self;
     /// Stores the values that the sums become.
-    unsafe fn finish(self, finish: Finish, to: *mut f32);
+    unsafe fn finish(self, finish: (Finish, Activation), to: *mut f32);
 }
 
 impl Lanes for F4 {
@@ -129,7 +130,7 @@ impl Lanes for F4 {
         F4::add_product(self, a, b)
     }
     #[inline(always)]
-    unsafe fn finish(self, finish: Finish, to: *mut f32) {
+    unsafe fn finish(self, (finish, _): (Finish, Activation), to: *mut f32) {
         unsafe { finish.apply(self).store(to) }
     }
 }
@@ -148,7 +149,8 @@ pub(super) struct Columns {
     row: usize,
     /// Rows of taps.
     taps: usize,
-    finish: Finish,
+    /// The activation, for vectors of four and for others.
+    finish: (Finish, Activation),
 }
 
 impl Columns {
@@ -195,6 +197,7 @@ struct Task<'a> {
     image: &'a [f32],
     window: &'a Window,
     finish: Finish,
+    activation: Activation,
 }
 
 impl Task<'_> {
@@ -266,12 +269,12 @@ impl Task<'_> {
                 padded,
                 row,
                 taps: taps.len(),
-                finish: self.finish,
+                finish: (self.finish, self.activation),
             };
             #[cfg(target_arch = "x86_64")]
             let done = match Width::found() {
                 Width::Four => 0,
-                _ => wide::filter::<K, S>(&tile, 0..channels),
+                width => wide::filter::<K, S>(width, &tile, 0..channels),
             };
             #[cfg(not(target_arch = "x86_64"))]
             let done = 0;

@@ -1,4 +1,4 @@
-//! Four f32 lanes: wasm's v128, and an array elsewhere, the scalar twin that tests run on.
+//! Four f32 lanes: the vectors that every processor of its kind has, and an array elsewhere.
 
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod lanes {
@@ -70,7 +70,133 @@ mod lanes {
     }
 }
 
-#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+#[cfg(target_arch = "x86_64")]
+mod lanes {
+    use core::arch::x86_64::*;
+
+    pub type Lanes = __m128;
+
+    #[inline(always)]
+    pub fn splat(value: f32) -> Lanes {
+        unsafe { _mm_set1_ps(value) }
+    }
+    #[inline(always)]
+    pub unsafe fn load(from: *const f32) -> Lanes {
+        unsafe { _mm_loadu_ps(from) }
+    }
+    #[inline(always)]
+    pub unsafe fn load_splat(from: *const f32) -> Lanes {
+        unsafe { _mm_load1_ps(from) }
+    }
+    #[inline(always)]
+    pub unsafe fn store(to: *mut f32, value: Lanes) {
+        unsafe { _mm_storeu_ps(to, value) }
+    }
+    #[inline(always)]
+    pub fn add(a: Lanes, b: Lanes) -> Lanes {
+        unsafe { _mm_add_ps(a, b) }
+    }
+    #[inline(always)]
+    pub fn sub(a: Lanes, b: Lanes) -> Lanes {
+        unsafe { _mm_sub_ps(a, b) }
+    }
+    #[inline(always)]
+    pub fn mul(a: Lanes, b: Lanes) -> Lanes {
+        unsafe { _mm_mul_ps(a, b) }
+    }
+    #[inline(always)]
+    pub fn add_product(sum: Lanes, a: Lanes, b: Lanes) -> Lanes {
+        add(sum, mul(a, b))
+    }
+    #[inline(always)]
+    pub fn div(a: Lanes, b: Lanes) -> Lanes {
+        unsafe { _mm_div_ps(a, b) }
+    }
+    #[inline(always)]
+    pub fn exponents(a: Lanes) -> Lanes {
+        unsafe { _mm_castsi128_ps(_mm_slli_epi32::<23>(_mm_castps_si128(a))) }
+    }
+    #[inline(always)]
+    pub fn interleave(a: Lanes, b: Lanes) -> [Lanes; 2] {
+        unsafe { [_mm_unpacklo_ps(a, b), _mm_unpackhi_ps(a, b)] }
+    }
+    // Where one is NaN, the second operand is taken.
+    #[inline(always)]
+    pub fn min(a: Lanes, b: Lanes) -> Lanes {
+        unsafe { _mm_min_ps(b, a) }
+    }
+    #[inline(always)]
+    pub fn max(a: Lanes, b: Lanes) -> Lanes {
+        unsafe { _mm_max_ps(b, a) }
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+mod lanes {
+    use core::arch::aarch64::*;
+
+    pub type Lanes = float32x4_t;
+
+    #[inline(always)]
+    pub fn splat(value: f32) -> Lanes {
+        unsafe { vdupq_n_f32(value) }
+    }
+    #[inline(always)]
+    pub unsafe fn load(from: *const f32) -> Lanes {
+        unsafe { vld1q_f32(from) }
+    }
+    #[inline(always)]
+    pub unsafe fn load_splat(from: *const f32) -> Lanes {
+        unsafe { vld1q_dup_f32(from) }
+    }
+    #[inline(always)]
+    pub unsafe fn store(to: *mut f32, value: Lanes) {
+        unsafe { vst1q_f32(to, value) }
+    }
+    #[inline(always)]
+    pub fn add(a: Lanes, b: Lanes) -> Lanes {
+        unsafe { vaddq_f32(a, b) }
+    }
+    #[inline(always)]
+    pub fn sub(a: Lanes, b: Lanes) -> Lanes {
+        unsafe { vsubq_f32(a, b) }
+    }
+    #[inline(always)]
+    pub fn mul(a: Lanes, b: Lanes) -> Lanes {
+        unsafe { vmulq_f32(a, b) }
+    }
+    #[inline(always)]
+    pub fn add_product(sum: Lanes, a: Lanes, b: Lanes) -> Lanes {
+        unsafe { vfmaq_f32(sum, a, b) }
+    }
+    #[inline(always)]
+    pub fn div(a: Lanes, b: Lanes) -> Lanes {
+        unsafe { vdivq_f32(a, b) }
+    }
+    #[inline(always)]
+    pub fn exponents(a: Lanes) -> Lanes {
+        unsafe { vreinterpretq_f32_u32(vshlq_n_u32::<23>(vreinterpretq_u32_f32(a))) }
+    }
+    #[inline(always)]
+    pub fn interleave(a: Lanes, b: Lanes) -> [Lanes; 2] {
+        unsafe { [vzip1q_f32(a, b), vzip2q_f32(a, b)] }
+    }
+    // Not vminq and vmaxq, whose result is NaN where one of both is.
+    #[inline(always)]
+    pub fn min(a: Lanes, b: Lanes) -> Lanes {
+        unsafe { vbslq_f32(vcltq_f32(b, a), b, a) }
+    }
+    #[inline(always)]
+    pub fn max(a: Lanes, b: Lanes) -> Lanes {
+        unsafe { vbslq_f32(vcltq_f32(a, b), b, a) }
+    }
+}
+
+#[cfg(not(any(
+    all(target_arch = "wasm32", target_feature = "simd128"),
+    target_arch = "x86_64",
+    target_arch = "aarch64"
+)))]
 mod lanes {
     use std::array::from_fn;
 

@@ -17,7 +17,8 @@ pub struct Gemm {
     outputs: usize,
 }
 
-/// Packed weights: panels of [`Panels::width`] outputs, each the biases and then one row per input.
+/// Packed weights: groups of as many panels as a tile computes at once, each the biases and then one row per input. A
+/// panel is [`Panels::width`] outputs; that there are whole ones makes the volume the same on every processor.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Panels<'a> {
     pub values: &'a [f32],
@@ -106,18 +107,23 @@ impl Gemm {
         let width = Panels::width(outputs);
         let mut panels = vec![0.0; Panels::volume(inputs, outputs)];
         let mut rows = vec![0.0; inputs * width];
-        for (at, panel) in panels.chunks_exact_mut((inputs + 1) * width).enumerate() {
-            let lanes = &bias[at * width..outputs.min((at + 1) * width)];
-            panel[..lanes.len()].copy_from_slice(lanes);
-            for (lane, row) in rows.chunks_exact_mut(inputs.max(1)).enumerate() {
-                match lane < lanes.len() {
-                    true => fill(at * width + lane, row),
-                    false => row.fill(0.0),
+        for group in groups(inputs, outputs) {
+            let values = &mut panels[group.start..][..(inputs + 1) * group.width];
+            for at in (0..group.outputs).step_by(width) {
+                let first = group.first + at;
+                let lanes = &bias[first..outputs.min(first + width)];
+                values[at..at + lanes.len()].copy_from_slice(lanes);
+                for (lane, row) in rows.chunks_exact_mut(inputs.max(1)).enumerate() {
+                    match lane < lanes.len() {
+                        true => fill(first + lane, row),
+                        false => row.fill(0.0),
+                    }
                 }
-            }
-            for (input, to) in panel[width..].chunks_exact_mut(width).enumerate() {
-                for (lane, to) in to.iter_mut().enumerate() {
-                    *to = rows[lane * inputs + input];
+                let values = values[group.width..].chunks_exact_mut(group.width);
+                for (input, to) in values.enumerate() {
+                    for (lane, to) in to[at..at + width].iter_mut().enumerate() {
+                        *to = rows[lane * inputs + input];
+                    }
                 }
             }
         }
@@ -164,6 +170,12 @@ impl Panels<'_> {
     /// Number of packed values.
     pub fn volume(inputs: usize, outputs: usize) -> usize {
         outputs.next_multiple_of(Panels::width(outputs)) * (inputs + 1)
+    }
+
+    /// The groups, in order.
+    #[cfg(target_arch = "x86_64")]
+    pub fn groups(&self) -> impl Iterator<Item = Group> {
+        groups(self.inputs, self.outputs)
     }
 
     /// Computes some pixels, each of which has [`Output::stride`] values in the output; the first in the output and in
@@ -268,6 +280,35 @@ impl Panels<'_> {
             }
         }
     }
+}
+
+/// Neighbouring panels that a tile computes at once.
+pub struct Group {
+    /// Where its values begin.
+    pub start: usize,
+    /// Its first output, and how many there are.
+    pub first: usize,
+    pub outputs: usize,
+    /// Values of a row: whole panels.
+    pub width: usize,
+}
+
+/// The groups of packed weights, in order.
+pub fn groups(inputs: usize, outputs: usize) -> impl Iterator<Item = Group> {
+    let panel = Panels::width(outputs);
+    #[cfg(target_arch = "x86_64")]
+    let most = Width::found().outputs() / panel * panel;
+    #[cfg(not(target_arch = "x86_64"))]
+    let most = panel;
+    (0..outputs).step_by(most).map(move |first| {
+        let outputs = most.min(outputs - first);
+        Group {
+            start: first * (inputs + 1),
+            first,
+            outputs,
+            width: outputs.next_multiple_of(panel),
+        }
+    })
 }
 
 /// Takes some time, in proportion to `pixels`, as a product does.

@@ -23,7 +23,7 @@ pub use f4::F4;
 pub use gemm::exercise;
 #[cfg(any(target_arch = "wasm32", test))]
 pub use gemm::tune;
-pub use gemm::{Gemm, Output, Panels, Patches};
+pub use gemm::{Gemm, Group, Output, Panels, Patches, groups};
 pub use half::widen;
 pub use pool::max_pool_rows;
 #[cfg(any(feature = "compile", test))]
@@ -277,13 +277,13 @@ mod tests {
     fn the_faster_tile_is_kept_and_both_give_the_same() {
         let (pixels, inputs, outputs) = (53, 17, 44);
         let (image, weights) = (noise(pixels * inputs), noise(inputs * outputs));
+        #[cfg(target_arch = "x86_64")]
+        wide::MOST_LANES.set(Width::Four);
         let gemm = Gemm::new(inputs, &noise(outputs), |o, row| {
             row.copy_from_slice(&weights[o * inputs..][..inputs]);
         });
         let patches = Patches::pixels(pixels, inputs);
         let run = |tall| {
-            #[cfg(target_arch = "x86_64")]
-            wide::MOST_LANES.set(Width::Four);
             assert_eq!(choose(tall), tall);
             let mut values = vec![f32::NAN; pixels * outputs];
             let output = Output::plain(&mut values, outputs);

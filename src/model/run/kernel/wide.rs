@@ -1,18 +1,14 @@
 //! Vectors of eight and of sixteen lanes with fused products, for processors that have AVX2 or AVX-512.
 //!
-//! Weights are packed as for four lanes, so that plans are the same everywhere: a tile of a product takes two or four panels
-//! at once.
+//! What must be inlined into a function with these instructions is a loop or a method that is always inlined: a closure
+//! is compiled without them, and then every instruction is a call.
 
 use std::arch::x86_64::*;
-use std::array::from_fn;
 use std::ops::Range;
 
 use super::depthwise::{Columns, Lanes};
 use super::gemm::{Output, Panels, Patches};
-use super::{F4, Finish};
-
-/// Most outputs of a tile: four panels of twelve.
-const MOST: usize = 48;
+use super::{Activation, Finish};
 
 /// What a processor has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,6 +31,15 @@ impl Width {
         let width = width.min(MOST_LANES.get());
         width
     }
+
+    /// Most neighbouring outputs that one tile computes: three vectors.
+    pub fn outputs(self) -> usize {
+        match self {
+            Width::Four => 12,
+            Width::Eight => 24,
+            Width::Sixteen => 48,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -42,331 +47,386 @@ thread_local! {
     pub static MOST_LANES: std::cell::Cell<Width> = const { std::cell::Cell::new(Width::Sixteen) };
 }
 
-/// All panels for the pixels from `first` to `end`; the output begins with pixel `start`.
-///
-/// # Safety
-/// The processor has such vectors, of more than four lanes; the patch of every pixel lies in `image`, and its outputs in
-/// `output`.
-pub unsafe fn run(
-    width: Width,
-    panels: &Panels,
-    pixels: [usize; 3],
-    image: &[f32],
-    patches: &Patches,
-    output: &mut Output,
-) {
-    unsafe {
-        match width {
-            Width::Sixteen => sixteen(panels, pixels, image, patches, output),
-            _ => eight(panels, pixels, image, patches, output),
-        }
-    }
-}
+/// Neighbouring values.
+trait Vector: Copy {
+    const LANES: usize;
+    /// The first lanes.
+    type Some: Copy;
 
-/// `P` neighbouring panels.
-struct Tiles<'a, const P: usize> {
-    /// Where there are fewer, the last one again.
-    weights: [*const f32; P],
-    /// Outputs of each.
-    counts: [usize; P],
-    patches: &'a Patches,
-    image: *const f32,
-    finish: Finish,
-    values: *mut f32,
-    residual: Option<*const f32>,
-    stride: usize,
-    first: usize,
-    pixel: usize,
-    y: usize,
-    x: usize,
-}
-
-impl<'a, const P: usize> Tiles<'a, P> {
-    fn new(
-        panels: &Panels,
-        first: usize,
-        [start, begin, _]: [usize; 3],
-        image: &[f32],
-        patches: &'a Patches,
-        output: &mut Output,
-    ) -> Tiles<'a, P> {
-        let width = Panels::width(panels.outputs);
-        let left = panels.outputs - first;
-        let counts = from_fn(|panel| left.saturating_sub(panel * width).min(width));
-        let volume = (panels.inputs + 1) * width;
-        let last = (panels.outputs - 1) / width;
-        let panel = |at: usize| panels.values[at.min(last) * volume..][..volume].as_ptr();
-        Tiles {
-            weights: from_fn(|at| panel(first / width + at)),
-            counts,
-            patches,
-            image: image.as_ptr(),
-            finish: Finish::new(output.activation),
-            values: output.values.as_mut_ptr(),
-            residual: output.residual.map(<[f32]>::as_ptr),
-            stride: output.stride,
-            first: output.first + first,
-            pixel: begin - start,
-            y: begin / patches.output[1],
-            x: begin % patches.output[1],
-        }
-    }
-
-    /// Where the patches of the next pixels begin.
-    #[inline(always)]
-    unsafe fn starts<const R: usize>(&mut self) -> [*const f32; R] {
-        from_fn(|_| {
-            let start = self.y * self.patches.row + self.x * self.patches.column;
-            self.x += 1;
-            if self.x == self.patches.output[1] {
-                (self.y, self.x) = (self.y + 1, 0);
-            }
-            unsafe { self.image.add(start) }
-        })
-    }
-
-    #[inline(always)]
-    unsafe fn all<V: Vector<P>, const R: usize, const C: usize>(&mut self, count: usize) {
-        unsafe {
-            while self.pixel + R <= count {
-                self.tile::<V, R, C>();
-            }
-            while self.pixel < count {
-                self.tile::<V, 1, C>();
-            }
-        }
-    }
-
-    /// The next `R` pixels × `4 C` outputs of each panel.
-    #[inline(always)]
-    unsafe fn tile<V: Vector<P>, const R: usize, const C: usize>(&mut self) {
-        unsafe {
-            let starts: [*const f32; R] = self.starts();
-            let mut from = self.weights;
-            let mut sums = [V::row::<C>(from); R];
-            for &run in &*self.patches.runs {
-                let mut inputs = starts.map(|start| start.add(run));
-                for _ in 0..self.patches.length {
-                    from = from.map(|from| from.add(4 * C));
-                    let weights = V::row::<C>(from);
-                    for r in 0..R {
-                        let input = V::splat(inputs[r]);
-                        for c in 0..C {
-                            sums[r][c] = sums[r][c].add_product(input, weights[c]);
-                        }
-                        inputs[r] = inputs[r].add(1);
-                    }
-                }
-            }
-            for (r, sums) in sums.into_iter().enumerate() {
-                let mut lanes = [0.0f32; MOST];
-                V::store(sums, lanes.as_mut_ptr());
-                self.put(r, 4 * C, lanes.as_ptr());
-            }
-            self.pixel += R;
-        }
-    }
-
-    /// The sums of one pixel: those of the panels one after the other, each of this width.
-    #[inline(always)]
-    unsafe fn put(&self, r: usize, width: usize, sums: *const f32) {
-        let at = (self.pixel + r) * self.stride + self.first;
-        for (panel, count) in self.counts.into_iter().enumerate() {
-            let at = at + panel * width;
-            let whole = count / 4 * 4;
-            unsafe {
-                let sums = sums.add(panel * width);
-                for lane in (0..whole).step_by(4) {
-                    let mut sum = F4::load(sums.add(lane));
-                    if let Some(residual) = self.residual {
-                        sum = sum.add(F4::load(residual.add(at + lane)));
-                    }
-                    self.finish.apply(sum).store(self.values.add(at + lane));
-                }
-                if whole == count {
-                    continue;
-                }
-                let mut rest = [0.0; 4];
-                let left = count - whole;
-                if let Some(residual) = self.residual {
-                    let from = residual.add(at + whole);
-                    from.copy_to_nonoverlapping(rest.as_mut_ptr(), left);
-                }
-                let sum = F4::load(sums.add(whole)).add(F4::load(rest.as_ptr()));
-                self.finish.apply(sum).store(rest.as_mut_ptr());
-                let to = self.values.add(at + whole);
-                rest.as_ptr().copy_to_nonoverlapping(to, left);
-            }
-        }
-    }
-}
-
-/// Vectors that hold a part of a row of `P` panels.
-trait Vector<const P: usize>: Copy {
-    /// A row of each panel, of `4 C` values, in `C` vectors.
-    unsafe fn row<const C: usize>(from: [*const f32; P]) -> [Self; C];
-    unsafe fn splat(from: *const f32) -> Self;
+    /// The first `count` lanes, at most all.
+    unsafe fn first(count: usize) -> Self::Some;
+    unsafe fn splat(value: f32) -> Self;
+    unsafe fn load(from: *const f32) -> Self;
+    unsafe fn store(self, to: *mut f32);
+    /// The other lanes are 0.
+    unsafe fn load_some(from: *const f32, some: Self::Some) -> Self;
+    unsafe fn store_some(self, to: *mut f32, some: Self::Some);
+    unsafe fn add(self, other: Self) -> Self;
+    unsafe fn mul(self, other: Self) -> Self;
     /// `self + a · b`, rounded once.
     unsafe fn add_product(self, a: Self, b: Self) -> Self;
-    /// The rows one after the other.
-    unsafe fn store<const C: usize>(row: [Self; C], to: *mut f32);
+    /// As [`super::F4::min`] and [`super::F4::max`].
+    unsafe fn min(self, limit: Self) -> Self;
+    unsafe fn max(self, limit: Self) -> Self;
+
+    #[inline(always)]
+    unsafe fn finished(self, activation: Activation) -> Self {
+        unsafe {
+            match activation {
+                Activation::NONE => self,
+                Activation::Clamp(low, high) => self.max(Self::splat(low)).min(Self::splat(high)),
+                Activation::HardSwish => {
+                    let gate = Self::splat(0.5).add_product(self, Self::splat(1.0 / 6.0));
+                    self.mul(gate.max(Self::splat(0.0)).min(Self::splat(1.0)))
+                }
+            }
+        }
+    }
 }
 
-/// The first eight of each panel, and then the last four of both.
-impl Vector<2> for __m256 {
+impl Vector for __m256 {
+    const LANES: usize = 8;
+    type Some = __m256i;
+
     #[inline(always)]
-    unsafe fn row<const C: usize>(from: [*const f32; 2]) -> [__m256; C] {
-        from_fn(|c| unsafe {
-            match c {
-                2 => _mm256_set_m128(_mm_loadu_ps(from[1].add(8)), _mm_loadu_ps(from[0].add(8))),
-                _ => _mm256_loadu_ps(from[c]),
-            }
-        })
+    unsafe fn first(count: usize) -> __m256i {
+        unsafe {
+            let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+            _mm256_cmpgt_epi32(_mm256_set1_epi32(count as i32), lanes)
+        }
     }
     #[inline(always)]
-    unsafe fn splat(from: *const f32) -> __m256 {
-        unsafe { _mm256_broadcast_ss(&*from) }
+    unsafe fn splat(value: f32) -> __m256 {
+        unsafe { _mm256_set1_ps(value) }
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> __m256 {
+        unsafe { _mm256_loadu_ps(from) }
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        unsafe { _mm256_storeu_ps(to, self) }
+    }
+    #[inline(always)]
+    unsafe fn load_some(from: *const f32, some: __m256i) -> __m256 {
+        unsafe { _mm256_maskload_ps(from, some) }
+    }
+    #[inline(always)]
+    unsafe fn store_some(self, to: *mut f32, some: __m256i) {
+        unsafe { _mm256_maskstore_ps(to, some, self) }
+    }
+    #[inline(always)]
+    unsafe fn add(self, other: __m256) -> __m256 {
+        unsafe { _mm256_add_ps(self, other) }
+    }
+    #[inline(always)]
+    unsafe fn mul(self, other: __m256) -> __m256 {
+        unsafe { _mm256_mul_ps(self, other) }
     }
     #[inline(always)]
     unsafe fn add_product(self, a: __m256, b: __m256) -> __m256 {
         unsafe { _mm256_fmadd_ps(a, b, self) }
     }
+    // Where one is NaN, the second operand is taken.
     #[inline(always)]
-    unsafe fn store<const C: usize>(row: [__m256; C], to: *mut f32) {
-        unsafe {
-            _mm256_storeu_ps(to, row[0]);
-            _mm256_storeu_ps(to.add(4 * C), row[1]);
-            if C == 3 {
-                _mm_storeu_ps(to.add(8), _mm256_castps256_ps128(row[2]));
-                _mm_storeu_ps(to.add(20), _mm256_extractf128_ps::<1>(row[2]));
-            }
-        }
+    unsafe fn min(self, limit: __m256) -> __m256 {
+        unsafe { _mm256_min_ps(limit, self) }
+    }
+    #[inline(always)]
+    unsafe fn max(self, limit: __m256) -> __m256 {
+        unsafe { _mm256_max_ps(limit, self) }
     }
 }
 
-/// The first eight of each panel, two panels in a vector, and then the last four of all.
-impl Vector<4> for __m512 {
+impl Vector for __m512 {
+    const LANES: usize = 16;
+    type Some = __mmask16;
+
     #[inline(always)]
-    unsafe fn row<const C: usize>(from: [*const f32; 4]) -> [__m512; C] {
-        from_fn(|c| unsafe {
-            match c {
-                2 => {
-                    let [a, b, d, e] = from.map(|from| _mm_loadu_ps(from.add(8)));
-                    let all = _mm512_insertf32x4::<1>(_mm512_castps128_ps512(a), b);
-                    _mm512_insertf32x4::<3>(_mm512_insertf32x4::<2>(all, d), e)
-                }
-                _ => {
-                    let low =
-                        _mm512_castps_pd(_mm512_castps256_ps512(_mm256_loadu_ps(from[2 * c])));
-                    let high = _mm256_castps_pd(_mm256_loadu_ps(from[2 * c + 1]));
-                    _mm512_castpd_ps(_mm512_insertf64x4::<1>(low, high))
-                }
-            }
-        })
+    unsafe fn first(count: usize) -> __mmask16 {
+        ((1u32 << count) - 1) as __mmask16
     }
     #[inline(always)]
-    unsafe fn splat(from: *const f32) -> __m512 {
-        unsafe { _mm512_set1_ps(*from) }
+    unsafe fn splat(value: f32) -> __m512 {
+        unsafe { _mm512_set1_ps(value) }
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> __m512 {
+        unsafe { _mm512_loadu_ps(from) }
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        unsafe { _mm512_storeu_ps(to, self) }
+    }
+    #[inline(always)]
+    unsafe fn load_some(from: *const f32, some: __mmask16) -> __m512 {
+        unsafe { _mm512_maskz_loadu_ps(some, from) }
+    }
+    #[inline(always)]
+    unsafe fn store_some(self, to: *mut f32, some: __mmask16) {
+        unsafe { _mm512_mask_storeu_ps(to, some, self) }
+    }
+    #[inline(always)]
+    unsafe fn add(self, other: __m512) -> __m512 {
+        unsafe { _mm512_add_ps(self, other) }
+    }
+    #[inline(always)]
+    unsafe fn mul(self, other: __m512) -> __m512 {
+        unsafe { _mm512_mul_ps(self, other) }
     }
     #[inline(always)]
     unsafe fn add_product(self, a: __m512, b: __m512) -> __m512 {
         unsafe { _mm512_fmadd_ps(a, b, self) }
     }
     #[inline(always)]
-    unsafe fn store<const C: usize>(row: [__m512; C], to: *mut f32) {
-        unsafe {
-            for (c, &eights) in row.iter().enumerate().take(2) {
-                let high = _mm512_extractf64x4_pd::<1>(_mm512_castps_pd(eights));
-                _mm256_storeu_ps(to.add(8 * c * C), _mm512_castps512_ps256(eights));
-                _mm256_storeu_ps(to.add(8 * c * C + 4 * C), _mm256_castpd_ps(high));
-            }
-            if C == 3 {
-                _mm_storeu_ps(to.add(8), _mm512_castps512_ps128(row[2]));
-                _mm_storeu_ps(to.add(20), _mm512_extractf32x4_ps::<1>(row[2]));
-                _mm_storeu_ps(to.add(32), _mm512_extractf32x4_ps::<2>(row[2]));
-                _mm_storeu_ps(to.add(44), _mm512_extractf32x4_ps::<3>(row[2]));
-            }
-        }
+    unsafe fn min(self, limit: __m512) -> __m512 {
+        unsafe { _mm512_min_ps(limit, self) }
+    }
+    #[inline(always)]
+    unsafe fn max(self, limit: __m512) -> __m512 {
+        unsafe { _mm512_max_ps(limit, self) }
     }
 }
 
-// Of 16 registers, 12 or 12 hold sums, C weights, and one an input; of 32, 24 hold sums.
-
-#[target_feature(enable = "avx2,fma")]
-unsafe fn eight(
+/// All groups for the pixels from `first` to `end`; the output begins with pixel `start`.
+///
+/// # Safety
+/// The processor has vectors of `width`, of more than four lanes, and the panels were packed for them; the patch of every
+/// pixel lies in `image`, and its outputs in `output`.
+pub unsafe fn run(
+    width: Width,
     panels: &Panels,
-    pixels: [usize; 3],
+    [start, begin, end]: [usize; 3],
     image: &[f32],
     patches: &Patches,
     output: &mut Output,
 ) {
-    unsafe { groups::<__m256, 2, 6, 4>(panels, pixels, image, patches, output) }
+    let mut tiles = Tiles {
+        weights: panels.values.as_ptr(),
+        row: 0,
+        outputs: 0,
+        patches,
+        image: image.as_ptr(),
+        activation: output.activation,
+        values: output.values.as_mut_ptr(),
+        residual: output.residual.map(<[f32]>::as_ptr),
+        stride: output.stride,
+        first: output.first,
+        pixel: 0,
+        end: end - start,
+        y: 0,
+        x: 0,
+    };
+    for group in panels.groups() {
+        tiles.row = group.width;
+        tiles.outputs = group.outputs;
+        tiles.pixel = begin - start;
+        (tiles.y, tiles.x) = (begin / patches.output[1], begin % patches.output[1]);
+        unsafe {
+            match width {
+                Width::Sixteen => match group.outputs.div_ceil(16) {
+                    1 => sixteen::<1>(&mut tiles),
+                    2 => sixteen::<2>(&mut tiles),
+                    _ => sixteen::<3>(&mut tiles),
+                },
+                _ => match group.outputs.div_ceil(8) {
+                    1 => eight_by_eight(&mut tiles),
+                    2 => eight_by_six(&mut tiles),
+                    _ => eight_by_four(&mut tiles),
+                },
+            }
+            tiles.weights = tiles.weights.add((panels.inputs + 1) * group.width);
+        }
+        tiles.first += group.outputs;
+    }
+}
+
+// Of 32 registers, at most 24 hold sums, three weights and one an input; of 16, at most 12.
+
+#[target_feature(enable = "avx512f")]
+unsafe fn sixteen<const C: usize>(tiles: &mut Tiles) {
+    unsafe { tiles.all::<__m512, 8, C>() }
+}
+
+#[target_feature(enable = "avx2,fma")]
+unsafe fn eight_by_eight(tiles: &mut Tiles) {
+    unsafe { tiles.all::<__m256, 8, 1>() }
+}
+
+#[target_feature(enable = "avx2,fma")]
+unsafe fn eight_by_six(tiles: &mut Tiles) {
+    unsafe { tiles.all::<__m256, 6, 2>() }
+}
+
+#[target_feature(enable = "avx2,fma")]
+unsafe fn eight_by_four(tiles: &mut Tiles) {
+    unsafe { tiles.all::<__m256, 4, 3>() }
+}
+
+/// One group of outputs.
+struct Tiles<'a> {
+    weights: *const f32,
+    /// Distance between the weights of neighbouring inputs.
+    row: usize,
+    /// As many as fill the vectors, the last one in part.
+    outputs: usize,
+    patches: &'a Patches,
+    image: *const f32,
+    activation: Activation,
+    values: *mut f32,
+    residual: Option<*const f32>,
+    stride: usize,
+    first: usize,
+    pixel: usize,
+    end: usize,
+    y: usize,
+    x: usize,
+}
+
+impl Tiles<'_> {
+    #[inline(always)]
+    unsafe fn all<V: Vector, const R: usize, const C: usize>(&mut self) {
+        unsafe {
+            match self.outputs == C * V::LANES {
+                true => self.pixels::<V, R, C, true>(),
+                false => self.pixels::<V, R, C, false>(),
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn pixels<V: Vector, const R: usize, const C: usize, const FULL: bool>(&mut self) {
+        unsafe {
+            while self.pixel + R <= self.end {
+                self.tile::<V, R, C, FULL>();
+            }
+            if R > 4 && self.pixel + 4 <= self.end {
+                self.tile::<V, 4, C, FULL>();
+            }
+            if R > 2 && self.pixel + 2 <= self.end {
+                self.tile::<V, 2, C, FULL>();
+            }
+            if self.pixel < self.end {
+                self.tile::<V, 1, C, FULL>();
+            }
+        }
+    }
+
+    /// The next `R` pixels × the outputs of the group, in `C` vectors.
+    #[inline(always)]
+    unsafe fn tile<V: Vector, const R: usize, const C: usize, const FULL: bool>(&mut self) {
+        unsafe {
+            let some = V::first(self.outputs - (C - 1) * V::LANES);
+            let mut starts = [self.image; R];
+            for start in &mut starts {
+                *start = start.add(self.y * self.patches.row + self.x * self.patches.column);
+                self.x += 1;
+                if self.x == self.patches.output[1] {
+                    (self.y, self.x) = (self.y + 1, 0);
+                }
+            }
+            let mut from = self.weights;
+            let mut sums = [row::<V, C, FULL>(from, some); R];
+            for &run in &*self.patches.runs {
+                for input in 0..self.patches.length {
+                    from = from.add(self.row);
+                    let weights = row::<V, C, FULL>(from, some);
+                    for r in 0..R {
+                        let value = V::splat(*starts[r].add(run + input));
+                        for c in 0..C {
+                            sums[r][c] = sums[r][c].add_product(value, weights[c]);
+                        }
+                    }
+                }
+            }
+            for (r, sums) in sums.into_iter().enumerate() {
+                let at = (self.pixel + r) * self.stride + self.first;
+                for (c, mut sum) in sums.into_iter().enumerate() {
+                    let at = at + c * V::LANES;
+                    let whole = FULL || c + 1 < C;
+                    if let Some(residual) = self.residual {
+                        let from = residual.add(at);
+                        sum = sum.add(match whole {
+                            true => V::load(from),
+                            false => V::load_some(from, some),
+                        });
+                    }
+                    let sum = sum.finished(self.activation);
+                    match whole {
+                        true => sum.store(self.values.add(at)),
+                        false => sum.store_some(self.values.add(at), some),
+                    }
+                }
+            }
+            self.pixel += R;
+        }
+    }
+}
+
+/// A row of weights; of the last vector only some lanes, unless it is full.
+#[inline(always)]
+unsafe fn row<V: Vector, const C: usize, const FULL: bool>(
+    from: *const f32,
+    some: V::Some,
+) -> [V; C] {
+    unsafe {
+        let mut row = [V::splat(0.0); C];
+        for (c, vector) in row.iter_mut().enumerate() {
+            let from = from.add(c * V::LANES);
+            *vector = match FULL || c + 1 < C {
+                true => V::load(from),
+                false => V::load_some(from, some),
+            };
+        }
+        row
+    }
+}
+
+impl<V: Vector> Lanes for V {
+    const COUNT: usize = V::LANES;
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> V {
+        unsafe { V::load(from) }
+    }
+    #[inline(always)]
+    unsafe fn add_product(self, a: V, b: V) -> V {
+        unsafe { V::add_product(self, a, b) }
+    }
+    #[inline(always)]
+    unsafe fn finish(self, (_, activation): (Finish, Activation), to: *mut f32) {
+        unsafe { self.finished(activation).store(to) }
+    }
+}
+
+/// [`Columns::run`] for the channels that fill vectors of sixteen, and then of eight.
+///
+/// # Safety
+/// The processor has vectors of this width, of more than four lanes; otherwise that of [`Columns::run`].
+pub unsafe fn filter<const K: usize, const S: usize>(
+    width: Width,
+    columns: &Columns,
+    channels: Range<usize>,
+) -> usize {
+    unsafe {
+        let done = match width {
+            Width::Sixteen => filter_sixteen::<K, S>(columns, channels.clone()),
+            _ => channels.start,
+        };
+        filter_eight::<K, S>(columns, done..channels.end)
+    }
 }
 
 #[target_feature(enable = "avx512f")]
-unsafe fn sixteen(
-    panels: &Panels,
-    pixels: [usize; 3],
-    image: &[f32],
-    patches: &Patches,
-    output: &mut Output,
-) {
-    unsafe { groups::<__m512, 4, 12, 8>(panels, pixels, image, patches, output) }
+unsafe fn filter_sixteen<const K: usize, const S: usize>(
+    columns: &Columns,
+    channels: Range<usize>,
+) -> usize {
+    unsafe { columns.run::<__m512, K, S>(channels) }
 }
 
-/// `TWO` pixels at a time with two vectors a row, `THREE` with three.
-#[inline(always)]
-unsafe fn groups<V: Vector<P>, const P: usize, const TWO: usize, const THREE: usize>(
-    panels: &Panels,
-    pixels: [usize; 3],
-    image: &[f32],
-    patches: &Patches,
-    output: &mut Output,
-) {
-    let width = Panels::width(panels.outputs);
-    for first in (0..panels.outputs).step_by(P * width) {
-        let mut tiles = Tiles::<P>::new(panels, first, pixels, image, patches, output);
-        let count = pixels[2] - pixels[0];
-        unsafe {
-            match width {
-                12 => tiles.all::<V, THREE, 3>(count),
-                _ => tiles.all::<V, TWO, 2>(count),
-            }
-        }
-    }
-}
-
-impl Lanes for __m256 {
-    const COUNT: usize = 8;
-
-    #[inline(always)]
-    unsafe fn load(from: *const f32) -> __m256 {
-        unsafe { _mm256_loadu_ps(from) }
-    }
-    #[inline(always)]
-    unsafe fn add_product(self, a: __m256, b: __m256) -> __m256 {
-        unsafe { _mm256_fmadd_ps(a, b, self) }
-    }
-    #[inline(always)]
-    unsafe fn finish(self, finish: Finish, to: *mut f32) {
-        let mut lanes = [0.0f32; 8];
-        unsafe {
-            _mm256_storeu_ps(lanes.as_mut_ptr(), self);
-            for half in [0, 4] {
-                finish
-                    .apply(F4::load(lanes.as_ptr().add(half)))
-                    .store(to.add(half));
-            }
-        }
-    }
-}
-
-/// [`Columns::run`] for the channels that fill vectors of eight.
-///
-/// # Safety
-/// The processor has AVX2 and FMA; otherwise that of [`Columns::run`].
 #[target_feature(enable = "avx2,fma")]
-pub unsafe fn filter<const K: usize, const S: usize>(
+unsafe fn filter_eight<const K: usize, const S: usize>(
     columns: &Columns,
     channels: Range<usize>,
 ) -> usize {

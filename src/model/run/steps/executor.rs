@@ -170,6 +170,14 @@ impl Executor {
         }))
     }
 
+    fn team(&self) -> Team<'_> {
+        Team {
+            crew: &self.crew,
+            threads: self.threads.min(self.crew.threads()),
+            least: self.least,
+        }
+    }
+
     fn pass(&self, pass: &Pass, kept: Kept, give: impl FnOnce(&mut [f32])) -> Vec<Vec<f32>> {
         let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
         if work.iter().all(Vec::is_empty) {
@@ -183,11 +191,7 @@ impl Executor {
             kept,
             work,
         };
-        let team = Team {
-            crew: &self.crew,
-            threads: self.threads.min(self.crew.threads()),
-            least: self.least,
-        };
+        let team = self.team();
         give(memory.get_mut(&pass.given));
         for step in &pass.steps {
             step.run(&mut memory, scratch, &team);

@@ -4,7 +4,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::super::kernel::{
-    Activation, Depthwise, Gemm, Output, Panels, Patches, Window, Winograd, transpose,
+    Activation, Depthwise, Gemm, Group, Output, Panels, Patches, Window, Winograd, groups,
+    transpose,
 };
 use super::elementwise::load;
 use super::loops::Loops;
@@ -97,17 +98,18 @@ pub struct Pack {
 
 impl Pack {
     pub fn run(&self, products: Range<usize>, from: &[f32], output: &mut [f32]) {
-        let width = Panels::width(self.columns);
         let volume = Panels::volume(self.summed, self.columns);
         let [down, across] = self.strides;
         for (product, panels) in products.zip(output.chunks_exact_mut(volume)) {
             let [at] = self.batch.place(product);
-            for (panel, values) in panels
-                .chunks_exact_mut((self.summed + 1) * width)
-                .enumerate()
+            for Group {
+                start,
+                first,
+                outputs: count,
+                width,
+            } in groups(self.summed, self.columns)
             {
-                let first = panel * width;
-                let count = width.min(self.columns - first);
+                let values = &mut panels[start..][..(self.summed + 1) * width];
                 let (bias, rows) = values.split_at_mut(width);
                 bias.fill(0.0);
                 if down == 1 {

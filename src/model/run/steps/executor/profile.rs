@@ -22,7 +22,9 @@ impl Executor {
     /// When the input has another size than the plan says.
     pub fn profile(&self, input: &[f32], rounds: usize) -> String {
         let mut kept = vec![0.0; self.sizes.kept];
-        let [mut work, mut scratch] = [self.sizes.work, self.scratch].map(|size| vec![0.0; size]);
+        let scratch = self.scratch * self.threads;
+        let [mut work, mut scratch] = [self.sizes.work, scratch].map(|size| vec![0.0; size]);
+        let team = self.team();
         let mut memory = Memory {
             sizes: self.sizes,
             constants: &self.constants,
@@ -35,7 +37,7 @@ impl Executor {
             memory.get_mut(&self.forward.given).copy_from_slice(input);
             for (step, time) in steps.iter().zip(&mut times) {
                 let start = Instant::now();
-                step.run(&mut memory, &mut scratch, 1);
+                step.run(&mut memory, &mut scratch, &team);
                 *time = time.min(start.elapsed().as_secs_f64() * 1e3);
             }
         }
