@@ -21,9 +21,11 @@ pub struct Gemm {
 /// panel is [`Panels::width`] outputs; that there are whole ones makes the volume the same on every processor.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Panels<'a> {
-    pub values: &'a [f32],
-    pub inputs: usize,
-    pub outputs: usize,
+    pub(super) values: &'a [f32],
+    pub(super) inputs: usize,
+    outputs: usize,
+    /// Outputs of a panel.
+    panel: usize,
 }
 
 /// Where the inputs of each output pixel lie. Pixel (y, x) starts at `y · row + x · column`; its
@@ -107,7 +109,7 @@ impl Gemm {
         let width = Panels::width(outputs);
         let mut panels = vec![0.0; Panels::volume(inputs, outputs)];
         let mut rows = vec![0.0; inputs * width];
-        for group in groups(inputs, outputs) {
+        for group in groups(inputs, outputs, width) {
             let values = &mut panels[group.start..][..(inputs + 1) * group.width];
             for at in (0..group.outputs).step_by(width) {
                 let first = group.first + at;
@@ -141,11 +143,7 @@ impl Gemm {
 
     /// The packed weights.
     pub fn panels(&self) -> Panels<'_> {
-        Panels {
-            values: &self.panels,
-            inputs: self.inputs,
-            outputs: self.outputs,
-        }
+        Panels::new(&self.panels, self.inputs, self.outputs)
     }
 
     /// Computes all pixels.
@@ -158,7 +156,33 @@ impl Gemm {
     }
 }
 
-impl Panels<'_> {
+impl<'a> Panels<'a> {
+    /// All panels of a product.
+    pub fn new(values: &'a [f32], inputs: usize, outputs: usize) -> Panels<'a> {
+        Panels {
+            values,
+            inputs,
+            outputs,
+            panel: Panels::width(outputs),
+        }
+    }
+
+    /// Those of some outputs, which begin at a multiple of [`Panels::PART`].
+    ///
+    /// # Panics
+    /// When there are fewer.
+    pub fn part(&self, outputs: Range<usize>) -> Panels<'a> {
+        assert!(outputs.start.is_multiple_of(Panels::PART) && outputs.end <= self.outputs);
+        Panels {
+            values: &self.values[outputs.start * (self.inputs + 1)..],
+            outputs: outputs.len(),
+            ..*self
+        }
+    }
+
+    /// Groups begin at its multiples on every processor.
+    pub const PART: usize = 48;
+
     /// Outputs of a panel: three vectors a row keep the multipliers busier than two, but padding costs more.
     pub fn width(outputs: usize) -> usize {
         match outputs.next_multiple_of(12) <= outputs.next_multiple_of(8) {
@@ -174,8 +198,13 @@ impl Panels<'_> {
 
     /// The groups, in order.
     #[cfg(target_arch = "x86_64")]
-    pub fn groups(&self) -> impl Iterator<Item = Group> {
-        groups(self.inputs, self.outputs)
+    pub fn groups(&self) -> impl Iterator<Item = Group> + use<> {
+        groups(self.inputs, self.outputs, self.panel)
+    }
+
+    /// The groups of all panels of a product, in order.
+    pub fn all_groups(inputs: usize, outputs: usize) -> impl Iterator<Item = Group> {
+        groups(inputs, outputs, Panels::width(outputs))
     }
 
     /// Computes some pixels, each of which has [`Output::stride`] values in the output; the first in the output and in
@@ -195,12 +224,12 @@ impl Panels<'_> {
             return;
         }
         // Every pointer that the tiles make lies within these ranges.
-        let width = Panels::width(self.outputs);
+        let width = self.panel;
         let most = pixels.len() * output.stride;
         assert!(pixels.end <= rows * columns);
         assert!(patches.reach().is_some_and(|reach| reach <= image.len()));
         assert_eq!(runs.len() * length, self.inputs);
-        assert!(Panels::volume(self.inputs, self.outputs) <= self.values.len());
+        assert!(self.outputs.next_multiple_of(width) * (self.inputs + 1) <= self.values.len());
         assert!(output.first + self.outputs <= output.stride);
         // The last pixel may end before the next would begin.
         let end = most - output.stride + output.first + self.outputs;
@@ -293,9 +322,7 @@ pub struct Group {
     pub width: usize,
 }
 
-/// The groups of packed weights, in order.
-pub fn groups(inputs: usize, outputs: usize) -> impl Iterator<Item = Group> {
-    let panel = Panels::width(outputs);
+fn groups(inputs: usize, outputs: usize, panel: usize) -> impl Iterator<Item = Group> {
     #[cfg(target_arch = "x86_64")]
     let most = Width::found().outputs() / panel * panel;
     #[cfg(not(target_arch = "x86_64"))]
@@ -317,18 +344,14 @@ pub fn exercise(pixels: usize) {
     const SIDE: usize = 64;
     let panels = vec![0.5; Panels::volume(SIDE, SIDE)];
     let (image, mut values) = (vec![0.5; pixels * SIDE], vec![0.0; pixels * SIDE]);
-    let panels = Panels {
-        values: &panels,
-        inputs: SIDE,
-        outputs: SIDE,
-    };
+    let panels = Panels::new(&panels, SIDE, SIDE);
     let output = Output::plain(&mut values, SIDE);
     panels.run(&image, &Patches::pixels(pixels, SIDE), 0..pixels, output);
 }
 
 /// Whether tiles have twice the rows. x86 machines have 16 vector registers, and such a tile spills;
 /// Arm machines have 32.
-static TALL: AtomicBool = AtomicBool::new(false);
+static TALL: AtomicBool = AtomicBool::new(cfg!(target_arch = "aarch64"));
 
 /// Measures both tiles on a product that fits a first-level cache and keeps the faster one: for each, the
 /// best of `rounds`, timed by `now` in any unit.

@@ -23,7 +23,7 @@ pub use f4::F4;
 pub use gemm::exercise;
 #[cfg(any(target_arch = "wasm32", test))]
 pub use gemm::tune;
-pub use gemm::{Gemm, Group, Output, Panels, Patches, groups};
+pub use gemm::{Gemm, Group, Output, Panels, Patches};
 pub use half::widen;
 pub use pool::max_pool_rows;
 #[cfg(any(feature = "compile", test))]

@@ -94,10 +94,7 @@ impl Step {
             Work::Pair(_, loops) => outer(loops),
             Work::Choose(loops) => outer(loops),
             Work::Softmax(length) | Work::Normalise(length, _) => [all / length, *length],
-            Work::Product(product) => {
-                let pixels = product.patches.output.iter().product();
-                [pixels, product.stride]
-            }
+            Work::Product(product) => product.turns(),
             Work::Tiles(Tiles {
                 window, winograd, ..
             }) => [

@@ -4,8 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::super::kernel::{
-    Activation, Depthwise, Gemm, Group, Output, Panels, Patches, Window, Winograd, groups,
-    transpose,
+    Activation, Depthwise, Gemm, Group, Output, Panels, Patches, Window, Winograd, transpose,
 };
 use super::elementwise::load;
 use super::loops::Loops;
@@ -22,13 +21,43 @@ pub struct Product {
 }
 
 impl Product {
+    /// The number of turns, and the distance between their parts of the output: pixels, or parts of the only one.
+    pub fn turns(&self) -> [usize; 2] {
+        match self.single() {
+            Some(gemm) => [gemm.outputs().div_ceil(Panels::PART), Panels::PART],
+            None => [self.patches.output.iter().product(), self.stride],
+        }
+    }
+
+    /// The weights of a product with one pixel, as at the end of most classifiers.
+    fn single(&self) -> Option<&Gemm> {
+        match &*self.groups {
+            [gemm] if self.patches.output == [1, 1] => Some(gemm),
+            _ => None,
+        }
+    }
+
     pub fn run(
         &self,
-        pixels: Range<usize>,
+        turns: Range<usize>,
         (image, residual): (&[f32], Option<&[f32]>),
         output: &mut [f32],
     ) {
-        let stride = self.stride;
+        if let Some(gemm) = self.single() {
+            let [start, end] = [turns.start, turns.end].map(|turn| turn * Panels::PART);
+            let outputs = start..end.min(gemm.outputs());
+            let residual = residual.map(|all| &all[outputs.clone()]);
+            let output = Output {
+                stride: outputs.len(),
+                values: output,
+                first: 0,
+                residual,
+                activation: self.activation,
+            };
+            let panels = gemm.panels().part(outputs);
+            return panels.run(image, &self.patches, 0..1, output);
+        }
+        let (pixels, stride) = (turns, self.stride);
         let residual = residual.map(|all| &all[pixels.start * stride..]);
         let (mut first, mut input) = (0, 0);
         for group in &*self.groups {
@@ -107,7 +136,7 @@ impl Pack {
                 first,
                 outputs: count,
                 width,
-            } in groups(self.summed, self.columns)
+            } in Panels::all_groups(self.summed, self.columns)
             {
                 let values = &mut panels[start..][..(self.summed + 1) * width];
                 let (bias, rows) = values.split_at_mut(width);
@@ -155,11 +184,7 @@ impl Multiply {
             let product = begin / each;
             let end = rows.end.min((product + 1) * each);
             let [at, panels] = self.batch.place(product);
-            let panels = Panels {
-                values: &right[panels..],
-                inputs: self.patches.length,
-                outputs: self.columns,
-            };
+            let panels = Panels::new(&right[panels..], self.patches.length, self.columns);
             let from = (begin - rows.start) * self.columns;
             let output = Output::plain(
                 &mut output[from..from + (end - begin) * self.columns],

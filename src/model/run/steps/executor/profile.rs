@@ -8,15 +8,16 @@ use web_time::Instant;
 use super::super::super::kernel::Window;
 use super::super::loops::{Loop, Loops};
 use super::super::memory::{Kept, Memory};
-use super::super::{Step, Work};
+use super::super::{Step, Team, Work};
 use super::Executor;
 
 /// Single steps that are listed.
 const LISTED: usize = 30;
 
 impl Executor {
-    /// A table of the forward pass: for each kind of step the number of steps, milliseconds and share, and then the
-    /// steps that take longest. Each time is the shortest of `rounds`.
+    /// A table of the forward pass: for each kind of step the number of steps, milliseconds, share, and the share of that
+    /// time whose steps several threads take part in; what this predicts for more threads; then the steps that take
+    /// longest. Each time is the shortest of `rounds`.
     ///
     /// # Panics
     /// When the input has another size than the plan says.
@@ -41,34 +42,62 @@ impl Executor {
                 *time = time.min(start.elapsed().as_secs_f64() * 1e3);
             }
         }
-        table(steps, &times)
+        // The part of a step that takes longest, where so many threads share it.
+        let longest = |step: &Step, threads: usize| {
+            let [turns, _] = step.turns();
+            let parts = step.parts(&Team { threads, ..team }, turns);
+            turns.div_ceil(parts) as f64 / turns.max(1) as f64
+        };
+        let shared: Vec<bool> = steps.iter().map(|step| longest(step, 2) < 1.0).collect();
+        let mut text = table(steps, &times, &shared);
+        if team.threads == 1 {
+            for threads in [2, 4, 8] {
+                let parts = steps.iter().zip(&times);
+                let sum: f64 = parts
+                    .map(|(step, time)| time * longest(step, threads))
+                    .sum();
+                let _ = writeln!(text, "{threads} threads at best: {sum:.2} ms");
+            }
+        }
+        list(&mut text, steps, &times);
+        text
     }
 }
 
-fn table(steps: &[Step], times: &[f64]) -> String {
+fn table(steps: &[Step], times: &[f64], shared: &[bool]) -> String {
     let all: f64 = times.iter().sum();
-    let mut kinds: BTreeMap<String, (usize, f64)> = BTreeMap::new();
-    for (step, time) in steps.iter().zip(times) {
-        let (count, sum) = kinds.entry(kind(&step.work)).or_default();
+    let mut kinds: BTreeMap<String, (usize, f64, f64)> = BTreeMap::new();
+    for ((step, &time), &shared) in steps.iter().zip(times).zip(shared) {
+        let (count, sum, several) = kinds.entry(kind(&step.work)).or_default();
         *count += 1;
         *sum += time;
+        *several += if shared { time } else { 0.0 };
     }
     let mut kinds: Vec<_> = kinds.into_iter().collect();
-    kinds.sort_by(|(_, (_, a)), (_, (_, b))| b.total_cmp(a));
+    kinds.sort_by(|(_, (_, a, _)), (_, (_, b, _))| b.total_cmp(a));
+    let several: f64 = kinds.iter().map(|(_, (_, _, several))| several).sum();
+    let several = 100.0 * several / all;
+    let count = steps.len();
+    let mut text = format!("{count} steps, {all:.2} ms, {several:.1} % of it shared by threads\n");
+    for (kind, (count, time, several)) in kinds {
+        let [share, several] = [time / all, several / time].map(|part| 100.0 * part);
+        let _ = writeln!(
+            text,
+            "{time:9.3} ms {share:5.1} % {several:5.1} % shared {count:5} × {kind}"
+        );
+    }
+    text
+}
+
+fn list(text: &mut String, steps: &[Step], times: &[f64]) {
     let mut longest: Vec<usize> = (0..steps.len()).collect();
     longest.sort_by(|&a, &b| times[b].total_cmp(&times[a]));
-    let mut text = format!("{} steps, {all:.2} ms\n", steps.len());
-    for (kind, (count, time)) in kinds {
-        let share = 100.0 * time / all;
-        let _ = writeln!(text, "{time:9.3} ms {share:5.1} % {count:5} × {kind}");
-    }
     text.push('\n');
     for at in longest.into_iter().take(LISTED) {
         let Step { output, work, .. } = &steps[at];
         let (kind, shape) = (kind(work), shape(work, output.len()));
         let _ = writeln!(text, "{:9.3} ms, step {at}: {kind} {shape}", times[at]);
     }
-    text
 }
 
 fn kind(work: &Work) -> String {
