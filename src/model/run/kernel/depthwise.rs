@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::pad;
 #[cfg(target_arch = "x86_64")]
 use super::wide::{self, Width};
-use super::{Activation, F4, Finish, Window};
+use super::{Activation, F4, Finish, Vector, Window};
 
 /// Weights of a depthwise convolution: the biases, then one row of `channels` per tap, padded to whole
 /// vectors.
@@ -110,24 +110,16 @@ impl Depthwise {
 }
 
 /// Neighbouring channels that are worked on at once.
-pub(super) trait Lanes: Copy {
-    const COUNT: usize;
+pub(super) trait Lanes: Vector {
     unsafe fn load(from: *const f32) -> Self;
-    unsafe fn add_product(self, a: Self, b: Self) -> Self;
     /// Stores the values that the sums become.
     unsafe fn finish(self, finish: (Finish, Activation), to: *mut f32);
 }
 
 impl Lanes for F4 {
-    const COUNT: usize = 4;
-
     #[inline(always)]
     unsafe fn load(from: *const f32) -> F4 {
         unsafe { F4::load(from) }
-    }
-    #[inline(always)]
-    unsafe fn add_product(self, a: F4, b: F4) -> F4 {
-        F4::add_product(self, a, b)
     }
     #[inline(always)]
     unsafe fn finish(self, (finish, _): (Finish, Activation), to: *mut f32) {
@@ -163,8 +155,8 @@ impl Columns {
         &self,
         channels: Range<usize>,
     ) -> usize {
-        let end = channels.end / L::COUNT * L::COUNT;
-        for c in (channels.start..end).step_by(L::COUNT) {
+        let end = channels.end / L::LANES * L::LANES;
+        for c in (channels.start..end).step_by(L::LANES) {
             unsafe {
                 let mut sums = [L::load(self.bias.add(c)); COLUMNS];
                 let (mut image, mut weights) = (self.image.add(c), self.weights.add(c));

@@ -256,16 +256,102 @@ mod lanes {
     }
 }
 
+/// Neighbouring values that are worked on at once. Vectors wider than four are only made where the processor has them.
+pub trait Vector: Copy {
+    const LANES: usize;
+    fn splat(value: f32) -> Self;
+    /// The first values of `from`.
+    fn read(from: &[f32]) -> Self;
+    /// As the first values of `to`.
+    fn write(self, to: &mut [f32]);
+    fn add(self, other: Self) -> Self;
+    fn sub(self, other: Self) -> Self;
+    fn mul(self, other: Self) -> Self;
+    fn div(self, other: Self) -> Self;
+    /// `self + a · b`, rounded once or twice.
+    fn add_product(self, a: Self, b: Self) -> Self;
+    /// Where `self` is NaN, `min` and `max` keep it.
+    fn min(self, limit: Self) -> Self;
+    fn max(self, limit: Self) -> Self;
+    /// The lowest bits of each value, as the exponent of another.
+    fn exponents(self) -> Self;
+}
+
+impl Vector for F4 {
+    const LANES: usize = 4;
+
+    #[inline(always)]
+    fn splat(value: f32) -> F4 {
+        F4(lanes::splat(value))
+    }
+    #[inline(always)]
+    fn read(from: &[f32]) -> F4 {
+        assert!(from.len() >= 4);
+        // SAFETY: four values are there.
+        unsafe { F4::load(from.as_ptr()) }
+    }
+    #[inline(always)]
+    fn write(self, to: &mut [f32]) {
+        assert!(to.len() >= 4);
+        // SAFETY: there is room for four values.
+        unsafe { self.store(to.as_mut_ptr()) }
+    }
+    #[inline(always)]
+    fn add(self, other: F4) -> F4 {
+        F4(lanes::add(self.0, other.0))
+    }
+    #[inline(always)]
+    fn sub(self, other: F4) -> F4 {
+        F4(lanes::sub(self.0, other.0))
+    }
+    #[inline(always)]
+    fn mul(self, other: F4) -> F4 {
+        F4(lanes::mul(self.0, other.0))
+    }
+    #[inline(always)]
+    fn div(self, other: F4) -> F4 {
+        F4(lanes::div(self.0, other.0))
+    }
+    #[inline(always)]
+    fn add_product(self, a: F4, b: F4) -> F4 {
+        F4(lanes::add_product(self.0, a.0, b.0))
+    }
+    #[inline(always)]
+    fn min(self, limit: F4) -> F4 {
+        F4(lanes::min(self.0, limit.0))
+    }
+    #[inline(always)]
+    fn max(self, limit: F4) -> F4 {
+        F4(lanes::max(self.0, limit.0))
+    }
+    #[inline(always)]
+    fn exponents(self) -> F4 {
+        F4(lanes::exponents(self.0))
+    }
+}
+
+/// Work on vectors of any width. What it calls must always be inlined, and no closure may handle vectors: it would be
+/// compiled without the instructions for wide ones.
+pub trait Task {
+    type Made;
+    fn run<V: Vector>(self) -> Self::Made;
+}
+
+/// Runs a task with vectors of eight where the processor has them, otherwise of four.
+pub fn widest<T: Task>(task: T) -> T::Made {
+    #[cfg(target_arch = "x86_64")]
+    if super::wide::Width::found() != super::wide::Width::Four {
+        // SAFETY: the processor has them.
+        return unsafe { super::wide::task(task) };
+    }
+    task.run::<F4>()
+}
+
 /// Four f32 values that are worked on at once. Where a value is NaN, `min` and `max` keep it.
 #[derive(Clone, Copy)]
 pub struct F4(lanes::Lanes);
 
 impl F4 {
-    #[inline(always)]
-    pub fn splat(value: f32) -> F4 {
-        F4(lanes::splat(value))
-    }
-
     /// # Safety
     /// `from` must be readable for four values; it need not be aligned to more than one.
     #[inline(always)]
@@ -287,65 +373,11 @@ impl F4 {
         unsafe { lanes::store(to, self.0) }
     }
 
-    #[inline(always)]
-    pub fn read(from: &[f32; 4]) -> F4 {
-        // SAFETY: four values are there.
-        unsafe { F4::load(from.as_ptr()) }
-    }
-
-    #[inline(always)]
-    pub fn write(self, to: &mut [f32; 4]) {
-        // SAFETY: there is room for four values.
-        unsafe { self.store(to.as_mut_ptr()) }
-    }
-
-    #[inline(always)]
-    pub fn add(self, other: F4) -> F4 {
-        F4(lanes::add(self.0, other.0))
-    }
-
-    #[inline(always)]
-    pub fn sub(self, other: F4) -> F4 {
-        F4(lanes::sub(self.0, other.0))
-    }
-
-    #[inline(always)]
-    pub fn mul(self, other: F4) -> F4 {
-        F4(lanes::mul(self.0, other.0))
-    }
-
-    #[inline(always)]
-    pub fn div(self, other: F4) -> F4 {
-        F4(lanes::div(self.0, other.0))
-    }
-
-    /// The lowest bits of each value, as the exponent of another.
-    #[inline(always)]
-    pub fn exponents(self) -> F4 {
-        F4(lanes::exponents(self.0))
-    }
-
     /// Rows → columns.
     #[inline(always)]
     pub fn transposed([a, b, c, d]: [F4; 4]) -> [F4; 4] {
         let [[a, c], [b, d]] = [(a, c), (b, d)].map(|(x, y)| lanes::interleave(x.0, y.0));
         let [[a, b], [c, d]] = [(a, b), (c, d)].map(|(x, y)| lanes::interleave(x, y));
         [F4(a), F4(b), F4(c), F4(d)]
-    }
-
-    /// `self + a · b`, rounded once or twice.
-    #[inline(always)]
-    pub fn add_product(self, a: F4, b: F4) -> F4 {
-        F4(lanes::add_product(self.0, a.0, b.0))
-    }
-
-    #[inline(always)]
-    pub fn min(self, limit: F4) -> F4 {
-        F4(lanes::min(self.0, limit.0))
-    }
-
-    #[inline(always)]
-    pub fn max(self, limit: F4) -> F4 {
-        F4(lanes::max(self.0, limit.0))
     }
 }

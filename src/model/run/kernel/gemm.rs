@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 #[cfg(target_arch = "x86_64")]
 use super::wide::{self, Width};
-use super::{Activation, F4, Finish};
+use super::{Activation, F4, Finish, Vector};
 
 /// Weights of a matrix product, packed once.
 #[derive(Debug, Clone, PartialEq)]

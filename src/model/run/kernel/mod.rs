@@ -18,7 +18,7 @@ mod wide;
 mod winograd;
 
 pub use depthwise::Depthwise;
-pub use f4::F4;
+pub use f4::{F4, Task, Vector, widest};
 #[cfg(all(target_arch = "wasm32", target_feature = "atomics"))]
 pub use gemm::exercise;
 #[cfg(any(target_arch = "wasm32", test))]

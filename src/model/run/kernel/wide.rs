@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use super::depthwise::{Columns, Lanes};
 use super::gemm::{Output, Panels, Patches};
-use super::{Activation, Finish};
+use super::{Activation, Finish, Task, Vector};
 
 /// What a processor has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,38 +47,27 @@ thread_local! {
     pub static MOST_LANES: std::cell::Cell<Width> = const { std::cell::Cell::new(Width::Sixteen) };
 }
 
-/// Neighbouring values.
-trait Vector: Copy {
-    const LANES: usize;
+/// Vectors that are loaded and stored in part, too.
+trait Wide: Vector {
     /// The first lanes.
     type Some: Copy;
 
     /// The first `count` lanes, at most all.
     unsafe fn first(count: usize) -> Self::Some;
-    unsafe fn splat(value: f32) -> Self;
     unsafe fn load(from: *const f32) -> Self;
     unsafe fn store(self, to: *mut f32);
     /// The other lanes are 0.
     unsafe fn load_some(from: *const f32, some: Self::Some) -> Self;
     unsafe fn store_some(self, to: *mut f32, some: Self::Some);
-    unsafe fn add(self, other: Self) -> Self;
-    unsafe fn mul(self, other: Self) -> Self;
-    /// `self + a · b`, rounded once.
-    unsafe fn add_product(self, a: Self, b: Self) -> Self;
-    /// As [`super::F4::min`] and [`super::F4::max`].
-    unsafe fn min(self, limit: Self) -> Self;
-    unsafe fn max(self, limit: Self) -> Self;
 
     #[inline(always)]
-    unsafe fn finished(self, activation: Activation) -> Self {
-        unsafe {
-            match activation {
-                Activation::NONE => self,
-                Activation::Clamp(low, high) => self.max(Self::splat(low)).min(Self::splat(high)),
-                Activation::HardSwish => {
-                    let gate = Self::splat(0.5).add_product(self, Self::splat(1.0 / 6.0));
-                    self.mul(gate.max(Self::splat(0.0)).min(Self::splat(1.0)))
-                }
+    fn finished(self, activation: Activation) -> Self {
+        match activation {
+            Activation::NONE => self,
+            Activation::Clamp(low, high) => self.max(Self::splat(low)).min(Self::splat(high)),
+            Activation::HardSwish => {
+                let gate = Self::splat(0.5).add_product(self, Self::splat(1.0 / 6.0));
+                self.mul(gate.max(Self::splat(0.0)).min(Self::splat(1.0)))
             }
         }
     }
@@ -86,6 +75,57 @@ trait Vector: Copy {
 
 impl Vector for __m256 {
     const LANES: usize = 8;
+
+    #[inline(always)]
+    fn splat(value: f32) -> __m256 {
+        unsafe { _mm256_set1_ps(value) }
+    }
+    #[inline(always)]
+    fn read(from: &[f32]) -> __m256 {
+        assert!(from.len() >= 8);
+        unsafe { _mm256_loadu_ps(from.as_ptr()) }
+    }
+    #[inline(always)]
+    fn write(self, to: &mut [f32]) {
+        assert!(to.len() >= 8);
+        unsafe { _mm256_storeu_ps(to.as_mut_ptr(), self) }
+    }
+    #[inline(always)]
+    fn add(self, other: __m256) -> __m256 {
+        unsafe { _mm256_add_ps(self, other) }
+    }
+    #[inline(always)]
+    fn sub(self, other: __m256) -> __m256 {
+        unsafe { _mm256_sub_ps(self, other) }
+    }
+    #[inline(always)]
+    fn mul(self, other: __m256) -> __m256 {
+        unsafe { _mm256_mul_ps(self, other) }
+    }
+    #[inline(always)]
+    fn div(self, other: __m256) -> __m256 {
+        unsafe { _mm256_div_ps(self, other) }
+    }
+    #[inline(always)]
+    fn add_product(self, a: __m256, b: __m256) -> __m256 {
+        unsafe { _mm256_fmadd_ps(a, b, self) }
+    }
+    // Where one is NaN, the second operand is taken.
+    #[inline(always)]
+    fn min(self, limit: __m256) -> __m256 {
+        unsafe { _mm256_min_ps(limit, self) }
+    }
+    #[inline(always)]
+    fn max(self, limit: __m256) -> __m256 {
+        unsafe { _mm256_max_ps(limit, self) }
+    }
+    #[inline(always)]
+    fn exponents(self) -> __m256 {
+        unsafe { _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_castps_si256(self))) }
+    }
+}
+
+impl Wide for __m256 {
     type Some = __m256i;
 
     #[inline(always)]
@@ -94,10 +134,6 @@ impl Vector for __m256 {
             let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
             _mm256_cmpgt_epi32(_mm256_set1_epi32(count as i32), lanes)
         }
-    }
-    #[inline(always)]
-    unsafe fn splat(value: f32) -> __m256 {
-        unsafe { _mm256_set1_ps(value) }
     }
     #[inline(always)]
     unsafe fn load(from: *const f32) -> __m256 {
@@ -115,40 +151,66 @@ impl Vector for __m256 {
     unsafe fn store_some(self, to: *mut f32, some: __m256i) {
         unsafe { _mm256_maskstore_ps(to, some, self) }
     }
-    #[inline(always)]
-    unsafe fn add(self, other: __m256) -> __m256 {
-        unsafe { _mm256_add_ps(self, other) }
-    }
-    #[inline(always)]
-    unsafe fn mul(self, other: __m256) -> __m256 {
-        unsafe { _mm256_mul_ps(self, other) }
-    }
-    #[inline(always)]
-    unsafe fn add_product(self, a: __m256, b: __m256) -> __m256 {
-        unsafe { _mm256_fmadd_ps(a, b, self) }
-    }
-    // Where one is NaN, the second operand is taken.
-    #[inline(always)]
-    unsafe fn min(self, limit: __m256) -> __m256 {
-        unsafe { _mm256_min_ps(limit, self) }
-    }
-    #[inline(always)]
-    unsafe fn max(self, limit: __m256) -> __m256 {
-        unsafe { _mm256_max_ps(limit, self) }
-    }
 }
 
 impl Vector for __m512 {
     const LANES: usize = 16;
+
+    #[inline(always)]
+    fn splat(value: f32) -> __m512 {
+        unsafe { _mm512_set1_ps(value) }
+    }
+    #[inline(always)]
+    fn read(from: &[f32]) -> __m512 {
+        assert!(from.len() >= 16);
+        unsafe { _mm512_loadu_ps(from.as_ptr()) }
+    }
+    #[inline(always)]
+    fn write(self, to: &mut [f32]) {
+        assert!(to.len() >= 16);
+        unsafe { _mm512_storeu_ps(to.as_mut_ptr(), self) }
+    }
+    #[inline(always)]
+    fn add(self, other: __m512) -> __m512 {
+        unsafe { _mm512_add_ps(self, other) }
+    }
+    #[inline(always)]
+    fn sub(self, other: __m512) -> __m512 {
+        unsafe { _mm512_sub_ps(self, other) }
+    }
+    #[inline(always)]
+    fn mul(self, other: __m512) -> __m512 {
+        unsafe { _mm512_mul_ps(self, other) }
+    }
+    #[inline(always)]
+    fn div(self, other: __m512) -> __m512 {
+        unsafe { _mm512_div_ps(self, other) }
+    }
+    #[inline(always)]
+    fn add_product(self, a: __m512, b: __m512) -> __m512 {
+        unsafe { _mm512_fmadd_ps(a, b, self) }
+    }
+    // Where one is NaN, the second operand is taken.
+    #[inline(always)]
+    fn min(self, limit: __m512) -> __m512 {
+        unsafe { _mm512_min_ps(limit, self) }
+    }
+    #[inline(always)]
+    fn max(self, limit: __m512) -> __m512 {
+        unsafe { _mm512_max_ps(limit, self) }
+    }
+    #[inline(always)]
+    fn exponents(self) -> __m512 {
+        unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_castps_si512(self))) }
+    }
+}
+
+impl Wide for __m512 {
     type Some = __mmask16;
 
     #[inline(always)]
     unsafe fn first(count: usize) -> __mmask16 {
         ((1u32 << count) - 1) as __mmask16
-    }
-    #[inline(always)]
-    unsafe fn splat(value: f32) -> __m512 {
-        unsafe { _mm512_set1_ps(value) }
     }
     #[inline(always)]
     unsafe fn load(from: *const f32) -> __m512 {
@@ -166,26 +228,15 @@ impl Vector for __m512 {
     unsafe fn store_some(self, to: *mut f32, some: __mmask16) {
         unsafe { _mm512_mask_storeu_ps(to, some, self) }
     }
-    #[inline(always)]
-    unsafe fn add(self, other: __m512) -> __m512 {
-        unsafe { _mm512_add_ps(self, other) }
-    }
-    #[inline(always)]
-    unsafe fn mul(self, other: __m512) -> __m512 {
-        unsafe { _mm512_mul_ps(self, other) }
-    }
-    #[inline(always)]
-    unsafe fn add_product(self, a: __m512, b: __m512) -> __m512 {
-        unsafe { _mm512_fmadd_ps(a, b, self) }
-    }
-    #[inline(always)]
-    unsafe fn min(self, limit: __m512) -> __m512 {
-        unsafe { _mm512_min_ps(limit, self) }
-    }
-    #[inline(always)]
-    unsafe fn max(self, limit: __m512) -> __m512 {
-        unsafe { _mm512_max_ps(limit, self) }
-    }
+}
+
+/// Runs a task with vectors of eight.
+///
+/// # Safety
+/// The processor has AVX2 and FMA.
+#[target_feature(enable = "avx2,fma")]
+pub unsafe fn task<T: Task>(task: T) -> T::Made {
+    task.run::<__m256>()
 }
 
 /// All groups for the pixels from `first` to `end`; the output begins with pixel `start`.
@@ -285,7 +336,7 @@ struct Tiles<'a> {
 
 impl Tiles<'_> {
     #[inline(always)]
-    unsafe fn all<V: Vector, const R: usize, const C: usize>(&mut self) {
+    unsafe fn all<V: Wide, const R: usize, const C: usize>(&mut self) {
         unsafe {
             match self.outputs == C * V::LANES {
                 true => self.pixels::<V, R, C, true>(),
@@ -295,7 +346,7 @@ impl Tiles<'_> {
     }
 
     #[inline(always)]
-    unsafe fn pixels<V: Vector, const R: usize, const C: usize, const FULL: bool>(&mut self) {
+    unsafe fn pixels<V: Wide, const R: usize, const C: usize, const FULL: bool>(&mut self) {
         unsafe {
             while self.pixel + R <= self.end {
                 self.tile::<V, R, C, FULL>();
@@ -314,7 +365,7 @@ impl Tiles<'_> {
 
     /// The next `R` pixels × the outputs of the group, in `C` vectors.
     #[inline(always)]
-    unsafe fn tile<V: Vector, const R: usize, const C: usize, const FULL: bool>(&mut self) {
+    unsafe fn tile<V: Wide, const R: usize, const C: usize, const FULL: bool>(&mut self) {
         unsafe {
             let some = V::first(self.outputs - (C - 1) * V::LANES);
             let mut starts = [self.image; R];
@@ -365,7 +416,7 @@ impl Tiles<'_> {
 
 /// A row of weights; of the last vector only some lanes, unless it is full.
 #[inline(always)]
-unsafe fn row<V: Vector, const C: usize, const FULL: bool>(
+unsafe fn row<V: Wide, const C: usize, const FULL: bool>(
     from: *const f32,
     some: V::Some,
 ) -> [V; C] {
@@ -382,16 +433,10 @@ unsafe fn row<V: Vector, const C: usize, const FULL: bool>(
     }
 }
 
-impl<V: Vector> Lanes for V {
-    const COUNT: usize = V::LANES;
-
+impl<V: Wide> Lanes for V {
     #[inline(always)]
     unsafe fn load(from: *const f32) -> V {
         unsafe { V::load(from) }
-    }
-    #[inline(always)]
-    unsafe fn add_product(self, a: V, b: V) -> V {
-        unsafe { V::add_product(self, a, b) }
     }
     #[inline(always)]
     unsafe fn finish(self, (_, activation): (Finish, Activation), to: *mut f32) {

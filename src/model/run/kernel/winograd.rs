@@ -7,7 +7,7 @@
 use std::array::from_fn;
 use std::ops::Range;
 
-use super::{F4, Finish, Gemm, Output, Patches, Window};
+use super::{F4, Finish, Gemm, Output, Patches, Vector, Window};
 
 /// Side of the inputs of a tile.
 const SIDE: usize = 4;

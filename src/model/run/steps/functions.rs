@@ -3,7 +3,7 @@
 
 use std::f32::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, PI};
 
-use super::super::kernel::F4;
+use super::super::kernel::{Task, Vector, widest};
 use super::series::{erf, exp, limit, sigmoid, tanh};
 
 /// A function of one number. Those with a parameter have it as `p`.
@@ -63,6 +63,25 @@ pub enum Binary {
     LessEqual,
 }
 
+/// As `each`, in vectors: a function of `V`, which a closure could not be, and of the parameter.
+macro_rules! vectors {
+    ($p:expr, $values:expr, |$x:ident| $body:expr) => {
+        vectors!($p, $values, |$x, _p| $body)
+    };
+    ($p:expr, $values:expr, |$x:ident, $q:ident| $body:expr) => {{
+        #[derive(Clone, Copy)]
+        struct Of(f32);
+        impl Function for Of {
+            #[inline(always)]
+            fn at<V: Vector>(self, $x: V) -> V {
+                let Of($q) = self;
+                $body
+            }
+        }
+        widest(Each(Of($p), $values))
+    }};
+}
+
 impl Unary {
     /// In the order of their numbers in a plan.
     pub const ALL: [Unary; 25] = [
@@ -98,7 +117,7 @@ impl Unary {
         match self {
             Unary::Abs => each(values, f32::abs),
             Unary::Neg => each(values, |x| -x),
-            Unary::Exp => each_four(values, exp),
+            Unary::Exp => vectors!(p, values, |x| exp(x)),
             Unary::Ln => each(values, f32::ln),
             Unary::Square => each(values, |x| x * x),
             Unary::Sqrt => each(values, f32::sqrt),
@@ -107,23 +126,23 @@ impl Unary {
             Unary::Sin => each(values, f32::sin),
             Unary::Cos => each(values, f32::cos),
             Unary::Atan => each(values, f32::atan),
-            Unary::Tanh => each_four(values, tanh),
+            Unary::Tanh => vectors!(p, values, |x| tanh(x)),
             Unary::Sinh => each(values, f32::sinh),
             Unary::Cosh => each(values, f32::cosh),
-            Unary::Erf => each_four(values, erf),
-            Unary::Sigmoid => each_four(values, sigmoid),
-            Unary::Silu => each_four(values, |x| x.mul(sigmoid(x))),
-            Unary::HardSwish => each_four(values, |x| {
-                let gate = F4::splat(0.5).add_product(x, F4::splat(1.0 / 6.0));
+            Unary::Erf => vectors!(p, values, |x| erf(x)),
+            Unary::Sigmoid => vectors!(p, values, |x| sigmoid(x)),
+            Unary::Silu => vectors!(p, values, |x| x.mul(sigmoid(x))),
+            Unary::HardSwish => vectors!(p, values, |x| {
+                let gate = V::splat(0.5).add_product(x, V::splat(1.0 / 6.0));
                 x.mul(limit(gate, 0.0, 1.0))
             }),
-            Unary::Gelu => each_four(values, |x| {
-                let half = x.mul(F4::splat(0.5));
-                half.add_product(half, erf(x.mul(F4::splat(FRAC_1_SQRT_2))))
+            Unary::Gelu => vectors!(p, values, |x| {
+                let half = x.mul(V::splat(0.5));
+                half.add_product(half, erf(x.mul(V::splat(FRAC_1_SQRT_2))))
             }),
-            Unary::GeluTanh => each_four(values, |x| {
-                let half = x.mul(F4::splat(0.5));
-                half.add_product(half, tanh(inner(x, p)))
+            Unary::GeluTanh => vectors!(p, values, |x, q| {
+                let half = x.mul(V::splat(0.5));
+                half.add_product(half, tanh(inner(x, q)))
             }),
             Unary::LeakyRelu => each(values, |x| if x < 0.0 { p * x } else { x }),
             Unary::Power => each(values, |x| x.powf(p)),
@@ -135,11 +154,10 @@ impl Unary {
 
     /// The derivative at each value, in place.
     pub fn slope(self, p: f32, values: &mut [f32]) {
-        let one = F4::splat(1.0);
         match self {
             Unary::Abs => each(values, |x| f32::from(x > 0.0) - f32::from(x < 0.0)),
             Unary::Neg => each(values, |_| -1.0),
-            Unary::Exp => each_four(values, exp),
+            Unary::Exp => vectors!(p, values, |x| exp(x)),
             Unary::Ln => each(values, |x| 1.0 / x),
             Unary::Square => each(values, |x| 2.0 * x),
             Unary::Sqrt => each(values, |x| 0.5 / x.sqrt()),
@@ -148,44 +166,43 @@ impl Unary {
             Unary::Sin => each(values, f32::cos),
             Unary::Cos => each(values, |x| -x.sin()),
             Unary::Atan => each(values, |x| 1.0 / (1.0 + x * x)),
-            Unary::Tanh => each_four(values, |x| {
+            Unary::Tanh => vectors!(p, values, |x| {
                 let tanh = tanh(x);
-                one.sub(tanh.mul(tanh))
+                V::splat(1.0).sub(tanh.mul(tanh))
             }),
             Unary::Sinh => each(values, f32::cosh),
             Unary::Cosh => each(values, f32::sinh),
-            Unary::Erf => each_four(values, |x| {
-                let bell = exp(F4::splat(0.0).sub(x.mul(x)));
-                bell.mul(F4::splat(FRAC_2_SQRT_PI))
+            Unary::Erf => vectors!(p, values, |x| {
+                let bell = exp(V::splat(0.0).sub(x.mul(x)));
+                bell.mul(V::splat(FRAC_2_SQRT_PI))
             }),
-            Unary::Sigmoid => each_four(values, |x| {
+            Unary::Sigmoid => vectors!(p, values, |x| {
                 let gate = sigmoid(x);
-                gate.mul(one.sub(gate))
+                gate.mul(V::splat(1.0).sub(gate))
             }),
-            Unary::Silu => each_four(values, |x| {
+            Unary::Silu => vectors!(p, values, |x| {
                 let gate = sigmoid(x);
-                gate.mul(one.add_product(x, one.sub(gate)))
+                gate.mul(V::splat(1.0).add_product(x, V::splat(1.0).sub(gate)))
             }),
             Unary::HardSwish => each(values, |x| match x {
                 x if x <= -3.0 => 0.0,
                 x if x >= 3.0 => 1.0,
                 x => x / 3.0 + 0.5,
             }),
-            Unary::Gelu => each_four(values, |x| {
-                let half = F4::splat(0.5);
-                let bell =
-                    exp(x.mul(x).mul(F4::splat(-0.5))).mul(F4::splat(1.0 / (2.0 * PI).sqrt()));
-                let share = half.add_product(half, erf(x.mul(F4::splat(FRAC_1_SQRT_2))));
+            Unary::Gelu => vectors!(p, values, |x| {
+                let half = V::splat(0.5);
+                let bell = exp(x.mul(x).mul(V::splat(-0.5))).mul(V::splat(1.0 / (2.0 * PI).sqrt()));
+                let share = half.add_product(half, erf(x.mul(V::splat(FRAC_1_SQRT_2))));
                 share.add_product(x, bell)
             }),
-            Unary::GeluTanh => each_four(values, |x| {
-                let power = if p == 3.0 { x.mul(x) } else { x };
-                let slope = one.add_product(F4::splat(0.044715 * p), power);
-                let slope = slope.mul(F4::splat((2.0 / PI).sqrt()));
-                let tanh = tanh(inner(x, p));
-                let half = F4::splat(0.5);
+            Unary::GeluTanh => vectors!(p, values, |x, q| {
+                let power = if q == 3.0 { x.mul(x) } else { x };
+                let slope = V::splat(1.0).add_product(V::splat(0.044715 * q), power);
+                let slope = slope.mul(V::splat((2.0 / PI).sqrt()));
+                let tanh = tanh(inner(x, q));
+                let half = V::splat(0.5);
                 let share = half.add_product(half, tanh);
-                share.add_product(half.mul(x).mul(slope), one.sub(tanh.mul(tanh)))
+                share.add_product(half.mul(x).mul(slope), V::splat(1.0).sub(tanh.mul(tanh)))
             }),
             Unary::LeakyRelu => each(values, |x| if x > 0.0 { 1.0 } else { p }),
             Unary::Power => each(values, |x| p * x.powf(p - 1.0)),
@@ -262,28 +279,41 @@ fn each(values: &mut [f32], f: impl Fn(f32) -> f32) {
     values.iter_mut().for_each(|value| *value = f(*value));
 }
 
-/// As `each`, four values at a time.
-#[inline(always)]
-fn each_four(values: &mut [f32], f: impl Fn(F4) -> F4) {
-    let (whole, rest) = values.as_chunks_mut::<4>();
-    for four in whole {
-        f(F4::read(four)).write(four);
-    }
-    if !rest.is_empty() {
-        let mut four = [0.0; 4];
-        four[..rest.len()].copy_from_slice(rest);
-        f(F4::read(&four)).write(&mut four);
-        rest.copy_from_slice(&four[..rest.len()]);
+/// A function of vectors of any width.
+trait Function: Copy {
+    fn at<V: Vector>(self, x: V) -> V;
+}
+
+/// A function at each of these values, in place.
+struct Each<'a, F>(F, &'a mut [f32]);
+
+impl<F: Function> Task for Each<'_, F> {
+    type Made = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        let Each(function, values) = self;
+        let mut chunks = values.chunks_exact_mut(V::LANES);
+        for chunk in &mut chunks {
+            function.at(V::read(chunk)).write(chunk);
+        }
+        let rest = chunks.into_remainder();
+        if !rest.is_empty() {
+            let mut lanes = [0.0; 8];
+            lanes[..rest.len()].copy_from_slice(rest);
+            function.at(V::read(&lanes)).write(&mut lanes);
+            rest.copy_from_slice(&lanes[..rest.len()]);
+        }
     }
 }
 
 /// The argument of tanh in [`Unary::GeluTanh`].
 #[inline(always)]
-fn inner(x: F4, p: f32) -> F4 {
+fn inner<V: Vector>(x: V, p: f32) -> V {
     let square = x.mul(x);
     let power = if p == 3.0 { square.mul(x) } else { square };
-    x.add_product(F4::splat(0.044715), power)
-        .mul(F4::splat((2.0 / PI).sqrt()))
+    x.add_product(V::splat(0.044715), power)
+        .mul(V::splat((2.0 / PI).sqrt()))
 }
 
 #[cfg(test)]

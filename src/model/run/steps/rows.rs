@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::super::kernel::F4;
+use super::super::kernel::{Task, Vector, widest};
 use super::loops::Loops;
 use super::series::exp;
 
@@ -160,38 +160,50 @@ fn largest(row: &[f32]) -> f32 {
     Reducer::Max.join(sums)
 }
 
-/// Each value → e to the power of what is left of it without `most`; the sum of all.
-fn exponentials(row: &mut [f32], most: f32) -> f32 {
-    let most = F4::splat(most);
-    let mut sums = [F4::splat(0.0); 2];
-    let (whole, rest) = row.as_chunks_mut::<LANES>();
-    for values in whole {
-        let (halves, _) = values.as_chunks_mut::<4>();
-        for (sum, four) in sums.iter_mut().zip(halves) {
-            let power = exp(F4::read(four).sub(most));
-            power.write(four);
-            *sum = sum.add(power);
+/// Each value → e to the power of what is left of it without the largest; the sum of all.
+struct Exponentials<'a>(&'a mut [f32], f32);
+
+impl Task for Exponentials<'_> {
+    type Made = f32;
+
+    #[inline(always)]
+    fn run<V: Vector>(self) -> f32 {
+        let Exponentials(row, most) = self;
+        let most = V::splat(most);
+        // At most two vectors hold as many sums.
+        let mut sums = [V::splat(0.0); 2];
+        let (whole, rest) = row.as_chunks_mut::<LANES>();
+        for values in whole {
+            for (sum, values) in sums.iter_mut().zip(values.chunks_exact_mut(V::LANES)) {
+                let power = exp(V::read(values).sub(most));
+                power.write(values);
+                *sum = sum.add(power);
+            }
         }
+        let mut lanes = [0.0; LANES];
+        for (sum, lanes) in sums.into_iter().zip(lanes.chunks_exact_mut(V::LANES)) {
+            sum.write(lanes);
+        }
+        if !rest.is_empty() {
+            let mut last = [f32::NEG_INFINITY; LANES];
+            last[..rest.len()].copy_from_slice(rest);
+            for values in last.chunks_exact_mut(V::LANES) {
+                exp(V::read(values).sub(most)).write(values);
+            }
+            for ((sum, to), value) in lanes.iter_mut().zip(rest).zip(last) {
+                *to = value;
+                *sum += value;
+            }
+        }
+        Reducer::Sum.join(lanes)
     }
-    let mut lanes = [0.0; LANES];
-    let (halves, _) = lanes.as_chunks_mut::<4>();
-    sums.into_iter()
-        .zip(halves)
-        .for_each(|(sum, to)| sum.write(to));
-    for (sum, value) in lanes.iter_mut().zip(rest) {
-        let mut four = [0.0; 4];
-        exp(F4::splat(*value).sub(most)).write(&mut four);
-        *value = four[0];
-        *sum += four[0];
-    }
-    Reducer::Sum.join(lanes)
 }
 
 /// Softmax of each row of `length` values, in place.
 pub fn softmax(length: usize, values: &mut [f32]) {
     for row in values.chunks_exact_mut(length) {
         let most = largest(row);
-        let factor = 1.0 / exponentials(row, most);
+        let factor = 1.0 / widest(Exponentials(row, most));
         row.iter_mut().for_each(|value| *value *= factor);
     }
 }

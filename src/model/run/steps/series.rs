@@ -1,40 +1,40 @@
-//! Functions that are computed by a polynomial or a rational function, four values at a time.
+//! Functions that are computed by a polynomial or a rational function, a vector at a time.
 
 use std::f32::consts::{LN_2, LOG2_E};
 
-use super::super::kernel::F4;
+use super::super::kernel::Vector;
 
 /// NaN stays.
 #[inline(always)]
-pub fn limit(x: F4, low: f32, high: f32) -> F4 {
-    x.max(F4::splat(low)).min(F4::splat(high))
+pub fn limit<V: Vector>(x: V, low: f32, high: f32) -> V {
+    x.max(V::splat(low)).min(V::splat(high))
 }
 
 /// A polynomial, the coefficient of the highest power first.
 #[inline(always)]
-fn series<const N: usize>(coefficients: [f32; N], x: F4) -> F4 {
-    let rest = coefficients[1..].iter();
-    let first = F4::splat(coefficients[0]);
-    rest.fold(first, |sum, &coefficient| {
-        F4::splat(coefficient).add_product(sum, x)
-    })
+fn series<V: Vector, const N: usize>(coefficients: [f32; N], x: V) -> V {
+    let mut sum = V::splat(coefficients[0]);
+    for &coefficient in &coefficients[1..] {
+        sum = V::splat(coefficient).add_product(sum, x);
+    }
+    sum
 }
 
 /// eˣ, error below 2 units of the last place (1e-5 from 88 on); below -87.3 and above 88.7 as at these. The polynomial
 /// is that of S. L. Moshier's Cephes library, `expf`.
 #[inline(always)]
-pub fn exp(x: F4) -> F4 {
+pub fn exp<V: Vector>(x: V) -> V {
     // Added to a number below 2²², it leaves the nearest whole number, plus 127, in the lowest bits.
     const ROUND: f32 = 12_582_912.0 + 127.0;
     const LN_2_HIGH: f32 = 0.693_359_4;
     const LN_2_LOW: f32 = LN_2 - LN_2_HIGH;
     let x = limit(x, -87.336_54, 88.722_83);
-    let round = F4::splat(ROUND);
-    let power = round.add_product(x, F4::splat(LOG2_E));
-    let power = power.min(F4::splat(ROUND + 127.0));
+    let round = V::splat(ROUND);
+    let power = round.add_product(x, V::splat(LOG2_E));
+    let power = power.min(V::splat(ROUND + 127.0));
     let whole = power.sub(round);
-    let rest = x.add_product(whole, F4::splat(-LN_2_HIGH));
-    let rest = rest.add_product(whole, F4::splat(-LN_2_LOW));
+    let rest = x.add_product(whole, V::splat(-LN_2_HIGH));
+    let rest = rest.add_product(whole, V::splat(-LN_2_LOW));
     let coefficients = [
         1.987_569_2e-4,
         1.398_2e-3,
@@ -50,14 +50,14 @@ pub fn exp(x: F4) -> F4 {
 
 /// 1 / (1 + e⁻ˣ), error below 2e-7.
 #[inline(always)]
-pub fn sigmoid(x: F4) -> F4 {
-    let one = F4::splat(1.0);
-    one.div(one.add(exp(F4::splat(0.0).sub(x))))
+pub fn sigmoid<V: Vector>(x: V) -> V {
+    let one = V::splat(1.0);
+    one.div(one.add(exp(V::splat(0.0).sub(x))))
 }
 
 /// Error below 4e-7: the rational function of the Eigen library, with limits where it reaches ±1.
 #[inline(always)]
-pub fn tanh(x: F4) -> F4 {
+pub fn tanh<V: Vector>(x: V) -> V {
     let x = limit(x, -9.0, 9.0);
     let square = x.mul(x);
     let above = [
@@ -75,7 +75,7 @@ pub fn tanh(x: F4) -> F4 {
 
 /// Error below 3e-7: the rational function of the Eigen library, with limits where it reaches ±1.
 #[inline(always)]
-pub fn erf(x: F4) -> F4 {
+pub fn erf<V: Vector>(x: V) -> V {
     let x = limit(x, -4.0, 4.0);
     let square = x.mul(x);
     let above = [
@@ -99,6 +99,7 @@ pub fn erf(x: F4) -> F4 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::kernel::F4;
     use super::*;
 
     fn at(f: impl Fn(F4) -> F4, x: f32) -> f32 {
