@@ -13,7 +13,7 @@ use crate::preprocess::Tensor;
 /// Those of [`Model::load`], and for a model without a plan.
 #[wasm_bindgen]
 pub fn profile(manifest: &[u8], onnx: Vec<u8>, rounds: usize) -> Result<String, JsError> {
-    crate::model::tune();
+    crate::model::tune(false);
     let (manifest, _) = Manifest::parse(manifest)?;
     let model = Model::planned(onnx, &manifest, &Options::default())?;
     let model = model.ok_or_else(|| JsError::new("no plan"))?;

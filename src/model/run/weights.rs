@@ -122,9 +122,9 @@ impl Arrangement {
     pub fn bytes(&self, values: usize, window: Option<&Window>) -> [u64; 2] {
         let outputs = self.bias.len();
         let row = product([self.inputs, self.taps]);
-        let [kept, moment] = match self.suits(window) {
-            true => Winograd::bytes(self.inputs, outputs),
-            false => {
+        let [kept, moment] = match window.filter(|_| self.suits(window)) {
+            Some(window) => Winograd::bytes(window, self.inputs, outputs),
+            None => {
                 let [group, moment] = Gemm::bytes(row, outputs / self.groups);
                 // The list of the groups is copied once.
                 let all = group.saturating_add(size_of::<Gemm>() as u64);

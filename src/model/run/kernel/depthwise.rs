@@ -109,24 +109,6 @@ impl Depthwise {
     }
 }
 
-/// Neighbouring channels that are worked on at once.
-pub(super) trait Lanes: Vector {
-    unsafe fn load(from: *const f32) -> Self;
-    /// Stores the values that the sums become.
-    unsafe fn finish(self, finish: (Finish, Activation), to: *mut f32);
-}
-
-impl Lanes for F4 {
-    #[inline(always)]
-    unsafe fn load(from: *const f32) -> F4 {
-        unsafe { F4::load(from) }
-    }
-    #[inline(always)]
-    unsafe fn finish(self, (finish, _): (Finish, Activation), to: *mut f32) {
-        unsafe { finish.apply(self).store(to) }
-    }
-}
-
 /// [`COLUMNS`] outputs whose windows are inside the image from left to right.
 pub(super) struct Columns {
     image: *const f32,
@@ -151,20 +133,20 @@ impl Columns {
     /// # Safety
     /// The image and the weights are readable for so many rows of taps and these channels, and the output is writable.
     #[inline(always)]
-    pub unsafe fn run<L: Lanes, const K: usize, const S: usize>(
+    pub unsafe fn run<V: Vector, const K: usize, const S: usize>(
         &self,
         channels: Range<usize>,
     ) -> usize {
-        let end = channels.end / L::LANES * L::LANES;
-        for c in (channels.start..end).step_by(L::LANES) {
+        let end = channels.end / V::LANES * V::LANES;
+        for c in (channels.start..end).step_by(V::LANES) {
             unsafe {
-                let mut sums = [L::load(self.bias.add(c)); COLUMNS];
+                let mut sums = [V::load(self.bias.add(c)); COLUMNS];
                 let (mut image, mut weights) = (self.image.add(c), self.weights.add(c));
                 for _ in 0..self.taps {
-                    let filter: [L; K] = from_fn(|k| L::load(weights.add(k * self.padded)));
+                    let filter: [V; K] = from_fn(|k| V::load(weights.add(k * self.padded)));
                     let mut input = image;
                     for column in 0..(COLUMNS - 1) * S + K {
-                        let value = L::load(input);
+                        let value = V::load(input);
                         input = input.add(self.channels);
                         for (at, sum) in sums.iter_mut().enumerate() {
                             if (at * S..at * S + K).contains(&column) {
@@ -176,7 +158,8 @@ impl Columns {
                     weights = weights.add(K * self.padded);
                 }
                 for (at, sum) in sums.into_iter().enumerate() {
-                    sum.finish(self.finish, self.output.add(at * self.channels + c));
+                    sum.finish(self.finish)
+                        .store(self.output.add(at * self.channels + c));
                 }
             }
         }

@@ -1,5 +1,7 @@
 //! Four f32 lanes: the vectors that every processor of its kind has, and an array elsewhere.
 
+use super::{Activation, Finish};
+
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod lanes {
     use core::arch::wasm32::*;
@@ -260,10 +262,12 @@ mod lanes {
 pub trait Vector: Copy {
     const LANES: usize;
     fn splat(value: f32) -> Self;
-    /// The first values of `from`.
-    fn read(from: &[f32]) -> Self;
-    /// As the first values of `to`.
-    fn write(self, to: &mut [f32]);
+    /// # Safety
+    /// `from` must be readable for so many values; it need not be aligned to more than one.
+    unsafe fn load(from: *const f32) -> Self;
+    /// # Safety
+    /// `to` must be writable for so many values; it need not be aligned to more than one.
+    unsafe fn store(self, to: *mut f32);
     fn add(self, other: Self) -> Self;
     fn sub(self, other: Self) -> Self;
     fn mul(self, other: Self) -> Self;
@@ -275,6 +279,35 @@ pub trait Vector: Copy {
     fn max(self, limit: Self) -> Self;
     /// The lowest bits of each value, as the exponent of another.
     fn exponents(self) -> Self;
+
+    /// The first values of `from`.
+    #[inline(always)]
+    fn read(from: &[f32]) -> Self {
+        assert!(from.len() >= Self::LANES);
+        // SAFETY: so many values are there.
+        unsafe { Self::load(from.as_ptr()) }
+    }
+
+    /// As the first values of `to`.
+    #[inline(always)]
+    fn write(self, to: &mut [f32]) {
+        assert!(to.len() >= Self::LANES);
+        // SAFETY: there is room for so many values.
+        unsafe { self.store(to.as_mut_ptr()) }
+    }
+
+    /// What a sum becomes; vectors of four have the limits ready.
+    #[inline(always)]
+    fn finish(self, (_, activation): (Finish, Activation)) -> Self {
+        match activation {
+            Activation::NONE => self,
+            Activation::Clamp(low, high) => self.max(Self::splat(low)).min(Self::splat(high)),
+            Activation::HardSwish => {
+                let gate = Self::splat(0.5).add_product(self, Self::splat(1.0 / 6.0));
+                self.mul(gate.max(Self::splat(0.0)).min(Self::splat(1.0)))
+            }
+        }
+    }
 }
 
 impl Vector for F4 {
@@ -285,16 +318,16 @@ impl Vector for F4 {
         F4(lanes::splat(value))
     }
     #[inline(always)]
-    fn read(from: &[f32]) -> F4 {
-        assert!(from.len() >= 4);
-        // SAFETY: four values are there.
-        unsafe { F4::load(from.as_ptr()) }
+    unsafe fn load(from: *const f32) -> F4 {
+        F4(unsafe { lanes::load(from) })
     }
     #[inline(always)]
-    fn write(self, to: &mut [f32]) {
-        assert!(to.len() >= 4);
-        // SAFETY: there is room for four values.
-        unsafe { self.store(to.as_mut_ptr()) }
+    unsafe fn store(self, to: *mut f32) {
+        unsafe { lanes::store(to, self.0) }
+    }
+    #[inline(always)]
+    fn finish(self, (finish, _): (Finish, Activation)) -> F4 {
+        finish.apply(self)
     }
     #[inline(always)]
     fn add(self, other: F4) -> F4 {
@@ -353,24 +386,10 @@ pub struct F4(lanes::Lanes);
 
 impl F4 {
     /// # Safety
-    /// `from` must be readable for four values; it need not be aligned to more than one.
-    #[inline(always)]
-    pub unsafe fn load(from: *const f32) -> F4 {
-        F4(unsafe { lanes::load(from) })
-    }
-
-    /// # Safety
     /// `from` must be readable for one value.
     #[inline(always)]
     pub unsafe fn load_splat(from: *const f32) -> F4 {
         F4(unsafe { lanes::load_splat(from) })
-    }
-
-    /// # Safety
-    /// `to` must be writable for four values; it need not be aligned to more than one.
-    #[inline(always)]
-    pub unsafe fn store(self, to: *mut f32) {
-        unsafe { lanes::store(to, self.0) }
     }
 
     /// Rows → columns.

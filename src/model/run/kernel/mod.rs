@@ -46,7 +46,7 @@ impl Activation {
 }
 
 #[derive(Clone, Copy)]
-enum Finish {
+pub enum Finish {
     None,
     Clamp(F4, F4),
     HardSwish,
@@ -157,9 +157,14 @@ mod tests {
 
     #[track_caller]
     fn agree(actual: &[f32], expected: &[f32], what: &str) {
+        near(actual, expected, 1e-4, what);
+    }
+
+    #[track_caller]
+    fn near(actual: &[f32], expected: &[f32], most: f32, what: &str) {
         assert_eq!(actual.len(), expected.len());
         for (at, (a, e)) in actual.iter().zip(expected).enumerate() {
-            assert!((a - e).abs() < 1e-4, "{what} at {at}: {a}, expected {e}");
+            assert!((a - e).abs() < most, "{what} at {at}: {a}, expected {e}");
         }
     }
 
@@ -397,7 +402,8 @@ mod tests {
     fn fewer_multiplications_give_the_same_sums() {
         in_every_width(|| {
             for (inputs, outputs) in [(16, 16), (20, 64), (48, 28)] {
-                for (side, before) in [(8, 1), (9, 1), (13, 0), (21, 2)] {
+                for (side, before) in [(8, 1), (9, 1), (13, 0), (21, 2), (24, 1), (28, 0), (31, 1)]
+                {
                     let window = window(side, 3, 1, 1, before);
                     let [rows, columns] = window.output;
                     let image = noise(side * (side + 1) * inputs);
@@ -432,7 +438,9 @@ mod tests {
                             }));
                         }
                         let what = format!("{inputs} → {outputs}, {window:?}");
-                        agree(&actual, &expected, &what);
+                        // The constants of tiles of 4×4 are up to 8, and rounding errors grow with them.
+                        let most = if side < 24 { 1e-4 } else { 4e-4 };
+                        near(&actual, &expected, most, &what);
                     }
                 }
             }

@@ -2,7 +2,7 @@
 
 use std::array::from_fn;
 
-use super::F4;
+use super::{F4, Vector};
 
 /// Rows that are read to the end of a cache line before the next columns.
 const ROWS: usize = 16;

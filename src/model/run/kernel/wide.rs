@@ -6,7 +6,7 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::depthwise::{Columns, Lanes};
+use super::depthwise::Columns;
 use super::gemm::{Output, Panels, Patches};
 use super::{Activation, Finish, Task, Vector};
 
@@ -54,23 +54,9 @@ trait Wide: Vector {
 
     /// The first `count` lanes, at most all.
     unsafe fn first(count: usize) -> Self::Some;
-    unsafe fn load(from: *const f32) -> Self;
-    unsafe fn store(self, to: *mut f32);
     /// The other lanes are 0.
     unsafe fn load_some(from: *const f32, some: Self::Some) -> Self;
     unsafe fn store_some(self, to: *mut f32, some: Self::Some);
-
-    #[inline(always)]
-    fn finished(self, activation: Activation) -> Self {
-        match activation {
-            Activation::NONE => self,
-            Activation::Clamp(low, high) => self.max(Self::splat(low)).min(Self::splat(high)),
-            Activation::HardSwish => {
-                let gate = Self::splat(0.5).add_product(self, Self::splat(1.0 / 6.0));
-                self.mul(gate.max(Self::splat(0.0)).min(Self::splat(1.0)))
-            }
-        }
-    }
 }
 
 impl Vector for __m256 {
@@ -81,14 +67,12 @@ impl Vector for __m256 {
         unsafe { _mm256_set1_ps(value) }
     }
     #[inline(always)]
-    fn read(from: &[f32]) -> __m256 {
-        assert!(from.len() >= 8);
-        unsafe { _mm256_loadu_ps(from.as_ptr()) }
+    unsafe fn load(from: *const f32) -> __m256 {
+        unsafe { _mm256_loadu_ps(from) }
     }
     #[inline(always)]
-    fn write(self, to: &mut [f32]) {
-        assert!(to.len() >= 8);
-        unsafe { _mm256_storeu_ps(to.as_mut_ptr(), self) }
+    unsafe fn store(self, to: *mut f32) {
+        unsafe { _mm256_storeu_ps(to, self) }
     }
     #[inline(always)]
     fn add(self, other: __m256) -> __m256 {
@@ -136,14 +120,6 @@ impl Wide for __m256 {
         }
     }
     #[inline(always)]
-    unsafe fn load(from: *const f32) -> __m256 {
-        unsafe { _mm256_loadu_ps(from) }
-    }
-    #[inline(always)]
-    unsafe fn store(self, to: *mut f32) {
-        unsafe { _mm256_storeu_ps(to, self) }
-    }
-    #[inline(always)]
     unsafe fn load_some(from: *const f32, some: __m256i) -> __m256 {
         unsafe { _mm256_maskload_ps(from, some) }
     }
@@ -161,14 +137,12 @@ impl Vector for __m512 {
         unsafe { _mm512_set1_ps(value) }
     }
     #[inline(always)]
-    fn read(from: &[f32]) -> __m512 {
-        assert!(from.len() >= 16);
-        unsafe { _mm512_loadu_ps(from.as_ptr()) }
+    unsafe fn load(from: *const f32) -> __m512 {
+        unsafe { _mm512_loadu_ps(from) }
     }
     #[inline(always)]
-    fn write(self, to: &mut [f32]) {
-        assert!(to.len() >= 16);
-        unsafe { _mm512_storeu_ps(to.as_mut_ptr(), self) }
+    unsafe fn store(self, to: *mut f32) {
+        unsafe { _mm512_storeu_ps(to, self) }
     }
     #[inline(always)]
     fn add(self, other: __m512) -> __m512 {
@@ -213,14 +187,6 @@ impl Wide for __m512 {
         ((1u32 << count) - 1) as __mmask16
     }
     #[inline(always)]
-    unsafe fn load(from: *const f32) -> __m512 {
-        unsafe { _mm512_loadu_ps(from) }
-    }
-    #[inline(always)]
-    unsafe fn store(self, to: *mut f32) {
-        unsafe { _mm512_storeu_ps(to, self) }
-    }
-    #[inline(always)]
     unsafe fn load_some(from: *const f32, some: __mmask16) -> __m512 {
         unsafe { _mm512_maskz_loadu_ps(some, from) }
     }
@@ -258,7 +224,7 @@ pub unsafe fn run(
         outputs: 0,
         patches,
         image: image.as_ptr(),
-        activation: output.activation,
+        finish: (Finish::new(output.activation), output.activation),
         values: output.values.as_mut_ptr(),
         residual: output.residual.map(<[f32]>::as_ptr),
         stride: output.stride,
@@ -323,7 +289,7 @@ struct Tiles<'a> {
     outputs: usize,
     patches: &'a Patches,
     image: *const f32,
-    activation: Activation,
+    finish: (Finish, Activation),
     values: *mut f32,
     residual: Option<*const f32>,
     stride: usize,
@@ -402,7 +368,7 @@ impl Tiles<'_> {
                             false => V::load_some(from, some),
                         });
                     }
-                    let sum = sum.finished(self.activation);
+                    let sum = sum.finish(self.finish);
                     match whole {
                         true => sum.store(self.values.add(at)),
                         false => sum.store_some(self.values.add(at), some),
@@ -430,17 +396,6 @@ unsafe fn row<V: Wide, const C: usize, const FULL: bool>(
             };
         }
         row
-    }
-}
-
-impl<V: Wide> Lanes for V {
-    #[inline(always)]
-    unsafe fn load(from: *const f32) -> V {
-        unsafe { V::load(from) }
-    }
-    #[inline(always)]
-    unsafe fn finish(self, (_, activation): (Finish, Activation), to: *mut f32) {
-        unsafe { self.finished(activation).store(to) }
     }
 }
 

@@ -95,12 +95,7 @@ impl Step {
             Work::Choose(loops) => outer(loops),
             Work::Softmax(length) | Work::Normalise(length, _) => [all / length, *length],
             Work::Product(product) => product.turns(),
-            Work::Tiles(Tiles {
-                window, winograd, ..
-            }) => [
-                window.output[0].div_ceil(2),
-                2 * window.output[1] * winograd.outputs(),
-            ],
+            Work::Tiles(tiles) => tiles.winograd.turns(),
             Work::Filter(filter) => rows(&filter.window, all / area(filter.window.output)),
             Work::Pack(pack) => {
                 let products = pack.batch.volume().unwrap_or(1);

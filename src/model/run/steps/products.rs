@@ -87,22 +87,22 @@ pub struct Tiles {
 impl Tiles {
     pub fn run(
         &self,
-        pairs: Range<usize>,
+        turns: Range<usize>,
         (image, residual): (&[f32], Option<&[f32]>),
         output: &mut [f32],
         scratch: &mut [f32],
     ) {
-        let [rows, columns] = self.window.output;
-        let stride = self.winograd.outputs();
-        let place = |pair: usize| (2 * pair).min(rows) * columns * stride;
+        let [_, apart] = self.winograd.turns();
+        let start = turns.start * apart;
+        let residual = residual.map(|all| &all[start..start + output.len()]);
         let output = Output {
             values: output,
-            stride,
+            stride: self.winograd.outputs(),
             first: 0,
-            residual: residual.map(|all| &all[place(pairs.start)..place(pairs.end)]),
+            residual,
             activation: self.activation,
         };
-        self.winograd.run_rows(pairs, image, output, scratch);
+        self.winograd.run_rows(turns, image, output, scratch);
     }
 }
 
