@@ -6,7 +6,7 @@ use tract_onnx::tract_core::ops::array::{Pad, PadMode, Slice};
 use tract_onnx::tract_core::ops::cnn::{Conv, Deconv, KernelFormat, MaxPool, PaddingSpec, SumPool};
 use tract_onnx::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_core::ops::math;
-use tract_onnx::tract_core::ops::nn::{Reduce, Reducer};
+use tract_onnx::tract_core::ops::nn::{DataFormat, Reduce, Reducer};
 
 use super::Target;
 use crate::model::compile::ops::{Fold, ScatterWindow};
@@ -87,13 +87,18 @@ fn stacked(to: &mut Target, inputs: &[OutletId], op: &Conv) -> TractResult<Outle
 /// A convolution over three axes whose window has no extent along one of them: that of several images.
 fn sliced(to: &mut Target, inputs: &[OutletId], op: &Conv) -> TractResult<OutletId> {
     let spec = &op.pool_spec;
-    let shape = to.shape(inputs[0])?;
     let format = spec.data_format;
-    let plain = format.has_n() && !format.c_is_last() && op.kernel_fmt == KernelFormat::OIHW;
-    ensure!(
-        plain && op.q_params.is_none() && shape[0] == 1,
-        "another form"
-    );
+    let plain = op.kernel_fmt == KernelFormat::OIHW && op.q_params.is_none();
+    ensure!(plain, "another form");
+    let mut image = inputs[0];
+    if !format.has_n() {
+        image = to.wire(AxisOp::Add(0), &[image])?;
+    }
+    if format.c_is_last() {
+        image = to.wire(AxisOp::Move(4, 1), &[image])?;
+    }
+    let shape = to.shape(image)?;
+    ensure!(shape[0] == 1, "several images");
     let padding = spec.computed_padding(&shape[2..]);
     let alone = |&axis: &usize| {
         let padded = padding[axis].pad_before + padding[axis].pad_after;
@@ -112,7 +117,8 @@ fn sliced(to: &mut Target, inputs: &[OutletId], op: &Conv) -> TractResult<Outlet
     let before = rest.iter().map(|axis| axis.pad_before).collect();
     let after = rest.iter().map(|axis| axis.pad_after).collect();
     spec.padding = PaddingSpec::Explicit(before, after);
-    let images = to.wire(AxisOp::Move(axis + 2, 0), &[inputs[0]])?;
+    spec.data_format = DataFormat::NCHW;
+    let images = to.wire(AxisOp::Move(axis + 2, 0), &[image])?;
     let images = to.wire(AxisOp::Rm(1), &[images])?;
     let kernel = to.wire(AxisOp::Rm(axis + 2), &[inputs[1]])?;
     let given = [images, kernel, inputs[2]];
@@ -121,7 +127,14 @@ fn sliced(to: &mut Target, inputs: &[OutletId], op: &Conv) -> TractResult<Outlet
         _ => stacked(to, &given, &flat)?,
     };
     let made = to.wire(AxisOp::Add(0), &[made])?;
-    to.wire(AxisOp::Move(1, axis + 2), &[made])
+    let mut made = to.wire(AxisOp::Move(1, axis + 2), &[made])?;
+    if format.c_is_last() {
+        made = to.wire(AxisOp::Move(1, 4), &[made])?;
+    }
+    if !format.has_n() {
+        made = to.wire(AxisOp::Rm(0), &[made])?;
+    }
+    Ok(made)
 }
 
 /// A max pooling of several images: that of one image with all of their channels.
