@@ -21,7 +21,8 @@ use needed::{Needed, needed};
 use run::File;
 #[cfg(all(target_arch = "wasm32", target_feature = "atomics"))]
 pub(crate) use run::crew;
-use run::steps::executor::{Executor, threads};
+use run::steps::executor::Executor;
+pub(crate) use run::steps::executor::threads;
 use run::steps::record::Plan;
 
 /// Version of the plans that this crate makes and understands.
@@ -135,7 +136,7 @@ impl Model {
         let fits = plan.input == manifest.input.shape()
             && plan.layout == manifest.input.layout
             && plan.output == manifest.output.name;
-        if !fits || !explains(&plan.places, manifest, options) {
+        if !fits || !explains(&plan, manifest, options) {
             return Ok(None);
         }
         let Ok(mut draft) = plan.draft(&File::read(onnx), options.heatmap) else {
@@ -151,13 +152,14 @@ impl Model {
         if most > run::MOST_WORK {
             return Ok(None);
         }
+        let explains = options.heatmap.then(|| plan.explains());
         let places = match options.heatmap {
             true => plan.places,
             false => Vec::new(),
         };
         Ok(Some(Model {
             engine: Engine::Steps(Box::new(draft.finish(&plan.numbers, onnx))),
-            explains: options.heatmap.then_some(Ok(())),
+            explains,
             work,
             scores: plan.scores,
             layers: places.iter().map(|place| place.layer.clone()).collect(),
@@ -344,6 +346,21 @@ impl Model {
         self.work
     }
 
+    /// The same, with even the smallest steps of a plan shared out, for tests.
+    #[doc(hidden)]
+    #[cfg(feature = "compile")]
+    pub fn sharing_all(mut self) -> Model {
+        if let Engine::Steps(executor) = self.engine {
+            self.engine = Engine::Steps(Box::new(executor.sharing_all()));
+        }
+        self
+    }
+
+    /// Whether a plan runs it.
+    pub fn is_planned(&self) -> bool {
+        matches!(self.engine, Engine::Steps(_))
+    }
+
     /// Number of classes.
     pub fn classes(&self) -> usize {
         self.scores.iter().product()
@@ -374,7 +391,8 @@ pub fn tune(threads: bool) -> bool {
 }
 
 /// Whether layers of a plan are those that a manifest or the options name.
-fn explains(places: &[Place], manifest: &Manifest, options: &Options) -> bool {
+fn explains(plan: &Plan, manifest: &Manifest, options: &Options) -> bool {
+    let places = &plan.places;
     let names = || places.iter().map(|place| &place.layer.name);
     let named = &manifest.heatmap.layer;
     let asked = match (options.heatmap, options.layers.is_empty()) {
@@ -382,7 +400,7 @@ fn explains(places: &[Place], manifest: &Manifest, options: &Options) -> bool {
         (true, true) => named.iter().all(|layer| names().eq([layer])),
         (true, false) => names().eq(&options.layers),
     };
-    let there = !options.heatmap || !places.is_empty();
+    let there = !options.heatmap || !places.is_empty() || plan.unexplained.is_some();
     asked && there && places.iter().all(Place::is_sound)
 }
 

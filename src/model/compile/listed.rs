@@ -1,5 +1,6 @@
 //! The operators of a lowered graph, as they are listed before they are arranged as steps.
 
+use super::blocks::Matrix;
 use crate::model::run::kernel::{Activation, Patches, Window};
 use crate::model::run::record::Numbers;
 use crate::model::run::steps::functions::{Binary, Unary};
@@ -77,6 +78,8 @@ pub enum Step {
 #[derive(Debug, Clone)]
 pub struct Weights {
     pub tensor: String,
+    /// Where its steps are, if its numbers share them.
+    pub blocks: Option<Matrix>,
     /// Where the first weight is in the tensor.
     pub start: usize,
     pub groups: usize,

@@ -4,6 +4,7 @@ pub mod adapt;
 mod arrange;
 mod barrier;
 mod batch;
+mod blocks;
 mod bounds;
 mod constants;
 mod corrected;
@@ -170,16 +171,22 @@ fn plan_text(onnx: &[u8], manifest: &Manifest) -> Result<(String, write::Beside)
     };
     let unlisted = |error: TractError| Error::UnsupportedModel(format!("{error:#}"));
     let forward = lowered(&draft.forward).map_err(unlisted)?;
-    let backward = draft.backward.transpose()?;
+    // Without a gradient, a plan still classifies and maps by the methods that need none.
+    let (backward, unexplained) = match draft.backward {
+        Some(Err(error)) => (None, Some((error.code().into(), error.to_string()))),
+        Some(Ok(graph)) => (Some(graph), None),
+        None => (None, None),
+    };
     let backward = backward
         .map(|graph| lowered(&graph))
         .transpose()
         .map_err(unlisted)?;
     let input = manifest.input.shape().to_vec();
     let head = (input, manifest.input.layout, manifest.output.name.clone());
-    let tail = (draft.scores, draft.activation, draft.places);
+    let tail = (draft.scores, draft.activation, draft.places, unexplained);
     let file = File::read(onnx);
-    write::plan(head, tail, &forward, backward.as_ref(), &file)
+    let matrices = blocks::matrices(onnx)?;
+    write::plan(head, tail, &forward, backward.as_ref(), (&file, matrices))
         .and_then(|(plan, beside)| Ok((serde_json::to_string(&plan)?, beside)))
         .map_err(unlisted)
 }

@@ -10,6 +10,7 @@ use tract_onnx::tract_core::ops::konst::Const;
 use tract_onnx::tract_core::ops::source::TypedSource;
 
 use super::arrange::{Arranged, Entries, Entry, arrange};
+use super::blocks::Matrix;
 use super::listed::{Step, Weights};
 use super::lower::Constants;
 use crate::manifest::{Activation, Layout};
@@ -29,6 +30,14 @@ pub struct Lowered {
 /// Numbers that a plan needs and the file does not hold, by the names under which they are to be stored.
 pub type Beside = Vec<(String, Vec<f32>)>;
 
+/// Shape of the scores, the activation that is stepped over, layers, and why there is no gradient.
+type Head = (
+    Vec<usize>,
+    Option<Activation>,
+    Vec<Place>,
+    Option<(String, String)>,
+);
+
 /// How these names begin.
 pub const BESIDE: &str = "whylens.plan.";
 
@@ -39,16 +48,17 @@ pub const BESIDE: &str = "whylens.plan.";
 /// If an operator or a weight cannot be listed.
 pub fn plan(
     (input, layout, output): (Vec<usize>, Layout, String),
-    (scores, activation, places): (Vec<usize>, Option<Activation>, Vec<Place>),
+    (scores, activation, places, unexplained): Head,
     forward: &Lowered,
     backward: Option<&Lowered>,
-    file: &File,
+    (file, matrices): (&File, Vec<Matrix>),
 ) -> TractResult<(Plan, Beside)> {
-    let writer = Writer::new(file);
+    let writer = Writer::new(file, matrices);
     let forward = writer.entries(forward)?;
     let backward = backward.map(|graph| writer.entries(graph)).transpose()?;
     let Arranged {
         tensors,
+        blocks,
         numbers,
         spaces,
         constants,
@@ -65,7 +75,7 @@ pub fn plan(
     // Readers have the same limit: an unrolled loop would hold its weights in memory once for each step.
     let beside = writer.beside.into_inner();
     let kept = beside.iter().map(|(_, values)| values.len());
-    let held: usize = file.tensors.values().map(Values::len).chain(kept).sum();
+    let held = file.held() + kept.sum::<usize>();
     ensure!(
         read <= held.saturating_mul(2),
         "its weights are read too often"
@@ -79,11 +89,13 @@ pub fn plan(
         activation,
         places,
         tensors,
+        blocks,
         numbers,
         spaces,
         constants,
         forward,
         backward,
+        unexplained,
     };
     Ok((plan, beside))
 }
@@ -97,6 +109,8 @@ fn most_beside(file: &File) -> usize {
 /// Finds the tensors of a file by their values, which are read from it each time: holding all of them would take as
 /// much memory as the model.
 pub struct Writer<'a> {
+    file: &'a File<'a>,
+    matrices: Vec<Matrix>,
     /// Sorted by name, so that a plan is the same each time.
     tensors: Vec<(&'a str, Values<'a>)>,
     /// Places in `tensors`, by the hash of the values.
@@ -149,7 +163,7 @@ fn in_columns(arrangement: &Arrangement) -> bool {
 }
 
 impl<'a> Writer<'a> {
-    pub fn new(file: &File<'a>) -> Writer<'a> {
+    pub fn new(file: &'a File<'a>, matrices: Vec<Matrix>) -> Writer<'a> {
         let named = file.tensors.iter();
         let mut tensors: Vec<_> = named.map(|(name, values)| (*name, *values)).collect();
         tensors.sort_by_key(|(name, _)| *name);
@@ -163,6 +177,8 @@ impl<'a> Writer<'a> {
             alike.entry(hasher.finish()).or_default().push(at);
         }
         Writer {
+            file,
+            matrices,
             tensors,
             alike,
             most: most_beside(file),
@@ -346,6 +362,16 @@ impl<'a> Writer<'a> {
         })
     }
 
+    /// The matrix of few bits of which these weights are a part, where they begin and how far apart they lie.
+    fn blocks(
+        &self,
+        values: &[f32],
+        arrangement: &Arrangement,
+    ) -> Option<(&Matrix, (usize, [usize; 3]))> {
+        let mut matrices = self.matrices.iter();
+        matrices.find_map(|matrix| Some((matrix, matrix.holds(values, arrangement, self.file)?)))
+    }
+
     fn numbers(&self, values: &[f32]) -> TractResult<Numbers> {
         if values.len() > 8
             && let Some(name) = self.name(values)
@@ -380,6 +406,7 @@ impl<'a> Writer<'a> {
             ref bias,
         } = *arrangement;
         let (mut start, mut factors, mut before) = (0, Vec::new(), Vec::new());
+        let mut blocks = None;
         let tensor = if let Some(name) = self.name(values) {
             name
         } else if let Some((name, place)) = self.part(values, arrangement) {
@@ -391,6 +418,10 @@ impl<'a> Writer<'a> {
         } else if let Some((name, place)) = self.columns(values, arrangement) {
             [start, strides[1]] = place;
             name
+        } else if let Some((matrix, place)) = self.blocks(values, arrangement) {
+            (start, strides) = place;
+            blocks = Some(matrix.clone());
+            matrix.numbers.clone()
         } else if let Some((name, scaled)) = self.scaled(values, arrangement, false) {
             factors = scaled;
             name
@@ -410,6 +441,7 @@ impl<'a> Writer<'a> {
         };
         let weights = Weights {
             tensor,
+            blocks,
             start,
             groups,
             inputs,

@@ -2,8 +2,8 @@
 //!
 //! Field numbers are those of onnx.proto3: ModelProto.graph 7, .metadata_props 14;
 //! GraphProto.initializer 5; TensorProto.dims 1, .data_type 2, .name 8, .raw_data 9; TensorProto.DataType.FLOAT 1,
-//! .INT8 3, .FLOAT16 10;
-//! StringStringEntryProto.key 1, .value 2.
+//! .UINT8 2,
+//! .INT8 3, .FLOAT16 10; StringStringEntryProto.key 1, .value 2.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -11,44 +11,62 @@ use std::ops::Range;
 use prost::DecodeError;
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 
-use super::weights::Values;
+use super::weights::{MOST_IN_A_BYTE, Values};
 
 /// What a plan needs from an ONNX file.
 pub struct File<'a> {
     /// The whole file.
     pub onnx: &'a [u8],
-    /// Initialisers that hold FP32, FP16 or INT8 as bytes.
+    /// Initialisers that hold FP32, FP16, INT8 or UINT8 as bytes.
     pub tensors: HashMap<&'a str, Values<'a>>,
     /// `metadata_props`.
     pub notes: HashMap<&'a str, &'a str>,
 }
 
-/// Where the values of a tensor lie in a file: these bytes, as INT8, FP16 or FP32.
+/// Where the values of a tensor lie in a file, and what its bytes are.
 #[derive(Debug, Clone)]
 pub struct Span {
-    /// Bytes of a value.
-    width: usize,
+    form: Form,
     pub bytes: Range<usize>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Form {
+    Signed,
+    Unsigned,
+    Half,
+    Single,
 }
 
 impl Span {
     /// The span of values that are a part of this file.
     pub fn of(values: Values, onnx: &[u8]) -> Option<Span> {
-        let (width, bytes) = match values {
-            Values::Bytes(bytes) => (1, bytes),
-            Values::HalfBytes(bytes) => (2, bytes),
-            Values::SingleBytes(bytes) => (4, bytes),
+        let (form, bytes) = match values {
+            Values::Bytes(bytes) => (Form::Signed, bytes),
+            Values::Unsigned(bytes) => (Form::Unsigned, bytes),
+            Values::HalfBytes(bytes) => (Form::Half, bytes),
+            Values::SingleBytes(bytes) => (Form::Single, bytes),
+            Values::Blocks(_) => return None,
             #[cfg(feature = "compile")]
             Values::Single(_) => return None,
         };
         let start = (bytes.as_ptr() as usize).checked_sub(onnx.as_ptr() as usize)?;
         let bytes = start..start + bytes.len();
-        Some(Span { width, bytes })
+        Some(Span { form, bytes })
+    }
+
+    pub fn is_unsigned(&self) -> bool {
+        matches!(self.form, Form::Unsigned)
     }
 
     /// Number of values.
     pub fn len(&self) -> usize {
-        self.bytes.len() / self.width
+        let width = match self.form {
+            Form::Signed | Form::Unsigned => 1,
+            Form::Half => 2,
+            Form::Single => 4,
+        };
+        self.bytes.len() / width
     }
 
     /// The values.
@@ -57,10 +75,11 @@ impl Span {
     /// When the file no longer reaches that far.
     pub fn values<'a>(&self, onnx: &'a [u8]) -> Values<'a> {
         let bytes = &onnx[self.bytes.clone()];
-        match self.width {
-            1 => Values::Bytes(bytes),
-            2 => Values::HalfBytes(bytes),
-            _ => Values::SingleBytes(bytes),
+        match self.form {
+            Form::Signed => Values::Bytes(bytes),
+            Form::Unsigned => Values::Unsigned(bytes),
+            Form::Half => Values::HalfBytes(bytes),
+            Form::Single => Values::SingleBytes(bytes),
         }
     }
 }
@@ -90,6 +109,15 @@ impl<'a> File<'a> {
         file
     }
 
+    /// The most values that its tensors stand for: a byte may hold several.
+    pub fn held(&self) -> usize {
+        let held = self.tensors.values().map(|values| match values {
+            Values::Unsigned(bytes) => MOST_IN_A_BYTE * bytes.len(),
+            values => values.len(),
+        });
+        held.fold(0, usize::saturating_add)
+    }
+
     fn tensor(&mut self, message: &'a [u8]) -> Result<(), DecodeError> {
         let (mut name, mut raw, mut kind) = ("", &[][..], 0);
         fields(message, |number, field| {
@@ -102,12 +130,14 @@ impl<'a> File<'a> {
             Ok(())
         })?;
         const SINGLE: u64 = 1;
+        const UNSIGNED: u64 = 2;
         const WHOLE: u64 = 3;
         const HALF: u64 = 10;
         let values = match kind {
             SINGLE if raw.len().is_multiple_of(4) => Values::SingleBytes(raw),
             HALF if raw.len().is_multiple_of(2) => Values::HalfBytes(raw),
             WHOLE => Values::Bytes(raw),
+            UNSIGNED => Values::Unsigned(raw),
             _ => return Ok(()),
         };
         self.tensors.insert(name, values);

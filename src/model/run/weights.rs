@@ -46,6 +46,67 @@ pub enum Values<'a> {
     HalfBytes(&'a [u8]),
     /// Whole numbers from -128 to 127.
     Bytes(&'a [u8]),
+    /// Whole numbers from 0 to 255.
+    Unsigned(&'a [u8]),
+    Blocks(&'a Blocks<'a>),
+}
+
+/// Most numbers of a [`Blocks`] in a byte.
+pub const MOST_IN_A_BYTE: usize = 4;
+
+/// Numbers of a few bits, the first in the lowest bits of a byte. Blocks of neighbours share a step and a zero point:
+/// each stands for `(number - zero) × step`.
+#[derive(Debug)]
+pub struct Blocks<'a> {
+    pub numbers: &'a [u8],
+    /// 2, 4 or 8.
+    pub bits: usize,
+    /// Numbers of a block.
+    pub block: usize,
+    /// Blocks of a row.
+    pub row: usize,
+    /// One for each block.
+    pub steps: Values<'a>,
+    /// One for each block; as [`Values::Unsigned`], those of a row are packed like the numbers and begin with a byte.
+    /// None: the middle.
+    pub zeros: Option<Values<'a>>,
+    /// The first number that is meant.
+    pub start: usize,
+}
+
+impl Blocks<'_> {
+    /// The number at a place of some bytes.
+    fn number(&self, bytes: &[u8], at: usize) -> f32 {
+        let each = 8 / self.bits;
+        let shifted = u32::from(bytes[at / each]) >> (self.bits * (at % each));
+        (shifted & ((1 << self.bits) - 1)) as f32
+    }
+
+    fn zero(&self, block: usize) -> f32 {
+        match self.zeros {
+            None => (1 << (self.bits - 1)) as f32,
+            Some(Values::Unsigned(bytes)) => {
+                let across = (self.row * self.bits).div_ceil(8);
+                let (row, at) = (block / self.row, block % self.row);
+                self.number(&bytes[row * across..], at)
+            }
+            Some(values) => values.one(block),
+        }
+    }
+
+    fn read(&self, at: usize, to: &mut [f32]) {
+        let (mut at, mut rest) = (self.start + at, to);
+        while !rest.is_empty() {
+            let block = at / self.block;
+            let count = rest.len().min(self.block - at % self.block);
+            let (now, later) = rest.split_at_mut(count);
+            let (step, zero) = (self.steps.one(block), self.zero(block));
+            for (to, at) in now.iter_mut().zip(at..) {
+                *to = (self.number(self.numbers, at) - zero) * step;
+            }
+            (at, rest) = (at + count, later);
+        }
+    }
 }
 
 impl<'a> Values<'a> {
@@ -57,6 +118,8 @@ impl<'a> Values<'a> {
             Values::SingleBytes(bytes) => Values::SingleBytes(bytes.get(start.checked_mul(4)?..)?),
             Values::HalfBytes(bytes) => Values::HalfBytes(bytes.get(start.checked_mul(2)?..)?),
             Values::Bytes(bytes) => Values::Bytes(bytes.get(start..)?),
+            Values::Unsigned(bytes) => Values::Unsigned(bytes.get(start..)?),
+            Values::Blocks(_) => return None,
         })
     }
 
@@ -66,8 +129,18 @@ impl<'a> Values<'a> {
             Values::Single(values) => values.len(),
             Values::SingleBytes(bytes) => bytes.len() / 4,
             Values::HalfBytes(bytes) => bytes.len() / 2,
-            Values::Bytes(bytes) => bytes.len(),
+            Values::Bytes(bytes) | Values::Unsigned(bytes) => bytes.len(),
+            Values::Blocks(blocks) => {
+                let all = blocks.numbers.len() * (8 / blocks.bits);
+                all.saturating_sub(blocks.start)
+            }
         }
+    }
+
+    fn one(&self, at: usize) -> f32 {
+        let mut one = [0.0];
+        self.read(at, &mut one);
+        one[0]
     }
 
     /// Neighbouring values from `at` on.
@@ -87,6 +160,12 @@ impl<'a> Values<'a> {
                     *to = f32::from(byte as i8);
                 }
             }
+            Values::Unsigned(bytes) => {
+                for (to, &byte) in to.iter_mut().zip(&bytes[at..]) {
+                    *to = f32::from(byte);
+                }
+            }
+            Values::Blocks(blocks) => blocks.read(at, to),
         }
     }
 }

@@ -48,6 +48,7 @@ pub(super) fn place(arranger: Arranger, passes: [Option<Pass>; 2]) -> TractResul
         buffers,
         drafts,
         tensors,
+        blocks,
         numbers,
         read,
         ..
@@ -121,6 +122,7 @@ pub(super) fn place(arranger: Arranger, passes: [Option<Pass>; 2]) -> TractResul
     };
     Ok(Arranged {
         tensors,
+        blocks,
         numbers,
         spaces,
         constants,

@@ -20,7 +20,7 @@ use crate::model::layer::Place;
 use crate::model::run::kernel::Window;
 use crate::model::run::record::Numbers;
 use crate::model::run::steps::loops::Loops;
-use crate::model::run::steps::record::{Half, Kind};
+use crate::model::run::steps::record::{Blocks, Half, Kind};
 
 /// An operator of a lowered graph, the numbers of those that it reads, and the shape of what it gives.
 pub struct Entry {
@@ -38,6 +38,7 @@ pub struct Entries {
 /// All of a plan but its head.
 pub struct Arranged {
     pub tensors: Vec<String>,
+    pub blocks: Vec<Blocks>,
     pub numbers: Vec<Numbers>,
     pub spaces: [u32; 3],
     pub constants: Vec<[u32; 2]>,
@@ -126,6 +127,7 @@ struct Arranger {
     copies: HashMap<View, View>,
     tensors: Vec<String>,
     named: HashMap<String, u32>,
+    blocks: Vec<Blocks>,
     numbers: Vec<Numbers>,
     lists: HashMap<String, u32>,
     constants: HashMap<u32, usize>,
@@ -378,6 +380,16 @@ impl Arranger {
         }
     }
 
+    /// The number of a tensor of the file.
+    fn named(&mut self, tensor: &str) -> u32 {
+        let next = self.tensors.len() as u32;
+        let number = *self.named.entry(tensor.into()).or_insert(next);
+        if number == next {
+            self.tensors.push(tensor.into());
+        }
+        number
+    }
+
     /// The numbers of weights in a record of this kind, and of the window for which they are packed.
     fn weights(
         &mut self,
@@ -386,10 +398,16 @@ impl Arranger {
         sums: usize,
         window: Option<&Window>,
     ) -> TractResult<Vec<u32>> {
-        let next = self.tensors.len() as u32;
-        let name = *self.named.entry(weights.tensor.clone()).or_insert(next);
-        if name == next {
-            self.tensors.push(weights.tensor.clone());
+        let name = self.named(&weights.tensor);
+        if let Some(matrix) = &weights.blocks
+            && !self.blocks.iter().any(|blocks| blocks[0] == name)
+        {
+            let sizes = [matrix.bits, matrix.block, matrix.row].map(number);
+            let [bits, block, row] = sizes;
+            let steps = self.named(&matrix.steps);
+            let zeros = matrix.zeros.as_ref();
+            let zeros = zeros.map_or(0, |zeros| 1 + self.named(zeros));
+            self.blocks.push([name, bits?, block?, row?, steps, zeros]);
         }
         let scale = match &weights.scale {
             Numbers::These(values) if values.is_empty() => 0,

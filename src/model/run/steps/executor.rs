@@ -136,7 +136,7 @@ impl Draft {
 
 impl Executor {
     /// The same, with even the smallest steps shared out.
-    #[cfg(test)]
+    #[cfg(feature = "compile")]
     pub fn sharing_all(self) -> Executor {
         Executor { least: 1, ..self }
     }

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::super::record::Numbers;
-use super::super::weights::{Packed, Values};
+use super::super::weights::Packed;
 use super::super::{File, MOST_ELEMENTS, MOST_OPERATIONS};
 use super::loops::Loops;
 use super::memory::{Sizes, Space};
@@ -84,7 +84,6 @@ impl Plan {
         let total = sizes.total().ok_or("an arena that cannot be counted")?;
         check(total <= i32::MAX as usize, "an arena of absurd size")?;
         // Each reading is a copy. A sound plan reads a tensor once, or twice for both passes.
-        let held: usize = file.tensors.values().map(Values::len).sum();
         let mut reader = Reader {
             plan: self,
             file,
@@ -93,7 +92,7 @@ impl Plan {
             again: Vec::new(),
             packed: HashMap::new(),
             operations: 0,
-            left: held.saturating_mul(2),
+            left: file.held().saturating_mul(2),
         };
         for &[at, numbers] in &self.constants {
             reader.constant(at, numbers)?;
@@ -115,6 +114,7 @@ impl Plan {
                 forward.made.truncate(1);
                 None
             }
+            (true, None) if self.unexplained.is_some() => None,
             (true, None) => return Err("there is no gradient"),
             (true, Some(half)) => Some(reader.pass(half, true, scores, &layers)?),
         };
@@ -285,26 +285,21 @@ impl Draft {
                 backward,
                 step,
                 arrangement,
-                span,
-            } => {
-                let values = span.values(onnx);
-                match self.work(backward, step) {
-                    Work::Filter(filter) => filter.filter = arrangement.filter(values),
-                    Work::Product(product) => {
-                        if let Packed::Groups(groups) = arrangement.pack(values, None) {
-                            product.groups = groups;
-                        }
+                tensor,
+            } => tensor.with(onnx, |values| match self.work(backward, step) {
+                Work::Filter(filter) => filter.filter = arrangement.filter(values),
+                Work::Product(product) => {
+                    if let Packed::Groups(groups) = arrangement.pack(values, None) {
+                        product.groups = groups;
                     }
-                    Work::Tiles(tiles) => {
-                        if let Packed::Winograd(made) =
-                            arrangement.pack(values, Some(&tiles.window))
-                        {
-                            tiles.winograd = made;
-                        }
-                    }
-                    _ => (),
                 }
-            }
+                Work::Tiles(tiles) => {
+                    if let Packed::Winograd(made) = arrangement.pack(values, Some(&tiles.window)) {
+                        tiles.winograd = made;
+                    }
+                }
+                _ => (),
+            }),
         }
     }
 }

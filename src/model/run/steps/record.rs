@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::record::{Numbers, few};
 use super::super::{File, KEY, LONGEST, MOST_STEPS};
+use crate::error::{Error, Result};
 use crate::manifest::{Activation, Layout};
 use crate::model::layer::Place;
 
@@ -12,6 +13,13 @@ pub const VERSION: u32 = 2;
 
 /// Most layers, and most tensors and lists of numbers that are named.
 const MOST_NAMED: usize = 1 << 14;
+
+/// Most tensors whose numbers share steps.
+const MOST_BLOCKS: usize = 1 << 10;
+
+/// A tensor, the bits of a number, numbers of a block, blocks of a row, the tensor of the steps, and that of the zero
+/// points plus one, or 0.
+pub type Blocks = [u32; 6];
 
 /// A model as it is run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -32,6 +40,10 @@ pub struct Plan {
     /// Names of the file's tensors that hold weights.
     #[serde(deserialize_with = "few::<MOST_NAMED, _, _>")]
     pub tensors: Vec<String>,
+    /// Those of them whose numbers have a few bits and share steps.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "few::<MOST_BLOCKS, _, _>")]
+    pub blocks: Vec<Blocks>,
     /// Lists of values.
     #[serde(deserialize_with = "few::<MOST_NAMED, _, _>")]
     pub numbers: Vec<Numbers>,
@@ -42,9 +54,29 @@ pub struct Plan {
     pub constants: Vec<[u32; 2]>,
     pub forward: Half,
     pub backward: Option<Half>,
+    /// Where there is no gradient, the code of the error that says why, and its text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unexplained: Option<(String, String)>,
 }
 
 impl Plan {
+    /// Whether there is a gradient, and why not.
+    ///
+    /// # Errors
+    /// The one for which it was left out.
+    pub fn explains(&self) -> Result<()> {
+        match &self.unexplained {
+            None => Ok(()),
+            Some((code, text)) => {
+                let error = Error::UnsupportedOperator(text.clone());
+                match error.code() == code {
+                    true => Err(error),
+                    false => Err(Error::UnsupportedModel(text.clone())),
+                }
+            }
+        }
+    }
+
     /// The plan of a file; none if there is none that can be read.
     pub fn find(file: &File) -> Option<Plan> {
         let text = file.notes.get(KEY).filter(|text| text.len() <= LONGEST)?;

@@ -51,7 +51,7 @@ impl Reader<'_> {
         let reach = patches.reach().zip(last);
         let reach = reach.and_then(|(reach, last)| reach.checked_add(last));
         let inputs = [places(a, reach)?, beside(residual, volume)?];
-        let bytes = arrangement.bytes(weights.span.len(), None);
+        let bytes = arrangement.bytes(weights.tensor.len(), None);
         self.unread(place, weights, bytes);
         let work = Product {
             groups: Arc::new([]),
@@ -85,7 +85,7 @@ impl Reader<'_> {
             product([area(window.output), sums]),
         ];
         let inputs_of = [places(a, image)?, beside(residual, made)?];
-        let bytes = arrangement.bytes(weights.span.len(), Some(&window));
+        let bytes = arrangement.bytes(weights.tensor.len(), Some(&window));
         self.unread(place, weights, bytes);
         let winograd = Arc::new(Winograd::unread(window, inputs, sums));
         let work = Tiles {
@@ -115,7 +115,7 @@ impl Reader<'_> {
         self.count(&[area(window.output), channels], VALUE);
         let [output, input] = image(out, a, &window, channels)?;
         let kept = Depthwise::bytes(arrangement.taps, channels);
-        let bytes = [kept, 4 * weights.span.len() as u64];
+        let bytes = [kept, 4 * weights.tensor.len() as u64];
         self.unread(place, weights, bytes);
         let filter = Arc::new(Depthwise::new(0, &[], |_, _| 0.0));
         step(

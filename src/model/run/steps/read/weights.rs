@@ -3,15 +3,86 @@
 use super::super::record::Kind;
 use super::fields::{Fields, MOST_CHANNELS, Sound, check, product};
 use super::{Range, Reader};
+use crate::model::run::MOST_ELEMENTS;
 use crate::model::run::file::Span;
 use crate::model::run::record::Numbers;
-use crate::model::run::weights::Arrangement;
+use crate::model::run::weights::{Arrangement, Blocks, Values};
 
 /// Weights of a step, and what the record says of them.
 pub(super) struct Weights {
     pub arrangement: Arrangement,
-    pub span: Span,
+    pub tensor: Tensor,
     record: Vec<u32>,
+}
+
+/// A tensor of the file, from some value on.
+#[derive(Debug)]
+pub enum Tensor {
+    Plain(Span),
+    Blocks {
+        numbers: Span,
+        /// Bits of a number, numbers of a block, blocks of a row.
+        sizes: [usize; 3],
+        steps: Span,
+        zeros: Option<Span>,
+        start: usize,
+    },
+}
+
+impl Tensor {
+    /// Number of values.
+    pub fn len(&self) -> usize {
+        match self {
+            Tensor::Plain(span) => span.len(),
+            Tensor::Blocks {
+                numbers,
+                sizes,
+                start,
+                ..
+            } => (numbers.len() * (8 / sizes[0])).saturating_sub(*start),
+        }
+    }
+
+    /// Where in the file the last of its parts ends.
+    fn end(&self) -> usize {
+        match self {
+            Tensor::Plain(span) => span.bytes.end,
+            Tensor::Blocks {
+                numbers,
+                steps,
+                zeros,
+                ..
+            } => {
+                let zeros = zeros.as_ref().map_or(0, |zeros| zeros.bytes.end);
+                numbers.bytes.end.max(steps.bytes.end).max(zeros)
+            }
+        }
+    }
+
+    /// Passes on its values.
+    ///
+    /// # Panics
+    /// When the file no longer reaches that far.
+    pub fn with<T>(&self, onnx: &[u8], then: impl FnOnce(Values) -> T) -> T {
+        match self {
+            Tensor::Plain(span) => then(span.values(onnx)),
+            Tensor::Blocks {
+                numbers,
+                sizes: [bits, block, row],
+                steps,
+                zeros,
+                start,
+            } => then(Values::Blocks(&Blocks {
+                numbers: &onnx[numbers.bytes.clone()],
+                bits: *bits,
+                block: *block,
+                row: *row,
+                steps: steps.values(onnx),
+                zeros: zeros.as_ref().map(|zeros| zeros.values(onnx)),
+                start: *start,
+            })),
+        }
+    }
 }
 
 /// Numbers of weights in a record, and of a window.
@@ -39,7 +110,7 @@ pub enum Source {
         backward: bool,
         step: usize,
         arrangement: Arrangement,
-        span: Span,
+        tensor: Tensor,
     },
 }
 
@@ -106,6 +177,51 @@ impl Reader<'_> {
         Span::of(values, self.file.onnx).ok_or("a tensor that is not in the file")
     }
 
+    fn named(&self, tensor: u32) -> Sound<&str> {
+        let name = self.plan.tensors.get(tensor as usize);
+        Ok(name.ok_or("a tensor without a name")?)
+    }
+
+    fn tensor(&self, tensor: u32, start: usize) -> Sound<Tensor> {
+        let mut blocks = self.plan.blocks.iter();
+        let Some(&[_, bits, block, row, steps, zeros]) = blocks.find(|blocks| blocks[0] == tensor)
+        else {
+            return Ok(Tensor::Plain(self.span(self.named(tensor)?, start)?));
+        };
+        let numbers = self.span(self.named(tensor)?, 0)?;
+        let steps = self.span(self.named(steps)?, 0)?;
+        let zeros = zeros.checked_sub(1);
+        let zeros = zeros.map(|zeros| self.span(self.named(zeros)?, 0));
+        let zeros = zeros.transpose()?;
+        let sizes @ [bits, block, row] = [bits, block, row].map(|size| size as usize);
+        let sound = [2, 4, 8].contains(&bits)
+            && (1..=MOST_ELEMENTS).contains(&block)
+            && (1..=MOST_ELEMENTS).contains(&row)
+            && numbers.is_unsigned();
+        check(sound, "numbers of another form")?;
+        let count = numbers.len().checked_mul(8 / bits);
+        let count = count.ok_or("numbers without end")?.div_ceil(block);
+        let fits = |zeros: &Span| match zeros.is_unsigned() {
+            true => {
+                let across = row.checked_mul(bits).map(|bits| bits.div_ceil(8));
+                let whole = across.and_then(|across| count.div_ceil(row).checked_mul(across));
+                whole.is_some_and(|whole| whole <= zeros.len())
+            }
+            false => count <= zeros.len(),
+        };
+        check(
+            count <= steps.len() && zeros.as_ref().is_none_or(fits),
+            "steps outside their tensor",
+        )?;
+        Ok(Tensor::Blocks {
+            numbers,
+            sizes,
+            steps,
+            zeros,
+            start,
+        })
+    }
+
     pub(super) fn spend(&mut self, values: usize) -> Sound<()> {
         let left = self.left.checked_sub(values);
         self.left = left.ok_or("it reads the file's tensors too often")?;
@@ -121,14 +237,8 @@ impl Reader<'_> {
         let record = fields.0.as_slice().iter().take(length);
         let record: Vec<u32> = [kind as u32].into_iter().chain(record.copied()).collect();
         let again = self.packed.contains_key(&record);
-        let name = fields.next()?;
-        let name = self
-            .plan
-            .tensors
-            .get(name as usize)
-            .ok_or("a tensor without a name")?;
-        let start = fields.next()? as usize;
-        let span = self.span(name, start)?;
+        let [tensor, start] = [fields.next()?, fields.next()?];
+        let tensor = self.tensor(tensor, start as usize)?;
         let [groups, sums] = [fields.size()?, fields.size()?];
         let [inputs, taps] = [fields.size()?, fields.size()?];
         let strides = [fields.next()?, fields.next()?, fields.next()?];
@@ -156,7 +266,7 @@ impl Reader<'_> {
         };
         let reach = arrangement.reach();
         check(
-            reach.is_some_and(|reach| reach <= span.len()),
+            reach.is_some_and(|reach| reach <= tensor.len()),
             "weights outside their tensor",
         )?;
         let values = product([sums, inputs, taps]).ok_or("weights without end")?;
@@ -165,7 +275,7 @@ impl Reader<'_> {
         }
         Ok(Weights {
             arrangement,
-            span,
+            tensor,
             record,
         })
     }
@@ -185,7 +295,7 @@ impl Reader<'_> {
     pub(super) fn unread(&mut self, place: (bool, usize), weights: Weights, bytes: [u64; 2]) {
         let Weights {
             arrangement,
-            span,
+            tensor,
             record,
         } = weights;
         if let Some(&first) = self.packed.get(&record) {
@@ -194,14 +304,14 @@ impl Reader<'_> {
         self.packed.insert(record, place);
         let (backward, step) = place;
         self.unread.push(Unread {
-            end: span.bytes.end,
+            end: tensor.end(),
             bytes,
             told: 4 * (arrangement.scale.len() + arrangement.bias.len()) as u64,
             source: Source::Weights {
                 backward,
                 step,
                 arrangement,
-                span,
+                tensor,
             },
         });
     }
