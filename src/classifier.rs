@@ -360,6 +360,22 @@ impl Classifier {
         }
         warnings
     }
+
+    /// Why a model has no plan that can be used, and what to do; none if a plan runs it. Natively none does.
+    pub fn unplanned(&self) -> Option<String> {
+        let weights = &self.manifest.weights;
+        let why = match (&weights.unplanned, weights.plan) {
+            _ if self.model.is_planned() => return None,
+            (Some(why), None) => why,
+            (_, Some(model::PLAN)) => {
+                "that in its file cannot be used; run `whylens pack` on its folder"
+            }
+            _ => "its file has none for this version; run `whylens pack` on its folder",
+        };
+        Some(format!(
+            "without a plan, the model is compiled at every load and runs by one thread: {why}"
+        ))
+    }
 }
 
 fn next_id() -> u64 {

@@ -9,15 +9,24 @@ use crate::model::PLAN;
 /// quarter of the input's pixels, and two or three of them are alive at once.
 const WIDTH: u64 = 24;
 
-/// The most memory in bytes that a model needs: what `model.json` says of its plan, or an estimate.
-pub fn estimate(manifest: &Manifest, heatmap: bool) -> u64 {
+/// Bytes of the stack of each thread but the first, as in `www/worker/helpers.js`.
+const STACK: u64 = 1 << 18;
+
+/// Threads that a page takes at most where nobody says how many, as in `www/worker/helpers.js`.
+const USUAL_THREADS: usize = 8;
+
+/// The most memory in bytes that a model needs by this many threads: what `model.json` says of its plan, or an estimate.
+pub fn estimate(manifest: &Manifest, heatmap: bool, threads: usize) -> u64 {
     let memory = manifest.weights.memory;
     let told = memory.filter(|_| manifest.weights.plan == Some(PLAN));
+    let each = told.map_or(0, |memory| memory.thread).saturating_add(STACK);
+    let others = each.saturating_mul(threads.saturating_sub(1) as u64);
     let told = told.and_then(|memory| match heatmap {
         true => memory.explain,
         false => Some(memory.classify),
     });
-    told.unwrap_or_else(|| expected(manifest, heatmap))
+    let one = told.unwrap_or_else(|| expected(manifest, heatmap));
+    one.saturating_add(others)
 }
 
 fn expected(manifest: &Manifest, heatmap: bool) -> u64 {
@@ -50,13 +59,18 @@ fn expected(manifest: &Manifest, heatmap: bool) -> u64 {
 ///
 /// # Errors
 /// [`Error::NeedsMemory`] with the numbers.
-pub fn check(manifest: &Manifest, heatmap: bool, used: u64, limit: f64) -> Result<u64> {
-    let needed = estimate(manifest, heatmap);
+pub fn check(
+    manifest: &Manifest,
+    (heatmap, threads): (bool, usize),
+    used: u64,
+    limit: f64,
+) -> Result<u64> {
+    let needed = estimate(manifest, heatmap, threads);
     let fits = |needed: u64| used.saturating_add(needed) as f64 <= limit;
     if fits(needed) {
         return Ok(needed);
     }
-    let advice = match heatmap && fits(estimate(manifest, false)) {
+    let advice = match heatmap && fits(estimate(manifest, false, threads)) {
         true => ", or load it with `heatmap: false`",
         false => "",
     };
@@ -92,7 +106,7 @@ const DEFAULTS: [(u64, &str); 3] = [
 
 /// Where a page would refuse to load a model, with this limit or else by default; none: nowhere.
 pub fn warning(manifest: &Manifest, limit: Option<u64>) -> Option<String> {
-    let needed = estimate(manifest, true).saturating_add(PAGE);
+    let needed = estimate(manifest, true, USUAL_THREADS).saturating_add(PAGE);
     let refused = DEFAULTS.into_iter().rfind(|(most, _)| needed > *most);
     let whose = match (limit, refused) {
         (Some(limit), _) if needed <= limit => return None,
@@ -144,14 +158,14 @@ mod tests {
 
     #[test]
     fn a_model_within_the_limit_is_taken() {
-        let needed = check(&manifest(9_000_000), true, 10_000_000, 512e6).unwrap();
+        let needed = check(&manifest(9_000_000), (true, 1), 10_000_000, 512e6).unwrap();
         assert!((36_000_000..100_000_000).contains(&needed), "{needed}");
     }
 
     #[test]
     fn a_model_over_the_limit_is_refused_with_the_numbers() {
         let over = manifest(300_000_000);
-        let error = check(&over, true, 10_000_000, 512e6).unwrap_err();
+        let error = check(&over, (true, 1), 10_000_000, 512e6).unwrap_err();
         assert_eq!(error.code(), "over-memory-limit");
         for number in ["300 MB", "10 MB", "512 MB", "`memoryLimit` to 7"] {
             assert!(error.to_string().contains(number), "{error}");
@@ -159,19 +173,19 @@ mod tests {
         let Error::NeedsMemory { limit, message } = error else {
             panic!("{error}")
         };
-        check(&over, true, 10_000_000, limit as f64).expect(&message);
+        check(&over, (true, 1), 10_000_000, limit as f64).expect(&message);
     }
 
     #[test]
     fn heatmaps_are_given_up_only_where_that_helps() {
         let model = manifest(9_000_000);
-        let with = estimate(&model, true) as f64;
+        let with = estimate(&model, true, 1) as f64;
         let advised = |limit: f64| {
-            let error = check(&model, true, 0, limit).unwrap_err().to_string();
+            let error = check(&model, (true, 1), 0, limit).unwrap_err().to_string();
             error.contains("heatmap: false")
         };
         assert!(advised(with - 1.0));
-        assert!(!advised(estimate(&model, false) as f64 - 1.0));
+        assert!(!advised(estimate(&model, false, 1) as f64 - 1.0));
     }
 
     #[test]
@@ -195,14 +209,14 @@ mod tests {
 
     #[test]
     fn what_is_used_already_counts() {
-        let needed = check(&manifest(9_000_000), true, 0, 512e6).unwrap();
-        check(&manifest(9_000_000), true, 512_000_000 - needed, 512e6).unwrap();
-        check(&manifest(9_000_000), true, 512_000_001 - needed, 512e6).unwrap_err();
+        let needed = check(&manifest(9_000_000), (true, 1), 0, 512e6).unwrap();
+        check(&manifest(9_000_000), (true, 1), 512_000_000 - needed, 512e6).unwrap();
+        check(&manifest(9_000_000), (true, 1), 512_000_001 - needed, 512e6).unwrap_err();
     }
 
     #[test]
     fn heatmaps_cost() {
-        let total = |heatmap| estimate(&manifest(9_000_000), heatmap);
+        let total = |heatmap| estimate(&manifest(9_000_000), heatmap, 1);
         assert!(total(false) < total(true));
     }
 
@@ -212,21 +226,27 @@ mod tests {
         let memory = Memory {
             classify: 1_000,
             explain: Some(2_000),
+            thread: 300,
         };
         told.weights.memory = Some(memory);
         assert_eq!(
-            [false, true].map(|heatmap| estimate(&told, heatmap)),
+            [false, true].map(|heatmap| estimate(&told, heatmap, 1)),
             [1_000, 2_000]
         );
+        // By four threads.
+        let three = 3 * (300 + STACK);
+        assert_eq!(estimate(&told, true, 4), 2_000 + three);
+        assert_eq!(check(&told, (false, 4), 0, 512e6).unwrap(), 1_000 + three);
+        check(&told, (true, 4), 0, (1_999 + three) as f64).unwrap_err();
         told.weights.plan = Some(PLAN + 1);
-        assert_eq!(estimate(&told, true), expected(&told, true));
+        assert_eq!(estimate(&told, true, 1), expected(&told, true));
     }
 
     #[test]
     fn without_a_plan_the_file_is_parsed() {
         let mut unplanned = manifest(9_000_000);
         unplanned.weights.plan = None;
-        let of = |manifest| estimate(manifest, true);
+        let of = |manifest| estimate(manifest, true, 1);
         assert_eq!(of(&unplanned) - of(&manifest(9_000_000)), 15_750_000);
     }
 
@@ -234,7 +254,7 @@ mod tests {
     fn quantised_weights_count_as_they_are_computed_with() {
         let mut quantised = manifest(9_000_000);
         quantised.weights.parameters = Some(18_000_000);
-        let of = |manifest| estimate(manifest, true);
+        let of = |manifest| estimate(manifest, true, 1);
         assert_eq!(of(&quantised) - of(&manifest(9_000_000)), 60_750_000);
     }
 
@@ -243,15 +263,15 @@ mod tests {
         // A third of them in FP32, which take half of the file.
         let mut mixed = manifest(12_000_000);
         mixed.weights.parameters = Some(4_500_000);
-        let run = estimate(&mixed, true) - estimate(&mixed, false);
-        assert_eq!(estimate(&mixed, true) - 2 * run, 18_000_000 * 9 / 8);
+        let run = estimate(&mixed, true, 1) - estimate(&mixed, false, 1);
+        assert_eq!(estimate(&mixed, true, 1) - 2 * run, 18_000_000 * 9 / 8);
     }
 
     #[test]
     fn absurd_sizes_do_not_overflow() {
         let mut absurd = manifest(u64::MAX);
         absurd.weights.parameters = Some(u64::MAX);
-        check(&absurd, true, u64::MAX, 512e6).unwrap_err();
-        check(&manifest(u64::MAX), true, u64::MAX, 512e6).unwrap_err();
+        check(&absurd, (true, 1), u64::MAX, 512e6).unwrap_err();
+        check(&manifest(u64::MAX), (true, 1), u64::MAX, 512e6).unwrap_err();
     }
 }

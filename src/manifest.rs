@@ -70,6 +70,9 @@ pub struct Weights {
     /// Version of the plan in the file, if it holds one; [`PLAN`](crate::model::PLAN) is understood.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<u32>,
+    /// Why it holds none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unplanned: Option<String>,
     /// What the plan needs in a page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<Memory>,
@@ -87,6 +90,13 @@ pub struct Memory {
     /// With heatmaps, if there can be any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub explain: Option<u64>,
+    /// For each thread but the first.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub thread: u64,
+}
+
+fn is_zero(bytes: &u64) -> bool {
+    *bytes == 0
 }
 
 /// A piece of the weights.

@@ -33,7 +33,7 @@ use crate::fetch::{self, Log, Patience, Source};
 use crate::heatmap::Method;
 use crate::manifest::{MOST_TEXT, Manifest};
 use crate::memory;
-use crate::model::{Layer, Options, PLAN};
+use crate::model::{Layer, Options, PLAN, threads};
 use crate::preload::Preload;
 use crate::result::Run;
 
@@ -224,7 +224,8 @@ async fn read(url: String, mut options: LoadOptions, progress: Function) -> Resu
 
     let elsewhere = options.memory_elsewhere as u64;
     let (used, limit) = (wasm_memory() as u64 + elsewhere, options.memory_limit);
-    report.estimated = estimate::check(&manifest, options.heatmap, used, limit)?;
+    let threads = threads(Some(options.threads));
+    report.estimated = estimate::check(&manifest, (options.heatmap, threads), used, limit)?;
 
     let downloading = Instant::now();
     let total = manifest.weights.bytes;
@@ -269,6 +270,7 @@ async fn read(url: String, mut options: LoadOptions, progress: Function) -> Resu
         classifier.warm_up()?;
     }
     report.warnings.extend(classifier.warnings());
+    report.warnings.extend(classifier.unplanned());
     if let (true, Err(error)) = (options.heatmap, classifier.explainable()) {
         report.warnings.push(error.to_string());
     }
@@ -331,7 +333,8 @@ pub async fn add_layers(url: String, layers: Vec<String>) -> std::result::Result
         }
         let (manifest, options) = (classifier.manifest(), &loaded.options);
         let used = memory::live() as u64 + options.memory_elsewhere as u64;
-        estimate::check(manifest, true, used, options.memory_limit).map_err(thrown)?;
+        let threads = threads(Some(options.threads));
+        estimate::check(manifest, (true, threads), used, options.memory_limit).map_err(thrown)?;
         manifest.weights.clone()
     };
     let source = Source {

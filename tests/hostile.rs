@@ -578,7 +578,7 @@ const SOUND: &[u8] = b"one\ntwo\nthree";
 fn attempt(json: &[u8], labels: &[u8], onnx: &[u8]) -> whylens::Result<()> {
     let (manifest, warnings) = Manifest::parse(json)?;
     assert!(warnings.len() < 30);
-    estimate::check(&manifest, true, 0, MOST_MEMORY as f64)?;
+    estimate::check(&manifest, (true, 1), 0, MOST_MEMORY as f64)?;
     sniff::onnx(onnx, "the file")?;
     let options = Options {
         heatmap: true,

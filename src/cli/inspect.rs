@@ -116,7 +116,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let mut manifest = found.manifest;
     manifest.weights.bytes = bytes;
     for (name, heatmap) in [("with", true), ("without", false)] {
-        let bytes = estimate::estimate(&manifest, heatmap);
+        let bytes = estimate::estimate(&manifest, heatmap, 1);
         println!("memory      about {} MB {name} heatmaps", bytes / 1_000_000);
     }
     Ok(ExitCode::SUCCESS)

@@ -29,6 +29,7 @@ pub fn run(folder: &Path) -> Result<ExitCode> {
         bytes: planned.len() as u64,
         sha256: digest.clone(),
         plan: Some(PLAN),
+        unplanned: None,
         memory: memory(&planned),
         ..manifest.weights
     };

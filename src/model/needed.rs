@@ -45,8 +45,11 @@ pub fn memory(onnx: &[u8]) -> Option<Memory> {
         let draft = plan.draft(&file, heatmap).ok()?;
         Some(needed(&plan, &draft, onnx.len(), heatmap).most)
     };
+    let scratch = [true, false].map(|heatmap| Some(plan.draft(&file, heatmap).ok()?.scratch));
+    let scratch = scratch.into_iter().flatten().max().unwrap_or(0);
     Some(Memory {
         classify: most(false)?,
         explain: most(true),
+        thread: (scratch * size_of::<f32>()) as u64,
     })
 }

@@ -245,6 +245,7 @@ pub(super) fn manifest(
             parameters: None,
             memory: None,
             plan: None,
+            unplanned: None,
             parts: Vec::new(),
         },
         input: Input {

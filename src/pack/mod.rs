@@ -393,7 +393,9 @@ fn check(
     let Candidates { list, whole } = shrink::layers(&kept, &manifest)?;
     let layers = list.into_iter().rev().map(|candidate| candidate.layer);
     manifest.heatmap.layers = layers.collect();
+    let unplanned = unplanned.map(|error| error.to_string());
     manifest.weights.plan = unplanned.is_none().then_some(PLAN);
+    manifest.weights.unplanned.clone_from(&unplanned);
     manifest.weights.bytes = kept.len() as u64;
     manifest.weights.sha256 = sha256(&kept);
     manifest.weights.memory = unplanned.is_none().then(|| memory(&kept)).flatten();
@@ -408,13 +410,13 @@ fn check(
         layer,
         whole,
         no_gradients: no_gradients.map(|error| error.to_string()),
-        unplanned: unplanned.map(|error| error.to_string()),
+        unplanned,
         precision: manifest.weights.precision,
         single,
         weights: rounded,
         bytes_given,
         bytes_kept: kept.len(),
-        memory: estimate::estimate(&manifest, true),
+        memory: estimate::estimate(&manifest, true, 1),
         difference,
         refused,
     };

@@ -89,6 +89,7 @@ pub(super) fn store(
         precision: storage.precision(),
         parameters: (outline.quantised || mixed).then_some(outline.parameters as u64),
         plan: None,
+        unplanned: None,
         memory: None,
         parts: Vec::new(),
     };

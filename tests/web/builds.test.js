@@ -31,7 +31,9 @@ test(
   { timeout: 60_000 },
   async () => {
     const page = await stage.page();
-    stage.server.put('/models/other/', folder());
+    const why = '#1 "hidden" NonZero cannot be kept in a plan';
+    const change = (/** @type {any} */ manifest) => Object.assign(manifest.weights, { unplanned: why });
+    stage.server.put('/models/other/', folder({ change }));
     stage.server.forget();
     const outcomes = await Promise.all([attempt(page), attempt(page), attempt(page, '/models/other/')]);
     assert.deepEqual(
@@ -39,8 +41,15 @@ test(
       [true, true, true],
     );
     assert.deepEqual([stage.server.count(/\.wasm$/), stage.server.count(MODULE)], [2, 1]);
-    for (const model of [SMALL, '/models/other/']) {
-      const { counters, build, module } = await health(page, model);
+    for (const [model, told] of [
+      [SMALL, '`whylens pack`'],
+      ['/models/other/', why],
+    ]) {
+      const { counters, build, module, warnings } = await health(page, model);
+      assert.ok(
+        warnings.some((warning) => warning.includes(String(told))),
+        `the reason is told: ${warnings}`,
+      );
       assert.deepEqual([build, module], [COMPILE.name, COMPILE.folder], 'health names the module that runs the model');
       assert.deepEqual([counters.weightsRequested, counters.parsed, counters.loads], [1, 1, 1]);
     }

@@ -5,11 +5,13 @@ use prost::Message;
 use serde_json::{Value, json};
 
 use super::shrink;
+use crate::classifier::Classifier;
+use crate::heatmap::{Occlusion, Sign};
 use crate::manifest::{Manifest, Precision};
 use crate::model::run::KEY;
 use crate::model::run::steps::executor::Passed;
 use crate::model::run::steps::record;
-use crate::model::{Model, Options};
+use crate::model::{Model, Options, memory};
 use crate::preprocess::Tensor as Input;
 
 const HEATMAP: Options = Options {
@@ -172,29 +174,66 @@ fn first(passed: &Passed) -> Vec<f32> {
     weights
 }
 
+/// Scores, the map at the layer, gradients of two classes, and the map of an occlusion.
 #[test]
 fn any_number_of_threads_gives_the_same_bits() {
     for (name, manifest) in golden() {
         let onnx = steps(&name, &manifest);
-        let file = super::File::read(&onnx);
-        let plan = record::Plan::find(&file).expect(&name);
         let input = noise(&manifest);
         let run = |threads: usize| {
-            let mut draft = plan.draft(&file, true).expect(&name);
-            draft.threads = threads;
-            let executor = draft
-                .finish(&plan.numbers, &mut (&onnx[..]).into())
-                .sharing_all();
-            let passed = executor.forward(&input.values);
-            let gradients = executor.gradients(&passed.kept, &first(&passed)).unwrap();
-            let made = [passed.made, gradients].concat();
-            made.iter().map(|values| bits(values)).collect::<Vec<_>>()
+            let options = Options {
+                threads: Some(threads),
+                ..HEATMAP
+            };
+            let model = planned(&onnx, &manifest, &options).expect(&name);
+            let model = model.sharing_all();
+            let forward = model.forward(&input).unwrap();
+            let classes = [0, model.classes() - 1];
+            let gradients = classes.map(|class| model.gradients(&forward, class).unwrap());
+            let mut occlusion =
+                Occlusion::new(&input, manifest.input.layout, forward.scores[0]).unwrap();
+            while occlusion.progress().0 < occlusion.progress().1 {
+                let score = |blank: &Input| Ok(model.forward(blank)?.scores[0]);
+                occlusion.step(score).unwrap();
+            }
+            let maps = forward.features.iter().chain(gradients.iter().flatten());
+            let maps = maps.map(|map| bits(&map.values));
+            let ends = [&forward.scores, &occlusion.map(Sign::For).values].map(|values| bits(values));
+            maps.chain(ends).collect::<Vec<_>>()
         };
         let whole = run(1);
         for threads in [2, 5] {
             assert!(run(threads) == whole, "{name} by {threads} threads");
         }
     }
+}
+
+/// What a page counts for several threads before the download is what it counts when the plan is read.
+#[test]
+fn memory_is_told_for_each_thread() {
+    let (mut with, mut without) = (0, 0);
+    for (name, manifest) in golden() {
+        let onnx = steps(&name, &manifest);
+        let told = memory(&onnx).unwrap();
+        let file = super::File::read(&onnx);
+        let plan = record::Plan::find(&file).unwrap();
+        let needed = |threads: usize, heatmap: bool| {
+            let mut draft = plan.draft(&file, heatmap).unwrap();
+            draft.threads = threads;
+            draft.needed(onnx.len()).work
+        };
+        for heatmap in [false, true] {
+            let more = needed(5, heatmap) - needed(1, heatmap);
+            assert!(more <= 4 * told.thread, "{name}: {more} of {told:?}");
+        }
+        let more = needed(5, true) - needed(1, true);
+        assert_eq!(more, 4 * told.thread, "{name}");
+        match told.thread {
+            0 => without += 1,
+            _ => with += 1,
+        }
+    }
+    assert!(with > 0 && without > 0);
 }
 
 /// Every number of every step is replaced by others: the plan is refused, or does no harm.
@@ -397,6 +436,106 @@ fn weights_that_are_read_in_parts_are_not_stored_again() {
         let stored = onnx.windows(beside.len()).any(|part| part == beside);
         assert!(!stored, "{name}");
     }
+}
+
+/// They stay in the file as they are, of a few bits each.
+#[test]
+fn weights_that_share_steps_are_not_stored_again() {
+    let manifest = operator();
+    for name in [
+        "matmul_2_bits",
+        "matmul_4_bits",
+        "matmul_8_bits",
+        "matmul_4_bits_cut_block",
+        "matmul_4_bits_zero_points",
+    ] {
+        let onnx = operator_with_plan(name, &manifest);
+        let file = super::File::read(&onnx);
+        let plan = record::Plan::find(&file).unwrap();
+        let [[_, bits, block, ..]] = plan.blocks[..] else {
+            panic!("{name}: {:?}", plan.blocks);
+        };
+        let beside = file
+            .tensors
+            .keys()
+            .filter(|name| name.starts_with(super::write::BESIDE));
+        assert_eq!(beside.count(), 0, "{name}");
+        for (at, number) in [
+            (1, 0),
+            (1, 3),
+            (1, bits / 2),
+            (1, 64),
+            (2, 0),
+            (2, block / 2),
+            (2, u32::MAX),
+            (3, 0),
+            (3, u32::MAX),
+            (4, u32::MAX),
+            (5, u32::MAX),
+        ] {
+            let mut hostile = plan.clone();
+            hostile.blocks[0][at] = number;
+            assert!(
+                hostile.draft(&file, true).is_err(),
+                "{name}: {at}, {number}"
+            );
+        }
+    }
+}
+
+/// Predictions and methods without gradients need none.
+#[test]
+fn a_plan_without_a_gradient_says_why() {
+    let manifest = operator();
+    for (name, code, why) in [
+        ("round", "unsupported-operator", "Round"),
+        ("pow_of_values", "unsupported-operator", "Pow"),
+        ("dynamic_nothing", "unsupported-model", "do not depend"),
+    ] {
+        let onnx = operator_with_plan(name, &manifest);
+        let model = planned(&onnx, &manifest, &HEATMAP).expect(name);
+        let error = model.explainable().unwrap_err();
+        assert_eq!(error.code(), code, "{name}");
+        assert!(error.to_string().contains(why), "{error}");
+        let input = noise(&manifest);
+        let forward = model.forward(&input).unwrap();
+        assert_eq!(forward.features.len(), 1, "{name}");
+        assert_eq!(model.gradients(&forward, 0).unwrap_err(), error);
+        let graph = Model::in_a_page(&onnx, &manifest, &HEATMAP).unwrap();
+        agree(
+            &forward.scores,
+            &graph.forward(&input).unwrap().scores,
+            name,
+        );
+        assert_eq!(graph.explainable().unwrap_err(), error, "{name}");
+        let file = super::File::read(&onnx);
+        let mut plan: Value = serde_json::from_str(file.notes[KEY]).unwrap();
+        assert!(plan["backward"].is_null());
+        plan.as_object_mut().unwrap().remove("unexplained");
+        let silent = with_plan(&onnx, &plan.to_string());
+        assert!(planned(&silent, &manifest, &HEATMAP).is_none(), "{name}");
+    }
+}
+
+#[test]
+fn a_model_without_a_plan_says_why() {
+    let (kept, mut manifest) = model("vgg.onnx");
+    let planned = shrink::with_plan(&kept, &manifest).unwrap();
+    let labels = |onnx: &[u8]| {
+        let model = Model::load(onnx, &manifest, &HEATMAP).unwrap();
+        "a\n".repeat(model.classes())
+    };
+    let labels = labels(&kept);
+    let told = |manifest: &Manifest, onnx: &[u8]| {
+        let loaded = Classifier::new(manifest.clone(), labels.as_bytes(), onnx, &HEATMAP);
+        loaded.unwrap().unplanned()
+    };
+    manifest.weights.plan = None;
+    assert_eq!(told(&manifest, &planned), None);
+    assert!(told(&manifest, &kept).unwrap().contains("`whylens pack`"));
+    let why = "#4 \"x\" NonZero cannot be kept in a plan";
+    manifest.weights.unplanned = Some(why.into());
+    assert!(told(&manifest, &kept).unwrap().ends_with(why));
 }
 
 /// A loop reads its weights at each step and holds them once.

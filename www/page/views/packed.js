@@ -23,7 +23,7 @@ export function facts({ report }, words, numbers) {
       ].join(' '),
     ],
     [said.memory, said.memoryText(numbers.bytes(report.memory))],
-    [said.start, said.startText(report.unplanned === null)],
+    [said.start, said.startText(report.unplanned)],
     [words.modelView.classes, String(report.classes)],
     [said.heatmaps, methods.map((method) => methodName(method, words)).join(', ')],
     ...(layer ? [[words.layer, layer]] : []),

@@ -454,8 +454,9 @@ export const words = {
       `With FP16 for all weights, a probability would differ by ${difference}, so ${single} of ${all} were kept in FP32.`,
     /** @param {string} bytes */
     memoryText: (bytes) => `about ${bytes} while it loads`,
-    /** @param {boolean} planned @returns {string} */
-    startText: (planned) => (planned ? 'compiled: nothing is left to do at load' : 'compiled at every load'),
+    /** @param {string | null} unplanned @returns {string} */
+    startText: (unplanned) =>
+      unplanned === null ? 'compiled: nothing is left to do at load' : `compiled at every load: ${unplanned}`,
     guesses: {
       activation: 'One class per photo (softmax).',
       single: 'The one score decides between two classes (sigmoid).',

@@ -383,8 +383,10 @@ export const words = {
     partlyText: (difference, single, all) =>
       `Với FP16 cho mọi trọng số, một xác suất sẽ lệch ${difference}, nên giữ FP32 cho ${single} trong ${all}.`,
     memoryText: (bytes) => `khoảng ${bytes} khi tải`,
-    startText: (planned) =>
-      planned ? 'đã biên dịch sẵn: khi tải không còn gì phải làm' : 'mỗi lần tải đều phải biên dịch lại',
+    startText: (unplanned) =>
+      unplanned === null
+        ? 'đã biên dịch sẵn: khi tải không còn gì phải làm'
+        : `mỗi lần tải đều phải biên dịch lại: ${unplanned}`,
     guesses: {
       activation: 'Một lớp mỗi ảnh (softmax).',
       single: 'Điểm số duy nhất quyết định giữa hai lớp (sigmoid).',
