@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::check::{Check, CheckQuery, Checked, Fill, Verdict};
 pub use self::layer::heatmap;
-use self::occlusion::Occlusion;
+pub use self::occlusion::Occlusion;
 pub use self::runs::Runs;
 use self::score::ScoreCam;
 pub use self::target::Target;

@@ -198,7 +198,8 @@ fn any_number_of_threads_gives_the_same_bits() {
             }
             let maps = forward.features.iter().chain(gradients.iter().flatten());
             let maps = maps.map(|map| bits(&map.values));
-            let ends = [&forward.scores, &occlusion.map(Sign::For).values].map(|values| bits(values));
+            let ends =
+                [&forward.scores, &occlusion.map(Sign::For).values].map(|values| bits(values));
             maps.chain(ends).collect::<Vec<_>>()
         };
         let whole = run(1);
