@@ -15,7 +15,7 @@ use crate::decode::{self, Image, Limits};
 use crate::error::{Error, Result};
 use crate::heatmap::{Map, Method, Sign};
 use crate::labels;
-use crate::manifest::{Activation, Manifest};
+use crate::manifest::{self, Activation, Manifest};
 use crate::model::{self, Model};
 use crate::overlay::{self, Style};
 use crate::preprocess::{self, Region, Tensor};
@@ -37,6 +37,68 @@ pub struct Classifier {
     failed: Option<Error>,
     /// Tells the runs of this model with these layers from other runs.
     id: u64,
+}
+
+/// A photo that waits for the network: what is left of it is its input. Of plain data, so that many can be made at
+/// once, beside a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Waiting {
+    /// The photo as the network will see it.
+    pub photo: Photo,
+    /// How long it took so far: `decode` and `preprocess`.
+    pub timing: Timing,
+    /// Of a photo that is cut short: how many percent of its rows are there.
+    pub partial: Option<u8>,
+}
+
+impl Waiting {
+    /// Takes a part of an upright image, or all of it, and makes the model's input of it; `decode` is the time in ms
+    /// that decoding took.
+    ///
+    /// # Errors
+    /// Those of [`preprocess::crop`] and [`preprocess::preprocess`].
+    pub fn new(
+        image: Image,
+        decode: f64,
+        region: Option<&Region>,
+        input: &manifest::Input,
+    ) -> Result<Waiting> {
+        let start = Instant::now();
+        let partial = image.partial;
+        let size = Size {
+            width: image.width,
+            height: image.height,
+        };
+        let (image, part) = match region {
+            Some(region) => {
+                let (image, part) = preprocess::crop(image, region)?;
+                (image, Some(part))
+            }
+            None => (image, None),
+        };
+        let (input, mut region) = preprocess::preprocess(&image, input)?;
+        drop(image);
+        if let Some(Region { x, y, .. }) = part {
+            region.x += x;
+            region.y += y;
+        }
+        let timing = Timing {
+            decode,
+            preprocess: milliseconds(start),
+            ..Timing::default()
+        };
+        let photo = Photo {
+            input,
+            image: size,
+            region,
+            part,
+        };
+        Ok(Waiting {
+            photo,
+            timing,
+            partial,
+        })
+    }
 }
 
 impl Classifier {
@@ -109,36 +171,21 @@ impl Classifier {
         decode: f64,
         query: &Query,
     ) -> Result<Classification> {
-        let start = Instant::now();
-        let partial = image.partial;
-        let size = Size {
-            width: image.width,
-            height: image.height,
-        };
-        let (image, part) = match &query.region {
-            Some(region) => {
-                let (image, part) = preprocess::crop(image, region)?;
-                (image, Some(part))
-            }
-            None => (image, None),
-        };
-        let (input, mut region) = preprocess::preprocess(&image, &self.manifest.input)?;
-        drop(image);
-        if let Some(Region { x, y, .. }) = part {
-            region.x += x;
-            region.y += y;
-        }
-        let timing = Timing {
-            decode,
-            preprocess: milliseconds(start),
-            ..Timing::default()
-        };
-        let photo = Photo {
-            input,
-            image: size,
-            region,
-            part,
-        };
+        let input = &self.manifest.input;
+        let waiting = Waiting::new(image, decode, query.region.as_ref(), input)?;
+        self.classify_waiting(waiting, query)
+    }
+
+    /// Classifies a photo that was decoded and resized elsewhere; the region of the query was taken there.
+    ///
+    /// # Errors
+    /// Those of [`Classifier::classify_tensor`].
+    pub fn classify_waiting(&self, waiting: Waiting, query: &Query) -> Result<Classification> {
+        let Waiting {
+            photo,
+            timing,
+            partial,
+        } = waiting;
         let result = self.classify_input(photo, timing, query)?;
         Ok(Classification { partial, ..result })
     }

@@ -97,7 +97,7 @@ mod memory;
 #[cfg(target_arch = "wasm32")]
 mod wasm;
 
-pub use classifier::{Checking, Classifier, Explaining};
+pub use classifier::{Checking, Classifier, Explaining, Waiting};
 pub use decode::{Image, Limits, decode, decode_partial, from_rgba};
 pub use error::{Error, Result};
 pub use heatmap::{CheckQuery, Checked, Fill, Method, Sign, Target, Verdict};
@@ -121,6 +121,12 @@ pub mod internal {
     pub use crate::model::compile::{adapt, shrink};
     #[cfg(feature = "compile")]
     pub use crate::model::memory;
+    #[cfg(not(target_arch = "wasm32"))]
+    pub use crate::model::threads;
+    #[cfg(not(target_arch = "wasm32"))]
+    pub mod decode {
+        pub use crate::decode::is_picture;
+    }
     pub mod estimate {
         pub use crate::estimate::{check, check_run, estimate, warning};
     }

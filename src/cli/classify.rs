@@ -1,23 +1,33 @@
 //! photos → predictions and heatmaps on standard output.
 
-use std::collections::{HashMap, HashSet};
+mod ahead;
+mod outputs;
+mod photos;
+mod rows;
+
+use std::collections::HashSet;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::slice;
 use std::time::Instant;
 
 use anyhow::Result;
 use clap::Args;
+use indicatif::ProgressBar;
 use serde_json::json;
-use whylens::internal::rank;
-use whylens::manifest::Activation;
+use whylens::internal::{rank, threads};
+use whylens::manifest::{Activation, Input};
 use whylens::{
     Class, Classification, Classifier, Contrast, Error, Heatmap, HeatmapQuery, Image, Limits,
-    Method, Options, Prediction, Query, Reason, Region, Sign, Style, decode, decode_partial,
+    Method, Options, Query, Reason, Region, Sign, Style, Tensor, Waiting, decode, decode_partial,
 };
 
+use self::outputs::Outputs;
+use self::photos::Candidate;
+use self::rows::{Done, Format, Rows};
 use super::read::{self, Identity};
-use super::{folder, npy, staged, terminal};
+use super::{folder, npy, terminal};
 
 /// Most bytes of a tensor: those of the largest input, three colours of 4096 × 4096 pixels, and a header.
 const MOST_TENSOR: u64 = 4 * 3 * 4096 * 4096 + (1 << 17);
@@ -27,7 +37,8 @@ const MOST_TENSOR: u64 = 4 * 3 * 4096 * 4096 + (1 << 17);
 pub struct Arguments {
     /// Model folder, or its model.json
     model: PathBuf,
-    /// Photos: JPEG, PNG, WebP, GIF, BMP, …
+    /// Photos (JPEG, PNG, WebP, GIF, BMP, …), and folders: the photos in them and in their folders, known by their
+    /// content; hidden files and other ones are skipped
     #[arg(required_unless_present = "tensor")]
     images: Vec<PathBuf>,
     /// Maximum number of predictions
@@ -73,8 +84,8 @@ pub struct Arguments {
     /// Maximum number of pixels of a photo
     #[arg(long, value_name = "N", default_value_t = Limits::default().pixels)]
     max_pixels: u64,
-    /// Threads that a model with a plan is run by, 1 to 64; results do not depend on it [default: one for each core, at
-    /// most 8]
+    /// Threads that a model with a plan is run by, and that decode the next photos meanwhile, 1 to 64; results do not
+    /// depend on it [default: one for each core, at most 8]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
     /// Classify what is there of a photo that is cut short
@@ -83,6 +94,16 @@ pub struct Arguments {
     /// Print one JSON object per line, heatmap included
     #[arg(long)]
     json: bool,
+    /// Print a table, one line per photo: the predictions, and the code of the error if it failed
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
+    /// Write the results to a new file instead: JSON lines or a table, as its name ends in .jsonl or .csv. They hold no
+    /// times
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Go on where an interrupted run stopped: what is in FILE already is not classified again
+    #[arg(long, requires = "out")]
+    resume: bool,
     /// Classify this input tensor (float32, in the model's layout) instead of photos
     #[arg(long, value_name = "IN.npy", conflicts_with_all = ["images", "heatmap"])]
     tensor: Option<PathBuf>,
@@ -127,14 +148,19 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         let what = format!("--threads is {threads}, expected 1 to 64");
         return Err(Error::BadOption(what).into());
     }
-    let outputs = outputs(arguments)?;
+    let format = arguments.format()?;
+    let candidates = match &arguments.tensor {
+        Some(tensor) => photos::candidates(slice::from_ref(tensor))?,
+        None => photos::candidates(&arguments.images)?,
+    };
+    let outputs = outputs::outputs(arguments, &candidates)?;
     let asked = arguments.heatmap.is_some()
         || arguments.class.is_some()
         || arguments.sign != Sign::For
         || arguments.contrast.is_some()
         || arguments.method.is_some()
         || !arguments.layer.is_empty();
-    let wanted = arguments.json || asked;
+    let wanted = format == Format::Json || asked;
     let layers = arguments.layer.clone();
     let classifier = folder::read(&arguments.model)?.classifier(&Options {
         heatmap: wanted,
@@ -179,173 +205,246 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         region: arguments.region,
         heatmap: wanted.then_some(heatmap),
     };
-    let limits = Limits {
-        pixels: arguments.max_pixels,
-        ..Limits::default()
-    };
-    let (mut failed, mut written) = (false, HashSet::new());
-    for (path, outputs) in inputs(arguments).zip(outputs) {
-        let file = path.display().to_string();
-        let done = photo(arguments, path, &limits).and_then(|photo| {
-            let result = classify(&classifier, arguments, path, &photo, &limits, &query)?;
-            print(&file, &result, arguments.json)?;
-            if let Some(Reason { code, message }) = &result.no_heatmap {
-                failed |= asked;
-                eprintln!("whylens: {file}: no heatmap: {message} [{code}]");
-            }
-            if let Some(out) = &outputs.scores {
-                write(out, &npy::write(result.run.scores())?, &mut written)?;
-            }
-            if let (Some(out), Some(heatmap)) = (&outputs.heatmap, &result.heatmap) {
-                let picture = draw(image(arguments, &photo, &limits)?, heatmap)?;
-                write(out, &picture, &mut written)?;
-            }
-            Ok(())
-        });
-        if let Err(error) = done {
-            failed = true;
-            let code = error.downcast_ref::<Error>().map_or("io", Error::code);
-            let message = format!("{error:#}");
-            // Errors of the file system already name the file.
-            match code {
-                "io" => eprintln!("whylens: {message} [{code}]"),
-                _ => eprintln!("whylens: {file}: {message} [{code}]"),
-            }
-            if arguments.json {
-                let object = json!({ "file": file, "error": { "code": code, "message": message } });
-                println!("{}", terminal::json(&object));
-            }
+    let (rows, mut done) = match &arguments.out {
+        Some(out) => {
+            let manifest = classifier.manifest();
+            let model = (&manifest.name[..], &manifest.version[..]);
+            Rows::kept(format, query.top_k, out, arguments.resume.then_some(model))?
         }
+        None => (Rows::printed(format, query.top_k)?, Done::default()),
+    };
+    let before = (done.count(), done.failed);
+    let all = candidates.len();
+    let left: Vec<_> = candidates
+        .into_iter()
+        .zip(outputs)
+        .filter(|(candidate, _)| !done.take(&candidate.path.display().to_string()))
+        .collect();
+    let bar = match all > 1 && !rows.are_shown() {
+        true => terminal::bar(all as u64, (all - left.len()) as u64),
+        false => ProgressBar::hidden(),
+    };
+    let mut batch = Batch {
+        arguments,
+        classifier: &classifier,
+        query,
+        asked,
+        rows,
+        written: HashSet::new(),
+        bar,
+        classified: before.0 - before.1,
+        failed: before.1,
+        skipped: 0,
+        heatmap_failed: false,
+    };
+    let input = &classifier.manifest().input;
+    let threads = threads(arguments.threads).min(left.len());
+    let read = |(candidate, outputs): &(Candidate, Outputs)| {
+        let keep = outputs.heatmap.is_some();
+        read(arguments, candidate, input, keep)
+    };
+    let done = ahead::ahead(threads, left, read, |(candidate, outputs), seen| {
+        batch.take(&candidate.path, &outputs, seen)
+    });
+    batch.bar.finish_and_clear();
+    done?;
+    if all > 1 && arguments.tensor.is_none() {
+        batch.tell(before.0);
     }
-    Ok(if failed {
+    let nothing = batch.classified + batch.failed == 0;
+    if nothing {
+        eprintln!("whylens: no photo was found");
+    }
+    Ok(if nothing || batch.failed > 0 || batch.heatmap_failed {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS
     })
 }
 
-fn inputs(arguments: &Arguments) -> impl Iterator<Item = &PathBuf> {
-    arguments.tensor.iter().chain(&arguments.images)
-}
-
-/// Where the outputs for a photo go.
-struct Outputs {
-    heatmap: Option<PathBuf>,
-    scores: Option<PathBuf>,
-}
-
-/// The outputs for each photo. None overwrites another, a photo or the model.
-fn outputs(arguments: &Arguments) -> Result<Vec<Outputs>> {
-    let names = names(inputs(arguments));
-    let several = names.len() > 1;
-    let outputs = names.iter().map(|name| {
-        let named = |out: &PathBuf| match several {
-            true => beside(out, name),
-            false => out.clone(),
-        };
-        Outputs {
-            heatmap: arguments.heatmap.as_ref().map(named),
-            scores: arguments.logits.as_ref().map(named),
+impl Arguments {
+    fn limits(&self) -> Limits {
+        Limits {
+            pixels: self.max_pixels,
+            ..Limits::default()
         }
-    });
-    let outputs: Vec<Outputs> = outputs.collect();
-    if arguments.heatmap.is_none() && arguments.logits.is_none() {
-        return Ok(outputs);
     }
-    let (manifest, _, _) = folder::manifest(&arguments.model)?;
-    let folder = folder::of(&arguments.model);
-    let mut kept = folder::files(folder, &manifest);
-    kept.extend([folder.join("model.json"), arguments.model.clone()]);
-    kept.extend(inputs(arguments).cloned());
-    let mut taken: HashMap<_, &Path> = HashMap::new();
-    for path in &kept {
-        taken.extend(read::identity(path).map(|id| (id, path.as_path())));
-    }
-    let mut places = HashSet::new();
-    for out in outputs
-        .iter()
-        .flat_map(|each| [&each.heatmap, &each.scores])
-        .flatten()
-    {
-        let there = read::identity(out).and_then(|id| taken.insert(id, out));
-        let twice = !places.insert(place(out));
-        if let Some(there) = there.or(twice.then_some(out)) {
-            return Err(Error::BadOption(format!(
-                "{} would overwrite {}; name another file for it",
-                out.display(),
-                there.display()
+
+    /// How results are written: as asked for, or as the name of their file says.
+    fn format(&self) -> Result<Format> {
+        let ending = self.out.as_deref().and_then(Path::extension);
+        let ending = ending.map(|ending| ending.to_string_lossy().to_lowercase());
+        match (self.json, self.csv, &self.out, ending.as_deref()) {
+            (true, ..) => Ok(Format::Json),
+            (_, true, ..) => Ok(Format::Csv),
+            (_, _, None, _) => Ok(Format::Text),
+            (_, _, _, Some("csv")) => Ok(Format::Csv),
+            (_, _, _, Some("jsonl" | "ndjson" | "json")) => Ok(Format::Json),
+            (_, _, Some(out), _) => Err(Error::BadOption(format!(
+                "the name of {} does not say what it holds; end it in .csv or .jsonl, or add --csv or --json",
+                out.display()
             ))
-            .into());
+            .into()),
         }
     }
-    Ok(outputs)
 }
 
-/// The real path of a file that need not exist yet, however its folder is named.
-fn place(out: &Path) -> PathBuf {
-    let whole = std::path::absolute(out).unwrap_or_else(|_| out.to_path_buf());
-    let folder = whole.parent().and_then(|folder| folder.canonicalize().ok());
-    match (folder, whole.file_name()) {
-        (Some(folder), Some(name)) => folder.join(name),
-        _ => whole,
-    }
+/// What one thread makes of a file while another photo is classified.
+enum Seen {
+    Photo {
+        waiting: Waiting,
+        /// Its bytes, where the photo is needed for a picture of its heatmap.
+        bytes: Option<Vec<u8>>,
+    },
+    Tensor(Tensor),
+    /// A file of a folder that is no picture.
+    Other,
 }
 
-/// Writes an output, unless it turns out to be an earlier one: through links that were dangling before, or
-/// where the file system takes two names as the same.
-fn write(out: &Path, bytes: &[u8], written: &mut HashSet<Identity>) -> Result<()> {
-    if read::identity(out).is_some_and(|there| written.contains(&there)) {
-        return Err(Error::BadOption(format!(
-            "{} was written for another photo; classify this one separately",
-            out.display()
-        ))
-        .into());
-    }
-    staged::file(out, bytes)?;
-    written.extend(read::identity(out));
-    Ok(())
-}
-
-/// The bytes of a photo or a tensor.
-fn photo(arguments: &Arguments, path: &Path, limits: &Limits) -> Result<Vec<u8>> {
+fn read(arguments: &Arguments, candidate: &Candidate, input: &Input, keep: bool) -> Result<Seen> {
+    let path = &candidate.path;
     if arguments.tensor.is_some() {
-        return read::file(path, MOST_TENSOR, |text| {
+        let bytes = read::file(path, MOST_TENSOR, |text| {
             Error::BadOption(format!("{text} for a tensor"))
-        });
+        })?;
+        return Ok(Seen::Tensor(npy::read(&mut &*bytes)?));
     }
-    read::file(path, limits.bytes, |text| {
+    if candidate.found && !photos::is_photo(path, &read::beginning(path)?) {
+        return Ok(Seen::Other);
+    }
+    let bytes = read::file(path, arguments.limits().bytes, |text| {
         Error::ImageTooLarge(format!("{text}; make it smaller"))
+    })?;
+    let start = Instant::now();
+    let image = image(arguments, &bytes)?;
+    let decode = start.elapsed().as_secs_f64() * 1000.0;
+    Ok(Seen::Photo {
+        waiting: Waiting::new(image, decode, arguments.region.as_ref(), input)?,
+        bytes: keep.then_some(bytes),
     })
 }
 
-fn classify(
-    classifier: &Classifier,
-    arguments: &Arguments,
-    path: &Path,
-    photo: &[u8],
-    limits: &Limits,
-    query: &Query,
-) -> Result<Classification> {
-    let plain = Query {
-        heatmap: None,
-        ..query.clone()
-    };
-    let mut result = if arguments.tensor.is_some() {
-        let tensor = npy::read(&mut &*photo)?;
-        classifier.classify_tensor(&tensor, &plain)?
-    } else {
-        let start = Instant::now();
-        let image = image(arguments, photo, limits)?;
-        classifier.classify_image(image, start.elapsed().as_secs_f64() * 1000.0, &plain)?
-    };
-    explain(classifier, &mut result, path, query);
-    Ok(result)
+/// The photos of a command, one after the other.
+struct Batch<'a> {
+    arguments: &'a Arguments,
+    classifier: &'a Classifier,
+    query: Query,
+    /// Whether a heatmap was asked for, so that the photo failed without it.
+    asked: bool,
+    rows: Rows,
+    /// Pictures and scores, see [`outputs::write`].
+    written: HashSet<Identity>,
+    bar: ProgressBar,
+    classified: usize,
+    failed: usize,
+    skipped: usize,
+    heatmap_failed: bool,
 }
 
-fn image(arguments: &Arguments, photo: &[u8], limits: &Limits) -> Result<Image> {
+impl Batch<'_> {
+    /// Writes what comes of a file. Fails only if no row can be written.
+    fn take(&mut self, path: &Path, outputs: &Outputs, seen: Result<Seen>) -> Result<()> {
+        let file = path.display().to_string();
+        match seen.and_then(|seen| self.classify(path, outputs, seen)) {
+            Ok(Some(result)) => {
+                self.classified += 1;
+                self.rows.result(&file, &result)?;
+                if let Some(Reason { code, message }) = &result.no_heatmap {
+                    self.heatmap_failed |= self.asked;
+                    self.complain(&format!("{file}: no heatmap: {message} [{code}]"));
+                }
+            }
+            Ok(None) => self.skipped += 1,
+            Err(error) => {
+                self.failed += 1;
+                let code = error.downcast_ref::<Error>().map_or("io", Error::code);
+                let message = format!("{error:#}");
+                // Errors of the file system already name the file.
+                match code {
+                    "io" => self.complain(&format!("{message} [{code}]")),
+                    _ => self.complain(&format!("{file}: {message} [{code}]")),
+                }
+                self.rows.failure(&file, code, &message)?;
+            }
+        }
+        self.bar.inc(1);
+        Ok(())
+    }
+
+    /// None: the file is no photo.
+    fn classify(
+        &mut self,
+        path: &Path,
+        outputs: &Outputs,
+        seen: Seen,
+    ) -> Result<Option<Classification>> {
+        let plain = Query {
+            heatmap: None,
+            ..self.query.clone()
+        };
+        let (mut result, bytes) = match seen {
+            Seen::Other => return Ok(None),
+            Seen::Tensor(tensor) => (self.classifier.classify_tensor(&tensor, &plain)?, None),
+            Seen::Photo { waiting, bytes } => {
+                (self.classifier.classify_waiting(waiting, &plain)?, bytes)
+            }
+        };
+        self.explain(&mut result, path);
+        if let Some(out) = &outputs.scores {
+            outputs::write(out, &npy::write(result.run.scores())?, &mut self.written)?;
+        }
+        if let (Some(out), Some(heatmap), Some(bytes)) = (&outputs.heatmap, &result.heatmap, bytes)
+        {
+            let picture = draw(image(self.arguments, &bytes)?, heatmap)?;
+            outputs::write(out, &picture, &mut self.written)?;
+        }
+        Ok(Some(result))
+    }
+
+    /// Adds the heatmap if one is wanted; a slow method shows its progress on a terminal.
+    fn explain(&self, result: &mut Classification, path: &Path) {
+        let Some(query) = &self.query.heatmap else {
+            return;
+        };
+        let start = Instant::now();
+        let tell = |text: String| match self.bar.is_hidden() {
+            true => terminal::progress(&text),
+            false => self.bar.set_message(terminal::shown(&text)),
+        };
+        let heatmap = self
+            .classifier
+            .heatmap_while(&result.run, query, |done, of| {
+                tell(format!("{}: heatmap {done} of {of}", path.display()));
+                true
+            });
+        tell(String::new());
+        result.explained(heatmap, start.elapsed().as_secs_f64() * 1000.0);
+    }
+
+    fn complain(&self, text: &str) {
+        self.bar.suspend(|| eprintln!("whylens: {text}"));
+    }
+
+    /// What became of all files, of which results were there `before`.
+    fn tell(&self, before: usize) {
+        let earlier = match before {
+            0 => String::new(),
+            count => format!(" ({count} by an earlier run)"),
+        };
+        let skipped = match self.skipped {
+            0 => String::new(),
+            count => format!(", {count} other files skipped"),
+        };
+        let (classified, failed) = (self.classified, self.failed);
+        eprintln!("whylens: {classified} photos classified, {failed} failed{earlier}{skipped}");
+    }
+}
+
+fn image(arguments: &Arguments, photo: &[u8]) -> Result<Image> {
+    let limits = arguments.limits();
     Ok(match arguments.partial {
-        true => decode_partial(photo, limits)?,
-        false => decode(photo, limits)?,
+        true => decode_partial(photo, &limits)?,
+        false => decode(photo, &limits)?,
     })
 }
 
@@ -376,101 +475,4 @@ fn draw(image: Image, heatmap: &Heatmap) -> Result<Vec<u8>> {
         image::ImageFormat::Png,
     )?;
     Ok(png.into_inner())
-}
-
-/// Adds the heatmap if one is wanted; a slow method shows its progress on a terminal.
-fn explain(classifier: &Classifier, result: &mut Classification, path: &Path, query: &Query) {
-    let Some(query) = &query.heatmap else {
-        return;
-    };
-    let start = Instant::now();
-    let heatmap = classifier.heatmap_while(&result.run, query, |done, of| {
-        terminal::progress(&format!("{}: heatmap {done} of {of}", path.display()));
-        true
-    });
-    terminal::progress("");
-    result.explained(heatmap, start.elapsed().as_secs_f64() * 1000.0);
-}
-
-fn print(file: &str, result: &Classification, json: bool) -> Result<()> {
-    if json {
-        let mut object = serde_json::to_value(result)?;
-        object["file"] = file.into();
-        println!("{}", terminal::json(&object));
-        return Ok(());
-    }
-    println!("{file}");
-    if let Some(percent) = result.partial {
-        match percent {
-            100 => println!("cut short: a coarse picture, without its detail"),
-            _ => println!("cut short: {percent} % of its rows"),
-        }
-    }
-    match (&result.not_recognised, result.recognised) {
-        (Some(sentence), _) => println!("{sentence}"),
-        (None, false) => println!("not recognised: no class reaches the threshold of the model"),
-        (None, true) => {}
-    }
-    for Prediction {
-        index,
-        label,
-        probability,
-        score,
-    } in &result.predictions
-    {
-        match result.model.activation {
-            Activation::None => match &result.model.unit {
-                None => println!("{score:9.3}  {label} ({index})"),
-                Some(unit) => println!("{score:9.3} {unit}  {label} ({index})"),
-            },
-            _ => println!("{:7.2} %  {label} ({index})", probability * 100.0),
-        }
-    }
-    Ok(())
-}
-
-/// A name for each photo: its file's, with a number if another photo has it.
-fn names<'a>(photos: impl Iterator<Item = &'a PathBuf>) -> Vec<String> {
-    let mut taken = HashSet::new();
-    let unique = |photo: &PathBuf| {
-        let stem = photo.file_stem().unwrap_or_default().to_string_lossy();
-        let mut name = stem.to_string();
-        // Some file systems ignore case.
-        for number in 2.. {
-            if taken.insert(name.to_lowercase()) {
-                break;
-            }
-            name = format!("{stem}-{number}");
-        }
-        name
-    };
-    photos.map(unique).collect()
-}
-
-/// `out` with a photo's name added before the extension.
-fn beside(out: &Path, name: &str) -> PathBuf {
-    let mut file = out.file_stem().unwrap_or_default().to_os_string();
-    file.push(format!("-{name}"));
-    if let Some(extension) = out.extension() {
-        file.push(".");
-        file.push(extension);
-    }
-    out.with_file_name(file)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_photo_has_a_name_of_its_own() {
-        let photos = ["a/x.jpg", "b/x.jpg", "x-2.jpg", "X.png", "x", ".."].map(PathBuf::from);
-        let names = names(photos.iter());
-        assert_eq!(names, ["x", "x-2", "x-2-2", "X-3", "x-4", ""]);
-        assert_eq!(
-            beside(Path::new("o/map.png"), "x"),
-            Path::new("o/map-x.png")
-        );
-        assert_eq!(beside(Path::new("map"), "x"), Path::new("map-x"));
-    }
 }

@@ -18,6 +18,17 @@ pub fn file(path: &Path, most: u64, over: fn(String) -> Error) -> Result<Vec<u8>
     Ok(content)
 }
 
+/// The first bytes of a file, by which its kind is known.
+pub fn beginning(path: &Path) -> Result<Vec<u8>> {
+    let failed = || format!("cannot read {}", path.display());
+    let (file, _) = open(path).with_context(failed)?;
+    let mut bytes = Vec::new();
+    file.take(4096)
+        .read_to_end(&mut bytes)
+        .with_context(failed)?;
+    Ok(bytes)
+}
+
 /// Appends a whole file to the bytes that are there already.
 pub fn append(
     content: &mut Vec<u8>,

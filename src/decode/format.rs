@@ -103,6 +103,13 @@ fn way(name: &str) -> &'static str {
     }
 }
 
+/// Whether a file is a picture by its first bytes, also of a kind that cannot be read here.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn is_picture(bytes: &[u8]) -> bool {
+    let readable = !bytes.is_empty() && format(bytes).is_ok();
+    readable || matches!(other(bytes), Other::Picture(_) | Other::Raw(_))
+}
+
 enum Other {
     Picture(&'static str),
     /// By the cameras that write it.

@@ -23,6 +23,8 @@ use image::{
 };
 
 use self::format::format;
+#[cfg(not(target_arch = "wasm32"))]
+pub use self::format::is_picture;
 use crate::error::{Error, Result};
 
 /// An upright picture: 8-bit sRGB values in the order red, green, blue.
