@@ -1,4 +1,5 @@
-// Photos of four sizes → time from bytes to tensor and peak memory in Chromium, beside createImageBitmap.
+// Photos of four sizes → time from bytes to tensor and peak memory in Chromium, beside createImageBitmap; and photos a
+// second, one after the other and as a batch.
 //
 // By hand, after `make build`: node benches/photos.mjs [RUNS]
 
@@ -85,5 +86,42 @@ for (const [width, height] of SIZES) {
   );
   await page.context().close();
 }
+
+/** Photos of 12 megapixels in a batch, and how often it is classified in either way. */
+const BATCH = 24,
+  ROUNDS = 3;
+
+const page = await (await browser.newContext()).newPage();
+await page.goto(`${server.url}/blank.html`);
+const rates = await page.evaluate(
+  async ({ model, count, rounds }) => {
+    const path = '/www/whylens.js';
+    const { load } = /** @type {typeof import('../www/whylens.js')} */ (await import(path));
+    const classifier = await load(model);
+    const source = await createImageBitmap(await (await fetch('/tests/photos/coffee.png')).blob());
+    const canvas = new OffscreenCanvas(4000, 3000);
+    /** @type {OffscreenCanvasRenderingContext2D} */ (canvas.getContext('2d')).drawImage(source, 0, 0, 4000, 3000);
+    const file = await canvas.convertToBlob({ type: 'image/jpeg', quality: 0.9 });
+    const look = () => classifier.classify(file, { view: 216 });
+    await look();
+    /** @type {{ alone: number[], together: number[], ahead: number }} */
+    const rates = { alone: [], together: [], ahead: 0 };
+    for (let round = 0; round < rounds; round += 1) {
+      let start = performance.now();
+      for (let at = 0; at < count; at += 1) await look();
+      rates.alone.push((1000 * count) / (performance.now() - start));
+      start = performance.now();
+      await Promise.all(Array.from({ length: count }, look));
+      rates.together.push((1000 * count) / (performance.now() - start));
+      rates.ahead = Math.max(rates.ahead, (await classifier.health()).memory?.ahead ?? 0);
+    }
+    return rates;
+  },
+  { model: MODEL, count: BATCH, rounds: ROUNDS },
+);
+const each = (/** @type {number[]} */ values) => values.map((value) => value.toFixed(1)).join(', ');
+console.log(`\n${BATCH} photos of 12 MP, with heatmaps, photos a second in each of ${ROUNDS} rounds:`);
+console.log(`one after the other ${each(rates.alone)}; at once ${each(rates.together)}`);
+console.log(`memory of the other workers ${(rates.ahead / 1e6).toFixed(0)} MB`);
 await browser.close();
 await server.stop();

@@ -10,13 +10,15 @@ use web_sys::AbortSignal;
 use web_time::Instant;
 
 use super::{Loaded, loaded, milliseconds, parse, plain, set, thrown};
+use crate::classifier::Waiting;
 use crate::decode::{self, Image, Limits};
 use crate::error::{Error, Result};
 use crate::fetch;
 use crate::heatmap::{CheckQuery, Fill, Method, Sign};
+use crate::manifest;
 use crate::overlay::{Colormap, Style};
 use crate::preprocess::{self, Region, Tensor};
-use crate::result::{Class, Contrast, Heatmap, HeatmapQuery, Photo, Query, Run, Size};
+use crate::result::{Class, Contrast, Heatmap, HeatmapQuery, Photo, Query, Run, Size, Timing};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -114,24 +116,10 @@ pub async fn classify(
     signal: AbortSignal,
 ) -> std::result::Result<JsValue, JsValue> {
     let options: ClassifyOptions = parse(options).map_err(thrown)?;
-    let limits = options.limits();
-    if u64::from(photo.length()) > limits.bytes {
-        let (actual, most) = (photo.length(), limits.bytes);
-        return Err(thrown(Error::ImageTooLarge(format!(
-            "the file has {actual} bytes, at most {most} are read; make it smaller first, or raise `maxBytes`"
-        ))));
-    }
-    let partial = options.partial;
-    let read = || {
-        let start = Instant::now();
-        let photo = photo.to_vec();
-        let image = match partial {
-            true => decode::decode_partial(&photo, &limits)?,
-            false => decode::decode(&photo, &limits)?,
-        };
-        Ok((image, milliseconds(start)))
-    };
-    finish(url, id, options, read, progress, signal).await
+    let read = || decoded(&photo, &options);
+    let loaded = loaded(&url).map_err(thrown)?;
+    let (waiting, view) = read_for(&loaded, read, &options).map_err(thrown)?;
+    finish(&loaded, id, waiting, view, options, progress, signal).await
 }
 
 /// Classifies pixels: RGBA, straight alpha, sRGB, row-major. `decode` is the time in ms that decoding took.
@@ -149,19 +137,158 @@ pub async fn classify_pixels(
     signal: AbortSignal,
 ) -> std::result::Result<JsValue, JsValue> {
     let options: ClassifyOptions = parse(options).map_err(thrown)?;
-    let limits = options.limits();
     let read = || {
-        let image = decode::from_rgba(rgba.to_vec(), width, height, &limits)?;
+        let image = decode::from_rgba(rgba.to_vec(), width, height, &options.limits())?;
         Ok((image, decode))
     };
-    finish(url, id, options, read, progress, signal).await
+    let loaded = loaded(&url).map_err(thrown)?;
+    let (waiting, view) = read_for(&loaded, read, &options).map_err(thrown)?;
+    finish(&loaded, id, waiting, view, options, progress, signal).await
+}
+
+/// An encoded photo as an image, and the ms that this took.
+fn decoded(photo: &Uint8Array, options: &ClassifyOptions) -> Result<(Image, f64)> {
+    let limits = options.limits();
+    if u64::from(photo.length()) > limits.bytes {
+        let (actual, most) = (photo.length(), limits.bytes);
+        return Err(Error::ImageTooLarge(format!(
+            "the file has {actual} bytes, at most {most} are read; make it smaller first, or raise `maxBytes`"
+        )));
+    }
+    let start = Instant::now();
+    let photo = photo.to_vec();
+    let image = match options.partial {
+        true => decode::decode_partial(&photo, &limits)?,
+        false => decode::decode(&photo, &limits)?,
+    };
+    Ok((image, milliseconds(start)))
+}
+
+fn read_for(
+    loaded: &Loaded,
+    read: impl FnOnce() -> Result<(Image, f64)>,
+    options: &ClassifyOptions,
+) -> Result<(Waiting, Option<JsValue>)> {
+    let (image, decode) = read()?;
+    let classifier = loaded.classifier.borrow();
+    waiting(image, decode, &classifier.manifest().input, options)
+}
+
+/// All that is needed of an image: the model's input, and the picture that shows it.
+fn waiting(
+    image: Image,
+    decode: f64,
+    input: &manifest::Input,
+    options: &ClassifyOptions,
+) -> Result<(Waiting, Option<JsValue>)> {
+    let view = options.view.map(|longest| picture(&image, longest));
+    let waiting = Waiting::new(image, decode, options.region.as_ref(), input)?;
+    Ok((waiting, view))
+}
+
+/// What a module without the model needs to decode and resize its photos: `input` of `model.json`.
+#[wasm_bindgen(js_name = inputOf)]
+pub fn input_of(url: &str) -> std::result::Result<JsValue, JsValue> {
+    let loaded = loaded(url).map_err(thrown)?;
+    let classifier = loaded.classifier.borrow();
+    Ok(plain(&classifier.manifest().input))
+}
+
+/// This module, for another worker: `WebAssembly.Module`.
+#[wasm_bindgen]
+pub fn compiled() -> JsValue {
+    wasm_bindgen::module()
+}
+
+/// Decodes and resizes an encoded photo as [`classify`] does, for a model in another worker; `input` is what
+/// [`input_of`] gave there. Returns what [`classify_waiting`] takes, and `view` where it is wanted.
+#[wasm_bindgen(js_name = readAhead)]
+pub fn read_ahead(
+    photo: &Uint8Array,
+    input: JsValue,
+    options: JsValue,
+) -> std::result::Result<JsValue, JsValue> {
+    ahead(input, options, |options| decoded(photo, options)).map_err(thrown)
+}
+
+/// As [`read_ahead`], of pixels: RGBA, straight alpha, sRGB, row-major.
+#[wasm_bindgen(js_name = readPixelsAhead)]
+pub fn read_pixels_ahead(
+    rgba: &Uint8Array,
+    width: u32,
+    height: u32,
+    decode: f64,
+    input: JsValue,
+    options: JsValue,
+) -> std::result::Result<JsValue, JsValue> {
+    let read = |options: &ClassifyOptions| {
+        let image = decode::from_rgba(rgba.to_vec(), width, height, &options.limits())?;
+        Ok((image, decode))
+    };
+    ahead(input, options, read).map_err(thrown)
+}
+
+fn ahead(
+    input: JsValue,
+    options: JsValue,
+    read: impl FnOnce(&ClassifyOptions) -> Result<(Image, f64)>,
+) -> Result<JsValue> {
+    let options: ClassifyOptions = parse(options)?;
+    let (image, decode) = read(&options)?;
+    let (waiting, view) = waiting(image, decode, &parse(input)?, &options)?;
+    let object = plain(&Times {
+        decode: waiting.timing.decode,
+        preprocess: waiting.timing.preprocess,
+        partial: waiting.partial,
+    });
+    set(&object, "input", &input_object(&waiting.photo));
+    if let Some(view) = view {
+        set(&object, "view", &view);
+    }
+    Ok(object)
+}
+
+/// What is known of a photo that was read elsewhere, beside its input.
+#[derive(Serialize, Deserialize)]
+struct Times {
+    decode: f64,
+    preprocess: f64,
+    partial: Option<u8>,
+}
+
+/// Classifies what [`read_ahead`] gave.
+#[wasm_bindgen(js_name = classifyWaiting)]
+pub async fn classify_waiting(
+    url: String,
+    id: String,
+    waiting: JsValue,
+    options: JsValue,
+    progress: Function,
+    signal: AbortSignal,
+) -> std::result::Result<JsValue, JsValue> {
+    let options: ClassifyOptions = parse(options).map_err(thrown)?;
+    let input = Reflect::get(&waiting, &"input".into()).unwrap_or_default();
+    let times: Times = parse(waiting).map_err(thrown)?;
+    let timing = Timing {
+        decode: times.decode,
+        preprocess: times.preprocess,
+        ..Timing::default()
+    };
+    let waiting = Waiting {
+        photo: photo_of(input).map_err(thrown)?,
+        timing,
+        partial: times.partial,
+    };
+    let loaded = loaded(&url).map_err(thrown)?;
+    finish(&loaded, id, waiting, None, options, progress, signal).await
 }
 
 async fn finish(
-    url: String,
+    loaded: &Loaded,
     id: String,
+    waiting: Waiting,
+    view: Option<JsValue>,
     options: ClassifyOptions,
-    read: impl FnOnce() -> Result<(Image, f64)>,
     progress: Function,
     signal: AbortSignal,
 ) -> std::result::Result<JsValue, JsValue> {
@@ -171,20 +298,14 @@ async fn finish(
         region: options.region,
         heatmap: None,
     };
-    let loaded = loaded(&url).map_err(thrown)?;
-    let (image, decode) = read().map_err(thrown)?;
-    let view = options.view.map(|longest| picture(&image, longest));
-    let classified = loaded
-        .classifier
-        .borrow()
-        .classify_image(image, decode, &query);
+    let classified = loaded.classifier.borrow().classify_waiting(waiting, &query);
     let mut result = classified.map_err(thrown)?;
     let run = Arc::clone(&result.run);
     loaded.newest.replace(Some((id, Arc::clone(&run))));
     if let Some(query) = options.heatmap {
         let start = Instant::now();
         let query = HeatmapQuery::from(query);
-        let heatmap = explain(&loaded, &run, &query, &progress, &signal).await;
+        let heatmap = explain(loaded, &run, &query, &progress, &signal).await;
         if let Err(error) = &heatmap
             && (query.is_certain() || *error == Error::Cancelled)
         {
@@ -268,6 +389,12 @@ fn run(loaded: &Loaded, id: String, input: JsValue) -> Result<Arc<Run>> {
     {
         return Ok(Arc::clone(run));
     }
+    let run = Arc::new(loaded.classifier.borrow().run(photo_of(input)?)?);
+    loaded.newest.replace(Some((id, Arc::clone(&run))));
+    Ok(run)
+}
+
+fn photo_of(input: JsValue) -> Result<Photo> {
     let values = Reflect::get(&input, &"values".into()).unwrap_or_default();
     let values = values
         .dyn_into::<Float32Array>()
@@ -280,15 +407,12 @@ fn run(loaded: &Loaded, id: String, input: JsValue) -> Result<Arc<Run>> {
         part,
     } = parse(input)?;
     let input = Tensor { shape, values };
-    let photo = Photo {
+    Ok(Photo {
         input,
         image,
         region,
         part,
-    };
-    let run = Arc::new(loaded.classifier.borrow().run(photo)?);
-    loaded.newest.replace(Some((id, Arc::clone(&run))));
-    Ok(run)
+    })
 }
 
 fn input_object(photo: &Photo) -> JsValue {

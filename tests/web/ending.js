@@ -39,6 +39,11 @@ classify = async (request, ...rest) => {
   if (fault && width === request.photo.width) await ends[fault](await modules.home(request.url));
   return asShipped(request, ...rest);
 };
+const aheadAsShipped = ahead;
+ahead = async (request) => {
+  if (end?.fault && end.size === request.photo.size) await ends[end.fault](await modules.join(request.shared));
+  return aheadAsShipped(request);
+};
 `;
 
 /** @param {import('./server.js').Server} server */
@@ -62,9 +67,10 @@ export function listenIn() {
         this.postMessage(end);
       }
     },
-    /** @param {Fault} [fault] @param {number} [width] of the photos that end the worker; all when absent */
-    provoke: (fault, width) => {
-      end = { type: 'end', fault, width };
+    /** @param {Fault} [fault] @param {number} [width] of the photos that end the worker; all when absent
+     * @param {number} [size] of the file that ends a worker which decodes it ahead */
+    provoke: (fault, width, size) => {
+      end = { type: 'end', fault, width, size };
       for (const worker of workers) worker.postMessage(end);
     },
   });

@@ -47,7 +47,7 @@ const WARN_SHARE = 0.8;
  * @param {number} limit
  */
 function warningsOf(memory, limit) {
-  const share = (memory?.wasm ?? 0) / limit;
+  const share = ((memory?.wasm ?? 0) + registry.ahead.memory) / limit;
   return share > WARN_SHARE ? [`${Math.round(share * 100)} % of the memory limit is used`] : [];
 }
 
@@ -114,6 +114,9 @@ export class Classifier {
   #guard = new Guard();
   /** @type {Connection | null} the worker that holds the model */
   #home = null;
+  /** What other workers need to decode and resize for this model. @type {{ home: Connection, shared:
+   *   Promise<import('./protocol.js').Shared | null> } | null} */
+  #shared = null;
   /** Bytes that the worker's memory grew by when the model was loaded. */
   #grown = 0;
   /** What the photos of results looked like to the network. */
@@ -306,7 +309,12 @@ export class Classifier {
     const packed = pack(photo, transfer, query.maxPixels);
     packed.catch(() => {});
     this.#photos += 1;
+    /** @type {ReturnType<import('./ahead.js').Ahead['wait']> | null} */
+    let place = null;
     const classify = async () => {
+      const { view, decoder, damaged, ...waiting } = (await place?.take()) ?? {};
+      place = null;
+      const read = 'input' in waiting ? waiting : null;
       const { photo: message, transfer: transferred } = await packed;
       const connection = await this.#worker(signal);
       if (!named && !this.model?.methods.length) query.heatmap = null;
@@ -314,13 +322,16 @@ export class Classifier {
         type: 'classify',
         url: this.#url,
         result: id,
-        photo: message,
+        photo: read ?? message,
         options: query,
       });
-      return connection.call(call, { transfer: transferred, signal, input, onProgress });
+      const given = read ? [read.input.values.buffer] : transferred;
+      const result = await connection.call(call, { transfer: given, signal, input, onProgress });
+      return { ...result, ...(view && { view }), ...(decoder && { decoder }), ...(damaged && { damaged }) };
     };
     try {
       await this.load({ signal });
+      if (registry.queue.busy && !registry.crashes.has(input)) place = this.#wait(photo, packed, query, input, signal);
       const { input: seen, ...result } = await registry.queue.run(() => carefully(input, classify), signal);
       if (seen) this.#inputs.keep(id, seen);
       renewWhenIdle();
@@ -330,7 +341,39 @@ export class Classifier {
       throw error;
     } finally {
       this.#photos -= 1;
+      place?.leave();
     }
+  }
+
+  /**
+   * A place among the photos that are decoded and resized by other workers while they wait, for one that is encoded.
+   * @param {Photo} photo
+   * @param {ReturnType<typeof pack>} packed
+   * @param {import('./protocol.js').WireClassifyOptions} options
+   * @param {string} input
+   * @param {AbortSignal} [signal]
+   */
+  #wait(photo, packed, options, input, signal) {
+    const bytes = photo instanceof Blob ? photo.size : 'byteLength' in photo ? photo.byteLength : null;
+    if (bytes === null) return null;
+    const room = this.#switches.memoryLimit - (registry.connection?.memory?.wasm ?? 0);
+    return registry.ahead.wait(bytes, room, registry.idleTime, async (worker) => {
+      const [{ photo: message }, shared] = await Promise.all([packed, this.#share()]);
+      if (!shared || !(message instanceof Blob || message instanceof ArrayBuffer)) return null;
+      return worker.call({ type: 'ahead', photo: message, shared, options }, { signal, input });
+    });
+  }
+
+  /** What those workers need, from the worker with the model. */
+  #share() {
+    const home = this.#home;
+    if (!home?.alive) return null;
+    if (this.#shared?.home !== home) {
+      /** @type {Promise<import('./protocol.js').Shared | null>} */
+      const shared = home.call({ type: 'share', url: this.#url }).catch(() => null);
+      this.#shared = { home, shared };
+    }
+    return this.#shared.shared;
   }
 
   /**
@@ -383,16 +426,20 @@ export class Classifier {
    */
   async #again(id, signal, ask) {
     await this.load({ signal });
-    return registry.queue.run(async () => {
-      const connection = await this.#worker(signal);
-      const input = this.#inputs.find(id);
-      if (!input)
-        throw new WhylensError(
-          'disposed',
-          'the photo of this result is no longer kept, or is that of another model; classify it again',
-        );
-      return ask(connection, input);
-    }, signal);
+    return registry.queue.run(
+      async () => {
+        const connection = await this.#worker(signal);
+        const input = this.#inputs.find(id);
+        if (!input)
+          throw new WhylensError(
+            'disposed',
+            'the photo of this result is no longer kept, or is that of another model; classify it again',
+          );
+        return ask(connection, input);
+      },
+      signal,
+      true,
+    );
   }
 
   /**
@@ -444,7 +491,8 @@ export class Classifier {
     const status = this.loading ? 'loading' : home ? 'ready' : this.#lastError ? 'error' : 'idle';
     const { memoryLimit, preload, heatmap } = this.#switches;
     const memory = state?.memory ?? null;
-    const share = memory && memory.wasm / memoryLimit;
+    const ahead = registry.ahead.memory;
+    const share = memory && (memory.wasm + ahead) / memoryLimit;
     const { model } = this;
     /** @type {import('./protocol.js').Health} */
     const health = {
@@ -455,6 +503,7 @@ export class Classifier {
       build: state?.build?.name ?? null,
       memory: memory && {
         ...memory,
+        ahead,
         limit: memoryLimit,
         share,
         estimated: report?.estimated ?? 0,
@@ -520,6 +569,7 @@ export class Classifier {
     if (!connection?.alive) return;
     if (registry.models.size === 0) {
       connection.close(gone);
+      registry.ahead.close(gone);
       registry.atRest = 0;
       return;
     }

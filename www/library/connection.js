@@ -45,7 +45,8 @@ export class Connection {
     this.#onDeath = onDeath;
     this.#toStop = toStop;
     const life = `whylens worker ${Math.random()} ${Math.random()}`;
-    startWorker(script, life, patience, this.#watch.signal).then(
+    /** Resolves when it has started, or cannot. @type {Promise<void>} */
+    this.started = startWorker(script, life, patience, this.#watch.signal).then(
       (worker) => this.#use(worker, life),
       (error) => this.#die(error, null),
     );
@@ -155,9 +156,9 @@ export class Connection {
 
   /**
    * Ends the worker and gives its memory back.
-   * @param {WhylensError} error for calls under way
+   * @param {WhylensError} [error] for calls under way
    */
-  close(error) {
+  close(error = new WhylensError('worker-crashed', 'the worker was ended')) {
     this.#alive = false;
     this.#worker?.terminate();
     this.#worker = null;

@@ -216,8 +216,9 @@
  * @property {string} message the status in words, with the cause of a failure
  * @property {{ name: string, version: string, sha256: string, bytes: number } | null} model
  * @property {string | null} build of the module that runs the model now; none: it is not loaded
- * @property {(Memory & { limit: number, share: number | null, estimated: number, needed: number }) | null} memory
- *   bytes; `share` of the limit that the module's memory takes, `estimated` before the download, `needed` by the loaded
+ * @property {(Memory & { ahead: number, limit: number, share: number | null, estimated: number, needed: number }) | null} memory
+ *   bytes; `ahead` is the memory of workers that decode photos that wait, `share` the part of the limit that all of it
+ *   takes, `estimated` before the download, `needed` by the loaded
  *   model
  * @property {Report['timing'] | null} timing ms of the last load
  * @property {{ weightsRequested: number, parsed: number, optimised: number, loads: number, crashes: number, renewals:
@@ -428,13 +429,25 @@
 /** @typedef {{ rgba: Uint8Array<ArrayBuffer>, width: number, height: number }} Pixels straight alpha, row-major */
 /** @typedef {Blob | ArrayBuffer | ImageBitmap | Pixels} WirePhoto */
 /** @typedef {{ rgba: Uint8ClampedArray<ArrayBuffer>, width: number, height: number }} Picture opaque, row-major */
+/**
+ * What a worker without a model needs to decode and resize photos for one: a module, the folder of its build, and
+ * `input` of `model.json`.
+ * @typedef {{ folder: string, compiled: WebAssembly.Module, input: Manifest['input'] }} Shared
+ */
+/**
+ * A photo that was decoded and resized and waits for the network; times in ms, `partial` as in a result.
+ * @typedef {{ input: Input, decode: number, preprocess: number, partial: number | null }} WireWaiting
+ */
+/** @typedef {WireWaiting & Pick<Result, 'decoder' | 'damaged' | 'view'>} Waiting */
+/** @typedef {WireWaiting & Pick<Result, 'decoder' | 'damaged'> & { view?: Picture }} WireRead */
 /** @typedef {Omit<Result, 'id' | 'view'> & { input?: Input, view?: Picture }} WireResult */
 
 /**
  * Page → worker. Each but `cancel` is answered exactly once, unless the worker dies.
  * @typedef {{ type: 'load', url: string, options: WireLoadOptions }
- * | { type: 'classify', url: string, result: string, photo: WirePhoto, options: WireClassifyOptions
- * }
+ *   | { type: 'classify', url: string, result: string, photo: WirePhoto | WireWaiting, options: WireClassifyOptions }
+ *   | { type: 'ahead', photo: Blob | ArrayBuffer, shared: Shared, options: WireClassifyOptions }
+ *   | { type: 'share', url: string }
  *   | { type: 'heatmap', url: string, result: string, input: Input, options: WireHeatmapOptions }
  *   | { type: 'check', url: string, result: string, input: Input, values: Float32Array, options: WireCheckOptions }
  *   | { type: 'render', heatmap: WireMap, options: WireRenderOptions }
@@ -473,6 +486,13 @@
  *   AbortSignal) => Promise<WireResult>} classify
  * @property {(url: string, result: string, rgba: Uint8Array, width: number, height: number, decode: number, options:
  *   WireClassifyOptions, progress: Steps, signal: AbortSignal) => Promise<WireResult>} classifyPixels
+ * @property {(url: string, result: string, waiting: WireWaiting, options: WireClassifyOptions, progress: Steps, signal:
+ *   AbortSignal) => Promise<WireResult>} classifyWaiting
+ * @property {() => WebAssembly.Module} compiled
+ * @property {(url: string) => Manifest['input']} inputOf
+ * @property {(photo: Uint8Array, input: Manifest['input'], options: WireClassifyOptions) => WireRead} readAhead
+ * @property {(rgba: Uint8Array, width: number, height: number, decode: number, input: Manifest['input'], options:
+ *   WireClassifyOptions) => WireRead} readPixelsAhead
  * @property {(url: string, result: string, input: Input, options: WireHeatmapOptions, progress: Steps, signal:
  *   AbortSignal) => Promise<Heatmap>} heatmap
  * @property {(url: string, result: string, input: Input, values: Float32Array, options: WireCheckOptions, progress:
@@ -501,7 +521,7 @@
  * @property {() => void} [help]
  * @property {() => number} [threads]
  * @property {() => void} [helperDied]
- * @property {(init: { module: WebAssembly.Module, memory: WebAssembly.Memory, thread_stack_size: number }) => unknown}
+ * @property {(init: { module: WebAssembly.Module, memory?: WebAssembly.Memory, thread_stack_size?: number }) => unknown}
  *   initSync
  */
 

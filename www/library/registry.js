@@ -1,5 +1,6 @@
 // all copies of the library on a page → the one worker and the models that they share
 
+import { Ahead } from './ahead.js';
 import { Connection } from './connection.js';
 import { WhylensError } from './errors.js';
 import { worker } from './address.js';
@@ -15,6 +16,7 @@ const MOST_CRASHES = 3;
  * @typedef {object} Registry
  * @property {Connection | null} connection the one worker
  * @property {Queue} queue of the photos and heatmaps of all models
+ * @property {Ahead} ahead workers that decode and resize photos that wait
  * @property {Map<string, Entry>} models by address
  * @property {Map<string, Classifier>} failed the last load of each model that cannot be loaded
  * @property {Map<string, number>} crashes in a row, by input
@@ -36,6 +38,7 @@ const KEY = Symbol.for('whylens');
 export const registry = shared() ?? {
   connection: null,
   queue: new Queue(),
+  ahead: new Ahead(() => new Connection(script(), noteDeath, { toStop: registry.toStop })),
   models: new Map(),
   failed: new Map(),
   crashes: new Map(),
@@ -81,16 +84,18 @@ export function script() {
  */
 export function connect(patience) {
   if (!registry.connection?.alive) {
-    registry.connection = new Connection(
-      script(),
-      (error, input) => {
-        if (error.code !== 'network') registry.restarts += 1;
-        if (input !== null) registry.crashes.set(input, (registry.crashes.get(input) ?? 0) + 1);
-      },
-      { toStop: registry.toStop, patience },
-    );
+    registry.connection = new Connection(script(), noteDeath, { toStop: registry.toStop, patience });
   }
   return /** @type {Connection} */ (registry.connection);
+}
+
+/**
+ * @param {WhylensError} error
+ * @param {string | null} input that the worker was busy with
+ */
+function noteDeath(error, input) {
+  if (error.code !== 'network') registry.restarts += 1;
+  if (input !== null) registry.crashes.set(input, (registry.crashes.get(input) ?? 0) + 1);
 }
 
 /**

@@ -1,4 +1,5 @@
 // what the reader does with photos → changes to the state
+import { atOnce } from '../library/ahead.js';
 import { batch } from './batch.js';
 import { openCamera } from './camera.js';
 import { choiceOf } from './explain.js';
@@ -51,6 +52,7 @@ export function actions({ state, change, session, settings, trouble, dismiss, op
       }
       change();
     },
+    atOnce(),
   );
 
   /** Retrying helps if the photo itself is sound. @param {Photo} photo */
@@ -67,7 +69,7 @@ export function actions({ state, change, session, settings, trouble, dismiss, op
     change({ photos: alone ? added : [...state.photos, ...added] });
     show(added[0] ?? null);
     if (state.loading.phase === 'failed') openModel();
-    else void work();
+    else work();
   }
 
   /** @param {Photo | null} photo */
@@ -162,7 +164,7 @@ export function actions({ state, change, session, settings, trouble, dismiss, op
     dismiss();
     change();
     if (state.loading.phase === 'failed') openModel();
-    else void work();
+    else work();
   }
 
   /**

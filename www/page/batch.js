@@ -4,30 +4,38 @@
 /** @typedef {import('../library/protocol.js').Result} Result */
 
 /**
- * Works on one photo at a time until none waits.
+ * Works on a few photos at once, so that some are decoded while another is classified, until none waits.
  * @param {() => Photo | undefined} next the photo to work on now
  * @param {(photo: Photo) => Promise<Result>} classify
  * @param {(photo: Photo) => void} onChange
+ * @param {number} atOnce
  */
-export function batch(next, classify, onChange) {
-  let working = false;
-  return async function work() {
-    if (working) return;
-    working = true;
-    for (let photo = next(); photo; photo = next()) {
-      photo.status = 'working';
-      // Changed where the photo is to be classified anew meanwhile.
-      const { abort } = photo;
-      onChange(photo);
-      try {
-        const result = await classify(photo);
-        if (photo.abort === abort) Object.assign(photo, { result, status: 'done' });
-      } catch (error) {
-        const status = abort.signal.aborted ? 'cancelled' : 'failed';
-        if (photo.abort === abort) Object.assign(photo, { result: null, error, status });
-      }
-      onChange(photo);
+export function batch(next, classify, onChange, atOnce) {
+  let working = 0;
+
+  /** @param {Photo} photo */
+  async function one(photo) {
+    photo.status = 'working';
+    // Changed where the photo is to be classified anew meanwhile.
+    const { abort } = photo;
+    onChange(photo);
+    try {
+      const result = await classify(photo);
+      if (photo.abort === abort) Object.assign(photo, { result, status: 'done' });
+    } catch (error) {
+      const status = abort.signal.aborted ? 'cancelled' : 'failed';
+      if (photo.abort === abort) Object.assign(photo, { result: null, error, status });
     }
-    working = false;
+    onChange(photo);
+  }
+
+  return function work() {
+    for (let photo; working < atOnce && (photo = next());) {
+      working += 1;
+      void one(photo).finally(() => {
+        working -= 1;
+        work();
+      });
+    }
   };
 }

@@ -5,6 +5,7 @@
 
 import { COMPILE, THREADS, build as best, features } from '../library/features.js';
 import { PATIENCE } from '../library/patience.js';
+import * as files from './files.js';
 import * as helpers from './helpers.js';
 import { coded, instantiate } from './instance.js';
 
@@ -159,6 +160,39 @@ export async function dispose(url) {
   const module = await home(url);
   homes.delete(url);
   module.dispose(url);
+}
+
+/**
+ * What another worker needs to decode and resize photos for a model of this one.
+ * @param {string} url
+ * @returns {Promise<import('../library/protocol.js').Shared>}
+ */
+export async function share(url) {
+  const module = await home(url);
+  const folder = started.get(module)?.folder ?? '';
+  return { folder, compiled: module.compiled(), input: module.inputOf(url) };
+}
+
+/**
+ * The module of another worker, with a memory of its own here.
+ * @param {import('../library/protocol.js').Shared} shared
+ */
+export function join({ folder, compiled }) {
+  const before = starting.get(folder);
+  if (before) return before;
+  const joining = async () => {
+    /** @type {Module} */
+    const glue = await import(files.glue(folder).href).catch((error) => {
+      throw coded('network', `a script of the worker cannot be loaded: ${error.message}; try again`);
+    });
+    const memory = folder === THREADS.folder ? helpers.memory() : null;
+    glue.initSync({ module: compiled, ...(memory ? { memory } : {}) });
+    started.set(glue, { name: folder, folder });
+    return glue;
+  };
+  const module = joining();
+  starting.set(folder, module);
+  return module;
 }
 
 /** The memory of all modules; null before there is one. */

@@ -119,13 +119,12 @@ async function run(request, signal) {
       tuneSoon(await modules.home(request.url));
       return { result };
     }
-    case 'classify': {
-      const { view, ...result } = await classify(request, progress.bind(null, 'heatmap'), signal);
-      const transfer = result.input ? [result.input.values.buffer] : [];
-      if (!view) return { result, transfer };
-      const bitmap = await bitmapOf(view);
-      return { result: { ...result, view: bitmap }, transfer: [bitmap, ...transfer] };
-    }
+    case 'classify':
+      return answer(await classify(request, progress.bind(null, 'heatmap'), signal));
+    case 'ahead':
+      return answer(await ahead(request));
+    case 'share':
+      return { result: await modules.share(request.url) };
     case 'heatmap': {
       const { url, result, input, options } = request;
       const module = await modules.explaining(url, options.layers);
@@ -207,6 +206,48 @@ function tuneSoon(module) {
  */
 async function classify({ url, result, photo, options }, progress, signal) {
   const module = await modules.explaining(url, options.heatmap?.layers ?? []);
+  if ('input' in photo) return module.classifyWaiting(url, result, photo, options, progress, signal);
+  return read(photo, options, {
+    encoded: (bytes) => module.classify(url, result, bytes, options, progress, signal),
+    pixels: ({ rgba, width, height }, decode) =>
+      module.classifyPixels(url, result, rgba, width, height, decode, options, progress, signal),
+  });
+}
+
+/**
+ * Decodes and resizes a photo for the worker that has the model.
+ * @param {Extract<Request, { type: 'ahead' }>} request
+ */
+async function ahead({ photo, shared, options }) {
+  const module = await modules.join(shared);
+  return read(photo, options, {
+    encoded: async (bytes) => module.readAhead(bytes, shared.input, options),
+    pixels: async ({ rgba, width, height }, decode) =>
+      module.readPixelsAhead(rgba, width, height, decode, shared.input, options),
+  });
+}
+
+/**
+ * @template {{ input?: import('../library/protocol.js').Input, view?: import('../library/protocol.js').Picture }} T
+ * @param {T} found
+ */
+async function answer({ view, ...result }) {
+  const transfer = result.input ? [result.input.values.buffer] : [];
+  if (!view) return { result, transfer };
+  const bitmap = await bitmapOf(view);
+  return { result: { ...result, view: bitmap }, transfer: [bitmap, ...transfer] };
+}
+
+/**
+ * Gives a photo to what reads encoded ones, or pixels.
+ * @template {{ decoder?: 'browser', damaged?: string }} T
+ * @param {import('../library/protocol.js').WirePhoto} photo
+ * @param {import('../library/protocol.js').WireClassifyOptions} options
+ * @param {{ encoded: (bytes: Uint8Array) => Promise<T>, pixels: (pixels: import('../library/protocol.js').Pixels, decode:
+ *   number) => Promise<T> }} by `decode`: ms that decoding took
+ * @returns {Promise<T>}
+ */
+async function read(photo, options, { encoded, pixels }) {
   const start = performance.now();
   /** @param {ImageBitmap} bitmap */
   const fromBitmap = (bitmap) => {
@@ -215,25 +256,13 @@ async function classify({ url, result, photo, options }, progress, signal) {
       bitmap.close();
       throw coded('image-too-large', `the picture has ${size}; make it smaller first, or raise \`maxPixels\``);
     }
-    const { rgba, width, height } = readPixels(bitmap, new OffscreenCanvas(1, 1));
-    return module.classifyPixels(
-      url,
-      result,
-      rgba,
-      width,
-      height,
-      performance.now() - start,
-      options,
-      progress,
-      signal,
-    );
+    return pixels(readPixels(bitmap, new OffscreenCanvas(1, 1)), performance.now() - start);
   };
   if (photo instanceof ImageBitmap) return fromBitmap(photo);
-  if ('rgba' in photo)
-    return module.classifyPixels(url, result, photo.rgba, photo.width, photo.height, 0, options, progress, signal);
+  if ('rgba' in photo) return pixels(photo, 0);
   const bytes = photo instanceof Blob ? await readBlob(photo) : photo;
   try {
-    return await module.classify(url, result, new Uint8Array(bytes), options, progress, signal);
+    return await encoded(new Uint8Array(bytes));
   } catch (error) {
     const failed = wire(error);
     const isDamaged = failed?.code === 'image-corrupt';
@@ -330,7 +359,7 @@ async function handle(request) {
   const { id, type } = request;
   const controller = new AbortController();
   open.set(id, controller);
-  if (type === 'classify' || type === 'heatmap' || type === 'check') busy = id;
+  if (['ahead', 'check', 'classify', 'heatmap'].includes(type)) busy = id;
   try {
     const { result, transfer } = await run(request, controller.signal);
     if (!dead) post({ id, result, memory: modules.memory() }, transfer);
