@@ -64,7 +64,7 @@ node_tests() { (cd tests && node --test --test-force-exit --test-timeout="${FILE
 measured=(page/{large,quiet,slow}.test.js site/endurance.test.js web/{faults,loading,recovery,tabs,thousand}.test.js)
 # What depends on a browser's own workers, streams, caches, locks, decoders, inputs and layout. What only our code
 # decides is tested in Chromium alone.
-engines=(web/{builds,drawings,elsewhere,faults,keeping,library,loading,options,photos,recovery,remote,shown,tabs,without}.test.js page/{engines,faces,unstarted,waysin}.test.js site/endurance.test.js)
+engines=(web/{builds,drawings,elsewhere,faults,keeping,library,loading,options,photos,recovery,remote,shown,tabs,threads,without}.test.js page/{engines,faces,unstarted,waysin}.test.js site/endurance.test.js)
 
 chromium() {
   CHROMEDRIVER=$(command -v chromedriver) WASM_BINDGEN_USE_DEDICATED_WORKER=1 \
@@ -100,7 +100,7 @@ soak() {
   WHYLENS_FUZZ=${WHYLENS_FUZZ:-600} check 3h "damaged files" cargo test --release --test fuzz
   WHYLENS_MUTATE=${WHYLENS_MUTATE:-600} check 3h "damaged photos" cargo test --release --test mutations
   check 1h "the page's modules and the tool" make build
-  WHYLENS_ENDURE=${WHYLENS_ENDURE:-1000} FILE_LIMIT=10800000 check 3h "many classifications" node_tests site/endurance.test.js
+  WHYLENS_ENDURE=${WHYLENS_ENDURE:-1000} FILE_LIMIT=10800000 check 3h "many classifications" node_tests site/endurance.test.js web/threads.test.js
 }
 
 # --- how they are run ------------------------------------------------------------------------------------------

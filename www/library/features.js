@@ -68,11 +68,6 @@ const RELAXED_SIMD = [65, 0, 253, 15, 65, 0, 253, 15, 253, 128, 2];
  */
 
 /**
- * Firefox, in which a worker whose helpers slept was seen to keep the next worker from starting.
- */
-const GECKO = /\bGecko\/\d/.test(globalThis.navigator?.userAgent ?? '');
-
-/**
  * Reads every signal again, on the page or in the worker.
  * @returns {Features}
  */
@@ -83,8 +78,7 @@ export function features() {
     webAssembly: can(() => typeof WebAssembly.instantiate === 'function'),
     simd: validates(SIMD),
     relaxedSimd,
-    threads:
-      relaxedSimd && isolated && !GECKO && can(() => new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true })),
+    threads: relaxedSimd && isolated && can(() => new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true })),
     crossOriginIsolated: isolated,
     offscreenCanvas: can(() => new OffscreenCanvas(1, 1).getContext('2d')),
     cacheApi: can(() => globalThis.caches.open),

@@ -70,8 +70,9 @@ export function start(folder, module, count) {
 export function help() {
   globalThis.onmessage = async ({ data }) => {
     const { folder, module, memory } = /** @type {Invitation} */ (data);
-    /** @type {Module} */
-    const glue = await import(files.glue(folder).href);
+    /** @type {Module | null} */
+    const glue = await import(files.glue(folder).href).catch(() => null);
+    if (!glue) return globalThis.close();
     glue.initSync({ module, memory, thread_stack_size: STACK });
     try {
       glue.help?.();
