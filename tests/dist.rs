@@ -270,11 +270,53 @@ fn a_closed_site_may_talk_to_itself_only() {
 #[test]
 fn offline_and_isolation_are_the_owners_choice() {
     let folder = workplace("choice");
-    assert!(text(&dist(&folder, &["--isolate"]), "sw.js").contains("require-corp"));
+    let isolating = |options: &[&str]| {
+        let files = dist(&folder, options);
+        let names = ["sw.js", "_headers", "web.config"];
+        let headers = names.map(|name| {
+            let text = text(&files, name);
+            text.contains("cross-origin-opener-policy") && text.contains("credentialless")
+        });
+        // By this the page knows that its service worker isolates it.
+        let told = text(&files, "index.html").contains(" data-isolate");
+        (headers, told)
+    };
+    assert_eq!(isolating(&[]), ([true; 3], true));
+    assert_eq!(isolating(&["--isolate"]), ([true; 3], true));
+    assert_eq!(isolating(&["--no-isolate"]), ([false; 3], false));
     let without = dist(&folder, &["--no-offline"]);
     assert!(text(&without, "index.html").contains("data-offline=\"off\""));
+    assert!(!text(&without, "index.html").contains("data-isolate"));
     assert!(text(&without, "sw.js").contains("\"offline\":false"));
-    assert!(!text(&without, "sw.js").contains("require-corp"));
+}
+
+/// Other pages on the same host may show what an isolated one cannot.
+#[test]
+fn headers_isolate_the_page_and_its_worker_alone() {
+    let files = dist(&workplace("alone"), &[]);
+    let www = files.keys().find(|path| path.starts_with("www.")).unwrap();
+    let www = www.split('/').next().unwrap();
+    let headers = text(&files, "_headers");
+    let mut of: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let mut path = "";
+    for line in headers.lines() {
+        match line.strip_prefix("  cross-origin-") {
+            Some(header) => of.entry(path).or_default().push(header),
+            None if line.starts_with('/') => path = line,
+            None => {}
+        }
+    }
+    let (opener, embedder) = (
+        "opener-policy: same-origin",
+        "embedder-policy: credentialless",
+    );
+    let worker = format!("/{www}/worker/worker.js");
+    let expected = [
+        ("/", vec![opener, embedder]),
+        ("/index.html", vec![opener, embedder]),
+        (&worker, vec![embedder]),
+    ];
+    assert_eq!(of, BTreeMap::from(expected));
 }
 
 #[test]

@@ -412,23 +412,16 @@ fn a_site_that_is_closed_or_isolated_is_served_so() {
         assert!(policy().contains("connect-src 'self'"));
     }
     let isolated = || {
-        [
-            "cross-origin-opener-policy",
-            "cross-origin-embedder-policy",
-            "cross-origin-resource-policy",
-        ]
-        .map(|name| server.get("/").header(name).map(str::to_string))
+        ["cross-origin-opener-policy", "cross-origin-embedder-policy"]
+            .map(|name| server.get("/").header(name).map(str::to_string))
     };
-    assert_eq!(isolated(), [None, None, None]);
-    fs::write(
-        site.join("_headers"),
-        "/*\n  cross-origin-opener-policy: same-origin\n",
-    )
-    .unwrap();
-    assert_eq!(
-        isolated(),
-        ["same-origin", "require-corp", "same-origin"].map(|value| Some(value.to_string()))
-    );
+    let both = ["same-origin", "credentialless"].map(|value| Some(value.to_string()));
+    assert_eq!(isolated(), both, "a folder that does not say");
+    let headers = site.join("_headers");
+    fs::write(&headers, "/*\n  referrer-policy: no-referrer\n").unwrap();
+    assert_eq!(isolated(), [None, None]);
+    fs::write(&headers, "/\n  cross-origin-opener-policy: same-origin\n").unwrap();
+    assert_eq!(isolated(), both);
 }
 
 #[test]
@@ -565,16 +558,21 @@ fn the_headers_that_a_page_cannot_set_itself_are_sent() {
     assert!(policy.contains("camera=(self)") && policy.contains("geolocation=()"));
     let worker = plain.header("content-security-policy").unwrap();
     assert!(worker.contains("default-src 'none'") && worker.contains("'wasm-unsafe-eval'"));
-    assert_eq!(plain.header("cross-origin-opener-policy"), None);
-    let isolated = Server::start("isolated", &["--isolate"]).get("/");
-    assert_eq!(
-        isolated.header("cross-origin-opener-policy"),
-        Some("same-origin")
-    );
-    assert_eq!(
-        isolated.header("cross-origin-embedder-policy"),
-        Some("require-corp")
-    );
+    for (name, options, isolated) in [
+        ("by-default", &[][..], true),
+        ("isolated", &["--isolate"], true),
+        ("apart", &["--no-isolate"], false),
+    ] {
+        let page = Server::start(name, options).get("/");
+        let headers =
+            ["opener", "embedder"].map(|name| page.header(&format!("cross-origin-{name}-policy")));
+        let expected = [Some("same-origin"), Some("credentialless")];
+        assert_eq!(
+            headers,
+            if isolated { expected } else { [None; 2] },
+            "{name}"
+        );
+    }
 }
 
 #[test]

@@ -33,6 +33,9 @@ const SHA256 = 'x-whylens-sha256';
 /** Part of a name that follows the content. */
 const HASHED = /\.[0-9a-f]{16}[./]/;
 
+/** Files that an isolated page takes only with headers of their own. */
+const ISOLATED = /\.(html|js)$/;
+
 /** @type {Record<string, string>} servers may not know some of these */
 const TYPES = {
   css: 'text/css; charset=utf-8',
@@ -154,8 +157,19 @@ async function respond(event, file) {
   if (response.ok && file in site.files) {
     const copy = response.clone();
     event.waitUntil(keep(own, file, copy).catch(() => {}));
+    if (ISOLATED.test(file) && response.type === 'basic') return alike(response);
   }
   return response;
+}
+
+/**
+ * A response of the server, with the headers of the files that are kept.
+ * @param {Response} response
+ */
+function alike({ body, status, statusText, headers: own }) {
+  const headers = new Headers(own);
+  for (const [name, value] of Object.entries(site.headers)) headers.set(name, value);
+  return new Response(body, { status, statusText, headers });
 }
 
 /**

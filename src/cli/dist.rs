@@ -56,11 +56,14 @@ pub struct Arguments {
     /// up to 2 GB, or 1 GB where the browser does not report it]
     #[arg(long, value_name = "SIZE", value_parser = memory)]
     memory_limit: Option<u64>,
-    /// Isolate the page from other origins by its service worker, as threads in WebAssembly require
-    #[arg(long)]
+    /// Isolate the page from other origins, as threads in WebAssembly require [the default]
+    #[arg(long, overrides_with = "no_isolate")]
     isolate: bool,
+    /// Leave the page connected to pages of other origins that open it or that it opens; it runs models by one thread
+    #[arg(long)]
+    no_isolate: bool,
     /// No service worker; one that visitors have from an earlier site removes itself
-    #[arg(long, conflicts_with = "isolate")]
+    #[arg(long)]
     no_offline: bool,
 }
 
@@ -113,7 +116,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         "_headers".into(),
         page::headers(&www, arguments).into_bytes(),
     );
-    let web_config = page::web_config(&site);
+    let web_config = page::web_config(&site, arguments);
     site.insert("web.config".into(), web_config.into_bytes());
     let integrity = replace::integrity(&site)?;
     site.insert("integrity.json".into(), integrity);

@@ -18,12 +18,13 @@ pub const HEADERS: &[(&str, &str)] = &[
     ),
 ];
 
-/// For cross-origin isolation.
-pub const ISOLATION: &[(&str, &str)] = &[
-    ("cross-origin-opener-policy", "same-origin"),
-    ("cross-origin-embedder-policy", "require-corp"),
-    ("cross-origin-resource-policy", "same-origin"),
-];
+/// For a page that is isolated from other origins: only there do browsers share memory between threads.
+/// `credentialless` forbids no file of another site, as `require-corp` does. Safari, which does not know it, has no
+/// relaxed SIMD either, so no threads.
+pub const ISOLATION: &[(&str, &str)] = &[("cross-origin-opener-policy", "same-origin"), EMBEDDER];
+
+/// The part of these that the script of a worker needs too.
+pub const EMBEDDER: (&str, &str) = ("cross-origin-embedder-policy", "credentialless");
 
 /// For scripts: a worker takes its policy from its own file, not from the page. `closed`: it may connect
 /// only to its own site.

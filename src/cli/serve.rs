@@ -39,9 +39,13 @@ pub struct Arguments {
     /// Address to listen on; anything but loopback lets other machines in
     #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     host: IpAddr,
-    /// Isolate the page from other origins (COOP and COEP), as threads in WebAssembly require
-    #[arg(long)]
+    /// Isolate the page from other origins (COOP and COEP), as threads in WebAssembly require [the default, but for a
+    /// site that was made without]
+    #[arg(long, overrides_with = "no_isolate")]
     isolate: bool,
+    /// Do not isolate the page
+    #[arg(long)]
+    no_isolate: bool,
 }
 
 /// Serves until Ctrl-C. Files outside the folder, reached by dots or links, are not found.
@@ -62,7 +66,10 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let site = Arc::new(Site {
         folder: site,
         local: arguments.host.is_loopback(),
-        isolate: arguments.isolate,
+        isolate: match (arguments.isolate, arguments.no_isolate) {
+            (false, false) => None,
+            (isolate, _) => Some(isolate),
+        },
     });
     let ended = runtime.block_on(listen(
         site,
@@ -76,7 +83,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
 struct Site {
     folder: PathBuf,
     local: bool,
-    isolate: bool,
+    /// Whether the page is isolated; `None`: as the site says.
+    isolate: Option<bool>,
 }
 
 impl Site {
@@ -88,10 +96,10 @@ impl Site {
     }
 
     fn is_isolated(&self) -> bool {
-        self.isolate
-            || self
-                .text("_headers")
-                .is_some_and(|headers| policy::is_isolated(&headers))
+        self.isolate.unwrap_or_else(|| {
+            self.text("_headers")
+                .is_none_or(|headers| policy::is_isolated(&headers))
+        })
     }
 
     /// Read for every response, since the site may be rebuilt meanwhile.

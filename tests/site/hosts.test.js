@@ -46,7 +46,7 @@ const plain = /** @type {const} */ ([
     { types: { '.wasm': 'application/octet-stream' }, headers: { 'x-content-type-options': 'nosniff' } },
   ],
   [
-    'isolated by headers',
+    'isolated by headers that forbid files of other sites',
     { headers: { 'cross-origin-opener-policy': 'same-origin', 'cross-origin-embedder-policy': 'require-corp' } },
   ],
 ]);

@@ -81,9 +81,9 @@ test(
   '`whylens serve` sends what a site was made with on the first visit: a closed worker, or isolation',
   { timeout: 120_000 },
   async () => {
-    const isolated = await dist(join(place.path, 'isolated'), ['--isolate']);
+    const apart = await dist(join(place.path, 'apart'), ['--no-isolate']);
     for (const [folder, reached] of /** @type {const} */ ([
-      [isolated, true],
+      [apart, true],
       [site, false],
     ])) {
       const port = await freePort();
@@ -107,7 +107,7 @@ test(
         ),
       );
       assert.deepEqual([told, seen.length], reached ? ['heard', 1] : ['TypeError', 0], folder);
-      assert.equal(await page.evaluate(() => crossOriginIsolated), folder === isolated);
+      assert.equal(await page.evaluate(() => crossOriginIsolated), folder === site);
       await context.close();
       await server.stop();
     }

@@ -58,6 +58,24 @@ const TYPES = /** @type {Record<string, string>} */ ({
   '.wasm': 'application/wasm',
 });
 
+/**
+ * The headers that `_headers` of a site gives a file, as Netlify and Cloudflare Pages read it.
+ * @param {string} root
+ */
+export async function rulesOf(root) {
+  const rules = (await readFile(join(root, '_headers'), 'utf8')).split(/^(?=\S)/m).map((rule) => {
+    const [path = '', ...lines] = rule.trimEnd().split('\n');
+    return { path, headers: lines.map((line) => line.trim().split(/: (.*)/s)) };
+  });
+  /** @param {string} path @returns {Record<string, string>} */
+  return (path) =>
+    Object.fromEntries(
+      rules
+        .filter((rule) => (rule.path.endsWith('*') ? path.startsWith(rule.path.slice(0, -1)) : path === rule.path))
+        .flatMap(({ headers }) => headers),
+    );
+}
+
 /** A plain server: no ranges, no compression, no headers but what it is given. */
 export class Host {
   /** @type {string[]} paths that were asked for */
@@ -69,14 +87,16 @@ export class Host {
 
   /**
    * @param {string} root folder
-   * @param {{ prefix?: string, types?: Record<string, string>, headers?: Record<string, string> }} [options]
+   * @param {{ prefix?: string, types?: Record<string, string>, headers?: Record<string, string>,
+   *   rules?: (path: string) => Record<string, string> }} [options] `rules`: headers of one path
    */
-  constructor(root, { prefix = '/', types = {}, headers = {} } = {}) {
+  constructor(root, { prefix = '/', types = {}, headers = {}, rules = () => ({}) } = {}) {
     Object.assign(this, { root });
     this.root = root;
     this.prefix = prefix;
     this.types = { ...TYPES, ...types };
     this.headers = headers;
+    this.rules = rules;
   }
 
   async start() {
@@ -110,6 +130,7 @@ export class Host {
       'content-type': this.types[extname(inner)] ?? 'application/octet-stream',
       'content-length': bytes.length,
       ...this.headers,
+      ...this.rules(pathname),
     });
     response.end(bytes);
   }

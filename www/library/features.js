@@ -59,13 +59,36 @@ const RELAXED_SIMD = [65, 0, 253, 15, 65, 0, 253, 15, 253, 128, 2];
  * @property {boolean} webAssembly
  * @property {boolean} simd
  * @property {boolean} relaxedSimd
- * @property {boolean} threads shared memory between workers, and relaxed SIMD
+ * @property {boolean} threads relaxed SIMD and shared memory, which several workers may have in common where the page is
+ *   isolated from other origins
  * @property {boolean} crossOriginIsolated
  * @property {boolean} offscreenCanvas
  * @property {boolean} cacheApi
  * @property {boolean} webLocks
  * @property {boolean} subtleCrypto
  */
+
+/** In the address of a worker: that its page is isolated at the next visit. */
+const LATER = '#isolated-later';
+
+/**
+ * Whether the service worker isolates this page at its next visit. It takes the build with threads now, for one thread:
+ * who took another would fetch two, and have none for a next visit without a network.
+ */
+export function isIsolatedLater() {
+  return can(() =>
+    globalThis.document ? document.querySelector('script[data-isolate]') : globalThis.location.hash === LATER,
+  );
+}
+
+/**
+ * The address of a worker that knows this too.
+ * @param {URL} worker
+ */
+export function withIsolation(worker) {
+  if (isIsolatedLater() && !can(() => globalThis.crossOriginIsolated)) worker.hash = LATER;
+  return worker;
+}
 
 /**
  * Reads every signal again, on the page or in the worker.
@@ -78,7 +101,10 @@ export function features() {
     webAssembly: can(() => typeof WebAssembly.instantiate === 'function'),
     simd: validates(SIMD),
     relaxedSimd,
-    threads: relaxedSimd && isolated && can(() => new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true })),
+    threads:
+      relaxedSimd &&
+      (isolated || isIsolatedLater()) &&
+      can(() => new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true })),
     crossOriginIsolated: isolated,
     offscreenCanvas: can(() => new OffscreenCanvas(1, 1).getContext('2d')),
     cacheApi: can(() => globalThis.caches.open),

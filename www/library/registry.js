@@ -3,6 +3,7 @@
 import { Ahead } from './ahead.js';
 import { Connection } from './connection.js';
 import { WhylensError } from './errors.js';
+import { withIsolation } from './features.js';
 import { worker } from './address.js';
 import { Queue } from './queue.js';
 
@@ -75,7 +76,7 @@ export function script() {
   const url = worker();
   if (registry.build !== 'auto') url.searchParams.set('build', registry.build);
   if (typeof registry.threads === 'number') url.searchParams.set('threads', String(registry.threads));
-  return url;
+  return withIsolation(url);
 }
 
 /**

@@ -352,6 +352,13 @@ function at(id) {
   return found;
 }
 
+/** Several threads: now if the page is not used yet, or else from the next visit on. @param {string} offline */
+async function isolateNow(offline) {
+  if (offline !== 'on' || crossOriginIsolated) return;
+  const isolation = await import('./isolation.js').catch(() => null);
+  await isolation?.isolate(() => session.health(true)).catch(() => {});
+}
+
 /** @param {string | null} language */
 function speak(language) {
   choose({ language });
@@ -577,7 +584,7 @@ watchDropsAndPastes({
   over: (over) => document.body.toggleAttribute('data-over', over),
   failed: (error) => trouble(error, null, null),
 });
-void keepForOffline(openModel());
+void keepForOffline(openModel()).then(isolateNow);
 if (asked && elsewhere && !isClosed())
   ask(
     words.offer.elsewhere(elsewhere.protocol === 'hf:' ? 'huggingface.co' : elsewhere.host || elsewhere.protocol),

@@ -33,8 +33,11 @@ export function importedFrom(address) {
 /** Chooses kernels and, where the page leaves it open, the number of threads. @param {Module} module */
 export const tune = (module) => module.tune(!asked.has('threads'));
 
-/** Threads that run plans in the build that has them. */
-const threads = () => helpers.threads(asked.get('threads'));
+/** Threads that are wanted. */
+const wanted = () => helpers.threads(asked.get('threads'));
+
+/** Threads that run plans in the build that has them: one until the page is isolated. */
+const threads = () => (features().crossOriginIsolated ? wanted() : 1);
 
 /**
  * The module in which this browser runs models that have a plan.
@@ -42,7 +45,7 @@ const threads = () => helpers.threads(asked.get('threads'));
  */
 export function first(patience = PATIENCE) {
   const found = features();
-  const able = found.threads && threads() > 1 && (shared ??= helpers.memory()) !== null;
+  const able = found.threads && wanted() > 1 && (shared ??= helpers.memory()) !== null;
   return running(best({ ...found, threads: able }, asked.get('build')), patience);
 }
 

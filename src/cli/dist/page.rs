@@ -51,9 +51,15 @@ pub fn rewrite(index: &str, www: &str, models: &[String], arguments: &Arguments)
     let limit = limit.map(|limit| format!(" data-memory-limit=\"{limit}\""));
     let limit = limit.unwrap_or_default();
     let closed = if arguments.closed { " data-closed" } else { "" };
+    let isolate = match arguments.no_isolate || arguments.no_offline {
+        true => "",
+        false => " data-isolate",
+    };
     html = html.replace(
         script,
-        &format!("{script} data-models=\"{list}\" data-offline=\"{offline}\"{limit}{closed}"),
+        &format!(
+            "{script} data-models=\"{list}\" data-offline=\"{offline}\"{limit}{isolate}{closed}"
+        ),
     );
     if arguments.closed {
         let open = policy::OPEN;
@@ -101,7 +107,7 @@ pub fn service_worker(
         "offline": !arguments.no_offline,
         "share": !arguments.closed,
         "files": files,
-        "headers": page_headers(arguments.isolate),
+        "headers": policy::HEADERS.iter().chain(isolation(arguments)).copied().collect::<BTreeMap<_, _>>(),
         "workerPolicy": policy::worker(arguments.closed),
     });
     let mut out = format!("self.site = {site};\n").into_bytes();
@@ -109,26 +115,43 @@ pub fn service_worker(
     Ok(out)
 }
 
-fn page_headers(isolate: bool) -> BTreeMap<&'static str, &'static str> {
-    let isolation = if isolate { policy::ISOLATION } else { &[] };
-    policy::HEADERS.iter().chain(isolation).copied().collect()
+fn isolation(arguments: &Arguments) -> &'static [(&'static str, &'static str)] {
+    match arguments.no_isolate {
+        true => &[],
+        false => policy::ISOLATION,
+    }
 }
 
-/// Headers in the form that Netlify and Cloudflare Pages read; a plain file elsewhere.
+/// Headers in the form that Netlify and Cloudflare Pages read; a plain file elsewhere. Only this page is isolated:
+/// there may be others beside it.
 pub fn headers(www: &str, arguments: &Arguments) -> String {
-    let mut text = String::from("/*\n");
-    for (name, value) in page_headers(arguments.isolate) {
-        text += &format!("  {name}: {value}\n");
+    let isolation = isolation(arguments);
+    let worker = ("content-security-policy", policy::worker(arguments.closed));
+    let mut script = vec![worker];
+    if !arguments.no_isolate {
+        script.push(policy::EMBEDDER);
     }
-    let worker = policy::worker(arguments.closed);
-    text += &format!("/{www}/*\n  cache-control: {}\n", policy::FOR_EVER);
-    text += &format!("/{www}/worker/worker.js\n  content-security-policy: {worker}\n");
-    text += &format!("/sw.js\n  cache-control: no-cache\n  content-security-policy: {worker}\n");
+    let rules: [(String, &[_]); 6] = [
+        ("/*".into(), policy::HEADERS),
+        ("/".into(), isolation),
+        ("/index.html".into(), isolation),
+        (format!("/{www}/*"), &[("cache-control", policy::FOR_EVER)]),
+        (format!("/{www}/worker/worker.js"), &script),
+        ("/sw.js".into(), &[("cache-control", "no-cache"), worker]),
+    ];
+    let mut text = String::new();
+    for (path, headers) in rules.iter().filter(|(_, headers)| !headers.is_empty()) {
+        text += &format!("{path}\n");
+        for (name, value) in *headers {
+            text += &format!("  {name}: {value}\n");
+        }
+    }
     text
 }
 
-/// Types of the files for IIS, which answers 404 for an ending that it does not know; a plain file elsewhere.
-pub fn web_config(site: &Files) -> String {
+/// For IIS, which answers 404 for an ending that it does not know: types of the files, and the headers that isolate the
+/// page. A plain file elsewhere.
+pub fn web_config(site: &Files, arguments: &Arguments) -> String {
     let endings: BTreeSet<&str> = site
         .keys()
         .map(|path| {
@@ -147,10 +170,17 @@ pub fn web_config(site: &Files) -> String {
             "      <remove fileExtension=\".{ending}\" />\n      <mimeMap fileExtension=\".{ending}\" mimeType=\"{kind}\" />\n"
         )
     });
+    let headers = isolation(arguments).iter().map(|(name, value)| {
+        format!(
+            "        <remove name=\"{name}\" />\n        <add name=\"{name}\" value=\"{value}\" />\n"
+        )
+    });
     format!(
         "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<configuration>\n  <system.webServer>\n    <staticContent>\n{}    \
-         </staticContent>\n  </system.webServer>\n</configuration>\n",
-        types.collect::<String>()
+         </staticContent>\n    <httpProtocol>\n      <customHeaders>\n{}      </customHeaders>\n    \
+         </httpProtocol>\n  </system.webServer>\n</configuration>\n",
+        types.collect::<String>(),
+        headers.collect::<String>()
     )
 }
 
