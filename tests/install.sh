@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what a command needs and is missing: `install.sh toolchain`, and `install.sh bindgen VERSION` for the
-# modules, `install.sh deny VERSION` for the check of the dependencies, `install.sh strace` for the tests that interrupt
+# Installs what a command needs and is missing: `install.sh toolchain`, and `install.sh runner VERSION` for the
+# tests on wasm32, `install.sh deny VERSION` for the check of the dependencies, `install.sh strace` for the tests that interrupt
 # commands, `install.sh chromium`, `install.sh firefox` and `install.sh webkit` for the browser tests. The last two are not
 # needed: their tests are skipped where they cannot be had.
 set -euo pipefail
@@ -12,20 +12,24 @@ say() { printf '\033[1m== %s\033[0m\n' "$*"; }
 
 toolchain() {
   command -v rustup >/dev/null || { echo "rustup is missing: see https://rustup.rs" >&2; exit 1; }
-  rustup target list --installed | grep -qx wasm32-unknown-unknown || {
+  local there missing=()
+  there=$(rustup component list --installed)
+  has_component() { grep -q "^$1" <<<"$there"; }
+  has_component rust-std-wasm32-unknown-unknown || {
     say "installing the wasm32 target"
     rustup target add wasm32-unknown-unknown
   }
-  for component in rustfmt clippy rust-src; do
-    rustup component list --installed | grep -q "^$component" || rustup component add "$component"
-  done
+  for component in rustfmt clippy rust-src; do has_component "$component" || missing+=("$component"); done
+  [ ${#missing[@]} = 0 ] || rustup component add "${missing[@]}"
 }
 
-bindgen() {
-  { has wasm-bindgen "$1" && has wasm-bindgen-test-runner "$1"; } || {
-    say "installing wasm-bindgen $1 (about 2 minutes)"
-    # Not --locked: its lock file may name crates that are newer than a registry mirror serves.
-    cargo install wasm-bindgen-cli --version "$1" --bin wasm-bindgen --bin wasm-bindgen-test-runner --force
+runner() {
+  has wasm-bindgen-test-runner "$1" || {
+    say "installing the runner of tests on wasm32, $1 (about 2 minutes)"
+    # Not --locked: its lock file may name crates that are newer than a registry mirror serves. Most of what it needs
+    # was compiled for the Makefile's bindgen.
+    CARGO_PROFILE_TOOLS_INHERITS=release CARGO_PROFILE_TOOLS_OPT_LEVEL=1 CARGO_PROFILE_TOOLS_CODEGEN_UNITS=16 \
+      cargo install wasm-bindgen-cli --version "$1" --bin wasm-bindgen-test-runner --force --profile tools --target-dir target
   }
 }
 

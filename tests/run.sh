@@ -33,7 +33,8 @@ export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=wasm-bindgen-test-runner
 export WASM_BINDGEN_TEST_TIMEOUT=600
 
 wasm() {
-  check 20m "wasm-bindgen" make --silent bindgen
+  check 10m "bindgen" make --silent target/tools/bindgen
+  check 20m "runner of tests on wasm32" make --silent runner
   check 10m "clippy for wasm32" cargo clippy --lib "${on_wasm[@]}" -- -D warnings
   check 10m "clippy for wasm32, of the smaller module" cargo clippy --lib --profile wasm --target wasm32-unknown-unknown --no-default-features -- -D warnings
   check 30m "modules" make modules
@@ -43,8 +44,9 @@ wasm() {
 }
 
 native() {
-  check 1m "rustfmt" cargo fmt --check
+  check 1m "rustfmt" cargo fmt --all --check
   check 15m "clippy" cargo clippy --release --all-targets -- -D warnings
+  check 5m "clippy for what the Makefile runs" cargo clippy --profile tools -p whylens-bindgen -p whylens-serve -- -D warnings
   RUSTDOCFLAGS="-D warnings" check 10m "documentation" cargo doc --release --no-deps --lib
   check 5m "strace" make --silent strace
   check 30m "native tests compiled" cargo test --release --no-run

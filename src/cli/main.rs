@@ -64,7 +64,7 @@ fn main() -> ExitCode {
         Command::Dist(arguments) => dist::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Pack(arguments) => pack::run(&arguments),
-        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Serve(arguments) => serve::run(&arguments, axum::Router::new()),
     };
     match done {
         Ok(code) => code,

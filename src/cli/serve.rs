@@ -48,8 +48,9 @@ pub struct Arguments {
     no_isolate: bool,
 }
 
-/// Serves until Ctrl-C. Files outside the folder, reached by dots or links, are not found.
-pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+/// Serves until Ctrl-C. Files outside the folder, reached by dots or links, are not found. `routes`: what is not served
+/// from the folder.
+pub fn run(arguments: &Arguments, routes: axum::Router) -> Result<ExitCode> {
     let site = arguments
         .site
         .canonicalize()
@@ -74,6 +75,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let ended = runtime.block_on(listen(
         site,
         SocketAddr::new(arguments.host, arguments.port),
+        routes,
     ));
     // Does not wait for a file system that does not respond.
     runtime.shutdown_background();
@@ -111,11 +113,11 @@ impl Site {
     }
 }
 
-async fn listen(site: Arc<Site>, address: SocketAddr) -> Result<ExitCode> {
+async fn listen(site: Arc<Site>, address: SocketAddr, routes: axum::Router) -> Result<ExitCode> {
     let files = ServeDir::with_backend(&site.folder, Inside(site.clone()))
         .precompressed_br()
         .precompressed_gzip();
-    let app = axum::Router::new()
+    let app = routes
         .fallback_service(files)
         .layer(middleware::from_fn(move |request, next| {
             respond(site.clone(), request, next)
