@@ -13,7 +13,7 @@ WASM := $(patsubst %,www/pkg/%/whylens_bg.wasm,run run-relaxed compile run-threa
 # The same for work on the page: built in a tenth of the time, and never published.
 QUICK := target/quick/pkg
 TOOL := target/release/whylens
-SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
+SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs' -not -path 'src/cli/*' -not -path 'src/make/*')
 BINDGEN := target/tools/bindgen
 SERVE := target/tools/serve
 STEP := @bash src/make/step.sh
@@ -71,7 +71,7 @@ $(SERVE): Cargo.lock $(wildcard src/make/serve/*) src/cli/serve.rs src/cli/insid
 	$(STEP) "the server" cargo build --package whylens-serve --profile tools --bin serve
 	@touch $@
 
-$(TOOL): $(SOURCES) | toolchain
+$(TOOL): $(SOURCES) $(shell find src/cli -name '*.rs') | toolchain
 	$(STEP) "the tool" cargo build --release --bin whylens
 	@touch $@
 

@@ -6,7 +6,7 @@ mod killed;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -196,6 +196,64 @@ fn compressed_neighbours_hold_the_same_bytes() {
         assert!(bytes.len() < plain.len());
     }
     assert!(seen >= 4, "{seen} compressed files");
+}
+
+#[test]
+fn what_did_not_change_is_not_compressed_again() {
+    let folder = workplace("compressed-again");
+    let first = dist(&folder, &[]);
+    let find = |files: &BTreeMap<String, Vec<u8>>, end: &str| {
+        let path = files.keys().find(|path| path.ends_with(end));
+        path.unwrap_or_else(|| panic!("{end} is missing")).clone()
+    };
+    let weaker = |bytes: &[u8]| {
+        let mut out = Vec::new();
+        let mut writer = brotli::CompressorWriter::new(&mut out, 4096, 1, 18);
+        writer.write_all(bytes).unwrap();
+        drop(writer);
+        out
+    };
+    // One that holds the same, but that `dist` would not make, and one that holds something else.
+    let (script, wasm) = (find(&first, "/main.js"), find(&first, ".wasm"));
+    let own = weaker(&first[&script]);
+    assert_ne!(own, first[&format!("{script}.br")]);
+    fs::write(folder.join(format!("site/{script}.br")), &own).unwrap();
+    fs::write(folder.join(format!("site/{wasm}.br")), weaker(b"other")).unwrap();
+    fs::write(folder.join("page/www/page.css"), "q {}").unwrap();
+    let second = dist(&folder, &["--force"]);
+    let again = find(&second, "/main.js");
+    assert_ne!(script, again, "the folder is named by all of its files");
+    assert_eq!(second[&format!("{again}.br")], own);
+    assert_eq!(
+        second[&find(&second, ".wasm.br")],
+        first[&format!("{wasm}.br")]
+    );
+    fs::write(folder.join(format!("site/{again}.br")), &own).unwrap();
+    let better = dist(&folder, &["--compress", "best"]);
+    assert_ne!(better[&find(&better, "/main.js.br")], own);
+}
+
+#[test]
+fn modules_that_were_built_quickly_are_not_published() {
+    let folder = workplace("quick");
+    let page = folder.join("page");
+    fs::create_dir_all(page.join("target/quick/pkg/run")).unwrap();
+    let quick = page.join("target/quick/pkg/run/whylens_bg.wasm");
+    fs::write(&quick, "\0asm quick".repeat(1000)).unwrap();
+    let files = dist(&folder, &[]);
+    let modules = files.iter().filter(|(path, _)| path.ends_with(".wasm"));
+    for (path, bytes) in modules {
+        assert!(path.ends_with("/pkg/whylens_bg.wasm"), "{path}");
+        assert_eq!(*bytes, "\0asm".repeat(1000).into_bytes());
+    }
+    fs::remove_file(page.join("www/pkg/whylens_bg.wasm")).unwrap();
+    let refused = run(&folder, &[]);
+    assert!(!refused.status.success());
+    assert!(
+        errors(&refused).contains("make build"),
+        "{}",
+        errors(&refused)
+    );
 }
 
 #[test]

@@ -118,9 +118,10 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     );
     let web_config = page::web_config(&site, arguments);
     site.insert("web.config".into(), web_config.into_bytes());
-    let integrity = replace::integrity(&site)?;
+    let integrity = replace::integrity(&site, arguments.compress)?;
     site.insert("integrity.json".into(), integrity);
-    compress(&mut site, arguments.compress);
+    let earlier = replace::compressed(&arguments.out, arguments.compress);
+    compress(&mut site, arguments.compress, &earlier);
     replace::write(&site, &arguments.out, arguments.force)?;
     report(&site, &arguments.out);
     Ok(ExitCode::SUCCESS)

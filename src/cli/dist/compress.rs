@@ -1,14 +1,20 @@
 //! site → the same with `.br` and `.gz` beside the big files.
 
-use std::io::Write;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+use whylens::internal::sha256;
 
 use super::Files;
 
-#[derive(Clone, Copy, PartialEq, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Compress {
     Best,
     Fast,
@@ -34,12 +40,13 @@ const TEXTS: &[&str] = &[
 /// Files below this many bytes gain nothing that a visitor would notice.
 const SMALLEST_COMPRESSED: usize = 1024;
 
-/// Adds `.br` and `.gz` beside the files that become at least a twentieth smaller.
-pub fn compress(site: &mut Files, how: Compress) {
+/// Adds `.br` and `.gz` beside the files that become at least a twentieth smaller. `earlier`: the files of an earlier
+/// site that was compressed in the same way, by their SHA-256; what is beside them is taken again.
+pub fn compress(site: &mut Files, how: Compress, earlier: &BTreeMap<String, PathBuf>) {
     if how == Compress::None {
         return;
     }
-    let work: Vec<(&String, &Vec<u8>)> = site
+    let mut work: Vec<(&String, &Vec<u8>, &str)> = site
         .iter()
         .filter(|(path, bytes)| {
             let extension = path.rsplit('.').next().unwrap_or_default();
@@ -47,27 +54,62 @@ pub fn compress(site: &mut Files, how: Compress) {
                 && TEXTS.contains(&extension)
                 && path.as_str() != "sw.js"
         })
+        .flat_map(|(path, bytes)| [(path, bytes, "br"), (path, bytes, "gz")])
         .collect();
+    // The longest first, so that no thread is left with one of them at the end.
+    work.sort_by_key(|(_, bytes, extension)| (*extension, std::cmp::Reverse(bytes.len())));
     let next = AtomicUsize::new(0);
     let made = Mutex::new(Vec::new());
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                while let Some((path, bytes)) = work.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    for (extension, small) in [("br", brotli(bytes, how)), ("gz", gzip(bytes, how))]
+                while let Some((path, bytes, extension)) =
+                    work.get(next.fetch_add(1, Ordering::Relaxed))
+                {
+                    let before = || again(earlier.get(&sha256(bytes))?, extension, bytes);
+                    let small = before().unwrap_or_else(|| match *extension {
+                        "br" => brotli(bytes, how),
+                        _ => gzip(bytes, how),
+                    });
+                    if small.len() < bytes.len() / 20 * 19
+                        && let Ok(mut made) = made.lock()
                     {
-                        if small.len() < bytes.len() / 20 * 19
-                            && let Ok(mut made) = made.lock()
-                        {
-                            made.push((format!("{path}.{extension}"), small));
-                        }
+                        made.push((format!("{path}.{extension}"), small));
                     }
                 }
             });
         }
     });
     site.extend(made.into_inner().unwrap_or_default());
+}
+
+/// What is beside a file of an earlier site, if it holds these bytes.
+fn again(file: &Path, extension: &str, bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut beside = file.as_os_str().to_owned();
+    beside.push(format!(".{extension}"));
+    let file = PathBuf::from(beside);
+    if !file.symlink_metadata().ok()?.is_file() {
+        return None;
+    }
+    let mut small = Vec::new();
+    let most = bytes.len() as u64;
+    File::open(file)
+        .ok()?
+        .take(most)
+        .read_to_end(&mut small)
+        .ok()?;
+    let mut held = Vec::new();
+    match extension {
+        "br" => brotli::Decompressor::new(&small[..], 1 << 16)
+            .take(most + 1)
+            .read_to_end(&mut held),
+        _ => flate2::read::GzDecoder::new(&small[..])
+            .take(most + 1)
+            .read_to_end(&mut held),
+    }
+    .ok()?;
+    (held == bytes).then_some(small)
 }
 
 fn brotli(bytes: &[u8], how: Compress) -> Vec<u8> {

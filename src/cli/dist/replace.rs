@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use serde::Deserialize;
@@ -13,6 +13,7 @@ use whylens::Error;
 use whylens::internal::{hex, sha256};
 
 use super::Files;
+use super::compress::Compress;
 use crate::staged::Staged;
 use crate::{policy, read};
 
@@ -87,11 +88,13 @@ struct Listed {
 #[derive(Deserialize)]
 struct Integrity {
     made_by: String,
+    /// How hard the files beside them were compressed.
+    compressed: Option<Compress>,
     files: BTreeMap<String, Listed>,
 }
 
 /// SHA-256 and size of every file.
-pub fn integrity(site: &Files) -> Result<Vec<u8>> {
+pub fn integrity(site: &Files, compressed: Compress) -> Result<Vec<u8>> {
     let files: BTreeMap<_, _> = site
         .iter()
         .map(|(path, bytes)| {
@@ -101,27 +104,60 @@ pub fn integrity(site: &Files) -> Result<Vec<u8>> {
             )
         })
         .collect();
-    let made_by = format!("whylens {}", env!("CARGO_PKG_VERSION"));
+    let made_by = version();
     Ok(serde_json::to_vec_pretty(
-        &json!({ "format": 1, "made_by": made_by, "files": files }),
+        &json!({ "format": 1, "made_by": made_by, "compressed": compressed, "files": files }),
     )?)
+}
+
+/// The files of an earlier site by their SHA-256, if those beside them were compressed in the same way by the same
+/// version.
+pub fn compressed(folder: &Path, how: Compress) -> BTreeMap<String, PathBuf> {
+    let Some((
+        Integrity {
+            made_by,
+            compressed,
+            files,
+        },
+        _,
+    )) = read_integrity(folder)
+    else {
+        return BTreeMap::new();
+    };
+    if compressed != Some(how) || made_by != version() {
+        return BTreeMap::new();
+    }
+    let files = files.into_iter();
+    files
+        .map(|(path, listed)| (listed.sha256, folder.join(path)))
+        .collect()
+}
+
+fn version() -> String {
+    format!("whylens {}", env!("CARGO_PKG_VERSION"))
 }
 
 /// The files of the site in a folder, including `integrity.json`; `None` if there is no site.
 fn earlier(folder: &Path) -> Option<BTreeMap<String, Listed>> {
+    let (Integrity { mut files, .. }, own) = read_integrity(folder)?;
+    files.insert("integrity.json".into(), own);
+    Some(files)
+}
+
+/// The list in a folder, and what it would say of itself.
+fn read_integrity(folder: &Path) -> Option<(Integrity, Listed)> {
     let path = folder.join("integrity.json");
     // Larger than the list of any site: it is not ours.
     if !is_plain(&path) || path.metadata().ok()?.len() > 16 << 20 {
         return None;
     }
     let bytes = fs::read(&path).ok()?;
-    let Integrity { made_by, mut files } = serde_json::from_slice(&bytes).ok()?;
-    if !made_by.starts_with("whylens ") || !files.contains_key("index.html") {
+    let list: Integrity = serde_json::from_slice(&bytes).ok()?;
+    if !list.made_by.starts_with("whylens ") || !list.files.contains_key("index.html") {
         return None;
     }
     let (sha256, bytes) = (sha256(&bytes), bytes.len() as u64);
-    files.insert("integrity.json".into(), Listed { bytes, sha256 });
-    Some(files)
+    Some((list, Listed { bytes, sha256 }))
 }
 
 /// Whether a file is in the list, or is one of them compressed, byte for byte.
