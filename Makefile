@@ -33,7 +33,7 @@ CURRENT := [ $(words $(wildcard $(WASM))) = $(words $(WASM)) ] && [ -z "$$(find 
 FIRST := $(if $(filter --isolate,$(OPTIONS)),run-threads,run-relaxed)
 serve:                ## the page at http://127.0.0.1:8080/ (PORT=… for another port; OPTIONS=--isolate for threads)
 	@if $(CURRENT); then quick=; else quick=--quick; $(MAKE) --silent $(QUICK)/$(FIRST)/whylens_bg.wasm; fi; \
-	$(MAKE) --silent $(SERVE); \
+	$(MAKE) --silent $(SERVE) www/licenses.txt; \
 	exec $(SERVE) $$quick --port $(PORT) $(OPTIONS)
 
 dist: build           ## the site with the default model, ready to upload (dist/); MODELS=… for others
@@ -76,7 +76,7 @@ $(TOOL): $(SOURCES) $(shell find src/cli -name '*.rs') | toolchain
 	@touch $@
 
 www/licenses.txt: Cargo.lock src/release/licenses.js
-	node src/release/licenses.js $@
+	$(STEP) "licences" node src/release/licenses.js $@
 
 BENCH := target/bench
 .PHONY: bench kernels
