@@ -46,7 +46,7 @@ wasm() {
 native() {
   check 1m "rustfmt" cargo fmt --all --check
   check 15m "clippy" cargo clippy --release --all-targets -- -D warnings
-  check 5m "clippy for what the Makefile runs" cargo clippy --profile tools -p whylens-bindgen -p whylens-serve -- -D warnings
+  check 10m "clippy for what the Makefile runs" cargo clippy --release -p whylens-bindgen -p whylens-serve --all-targets -- -D warnings
   RUSTDOCFLAGS="-D warnings" check 10m "documentation" cargo doc --release --no-deps --lib
   check 5m "strace" make --silent strace
   check 30m "native tests compiled" cargo test --release --no-run
@@ -55,6 +55,7 @@ native() {
   else
     check 15m "native tests" cargo test --release --lib --bins --tests
   fi
+  check 10m "the server of the Makefile" cargo test --release -p whylens-serve
   check 5m "documentation's examples" cargo test --release --doc
   check 10m "the tool" make target/release/whylens www/licenses.txt
 }
