@@ -30,7 +30,7 @@ serve() {
   before=$(cpu)
   make serve PORT="$port" 2>&1 &
   server=$!
-  until page www/pkg/run-relaxed/whylens_bg.wasm >/dev/null; do
+  until page www/pkg/run-relaxed/version.js >/dev/null; do
     kill -0 "$server" 2>/dev/null || { echo "make serve ended" >&2; exit 1; }
     sleep 0.2
   done
@@ -48,7 +48,7 @@ sed -i 's/expected a whole number, from 1/expected a whole number from 1/' src/r
 # The server looks for changes every five seconds.
 sleep 6
 began=$EPOCHREALTIME
-page www/pkg/run-relaxed/whylens_bg.wasm >/dev/null
+page www/pkg/run-relaxed/version.js >/dev/null
 awk "BEGIN { printf \"a Rust file changed, page loaded again: %.1f s\n\", $EPOCHREALTIME - $began }"
 echo '// changed' >>www/page/main.js
 began=$EPOCHREALTIME

@@ -22,7 +22,7 @@ const NAMES: &[&str] = &["run-relaxed", "run", "compile", "run-threads"];
 /// Built in any case, once a page is served: what browsers without relaxed SIMD take, and what ONNX files take.
 const SOON: &[&str] = &["run", "compile"];
 
-/// A page asks for the files of one module within this time, and must get them from one build.
+/// A page asks for the two scripts of a module at once, and again if they do not come.
 const FRESH: Duration = Duration::from_secs(5);
 
 /// The modules in place of those in www/pkg.
@@ -58,8 +58,12 @@ fn is_built(name: &str) -> bool {
 }
 
 async fn build(State(builds): State<Arc<Builds>>, request: Request, next: Next) -> Response {
-    let asked = request.uri().path().split('/').nth(1);
-    if let Some(name) = NAMES.iter().find(|name| Some(**name) == asked) {
+    let path = request.uri().path();
+    let asked = path.split('/').nth(1);
+    // The wasm file must be of the same build as the scripts, which are asked for before it.
+    if let Some(name) = NAMES.iter().find(|name| Some(**name) == asked)
+        && path.ends_with(".js")
+    {
         let built = tokio::task::spawn_blocking(move || builds.build(name, "env")).await;
         if !built.unwrap_or(false) {
             let why = format!("the module {name} could not be built; the terminal says why");
