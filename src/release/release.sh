@@ -8,7 +8,8 @@ notes=$(awk -v version="$version" '/^## /{ on = ($2 == version) } on' CHANGELOG.
 [ -n "$notes" ] || { echo "CHANGELOG.md has no section for $version" >&2; exit 1; }
 out=release/whylens-$version
 machine=$(rustc -vV | sed -n 's/^host: //p')
-rm -rf release && mkdir release
+# An earlier site in dist/ would lend its compressed files.
+rm -rf release dist && mkdir release
 
 make dist package
 cargo build --release --bin whylens --features embed
