@@ -21,13 +21,17 @@ trap 'exit 1' INT TERM
 
 page() { curl --silent --fail "http://127.0.0.1:$port/$1"; }
 
-# User and system time of all children so far, in seconds.
-cpu() { times | tail -1 | sed 's/m/ /g; s/s//g' | awk '{ printf "%.1f", $1 * 60 + $2 + $3 * 60 + $4 }'; }
+# User and system time of all children so far, in seconds: $cpu. A subshell would have none.
+count() {
+  times >"$place/times"
+  cpu=$(tail -1 "$place/times" | sed 's/[ms]/ /g' | awk '{ print $1 * 60 + $2 + $3 * 60 + $4 }')
+}
 
 # Starts the server and waits until a page would have its module.
 serve() {
   local name=$1 began=$EPOCHREALTIME before took
-  before=$(cpu)
+  count
+  before=$cpu
   make serve PORT="$port" 2>&1 &
   server=$!
   until page www/pkg/run-relaxed/version.js >/dev/null; do
@@ -36,14 +40,15 @@ serve() {
   done
   took=$(awk "BEGIN { printf \"%.1f\", $EPOCHREALTIME - $began }")
   [ -n "${stay:-}" ] || stop
-  printf '\033[1m%s: %s s, CPU %s s\033[0m\n' "$name" "$took" "$(awk "BEGIN { printf \"%.1f\", $(cpu) - $before }")"
+  count
+  awk "BEGIN { printf \"\033[1m%s: %.1f s, CPU %.1f s\033[0m\n\", \"$name\", $took, $cpu - $before }"
 }
 
 serve 'from nothing'
 serve 'nothing changed'
 sed -i 's/expected a whole number from 1/expected a whole number, from 1/' src/rank.rs
 serve 'a Rust file changed, server started again'
-stay=yes serve 'nothing changed'
+stay=yes serve 'nothing changed, and the server stays'
 sed -i 's/expected a whole number, from 1/expected a whole number from 1/' src/rank.rs
 # The server looks for changes every five seconds.
 sleep 6
