@@ -79,12 +79,18 @@ www/licenses.txt: Cargo.lock src/release/licenses.js
 	$(STEP) "licences" node src/release/licenses.js $@
 
 BENCH := target/bench
-.PHONY: bench kernels
+.PHONY: bench cold kernels
 bench: build kernels ## time and memory side by side with other engines, in Chromium (an hour the first time)
 	mkdir -p $(BENCH) && cp benches/package.json $(BENCH)/ && npm install --prefix $(BENCH) --no-audit --no-fund
 	test -x $(BENCH)/convert/bin/onnx2tf || { python3 -m venv $(BENCH)/convert && $(BENCH)/convert/bin/pip install -q -r benches/requirements.txt; }
 	$(BENCH)/convert/bin/python benches/models.py $(BENCH)/models $(abspath $(TOOL))
 	node benches/run.mjs $(abspath $(BENCH)) $(abspath $(BENCH))/node_modules
+
+cold: build chromium  ## first visits on slow connections, side by side with other engines; after `make bench`
+	npm install --prefix $(BENCH) --no-audit --no-fund --no-save @huggingface/transformers@4.3.2
+	$(BENCH)/convert/bin/python benches/cold.py $(BENCH)/models/efficientnet-lite0
+	$(TOOL) dist models/efficientnet-lite0 --out $(BENCH)/site --compress none
+	node benches/cold.mjs $(abspath $(BENCH))/site $(abspath $(BENCH)) $(abspath $(BENCH))/node_modules
 
 kernels: chromium     ## the inner loops alone, in GFLOP/s
 	mkdir -p $(BENCH) && cp benches/package.json $(BENCH)/ && npm install --prefix $(BENCH) --no-audit --no-fund
