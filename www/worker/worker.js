@@ -1,9 +1,11 @@
 // message → a WebAssembly module → answer
 
+import * as handed from './handed.js';
 import * as helpers from './helpers.js';
 import * as modules from './modules.js';
 import { coded } from './instance.js';
 import { AS_STORED, readPixels } from '../library/photo.js';
+import { classifyOnce } from './warm.js';
 
 /** @typedef {import('../library/protocol.js').Answer} Answer */
 /** @typedef {import('../library/protocol.js').ErrorCode} ErrorCode */
@@ -115,9 +117,16 @@ async function run(request, signal) {
         loading = request.id;
         progress(...news);
       };
-      const result = await modules.load(request.url, request.options, tell, signal);
-      tuneSoon(await modules.home(request.url));
-      return { result };
+      const forget = handed.listen(request.early);
+      try {
+        const result = await modules.load(request.url, request.options, tell, signal);
+        const module = await modules.home(request.url);
+        if (request.options.warmUp) warmSoon(module, result.model);
+        tuneSoon(module);
+        return { result };
+      } finally {
+        forget();
+      }
     }
     case 'classify':
       return answer(await classify(request, progress.bind(null, 'heatmap'), signal));
@@ -189,6 +198,24 @@ async function run(request, signal) {
 const TUNE_AFTER = 250;
 /** @type {WeakSet<Module>} */
 const tuned = new WeakSet();
+
+/**
+ * Once the page knows that the model is ready, and unless a photo is there already.
+ * @param {Module} module
+ * @param {import('../library/protocol.js').ModelInfo} model
+ */
+function warmSoon(module, model) {
+  const warm = async () => {
+    if (dead || open.size > 0) return;
+    try {
+      await classifyOnce(module, model);
+    } catch (error) {
+      // The first photo tells what is wrong with the model.
+      if (!wire(error)) crash(error);
+    }
+  };
+  setTimeout(() => void warm());
+}
 
 /**
  * @param {Module} module
