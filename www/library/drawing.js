@@ -5,6 +5,7 @@ import { clean } from './drawing/clean.js';
 import { MOST_LETTERS, UNUSUAL, tooMuch } from './drawing/limits.js';
 import { parse, serialise } from './drawing/parse.js';
 import { WhylensError } from './errors.js';
+import { checkPixels } from './pixels.js';
 
 /** Longest side that is drawn first, and ms that the next size, four times as large, may take. */
 const FIRST = 64,
@@ -34,17 +35,6 @@ export async function draw(file, maxPixels) {
   } finally {
     URL.revokeObjectURL(url);
   }
-}
-
-/**
- * @param {number} width
- * @param {number} height
- * @param {number} maxPixels
- */
-export function checkPixels(width, height, maxPixels) {
-  if (width * height <= maxPixels) return;
-  const size = `${width} × ${height} pixels, at most ${maxPixels / 1e6} megapixels are read`;
-  throw new WhylensError('image-too-large', `the picture has ${size}; make it smaller first, or raise \`maxPixels\``);
 }
 
 /**

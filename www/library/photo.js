@@ -1,7 +1,7 @@
 // photo → message for the worker
 
-import { checkPixels, draw as drawSvg } from './drawing.js';
 import { WhylensError, badOption, isA, shown as said } from './errors.js';
+import { checkPixels } from './pixels.js';
 
 /** @typedef {import('./protocol.js').Photo} Photo */
 /** @typedef {import('./protocol.js').WirePhoto} WirePhoto */
@@ -127,7 +127,10 @@ async function svg(file, maxPixels) {
       .catch(() => '')
   ).toLowerCase();
   if (!/^\ufeff?\s*</.test(start) || !/<svg[\s>]/.test(start) || /<html|<!doctype html/.test(start)) return null;
-  return drawSvg(file, maxPixels);
+  const { draw } = await import('./drawing.js').catch((error) => {
+    throw new WhylensError('network', `the script that reads drawings cannot be loaded: ${error.message}`, error);
+  });
+  return draw(file, maxPixels);
 }
 
 /**

@@ -1,7 +1,7 @@
 // nothing yet → ways to add photos; big while there is no photo, one row after
 import { element, icon } from './element.js';
 
-/** @typedef {{name: 'astronaut' | 'chelsea' | 'coffee' | 'rocket', url: string}} Sample */
+/** @typedef {{name: 'astronaut' | 'chelsea' | 'coffee' | 'rocket', url: string, tile: string}} Sample */
 
 /**
  * @param {object} options
@@ -83,7 +83,14 @@ export function intakeView({ words, samples, onFiles, onFolder, onSample, onCame
             element(
               'button',
               { type: 'button', className: 'sample', onclick: () => onSample(sample) },
-              element('img', { src: sample.url, alt: '', width: 192, height: 192, decoding: 'async' }),
+              element('img', {
+                src: sample.tile,
+                alt: '',
+                width: 192,
+                height: 192,
+                decoding: 'async',
+                fetchPriority: 'low',
+              }),
               element(
                 'span',
                 {},
