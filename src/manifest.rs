@@ -80,6 +80,9 @@ pub struct Weights {
     /// empty: `file` holds them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<Part>,
+    /// The same bytes, smaller, for pages (`www/worker/planes.js`); everybody else reads `file`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub planes: Option<Part>,
 }
 
 /// The most memory in bytes that a model needs at any time, for its weights and for the values of a run.
@@ -438,7 +441,8 @@ impl Manifest {
         if self.labels.is_empty() {
             return bad("`labels` names no file".into());
         }
-        let part_files = parts.iter().map(|part| &part.file);
+        let planes = &self.weights.planes;
+        let part_files = parts.iter().chain(planes).map(|part| &part.file);
         for file in self
             .labels
             .values()

@@ -331,7 +331,7 @@ mod tests {
         assert_eq!(&rgba[4..], &[230, 159, 0, 255]);
         assert_eq!(
             &rgba[..4],
-            &[191, 219, 236, 128],
+            &[191, 220, 236, 128],
             "a quarter of the way to blue"
         );
         let refused = drawn(true, Some(Colormap::Viridis)).unwrap_err();

@@ -8,6 +8,8 @@
 mod compress;
 mod model;
 mod page;
+mod planes;
+mod preload;
 mod replace;
 mod source;
 
@@ -108,7 +110,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     site.insert(
         "index.html".into(),
-        page::rewrite(&index, &www, &models, arguments)?.into_bytes(),
+        page::rewrite(&index, &www, &site, &models, arguments)?.into_bytes(),
     );
     let worker = page::service_worker(&site, &weights, &worker, arguments)?;
     site.insert("sw.js".into(), worker);

@@ -16,9 +16,9 @@ use super::staged::Staged;
 /// Adds the plan, and writes the file's new size and SHA-256 into `model.json`.
 pub fn run(folder: &Path) -> Result<ExitCode> {
     let (manifest, _, json) = folder::manifest(&folder.join("model.json"))?;
-    if !manifest.weights.parts.is_empty() {
+    if !manifest.weights.parts.is_empty() || manifest.weights.planes.is_some() {
         return Err(Error::BadOption(format!(
-            "the weights of {} are in parts; pack the folder that `whylens dist` made it from",
+            "the weights of {} are in parts or planes; pack the folder that `whylens dist` made it from",
             folder.display()
         ))
         .into());

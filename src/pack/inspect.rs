@@ -247,6 +247,7 @@ pub(super) fn manifest(
             plan: None,
             unplanned: None,
             parts: Vec::new(),
+            planes: None,
         },
         input: Input {
             name: name.clone(),

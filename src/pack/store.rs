@@ -92,6 +92,7 @@ pub(super) fn store(
         unplanned: None,
         memory: None,
         parts: Vec::new(),
+        planes: None,
     };
     let model = Model::as_given(&onnx, manifest)?;
     let scores = model.forward(image)?.scores;

@@ -49,6 +49,9 @@ const FILES = {
 ${places.join('\n')}
 };
 
+/** @param {string} folder of a build, such as \`run\` */
+export const wasm = (folder) => new URL(/** @type {Record<string, { wasm: string }>} */ (FILES)[folder]?.wasm ?? '');
+
 export function worker() {
   const url = new URL('../worker/worker.js', import.meta.url);
   url.hash = encodeURIComponent(JSON.stringify(FILES));

@@ -1,6 +1,7 @@
 // A model on the page: photos → results → heatmaps; also its health and its moves between workers.
 
 import { WhylensError, badOption, isA, shown, until } from './errors.js';
+import { take } from './early.js';
 import { features } from './features.js';
 import { insecure, isInsecure } from './insecure.js';
 import { Guard } from './guard.js';
@@ -255,11 +256,15 @@ export class Classifier {
       const input = `load ${this.#url}`;
       const last = registry.connection;
       if (last && hasGrown(last)) await renew(last, this).catch(() => {});
+      const worker = registry.connection?.alive ? null : registry;
       const connection = connect(options);
       const before = connection.memory?.wasm ?? 0;
-      const { model, report } = await carefully(input, () =>
-        connection.call({ type: 'load', url: this.#url, options }, { signal, input, onProgress }),
-      );
+      const { model, report } = await carefully(input, async () => {
+        const early = take(this.#url, { cache: options.cache, memoryLimit, worker });
+        const { port, urls } = early;
+        const call = /** @type {const} */ ({ type: 'load', url: this.#url, options, early: { port, urls } });
+        return connection.call(call, { transfer: [port], signal, input, onProgress }).finally(() => early.end());
+      });
       if (this.#disposed) throw new WhylensError('disposed', `${this.#url} was disposed of while it was loaded`);
       const { weightsRequested, parsed, optimised, loads } = this.#count();
       this.#counters = { weightsRequested, parsed, optimised, loads };

@@ -444,7 +444,7 @@
 
 /**
  * Page → worker. Each but `cancel` is answered exactly once, unless the worker dies.
- * @typedef {{ type: 'load', url: string, options: WireLoadOptions }
+ * @typedef {{ type: 'load', url: string, options: WireLoadOptions, early: { port: MessagePort, urls: string[] } }
  *   | { type: 'classify', url: string, result: string, photo: WirePhoto | WireWaiting, options: WireClassifyOptions }
  *   | { type: 'ahead', photo: Blob | ArrayBuffer, shared: Shared, options: WireClassifyOptions }
  *   | { type: 'share', url: string }

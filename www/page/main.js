@@ -2,12 +2,15 @@
 import { keepForOffline, takeShared } from './offline.js';
 import { addition } from './adding.js';
 import { csv, download, json, named, npy, record } from './download.js';
+import { words as english } from './words/en.js';
 import { languages, otherThan, wordsFor } from './language.js';
 import { watchDropsAndPastes } from './dropped.js';
 import { chosenFolder } from './folders.js';
+import { MODELS } from './models.js';
 import { numbers as numbersFor } from './numbers.js';
 import { actions } from './actions.js';
 import { isExported } from '../library/packing.js';
+import { WhylensError } from '../library/errors.js';
 import { scriptAttribute } from '../library/policy.js';
 import { addressOf, folder, forgetKept, kept } from './ownmodel.js';
 import { copyPicture, pictureOf } from './picture.js';
@@ -41,13 +44,12 @@ const query = new URLSearchParams(location.search);
 const SAMPLES = /** @type {const} */ (['chelsea', 'coffee', 'rocket', 'astronaut']).map((name) => ({
   name,
   url: new URL(`../samples/${name}.jpg`, import.meta.url).href,
+  tile: new URL(`../samples/${name}-tile.jpg`, import.meta.url).href,
 }));
 /** Those that the answers about a model of the reader's own are tried with. */
 const TRIED = SAMPLES.slice(0, 3);
-/** The models of this site; `whylens dist` names them on the script tag. */
-const MODELS = scriptAttribute('data-models')?.split(' ') ?? ['models/efficientnet-lite0/'];
 const settings = readSettings();
-let words = wordsFor(settings.language);
+let words = await wordsFor(settings.language).catch(() => english);
 let numbers = numbersFor(words.code);
 
 const asked = query.get('model');
@@ -360,14 +362,19 @@ async function isolateNow(offline) {
 }
 
 /** @param {string | null} language */
-function speak(language) {
+async function speak(language) {
+  try {
+    words = await wordsFor(language);
+  } catch (error) {
+    return trouble(new WhylensError('network', `the words of ${language} cannot be loaded`, error), null, () => {
+      dismiss();
+      void speak(language);
+    });
+  }
   choose({ language });
-  words = wordsFor(language);
   numbers = numbersFor(words.code);
-  void mount().then((made) => {
-    views = made;
-    change();
-  });
+  views = await mount();
+  change();
 }
 
 /** Lets the browser handle input between two pieces of work that together might take longer than 50 ms. */
@@ -404,7 +411,7 @@ function frameViews() {
       other,
       onModel: () => views.model.open(),
       onSettings: () => views.settings.open(),
-      onLanguage: () => speak(other.code),
+      onLanguage: () => void speak(other.code),
       onTheme: () => choose({ theme: isDark() ? 'light' : 'dark' }),
     }),
     intake: intakeView({
@@ -500,7 +507,7 @@ function dialogViews() {
         choose(choice);
         void openModel();
       },
-      onChoice: (choice) => (choice.language === undefined ? choose(choice) : speak(choice.language)),
+      onChoice: (choice) => (choice.language === undefined ? choose(choice) : void speak(choice.language)),
     }),
     model: modelView({
       words,

@@ -10,6 +10,7 @@ use whylens::internal::{estimate, sha256};
 use whylens::manifest::Weights;
 use whylens::{Manifest, Options};
 
+use super::planes::planes;
 use super::source::Source;
 use super::{Arguments, Files};
 use crate::{folder, policy};
@@ -55,6 +56,7 @@ pub fn add(
     json["weights"]["file"] = file.clone().into();
     if let Some(weights) = json["weights"].as_object_mut() {
         weights.remove("parts");
+        weights.remove("planes");
     }
     if split > 0 && weights.len() as u64 > split {
         let parts = weights.len().div_ceil(usize::try_from(split)?);
@@ -67,6 +69,12 @@ pub fn add(
         }
         json["weights"]["parts"] = list.into();
     } else {
+        if let Some(planes) = planes(&weights) {
+            let name = by_content("model.planes", &planes);
+            json["weights"]["planes"] = json!({ "file": name, "bytes": planes.len() });
+            all_weights.insert(format!("{target}{name}"));
+            site.insert(format!("{target}{name}"), planes);
+        }
         all_weights.insert(format!("{target}{file}"));
         site.insert(format!("{target}{file}"), weights);
     }

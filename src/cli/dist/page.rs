@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use whylens::internal::sha256;
 
+use super::preload;
 use super::source::Source;
 use super::{Arguments, Files};
 use crate::policy;
@@ -32,7 +33,13 @@ pub fn read(named: Option<&Path>, links: bool) -> Result<Files> {
 }
 
 /// The page with the new addresses of its files, and with its models and service worker named.
-pub fn rewrite(index: &str, www: &str, models: &[String], arguments: &Arguments) -> Result<String> {
+pub fn rewrite(
+    index: &str,
+    www: &str,
+    site: &Files,
+    models: &[String],
+    arguments: &Arguments,
+) -> Result<String> {
     let mut html = index.to_string();
     for attribute in ["href", "src"] {
         html = html.replace(
@@ -55,12 +62,22 @@ pub fn rewrite(index: &str, www: &str, models: &[String], arguments: &Arguments)
         true => "",
         false => " data-isolate",
     };
+    let weights = models
+        .first()
+        .and_then(|model| preload::weights(site, model));
+    let weights = weights.map(|weights| format!(" data-weights=\"{weights}\""));
+    let weights = weights.unwrap_or_default();
     html = html.replace(
         script,
         &format!(
-            "{script} data-models=\"{list}\" data-offline=\"{offline}\"{limit}{isolate}{closed}"
+            "{script} data-models=\"{list}\"{weights} data-offline=\"{offline}\"{limit}{isolate}{closed}"
         ),
     );
+    let scripts = ["early.js", "main.js"].map(|name| format!("{www}/page/{name}"));
+    let links = preload::links(site, &scripts);
+    if let Some(at) = html.find("<script") {
+        html.insert_str(at, &links);
+    }
     if arguments.closed {
         let open = policy::OPEN;
         ensure!(
