@@ -31,10 +31,13 @@ const MOST_WAIT = 20_000;
 
 const KEY = Symbol.for('whylens early');
 
-/** What was requested and is not taken yet, by model: all copies of this script share it. @type {Map<string, Early>} */
-const begun = (() => {
-  const page = /** @type {{ [KEY]?: Map<string, Early> }} */ (globalThis);
-  return (page[KEY] ??= new Map());
+/**
+ * What was requested and is not taken yet, by model, and what has not ended: all copies of this script share it.
+ * @type {{ begun: Map<string, Early>, active: Set<Early> }}
+ */
+const { begun, active } = (() => {
+  const page = /** @type {{ [KEY]?: { begun: Map<string, Early>, active: Set<Early> } }} */ (globalThis);
+  return (page[KEY] ??= { begun: new Map(), active: new Set() });
 })();
 
 /**
@@ -88,6 +91,7 @@ class Early {
    */
   constructor(url, wanted) {
     this.#wanted = wanted;
+    active.add(this);
     this.#channel.port1.onmessage = ({ data }) => this.#transfers.get(data.cancel)?.abort();
     if (!isWeb(url)) return;
     this.#manifest(url);
@@ -99,6 +103,7 @@ class Early {
   /** Ends what was not taken, and lets other pages go on. */
   end() {
     this.over = true;
+    active.delete(this);
     this.#stop.abort();
     for (const transfer of this.#transfers.values()) transfer.abort();
     this.#channel.port1.close();
@@ -122,6 +127,8 @@ class Early {
   #weights(weights) {
     const { cache, memoryLimit } = this.#wanted;
     if (!weights || !isWeb(weights.first) || !(weights.bytes * SHARE <= memoryLimit)) return;
+    // Models are loaded one after the other, so that their peaks of memory do not add up.
+    if (active.size > 1) return;
     const { url, first } = weights;
     const planes = canRead() ? weights.planes : undefined;
     this.#expect(url);

@@ -23,6 +23,8 @@ class Handed {
   #body = null;
   /** @type {Settling<Response | null>} */
   #answer = settling();
+  /** Whether the page holds the lock of the file. @type {Settling<boolean>} */
+  held = settling();
 
   /** @param {string} url @param {MessagePort} port */
   constructor(url, port) {
@@ -101,21 +103,22 @@ export function listen(early) {
     const file = new Handed(url, port);
     own.set(url, file);
     files.set(url, file);
-    holding.set(url, settling());
+    holding.set(url, file.held);
     return file;
   };
   early.urls.forEach(expect);
   port.onmessage = (/** @type {MessageEvent<News>} */ { data }) => {
     const file = own.get(data.url) ?? expect(data.url);
-    if (data.held !== undefined) holding.get(data.url)?.resolve(data.held);
+    if (data.held !== undefined) file.held.resolve(data.held);
     file.hear(data);
   };
   return () => {
     port.close();
     for (const [url, file] of own) {
       file.hear({ url, broken: 'the load has ended' });
-      holding.get(url)?.resolve(false);
-      holding.delete(url);
+      file.held.resolve(false);
+      // A load after this one may have files at the same addresses.
+      if (holding.get(url) === file.held) holding.delete(url);
       if (files.get(url) === file) files.delete(url);
     }
   };
