@@ -40,21 +40,25 @@ for (const folder of builds) {
 
 const places = builds.map((folder) => {
   const sha256 = createHash('sha256').update(readFileSync(join(PKG, folder, 'whylens_bg.wasm'))).digest('hex');
-  const at = (/** @type {string} */ file) => `new URL('../pkg/${folder}/${file}', import.meta.url).href`;
+  const at = (/** @type {string} */ file) => `whole(new URL('../pkg/${folder}/${file}', import.meta.url))`;
   return `  '${folder}': { script: ${at('whylens.js')}, wasm: ${at('whylens_bg.wasm')}, sha256: '${sha256}' },`;
 });
 writeFileSync(join(OUT, 'library/address.js'), `// build of the module → the addresses of its files, which the worker is told in its own address.
 
-const FILES = {
+/** Turbopack puts an object in place of a URL: it cannot be changed, and its address may lack the site. */
+const whole = (url) => new URL(url.href, location.href).href;
+
+// On a server there is no location.
+const files = () => ({
 ${places.join('\n')}
-};
+});
 
 /** @param {string} folder of a build, such as \`run\` */
 export const wasm = (folder) => new URL(/** @type {Record<string, { wasm: string }>} */ (FILES)[folder]?.wasm ?? '');
 
 export function worker() {
-  const url = new URL('../worker/worker.js', import.meta.url);
-  url.hash = encodeURIComponent(JSON.stringify(FILES));
+  const url = new URL(whole(new URL('../worker/worker.js', import.meta.url)));
+  url.hash = encodeURIComponent(JSON.stringify(files()));
   return url;
 }
 `);

@@ -7,6 +7,7 @@ import { after, before, test } from 'node:test';
 import { browse } from '../web/browser.js';
 import { TOP } from '../web/server.js';
 import { Host, freePort, run, start, temporary } from '../site/site.js';
+import { packed } from './packed.js';
 
 /** @type {import('playwright-core').Browser} */
 let browser;
@@ -19,16 +20,11 @@ const bin = (/** @type {string} */ name) => join(TOP, 'tests/node_modules', name
 before(async () => {
   place = await temporary();
   browser = await browse();
-  const folder = join(place.path, 'npm');
-  await run(process.execPath, [join(TOP, 'src/release/npm.js'), folder]);
-  const { stdout } = await run('npm', ['pack', '--json', '--pack-destination', place.path], { cwd: folder });
-  const packed = JSON.parse(stdout);
-  const [{ filename, files, size }] = Array.isArray(packed) ? packed : Object.values(packed);
-  console.log(`${filename}: ${files.length} files, ${(size / 1e6).toFixed(1)} MB`);
+  const tarball = await packed(place.path);
   app = join(place.path, 'app');
   await mkdir(join(app, 'public'), { recursive: true });
   await writeFile(join(app, 'package.json'), JSON.stringify({ name: 'app', private: true, type: 'module' }));
-  await run('npm', ['install', '--offline', '--no-audit', '--no-fund', join(place.path, filename)], { cwd: app });
+  await run('npm', ['install', '--offline', '--no-audit', '--no-fund', tarball], { cwd: app });
   await cp(join(app, 'node_modules/whylens/models'), join(app, 'public/models'), { recursive: true });
   await cp(join(TOP, 'tests/photos/coffee.png'), join(app, 'public/coffee.png'));
   await writeFile(

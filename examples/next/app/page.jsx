@@ -1,0 +1,5 @@
+import { Why } from './Why.jsx';
+
+export default function Page() {
+  return <Why model="/models/efficientnet-lite0/" />;
+}
