@@ -70,13 +70,22 @@ pub struct Arguments {
 }
 
 /// The files of a site: path with `/` → bytes. Small enough to be held in memory.
-type Files = BTreeMap<String, Vec<u8>>;
+pub type Files = BTreeMap<String, Vec<u8>>;
 
 /// Writes the site.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    make(arguments, |_| Ok(()))
+}
+
+/// Writes the site, with what `dress` makes of the page.
+pub fn make(
+    arguments: &Arguments,
+    dress: impl FnOnce(&mut Files) -> Result<()>,
+) -> Result<ExitCode> {
     let links = arguments.follow_links;
     check_place(arguments)?;
     let mut page = page::read(arguments.page.as_deref(), links)?;
+    dress(&mut page)?;
     let index = page
         .remove("index.html")
         .context("the page has no index.html")?;

@@ -5,6 +5,7 @@
 #[macro_use]
 mod terminal;
 
+mod build;
 mod classify;
 mod dist;
 mod download;
@@ -13,6 +14,7 @@ mod given;
 mod hub;
 mod inside;
 mod inspect;
+mod new;
 mod npy;
 mod pack;
 mod plan;
@@ -20,6 +22,7 @@ mod policy;
 mod read;
 mod serve;
 mod signals;
+mod site;
 mod staged;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -38,6 +41,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    New(Box<new::Arguments>),
+    Build(build::Arguments),
     Classify(classify::Arguments),
     Dist(dist::Arguments),
     Inspect(inspect::Arguments),
@@ -60,6 +65,8 @@ fn main() -> ExitCode {
         Err(error) => return refuse(&error),
     };
     let done = match command {
+        Command::New(arguments) => new::run(&arguments),
+        Command::Build(arguments) => build::run(&arguments),
         Command::Classify(arguments) => classify::run(&arguments),
         Command::Dist(arguments) => dist::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),

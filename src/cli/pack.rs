@@ -14,7 +14,7 @@ use whylens::manifest::{
     Activation, Channels, Filter, Layout, MOST_TEXT, Precision, Resize, ResizeMode, Text,
 };
 use whylens::pack::presets::PRESETS;
-use whylens::pack::sources::{self, What};
+use whylens::pack::sources::{self, Found, What};
 use whylens::pack::{self, Options, Packed};
 
 use super::staged::Staged;
@@ -28,18 +28,25 @@ pub struct Arguments {
     /// added, so that pages load it faster. Or hf:ORG/NAME[@REVISION]: a model on the Hugging Face Hub, or on
     /// HF_ENDPOINT
     model: PathBuf,
-    /// The ONNX file of a model on the Hub [default: onnx/model.onnx, model.onnx, or the only one]
-    #[arg(long, value_name = "PATH")]
-    file: Option<String>,
-    /// Labels in class order, one per line or as JSON or CSV [default: as the files beside the model say]
-    #[arg(long, value_name = "FILE")]
-    labels: Option<PathBuf>,
     /// Folder to write; other files in it stay [default: the model's name with -whylens, which must be new]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Overwrite the given model or labels if they are in the folder to write
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    description: Description,
+}
+
+/// What its files do not say of a model.
+#[derive(Args)]
+pub struct Description {
+    /// The ONNX file of a model on the Hub [default: onnx/model.onnx, model.onnx, or the only one]
+    #[arg(long, value_name = "PATH")]
+    file: Option<String>,
+    /// Labels in class order, one per line or as JSON or CSV [default: as the files beside the model say]
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
     /// Name shown to people [default: as the files say, or the name of the file]
     #[arg(long)]
     name: Option<String>,
@@ -148,9 +155,9 @@ fn size(text: &str) -> Result<(u32, u32)> {
     Ok((width.parse()?, height.parse()?))
 }
 
-impl Arguments {
-    /// Whether any option but the model is given.
-    fn says_more(&self) -> bool {
+impl Description {
+    /// Whether it says anything of a model that is packed already.
+    pub fn says_more(&self) -> bool {
         let texts = [
             &self.name,
             &self.model_version,
@@ -163,11 +170,24 @@ impl Arguments {
             .options()
             .map(|options| options != Options::default());
         self.labels.is_some()
-            || self.out.is_some()
             || self.precision.is_some()
             || self.threshold.is_some()
             || texts.into_iter().any(Option::is_some)
             || described.unwrap_or(true)
+    }
+
+    fn options(&self) -> Result<Options> {
+        Ok(Options {
+            name: self.name.clone().unwrap_or_default(),
+            version: self.model_version.clone(),
+            license: self.license.clone(),
+            source: self.source.clone(),
+            disclaimer: self.disclaimer.clone(),
+            threshold: self.threshold,
+            not_recognised: self.not_recognised.as_deref().map(Text::from),
+            precision: self.precision,
+            ..self.reading.options()?
+        })
     }
 }
 
@@ -247,53 +267,15 @@ const MANIFEST: &str = "model.json";
 /// Packs the model and reports what was found.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     if given::is_model_folder(&arguments.model) {
-        if arguments.says_more() {
-            return Err(Error::BadOption(format!(
-                "{} is a model folder, described by its model.json; change that file and name only the folder",
-                arguments.model.display()
-            ))
-            .into());
+        if arguments.description.says_more() || arguments.out.is_some() {
+            return Err(described(&arguments.model));
         }
         return plan::run(&arguments.model);
     }
-    let mut given = match hub::read(&arguments.model, arguments.file.as_deref())? {
-        None => given::read(&arguments.model)?,
-        Some(given) => given,
-    };
-    let found = sources::find(&given.texts, &shrink::outline(&given.onnx)?)?;
-    let own = Options {
-        name: arguments.name.clone().unwrap_or_default(),
-        version: arguments.model_version.clone(),
-        license: arguments.license.clone(),
-        source: arguments.source.clone(),
-        disclaimer: arguments.disclaimer.clone(),
-        threshold: arguments.threshold,
-        not_recognised: arguments.not_recognised.as_deref().map(Text::from),
-        precision: arguments.precision,
-        ..arguments.reading.options()?
-    };
-    found.decided(&own, arguments.labels.is_some())?;
-    let labels = match (&arguments.labels, &found.labels) {
-        (Some(file), _) => {
-            let bytes = read::file(file, MOST_TEXT, Error::BadManifest)?;
-            given.files.push(file.clone());
-            sources::labels(&file.display().to_string(), &bytes)?
-        }
-        (None, Some(labels)) => labels.clone(),
-        // The graph may hold them.
-        (None, None) => Vec::new(),
-    };
-    let labels = labels.join("\n");
-    if let Some(root) = &given.root {
-        let taken = found
-            .facts
-            .iter()
-            .filter(|fact| fact.what != What::Labels || arguments.labels.is_none());
-        given.files.extend(taken.map(|fact| root.join(&fact.from)));
-    }
+    let source = Source::read(&arguments.model, &arguments.description)?;
     let out = &match &arguments.out {
         Some(out) => out.clone(),
-        None => PathBuf::from(format!("{}-whylens", given.name)),
+        None => PathBuf::from(format!("{}-whylens", source.name)),
     };
     if !arguments.force {
         if arguments.out.is_none() && out.exists() {
@@ -303,110 +285,206 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             ))
             .into());
         }
-        spare(&given.files, out)?;
+        spare(&source.files, out)?;
     }
-    let mut options = found.fill(&own);
-    if options.name.is_empty() {
-        options.name = given.name;
-    }
-    if !found.facts.is_empty() {
-        println!("read        {}", found.told());
-    }
-    for limit in &found.limits {
-        println!("not read    {limit}");
-    }
-    let Packed {
-        manifest,
-        onnx,
-        labels,
-        report,
-    } = pack::pack(given.onnx, &labels, &options, &mut |_| ()).map_err(|error| match error {
-        Error::BadManifest(_) if labels.is_empty() => Error::BadOption(format!(
-            "there are no labels in or beside {}; give them by --labels FILE, one per line in class order",
-            arguments.model.display()
-        )),
-        error => error,
-    })?;
+    let packed = source.pack()?;
     let mut staged = Staged::begin(out)?;
-    staged.write(MODEL, &onnx)?;
-    staged.write(LABELS, format!("{}\n", labels.trim_end()).as_bytes())?;
-    let json = serde_json::to_string_pretty(&manifest)?;
-    staged.write(MANIFEST, format!("{json}\n").as_bytes())?;
+    packed.write("", &mut staged)?;
     staged.commit()?;
-
-    let (before, after) = (report.bytes_given, report.bytes_kept);
-    let megabytes = |bytes: f64| bytes / 1e6;
-    println!("{}: {} classes", manifest.name, report.classes);
-    match (manifest.output.activation, manifest.output.applied) {
-        (_, Some(applied)) => println!("output      probabilities by the graph's own {applied}"),
-        (Activation::None, None) => println!(
-            "output      {}, no probabilities",
-            manifest.output.unit.as_deref().unwrap_or("scores")
-        ),
-        (activation, None) => {
-            println!("output      scores; a {activation} turns them into probabilities")
-        }
-    }
-    println!(
-        "weights     {:.2} MB, from {:.2} MB",
-        megabytes(after as f64),
-        megabytes(before as f64)
-    );
-    println!(
-        "memory      about {:.0} MB while it loads",
-        megabytes(report.memory as f64)
-    );
-    if let Some(warning) = estimate::warning(&manifest, None) {
-        println!("memory      {warning}");
-    }
-    match (&report.layer, &report.no_gradients) {
-        (Some(layer), None) => println!("heatmaps    at `{layer}`"),
-        (_, reason) => println!(
-            "heatmaps    only without gradients: {}",
-            reason.as_deref().unwrap_or("no layer")
-        ),
-    }
-    if !report.whole && options.layer.is_none() {
-        println!("layer       {PARTIAL}");
-    }
-    match &report.unplanned {
-        None => println!("plan        in the file: pages load it without compiling it"),
-        Some(reason) => println!("plan        none, so that loading takes longer: {reason}"),
-    }
-    let pack::Difference {
-        score,
-        probability,
-        same_first,
-    } = report.difference;
-    let first = if same_first {
-        "the same"
-    } else {
-        "A DIFFERENT"
-    };
-    println!(
-        "agreement   scores within {score:.1e}, probabilities within {probability:.1e}, {first} first class"
-    );
-    if let Some(refused) = &report.refused {
-        let what = match &*report.single {
-            [] => "FP32".into(),
-            single => format!("FP32 for {} of {} weights", single.len(), report.weights),
-        };
-        println!(
-            "precision   {what}: all in FP16, a probability would differ by {:.1e}, a score by {:.1e}",
-            refused.probability, refused.score
-        );
-        for name in report.single.iter().take(MOST_NAMED) {
-            println!("            FP32 for `{name}`");
-        }
-        if let Some(more @ 1..) = report.single.len().checked_sub(MOST_NAMED) {
-            println!("            and {more} more");
-        }
-    }
-    for guess in &report.guesses {
-        println!("guessed     {guess}");
-    }
+    packed.report();
     println!("written     {}", out.display());
     Ok(ExitCode::SUCCESS)
+}
+
+/// For options that describe a model folder, which describes itself.
+pub fn described(folder: &Path) -> anyhow::Error {
+    Error::BadOption(format!(
+        "{} is a model folder, described by its model.json; change that file and name only the folder",
+        folder.display()
+    ))
+    .into()
+}
+
+/// A model with what its files and the options say of it.
+pub struct Source {
+    /// The name of its file or folder.
+    pub name: String,
+    model: PathBuf,
+    onnx: Vec<u8>,
+    /// The local files from which it was read.
+    files: Vec<PathBuf>,
+    labels: String,
+    options: Options,
+    found: Found,
+}
+
+impl Source {
+    /// Reads a model that is not packed yet.
+    pub fn read(model: &Path, description: &Description) -> Result<Source> {
+        let mut given = match hub::read(model, description.file.as_deref())? {
+            None => given::read(model)?,
+            Some(given) => given,
+        };
+        let found = sources::find(&given.texts, &shrink::outline(&given.onnx)?)?;
+        let own = description.options()?;
+        found.decided(&own, description.labels.is_some())?;
+        let labels = match (&description.labels, &found.labels) {
+            (Some(file), _) => {
+                let bytes = read::file(file, MOST_TEXT, Error::BadManifest)?;
+                given.files.push(file.clone());
+                sources::labels(&file.display().to_string(), &bytes)?
+            }
+            (None, Some(labels)) => labels.clone(),
+            // The graph may hold them.
+            (None, None) => Vec::new(),
+        };
+        if let Some(root) = &given.root {
+            let taken = found
+                .facts
+                .iter()
+                .filter(|fact| fact.what != What::Labels || description.labels.is_none());
+            given.files.extend(taken.map(|fact| root.join(&fact.from)));
+        }
+        let mut options = found.fill(&own);
+        if options.name.is_empty() {
+            options.name = given.name.clone();
+        }
+        Ok(Source {
+            name: given.name,
+            model: model.into(),
+            onnx: given.onnx,
+            files: given.files,
+            labels: labels.join("\n"),
+            options,
+            found,
+        })
+    }
+
+    /// Packs it, and checks the result.
+    pub fn pack(self) -> Result<Model> {
+        if !self.found.facts.is_empty() {
+            println!("read        {}", self.found.told());
+        }
+        for limit in &self.found.limits {
+            println!("not read    {limit}");
+        }
+        let (labels, options) = (self.labels, self.options);
+        let packed = pack::pack(self.onnx, &labels, &options, &mut |_| ()).map_err(|error| match error {
+            Error::BadManifest(_) if labels.is_empty() => Error::BadOption(format!(
+                "there are no labels in or beside {}; give them by --labels FILE, one per line in class order",
+                self.model.display()
+            )),
+            error => error,
+        })?;
+        Ok(Model {
+            packed,
+            layer_named: options.layer.is_some(),
+        })
+    }
+}
+
+/// A packed model, not yet written.
+pub struct Model {
+    pub packed: Packed,
+    /// Whether the options name the layer.
+    layer_named: bool,
+}
+
+impl Model {
+    /// Writes the model folder; `place` is where in the staged one, empty or with `/` at its end.
+    pub fn write(&self, place: &str, staged: &mut Staged) -> Result<()> {
+        let Packed {
+            manifest,
+            onnx,
+            labels,
+            ..
+        } = &self.packed;
+        let mut write = |name: &str, bytes: &[u8]| staged.write(&format!("{place}{name}"), bytes);
+        write(MODEL, onnx)?;
+        write(LABELS, format!("{}\n", labels.trim_end()).as_bytes())?;
+        let json = serde_json::to_string_pretty(manifest)?;
+        write(MANIFEST, format!("{json}\n").as_bytes())
+    }
+
+    /// Tells what packing it found.
+    pub fn report(&self) {
+        let Packed {
+            manifest, report, ..
+        } = &self.packed;
+        let (before, after) = (report.bytes_given, report.bytes_kept);
+        let megabytes = |bytes: f64| bytes / 1e6;
+        println!("{}: {} classes", manifest.name, report.classes);
+        match (manifest.output.activation, manifest.output.applied) {
+            (_, Some(applied)) => {
+                println!("output      probabilities by the graph's own {applied}")
+            }
+            (Activation::None, None) => println!(
+                "output      {}, no probabilities",
+                manifest.output.unit.as_deref().unwrap_or("scores")
+            ),
+            (activation, None) => {
+                println!("output      scores; a {activation} turns them into probabilities")
+            }
+        }
+        println!(
+            "weights     {:.2} MB, from {:.2} MB",
+            megabytes(after as f64),
+            megabytes(before as f64)
+        );
+        println!(
+            "memory      about {:.0} MB while it loads",
+            megabytes(report.memory as f64)
+        );
+        if let Some(warning) = estimate::warning(manifest, None) {
+            println!("memory      {warning}");
+        }
+        match (&report.layer, &report.no_gradients) {
+            (Some(layer), None) => println!("heatmaps    at `{layer}`"),
+            (_, reason) => println!(
+                "heatmaps    only without gradients: {}",
+                reason.as_deref().unwrap_or("no layer")
+            ),
+        }
+        if !report.whole && !self.layer_named {
+            println!("layer       {PARTIAL}");
+        }
+        match &report.unplanned {
+            None => println!("plan        in the file: pages load it without compiling it"),
+            Some(reason) => println!("plan        none, so that loading takes longer: {reason}"),
+        }
+        let pack::Difference {
+            score,
+            probability,
+            same_first,
+        } = report.difference;
+        let first = if same_first {
+            "the same"
+        } else {
+            "A DIFFERENT"
+        };
+        println!(
+            "agreement   scores within {score:.1e}, probabilities within {probability:.1e}, {first} first class"
+        );
+        if let Some(refused) = &report.refused {
+            let what = match &*report.single {
+                [] => "FP32".into(),
+                single => format!("FP32 for {} of {} weights", single.len(), report.weights),
+            };
+            println!(
+                "precision   {what}: all in FP16, a probability would differ by {:.1e}, a score by {:.1e}",
+                refused.probability, refused.score
+            );
+            for name in report.single.iter().take(MOST_NAMED) {
+                println!("            FP32 for `{name}`");
+            }
+            if let Some(more @ 1..) = report.single.len().checked_sub(MOST_NAMED) {
+                println!("            and {more} more");
+            }
+        }
+        for guess in &report.guesses {
+            println!("guessed     {guess}");
+        }
+    }
 }
 
 /// Most weights that are listed by name.

@@ -15,6 +15,7 @@ import { scriptAttribute } from '../library/policy.js';
 import { addressOf, folder, forgetKept, kept } from './ownmodel.js';
 import { copyPicture, pictureOf } from './picture.js';
 import { openSession } from './session.js';
+import { site } from './site.js';
 import { keepSettings, readSettings } from './settings.js';
 import { USUAL_THRESHOLD, blank } from './state.js';
 import { fetchPhoto, fetchedOnce, isZip, readClipboard, sorted, unpacked } from './sources.js';
@@ -41,10 +42,10 @@ import { toolsView } from './views/tools.js';
 /** @typedef {import('./photos.js').Photo} Photo */
 
 const query = new URLSearchParams(location.search);
-const SAMPLES = /** @type {const} */ (['chelsea', 'coffee', 'rocket', 'astronaut']).map((name) => ({
+const SAMPLES = site.samples.map(({ name, file, tile }) => ({
   name,
-  url: new URL(`../samples/${name}.jpg`, import.meta.url).href,
-  tile: new URL(`../samples/${name}-tile.jpg`, import.meta.url).href,
+  url: new URL(`../samples/${file}`, import.meta.url).href,
+  tile: new URL(`../samples/${tile ?? file}`, import.meta.url).href,
 }));
 /** Those that the answers about a model of the reader's own are tried with. */
 const TRIED = SAMPLES.slice(0, 3);
@@ -326,6 +327,7 @@ function draw() {
 function setDocument() {
   const { shown } = state;
   document.documentElement.lang = words.code;
+  if (words.site.title) document.title = words.site.title;
   document.documentElement.dataset.theme = settings.theme ?? 'system';
   document.body.dataset.letGo = words.letGo;
   document.body.dataset.state = !shown ? 'empty' : shown.result ? 'result' : 'waiting';
@@ -411,7 +413,7 @@ function frameViews() {
       other,
       onModel: () => views.model.open(),
       onSettings: () => views.settings.open(),
-      onLanguage: () => void speak(other.code),
+      onLanguage: () => other && void speak(other.code),
       onTheme: () => choose({ theme: isDark() ? 'light' : 'dark' }),
     }),
     intake: intakeView({
@@ -422,7 +424,7 @@ function frameViews() {
       onAddress: () => views.address.open(),
       onFolder: (files) => void addFrom(() => chosenFolder(files), null),
       onPaste: () => void paste(),
-      onSample: ({ url, name }) => void addFrom(async () => [await fetchPhoto(url)], words.sampleNames[name]),
+      onSample: ({ url, name }) => void addFrom(async () => [await fetchPhoto(url)], words.sampleNames[name] ?? name),
     }),
     alert: alertView({ words, numbers, onDismiss: dismiss }),
     health: healthView(),
@@ -487,8 +489,8 @@ function resultViews() {
       onCancel: reader.cancelBatch,
       onClear: reader.clear,
       onResume: () => reader.again(state.photos.filter(({ status }) => status === 'cancelled')),
-      onCsv: (photos) => download(csv(photos), 'whylens.csv'),
-      onJson: (photos) => download(json(photos.map((photo) => record(photo))), 'whylens.json'),
+      onCsv: (photos) => download(csv(photos), `${site.file}.csv`),
+      onJson: (photos) => download(json(photos.map((photo) => record(photo))), `${site.file}.json`),
     }),
   };
 }
@@ -546,11 +548,11 @@ function isDark() {
 /** What the buttons beside a result do. @returns {import('./views/actions.js').Actions} */
 function saving() {
   return {
-    onPicture: withShown(async (photo) => download(await drawPicture(), named(photo, 'whylens.png'))),
+    onPicture: withShown(async (photo) => download(await drawPicture(), named(photo, `${site.file}.png`))),
     onCopy: () => copyPicture(drawPicture()),
     onResult: withShown((photo) => {
       const heatmaps = current(state).map(({ heatmap }) => heatmap);
-      download(json(record(photo, heatmaps)), named(photo, 'whylens.json'));
+      download(json(record(photo, heatmaps)), named(photo, `${site.file}.json`));
     }),
     onMap: withShown((photo) =>
       current(state).forEach(({ heatmap }) =>
@@ -580,6 +582,8 @@ function place(made) {
     { className: 'link', href: new URL('../licenses.txt', import.meta.url).href },
     words.licences,
   );
+  const brand = document.querySelector('.brand span');
+  if (brand && words.site.title) brand.textContent = words.site.title;
   at('footer').replaceChildren(words.footer, ' ', licences, made.health.root);
   for (const skip of document.querySelectorAll('[data-words="skip"]')) skip.textContent = words.skip;
 }

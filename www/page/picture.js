@@ -49,13 +49,16 @@ export async function pictureOf(
     const found = predictionOf(result, model.labels, index);
     return `${found.label}  ${numbers.given(found, result.model)}`;
   });
-  const note = ['Whylens', `${model.name} ${model.version}`, explanations[0]?.heatmap.method]
+  const note = [words.site.title ?? 'Whylens', `${model.name} ${model.version}`, explanations[0]?.heatmap.method]
     .filter(Boolean)
     .join(' · ');
   return picture(view, result, explanations, legend, opacity, {
     titles,
     note,
-    disclaimer: [result.recognised ? '' : verdict(result, words), model.disclaimer].filter(Boolean).join(' ') || null,
+    disclaimer:
+      [result.recognised ? '' : verdict(result, words), words.site.disclaimer ?? model.disclaimer]
+        .filter(Boolean)
+        .join(' ') || null,
     scale: [words.less, words.more],
   });
 }

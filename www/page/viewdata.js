@@ -97,7 +97,7 @@ export function resultData(state, result, info, words, numbers) {
     sure: sureness(result, activation, threshold, labels.length),
     notRecognised: result.notRecognised ?? null,
     rescued: result.damaged !== undefined,
-    disclaimer,
+    disclaimer: words.site.disclaimer ?? disclaimer,
     chosen,
     where: describe(explanations, image, info, words, numbers),
     timing,

@@ -1,7 +1,7 @@
 // nothing yet → ways to add photos; big while there is no photo, one row after
 import { element, icon } from './element.js';
 
-/** @typedef {{name: 'astronaut' | 'chelsea' | 'coffee' | 'rocket', url: string, tile: string}} Sample */
+/** @typedef {{name: string, url: string, tile: string}} Sample */
 
 /**
  * @param {object} options
@@ -71,7 +71,7 @@ export function intakeView({ words, samples, onFiles, onFolder, onSample, onCame
     ),
     element(
       'div',
-      { className: 'samples' },
+      { className: 'samples', hidden: !samples.length },
       element('h2', { id: 'samples-title' }, words.samples),
       element(
         'ul',

@@ -95,7 +95,8 @@ export function modelView({ words, numbers, onModel, onFiles, onForget }) {
       const { probability, sameFirst } = own.report.difference;
       rows.push([words.packed.agreement, words.packed.agreementText(numbers.small(probability), sameFirst)]);
     }
-    if (known.disclaimer) rows.push([said.disclaimer, known.disclaimer]);
+    const disclaimer = words.site.disclaimer ?? known.disclaimer;
+    if (disclaimer) rows.push([said.disclaimer, disclaimer]);
     return rows;
   }
 

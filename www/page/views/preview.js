@@ -8,7 +8,7 @@ import { element } from './element.js';
  * @param {object} options
  * @param {import('../words/en.js').Words} options.words
  * @param {import('../numbers.js').Numbers} options.numbers
- * @param {{ name: keyof import('../words/en.js').Words['sampleNames'], url: string }[]} options.photos
+ * @param {{ name: string, url: string }[]} options.photos
  */
 export function previewView({ words, numbers, photos }) {
   const said = words.ownModel.preview;

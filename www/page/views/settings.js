@@ -44,7 +44,7 @@ export function settingsView({ words, languages, onChoice, onReload }) {
     element(
       'div',
       { className: 'stack' },
-      field(said.language, language),
+      languages.length > 1 && field(said.language, language),
       field(said.theme, theme),
       field(said.preload, preload, said.preloadNote),
       field(said.heatmap, heatmap, said.heatmapNote),

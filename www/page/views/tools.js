@@ -4,7 +4,7 @@ import { element, icon } from './element.js';
 /**
  * @param {object} options
  * @param {import('../words/en.js').Words} options.words
- * @param {{code: string, name: string}} options.other the other language
+ * @param {{code: string, name: string} | null} options.other the other language, if there is one
  * @param {() => void} options.onModel
  * @param {() => void} options.onLanguage
  * @param {() => void} options.onTheme
@@ -16,11 +16,12 @@ export function toolsView({ words, other, onModel, onLanguage, onTheme, onSettin
     'div',
     { className: 'tools-view' },
     model,
-    element(
-      'button',
-      { type: 'button', className: 'quiet language', lang: other.code, onclick: onLanguage },
-      other.name,
-    ),
+    other &&
+      element(
+        'button',
+        { type: 'button', className: 'quiet language', lang: other.code, onclick: onLanguage },
+        other.name,
+      ),
     iconButton('theme', words.switchTheme, onTheme),
     iconButton('settings', words.settings, onSettings),
   );

@@ -6,6 +6,8 @@ const photos = (n) => (n === 1 ? '1 photo' : `${n} photos`);
 export const words = {
   code: 'en',
   name: 'English',
+  /** Of the site's owner, by language.js. @type {{title: string | null, disclaimer: string | null}} */
+  site: { title: null, disclaimer: null },
   skip: 'Skip to the photo',
   title: 'See what a classifier sees.',
   lead:
@@ -21,6 +23,7 @@ export const words = {
   arriving: (what) => `Reading ${what} …`,
   letGo: 'Let go to classify',
   samples: 'Or try one of these',
+  /** @type {Record<string, string>} */
   sampleNames: { astronaut: 'Astronaut', chelsea: 'Chelsea the cat', coffee: 'Coffee', rocket: 'Rocket' },
 
   loading: {

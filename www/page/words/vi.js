@@ -4,6 +4,7 @@
 export const words = {
   code: 'vi',
   name: 'Tiếng Việt',
+  site: { title: null, disclaimer: null },
   skip: 'Đi tới ảnh',
   title: 'Xem mô hình nhìn thấy gì.',
   lead:
