@@ -194,8 +194,11 @@ async function run(request, signal) {
   }
 }
 
-/** ms after the first model is ready: by then the browser has compiled well what is measured. */
-const TUNE_AFTER = 250;
+/**
+ * ms after the first model is ready. The first measurement is of code that the browser has not compiled well, and has it
+ * do so; each later one replaces the choice, the last in case the browser was busy.
+ */
+const TUNE_AFTER = [250, 500, 1500];
 /** @type {WeakSet<Module>} */
 const tuned = new WeakSet();
 
@@ -223,7 +226,7 @@ function warmSoon(module, model) {
 function tuneSoon(module) {
   if (tuned.has(module)) return;
   tuned.add(module);
-  setTimeout(() => dead || modules.tune(module), TUNE_AFTER);
+  for (const delay of TUNE_AFTER) setTimeout(() => dead || modules.tune(module), delay);
 }
 
 /**
