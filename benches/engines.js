@@ -1,15 +1,25 @@
-// engine name → { ready(), load(model), run() }: the same network on the same tensor, one thread, FP32 arithmetic.
+// engine name → { start(), load(files), run() }: the same network on the same tensor in FP32 arithmetic.
+//
+// Each engine is in a frame of its own, so that its WebAssembly memory and its globals are its own too.
 
 /**
+ * Addresses of one network.
+ * @typedef {{ packed: string, onnx: string, tflite?: string, tfjs?: string }} Files
+ *
  * @typedef {object} Engine
  * @property {() => Promise<void>} start fetches and compiles the engine itself
- * @property {(model: string) => Promise<number>} load ms from bytes in memory to the end of the first run
+ * @property {(files: Files) => Promise<number>} load ms from bytes in memory to the end of the first run
  * @property {() => Promise<{ scores: Float32Array, milliseconds: number }>} run
- * @property {() => number} memory bytes of wasm memory
+ * @property {() => Promise<number>} [explain] ms of a run with its heatmap
+ * @property {() => Promise<number>} [prepare] ms from bytes in memory until the model can run
+ * @property {(files: Files) => Promise<void>} [first] loads and runs, if that is not `load` and `run`
+ * @property {() => Promise<void>} [settle] waits until it runs as it will
+ * @property {() => number | Promise<number>} memory bytes of its WebAssembly memory
  */
 
 export const SIDE = 224;
-const MODELS = '/cache/models';
+/** ms until the helpers have started and the kernels are chosen for good; see www/worker/worker.js. */
+const SETTLED = 2000;
 
 /** A photo of noise and blobs; the tensor that it becomes at mean = std = 0.5. */
 export function photo() {
@@ -33,140 +43,115 @@ export function photo() {
 
 const bytes = async (/** @type {string} */ url) => new Uint8Array(await (await fetch(url)).arrayBuffer());
 
-/** Runs `make` and gives the wasm memories that came to be meanwhile. */
-async function memories(make) {
-  const found = new Set();
+/** WebAssembly memories of this frame. @type {Set<WebAssembly.Memory>} */
+const memories = new Set();
+const memory = () => [...memories].reduce((sum, { buffer }) => sum + buffer.byteLength, 0);
+{
   const { Memory, instantiate, instantiateStreaming } = WebAssembly;
   const exported = (result) => {
-    const instance = result.instance ?? result;
-    for (const value of Object.values(instance.exports)) if (value instanceof Memory) found.add(value);
+    for (const value of Object.values((result.instance ?? result).exports))
+      if (value instanceof Memory) memories.add(value);
     return result;
   };
   WebAssembly.instantiate = async (...args) => exported(await instantiate(...args));
   WebAssembly.instantiateStreaming = async (...args) => exported(await instantiateStreaming(...args));
   WebAssembly.Memory = new Proxy(Memory, {
     construct(target, args) {
-      const memory = new target(...args);
-      found.add(memory);
-      return memory;
+      const made = new target(...args);
+      memories.add(made);
+      return made;
     },
   });
-  const value = await make();
-  Object.assign(WebAssembly, { Memory, instantiate, instantiateStreaming });
-  return { value, memory: () => [...found].reduce((sum, memory) => sum + memory.buffer.byteLength, 0) };
 }
 
-/** Modules are instantiated once a page. @type {Map<string, Promise<{ module: any, size: () => number }>>} */
-const modules = new Map();
-
-async function instantiate(folder) {
-  // As www/worker/modules.js does.
-  const [module, file] = await Promise.all([import(`/${folder}/whylens.js`), fetch(`/${folder}/whylens_bg.wasm`)]);
-  const { memory: size } = await memories(() => module.default({ module_or_path: file }));
-  return { module, size };
-}
-
-/** @returns {Engine} */
-function whylens(folder, heatmap) {
+/** As a page uses it: through the library, in its worker. @returns {Engine} */
+function whylens(build, threads) {
   const { rgba } = photo();
-  const pixels = new Uint8Array(rgba.buffer);
-  let module, size, url;
-  const options = {
-    topK: 1,
-    threshold: 0,
-    heatmap: heatmap ? { layers: [] } : null,
-    scores: true,
-    maxPixels: 1e8,
-    maxBytes: 1e9,
-  };
-  const { signal } = new AbortController();
+  const image = new ImageData(rgba, SIDE, SIDE);
+  let load, classifier;
+  let settled = false;
   return {
     async start() {
-      if (!modules.has(folder)) modules.set(folder, instantiate(folder));
-      ({ module, size } = await modules.get(folder));
+      ({ load } = await import('/www/whylens.js'));
     },
-    async load(model, { waiting = false } = {}) {
-      url = new URL(model === 'shipped' ? '/shipped/model.json' : `${MODELS}/${model}/packed/model.json`, location.href)
-        .href;
-      const { report } = await module.load(
-        url,
-        {
-          heatmap: true,
-          memoryLimit: 2e9,
-          languages: ['en'],
-          cache: null,
-          warmUp: !waiting,
-          retries: 0,
-          retryDelay: 100,
-          stallTimeout: 60_000,
-        },
-        () => {},
-        new AbortController().signal,
-      );
-      return report.timing.prepare + report.timing.warmUp;
+    async load({ packed }) {
+      // Disposed of afterwards: the worker ends with its last model.
+      const before = classifier;
+      classifier = await load(packed, { build, threads, preload: 'eager', cache: false });
+      await before?.dispose();
+      const { timing } = await classifier.health();
+      return timing.prepare + timing.warmUp;
+    },
+    async first({ packed }) {
+      // With a photo that waits, the library leaves its warm-up out.
+      const waiting = await load(packed, { build, threads, preload: 'lazy' });
+      await waiting.classify(image, { heatmap: false });
+    },
+    async settle() {
+      if (!settled) await new Promise((resolve) => setTimeout(resolve, SETTLED));
+      settled = true;
+      const { threads: running, module } = await classifier.health({ verbose: true });
+      if (module === 'compile') throw new Error('it has no plan');
+      if (running !== threads) throw new Error(`whylens has ${running} threads`);
     },
     async run() {
-      const { scores, timing } = await module.classifyPixels(
-        url,
-        'result',
-        pixels,
-        SIDE,
-        SIDE,
-        0,
-        options,
-        () => {},
-        signal,
-      );
-      return { scores: Float32Array.from(scores), milliseconds: timing.inference + timing.heatmap };
+      const { scores, timing } = await classifier.classify(image, { heatmap: false, scores: true });
+      return { scores, milliseconds: timing.inference };
     },
-    memory: () => size(),
+    async explain() {
+      const { timing } = await classifier.classify(image, { heatmap: true });
+      return timing.inference + timing.heatmap;
+    },
+    prepare: async () => (await classifier.health()).timing.prepare,
+    memory: async () => (await classifier.health()).memory.wasm,
   };
 }
 
 /** @returns {Engine} */
-function onnxruntime() {
+function onnxruntime(threads) {
   const { nchw } = photo();
-  let ort, session, size, input, output;
+  let ort, session;
   return {
     async start() {
       ort = await import('/modules/onnxruntime-web/dist/ort.wasm.min.mjs');
-      ort.env.wasm.numThreads = 1;
+      ort.env.wasm.numThreads = threads;
       ort.env.wasm.wasmPaths = '/modules/onnxruntime-web/dist/';
     },
-    async load(model) {
-      const file = await bytes(`${MODELS}/${model}/original.onnx`);
+    async load({ onnx }) {
+      const model = await bytes(onnx);
       const start = performance.now();
-      ({ value: session, memory: size } = await memories(() =>
-        ort.InferenceSession.create(file, { executionProviders: ['wasm'], graphOptimizationLevel: 'all' }),
-      ));
-      [input] = session.inputNames;
-      [output] = session.outputNames;
+      await session?.release();
+      session = await ort.InferenceSession.create(model, {
+        executionProviders: ['wasm'],
+        graphOptimizationLevel: 'all',
+      });
       await this.run();
       return performance.now() - start;
     },
     async run() {
       const start = performance.now();
       const tensor = new ort.Tensor('float32', nchw, [1, 3, SIDE, SIDE]);
-      const results = await session.run({ [input]: tensor });
-      return { scores: results[output].data, milliseconds: performance.now() - start };
+      const results = await session.run({ [session.inputNames[0]]: tensor });
+      return { scores: results[session.outputNames[0]].data, milliseconds: performance.now() - start };
     },
-    memory: () => size(),
+    memory,
   };
 }
 
 /** @returns {Engine} */
-function litert() {
+function litert(threads) {
   const { nhwc } = photo();
-  let lib, model, size;
+  let lib, model;
   return {
     async start() {
       lib = await import('/modules/@litertjs/core/dist/index.js');
-      ({ memory: size } = await memories(() => lib.loadLiteRt('/modules/@litertjs/core/wasm/', { threads: false })));
+      await lib.loadLiteRt('/modules/@litertjs/core/wasm/', { threads: threads > 1 });
     },
-    async load(name) {
-      const file = await bytes(`${MODELS}/${name}/model.tflite`);
+    async load({ tflite }) {
+      const data = await bytes(tflite);
       const start = performance.now();
-      model = await lib.loadAndCompile(file, { accelerator: 'wasm' });
+      model?.delete();
+      model = await lib.loadAndCompile(data, { accelerator: 'wasm', cpuOptions: { numThreads: threads } });
       await this.run();
       return performance.now() - start;
     },
@@ -179,7 +164,7 @@ function litert() {
       result.delete();
       return { scores, milliseconds: performance.now() - start };
     },
-    memory: () => size(),
+    memory,
   };
 }
 
@@ -193,7 +178,7 @@ const script = (/** @type {string} */ src) =>
 function tfjs() {
   const { nhwc } = photo();
   const dist = '/modules/@tensorflow/tfjs-backend-wasm/dist/';
-  let tf, size, steps;
+  let tf, steps;
   const run = (step, inputs) => {
     const [x, y] = inputs;
     const { strides, pad, weight, bias, activation } = step;
@@ -225,16 +210,16 @@ function tfjs() {
       await script(`${dist}tf-backend-wasm.min.js`);
       ({ tf } = globalThis);
       tf.wasm.setWasmPaths(dist);
+      // Its build with threads uses one as well: `getThreadsCount()` is 1 whatever is asked for.
       tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', false);
-      ({ memory: size } = await memories(async () => {
-        await tf.setBackend('wasm');
-        await tf.ready();
-      }));
+      await tf.setBackend('wasm');
+      await tf.ready();
     },
-    async load(model) {
-      const listing = await (await fetch(`${MODELS}/${model}/tfjs.json`)).json();
-      const { buffer } = await bytes(`${MODELS}/${model}/tfjs.bin`);
+    async load({ tfjs }) {
+      const listing = await (await fetch(tfjs)).json();
+      const { buffer } = await bytes(tfjs.replace('.json', '.bin'));
       const start = performance.now();
+      for (const { weight, bias } of steps ?? []) tf.dispose([weight, bias].filter(Boolean));
       const tensor = (part) =>
         part &&
         tf.tensor(
@@ -266,17 +251,18 @@ function tfjs() {
       result.dispose();
       return { scores, milliseconds: performance.now() - start };
     },
-    memory: () => size(),
+    memory,
   };
 }
 
 /** @type {Record<string, () => Engine>} */
 export const ENGINES = {
-  whylens: () => whylens('run', false),
-  'whylens + heatmap': () => whylens('run', true),
-  'whylens relaxed': () => whylens('run-relaxed', false),
-  'whylens relaxed + heatmap': () => whylens('run-relaxed', true),
-  'onnxruntime-web': onnxruntime,
-  'LiteRT.js': litert,
+  'whylens simd128': () => whylens('simd128', 1),
+  whylens: () => whylens('relaxed-simd', 1),
+  'whylens ×2': () => whylens('relaxed-simd', 2),
+  'onnxruntime-web': () => onnxruntime(1),
+  'onnxruntime-web ×2': () => onnxruntime(2),
+  'LiteRT.js': () => litert(1),
+  'LiteRT.js ×2': () => litert(2),
   tfjs,
 };

@@ -18,8 +18,9 @@ import onnx
 import onnxsim
 from onnx import TensorProto, helper, numpy_helper
 
+from pack import CLASSES, pack
+
 HERE = Path(__file__).resolve().parent
-CLASSES = 1000
 SIDE = 224
 # Other sizes that one network is run at.
 SIDES = (96, 160, 320, 448)
@@ -98,7 +99,7 @@ def resnet_18():
 
 def efficientnet_lite0():
     """The committed FP16 model with its weights as FP32 initializers and no casts."""
-    model = onnx.load(HERE.parent.parent / "models" / "efficientnet-lite0" / "model.onnx")
+    model = onnx.load(HERE.parent / "models" / "efficientnet-lite0" / "model.onnx")
     del model.metadata_props[:]
     for tensor in model.graph.initializer:
         if tensor.data_type == TensorProto.FLOAT16:
@@ -118,21 +119,18 @@ def at_side(model, side):
     return other
 
 
-def folder(target, name, whylens):
-    (target / "labels.txt").write_text("".join(f"class {i}\n" for i in range(CLASSES)))
-    subprocess.run([whylens, "pack", target / "original.onnx", "--labels", target / "labels.txt", "--out", target / "packed",
-                    "--name", name, "--precision", "fp32", "--resize", "exact", "--scale", "1/255", "--mean", "0.5",
-                    "--std", "0.5", "--activation", "softmax", "--channels", "rgb"], check=True)
-
-
-def tflite(onnx_file, out):
+def tflite(target):
+    """target/original.onnx → model.tflite, and model-fp16.tflite with FP16 weights."""
+    out = target / "convert"
     out.mkdir(parents=True, exist_ok=True)
     np.save(out / "calibration_image_sample_data_20x128x128x3_float32.npy",
             np.random.default_rng(1).random((20, 128, 128, 3), np.float32))
     # The converter rewrites the file that it reads.
-    copy = shutil.copy(onnx_file, out / "model.onnx")
+    copy = shutil.copy(target / "original.onnx", out / "model.onnx")
     subprocess.run([sys.executable, "-m", "onnx2tf", "-i", copy, "-o", out / "tf", "-n"], cwd=out, check=True)
-    return next(iter(sorted((out / "tf").glob("*_float32.tflite"))))
+    for kind, name in (("float32", "model.tflite"), ("float16", "model-fp16.tflite")):
+        shutil.copy(next(iter(sorted((out / "tf").glob(f"*_{kind}.tflite")))), target / name)
+    shutil.rmtree(out)
 
 
 def tfjs(model, target):
@@ -194,16 +192,16 @@ def main(cache, whylens):
         if not original.exists():
             onnx.save(make(), original)
         # Again each time: what the tool stores may have changed.
-        folder(target, name, whylens)
+        pack(target, name, whylens)
         if not (target / "model.tflite").exists():
-            (target / "model.tflite").write_bytes(tflite(original, target / "convert").read_bytes())
+            tflite(target)
         if not (target / "tfjs.bin").exists():
             tfjs(onnx.load(original), target)
     for side in SIDES:
         target = cache / f"efficientnet-lite0-{side}"
         target.mkdir(parents=True, exist_ok=True)
         onnx.save(at_side(onnx.load(cache / "efficientnet-lite0" / "original.onnx"), side), target / "original.onnx")
-        folder(target, target.name, whylens)
+        pack(target, target.name, whylens)
 
 
 main(Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve())
