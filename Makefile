@@ -81,6 +81,7 @@ www/licenses.txt: Cargo.lock src/release/licenses.js
 
 BENCH := target/bench
 # Groups of measurements, with commas between them.
+comma := ,
 ONLY ?= architectures,networks,starts,sizes,bytes,photos,native
 PAGES := architectures networks starts sizes bytes photos
 .PHONY: bench cold kernels peers converted exported $(PAGES:%=bench-%) bench-native

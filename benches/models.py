@@ -119,18 +119,14 @@ def at_side(model, side):
     return other
 
 
-def tflite(target):
-    """target/original.onnx → model.tflite, and model-fp16.tflite with FP16 weights."""
-    out = target / "convert"
+def tflite(onnx_file, out):
     out.mkdir(parents=True, exist_ok=True)
     np.save(out / "calibration_image_sample_data_20x128x128x3_float32.npy",
             np.random.default_rng(1).random((20, 128, 128, 3), np.float32))
     # The converter rewrites the file that it reads.
-    copy = shutil.copy(target / "original.onnx", out / "model.onnx")
+    copy = shutil.copy(onnx_file, out / "model.onnx")
     subprocess.run([sys.executable, "-m", "onnx2tf", "-i", copy, "-o", out / "tf", "-n"], cwd=out, check=True)
-    for kind, name in (("float32", "model.tflite"), ("float16", "model-fp16.tflite")):
-        shutil.copy(next(iter(sorted((out / "tf").glob(f"*_{kind}.tflite")))), target / name)
-    shutil.rmtree(out)
+    return next(iter(sorted((out / "tf").glob("*_float32.tflite"))))
 
 
 def tfjs(model, target):
@@ -194,7 +190,7 @@ def main(cache, whylens):
         # Again each time: what the tool stores may have changed.
         pack(target, name, whylens)
         if not (target / "model.tflite").exists():
-            tflite(target)
+            (target / "model.tflite").write_bytes(tflite(original, target / "convert").read_bytes())
         if not (target / "tfjs.bin").exists():
             tfjs(onnx.load(original), target)
     for side in SIDES:

@@ -20,7 +20,7 @@ async function batch({ count, kinds, width, height }) {
     // The grain of a sensor, without which a file is smaller than a camera's.
     const strip = pen.createImageData(width, 64);
     for (let at = 0; at < strip.data.length; at += 4)
-      strip.data.set([Math.random() * 255, Math.random() * 255, Math.random() * 255, 12], at);
+      strip.data.set([Math.random() * 255, Math.random() * 255, Math.random() * 255, 40], at);
     const grain = await createImageBitmap(strip);
     for (let y = 0; y < height; y += 64) pen.drawImage(grain, 0, y);
     photos.push(await canvas.convertToBlob({ type: 'image/jpeg', quality: 0.9 }));

@@ -1,30 +1,21 @@
-// one engine in a fresh page, nothing cached → load, cold start, memory; from a fast network and from a slow one
+// one engine in a fresh page, nothing cached → load, cold start, memory; `make cold` has slow connections
 
-import { SLOW } from '../server.mjs';
 import { each, median } from '../numbers.mjs';
 import { MODELS, filesOf } from './networks.mjs';
 
 const ENGINES = ['whylens', 'onnxruntime-web', 'LiteRT.js', 'tfjs'];
-/** The default model with FP16 weights, as it is shipped: what visitors fetch. */
-const SHIPPED = {
-  packed: '/shipped/model.json',
-  onnx: '/shipped/model.onnx',
-  tflite: '/cache/models/efficientnet-lite0/model-fp16.tflite',
-};
-/** tfjs has no file with FP16 weights here. */
-const SLOW_ENGINES = ['whylens', 'onnxruntime-web', 'LiteRT.js'];
-/** Fresh pages, and those on the slow network. */
+/** The default model with FP16 weights, as visitors fetch it: ours alone, for the peers have FP32. */
+const SHIPPED = { packed: '/shipped/model.json', onnx: '/shipped/model.onnx' };
+/** Fresh pages. */
 const STARTS = 7;
-const SLOW_STARTS = 3;
 
 /** Medians of fresh pages, the engines in turn. */
-async function starts(browser, names, files, count, keys) {
+async function starts(browser, names, files) {
   const found = names.map(() => []);
-  for (let n = 0; n < count; n++) {
+  for (let n = 0; n < STARTS; n++) {
     for (const [at, name] of names.entries()) {
-      const loaded = keys.includes('load') ? await browser.load(name, files) : {};
-      const cold = keys.includes('cold') ? await browser.cold(name, files) : undefined;
-      found[at].push({ ...loaded, cold });
+      const loaded = await browser.load(name, files);
+      found[at].push({ ...loaded, cold: await browser.cold(name, files) });
     }
   }
   return names.map((name, at) => {
@@ -39,23 +30,16 @@ function ratio([ours, ...peers], key) {
   return ours[key] / Math.min(...peers.map((peer) => peer[key]));
 }
 
-export async function measure({ browser, server, only }) {
+export async function measure({ browser, only }) {
   const models = {};
-  const keep = (name, rows) => {
-    const known = ['load', 'cold', 'memory'].filter((key) => rows[1]?.[key]);
-    const ratios = Object.fromEntries(known.map((key) => [key, ratio(rows, key)]));
-    models[name] = { rows, ratios };
-    console.log(`${name}: ${each(ratios)}`);
-  };
   const wanted = (name) => only.length === 0 || only.includes(name);
-  for (const model of MODELS.filter(wanted))
-    keep(model, await starts(browser, ENGINES, filesOf(model), STARTS, ['load', 'cold']));
-  if (wanted('shipped')) keep('shipped', await starts(browser, ['whylens'], SHIPPED, STARTS, ['load']));
-  if (wanted('slow')) {
-    server.slow = true;
-    keep('slow', await starts(browser, SLOW_ENGINES, SHIPPED, SLOW_STARTS, ['cold']));
-    server.slow = false;
+  for (const model of MODELS.filter(wanted)) {
+    const rows = await starts(browser, ENGINES, filesOf(model));
+    const ratios = Object.fromEntries(['load', 'cold', 'memory'].map((key) => [key, ratio(rows, key)]));
+    models[model] = { rows, ratios };
+    console.log(`${model}: ${each(ratios)}`);
   }
+  if (wanted('shipped')) models.shipped = { rows: await starts(browser, ['whylens'], SHIPPED), ratios: {} };
   return { models };
 }
 
@@ -71,8 +55,7 @@ export function table(runs) {
         return all((model) => text(model.rows[at][key]) + share(model));
       };
       const prepare = cell('prepare', (value) => value.toFixed(1));
-      const slow = `EfficientNet-Lite0 as shipped, ${SLOW.rate / 1e6} Mbit/s, ${SLOW.roundTrip} ms a round trip`;
-      const what = { slow, shipped: 'EfficientNet-Lite0 as shipped (FP16)' }[model] ?? model;
+      const what = model === 'shipped' ? 'EfficientNet-Lite0 as shipped (FP16)' : model;
       const memory = cell('memory', (bytes) => (bytes / 1e6).toFixed(1));
       lines.push(
         `| ${[at === 0 ? what : '', name, prepare, cell('load', ms), cell('cold', ms), memory].join(' | ')} |`,
