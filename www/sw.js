@@ -220,7 +220,9 @@ async function takeOver() {
   const others = (await caches.keys()).filter((name) => name.startsWith(OURS) && name !== CACHE);
   await Promise.all(others.slice(0, -1).map((name) => caches.delete(name)));
   await forgetModules();
-  await worker.clients.claim();
+  // Not waited for: Firefox tells each worker of a page too, and helpers hear nothing while they sleep. All requests
+  // of the page would wait with it.
+  worker.clients.claim().catch(() => {});
 }
 
 /** The library cannot know that the modules of earlier versions, at other addresses, are no longer of use. */
