@@ -111,7 +111,7 @@ test('a model loads again only after dispose', options, async () => {
 
 test('dispose during a load rejects it, stops the transfer and lets a new one start', options, async () => {
   fresh();
-  server.behave(WEIGHTS, { pace: 50 }, {});
+  server.behave(WEIGHTS, { pace: 400 }, {});
   const page = await stage.page();
   const seen = await page.evaluate(async (model) => {
     const lazy = await whylens.load(model, { preload: 'lazy' });
