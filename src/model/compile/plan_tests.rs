@@ -487,7 +487,8 @@ fn weights_that_share_steps_are_not_stored_again() {
 /// Predictions and methods without gradients need none.
 #[test]
 fn a_plan_without_a_gradient_says_why() {
-    let manifest = operator();
+    let mut manifest = operator();
+    manifest.heatmap.layer = Some("t0".into());
     for (name, code, why) in [
         ("round", "unsupported-operator", "Round"),
         ("pow_of_values", "unsupported-operator", "Pow"),
