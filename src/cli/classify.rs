@@ -235,7 +235,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         classified: before.0 - before.1,
         failed: before.1,
         skipped: 0,
-        heatmap_failed: false,
+        incomplete: false,
     };
     let input = &classifier.manifest().input;
     let threads = threads(arguments.threads).min(left.len());
@@ -255,7 +255,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     if nothing {
         eprintln!("whylens: no photo was found");
     }
-    Ok(if nothing || batch.failed > 0 || batch.heatmap_failed {
+    Ok(if nothing || batch.failed > 0 || batch.incomplete {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS
@@ -338,32 +338,32 @@ struct Batch<'a> {
     classified: usize,
     failed: usize,
     skipped: usize,
-    heatmap_failed: bool,
+    /// Whether a heatmap that was asked for, or a file of one, could not be made.
+    incomplete: bool,
 }
 
 impl Batch<'_> {
     /// Writes what comes of a file. Fails only if no row can be written.
     fn take(&mut self, path: &Path, outputs: &Outputs, seen: Result<Seen>) -> Result<()> {
         let file = path.display().to_string();
-        match seen.and_then(|seen| self.classify(path, outputs, seen)) {
-            Ok(Some(result)) => {
+        match seen.and_then(|seen| self.classify(path, seen)) {
+            Ok(Some((result, bytes))) => {
+                let written = self.write(outputs, &result, bytes);
                 self.classified += 1;
                 self.rows.result(&file, &result)?;
                 if let Some(Reason { code, message }) = &result.no_heatmap {
-                    self.heatmap_failed |= self.asked;
+                    self.incomplete |= self.asked;
                     self.complain(&format!("{file}: no heatmap: {message} [{code}]"));
+                }
+                if let Err(error) = written {
+                    self.incomplete = true;
+                    self.report(&file, &error);
                 }
             }
             Ok(None) => self.skipped += 1,
             Err(error) => {
                 self.failed += 1;
-                let code = error.downcast_ref::<Error>().map_or("io", Error::code);
-                let message = format!("{error:#}");
-                // Errors of the file system already name the file.
-                match code {
-                    "io" => self.complain(&format!("{message} [{code}]")),
-                    _ => self.complain(&format!("{file}: {message} [{code}]")),
-                }
+                let (code, message) = self.report(&file, &error);
                 self.rows.failure(&file, code, &message)?;
             }
         }
@@ -371,13 +371,12 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// None: the file is no photo.
+    /// The result, and the bytes of the photo where they are needed; none: the file is no photo.
     fn classify(
-        &mut self,
+        &self,
         path: &Path,
-        outputs: &Outputs,
         seen: Seen,
-    ) -> Result<Option<Classification>> {
+    ) -> Result<Option<(Classification, Option<Vec<u8>>)>> {
         let plain = Query {
             heatmap: None,
             ..self.query.clone()
@@ -390,6 +389,16 @@ impl Batch<'_> {
             }
         };
         self.explain(&mut result, path);
+        Ok(Some((result, bytes)))
+    }
+
+    /// Writes scores and picture, before the row that says that the photo is done.
+    fn write(
+        &mut self,
+        outputs: &Outputs,
+        result: &Classification,
+        bytes: Option<Vec<u8>>,
+    ) -> Result<()> {
         if let Some(out) = &outputs.scores {
             outputs::write(out, &npy::write(result.run.scores())?, &mut self.written)?;
         }
@@ -398,7 +407,7 @@ impl Batch<'_> {
             let picture = draw(image(self.arguments, &bytes)?, heatmap)?;
             outputs::write(out, &picture, &mut self.written)?;
         }
-        Ok(Some(result))
+        Ok(())
     }
 
     /// Adds the heatmap if one is wanted; a slow method shows its progress on a terminal.
@@ -419,6 +428,18 @@ impl Batch<'_> {
             });
         tell(String::new());
         result.explained(heatmap, start.elapsed().as_secs_f64() * 1000.0);
+    }
+
+    /// Tells of an error, and gives its code and its text.
+    fn report(&self, file: &str, error: &anyhow::Error) -> (&'static str, String) {
+        let code = error.downcast_ref::<Error>().map_or("io", Error::code);
+        let message = format!("{error:#}");
+        // Errors of the file system already name the file.
+        match code {
+            "io" => self.complain(&format!("{message} [{code}]")),
+            _ => self.complain(&format!("{file}: {message} [{code}]")),
+        }
+        (code, message)
     }
 
     fn complain(&self, text: &str) {
