@@ -30,6 +30,7 @@ const MODEL = { name: 'string', version: 'string', sha256: 'string', bytes: 'num
 const MEMORY = {
   wasm: 'number',
   live: 'number',
+  ahead: 'number',
   peak: 'number',
   limit: 'number',
   share: 'number',
