@@ -406,7 +406,7 @@ fn a_limit_of_memory_is_written_and_what_pages_would_refuse_is_said() {
         "{told}"
     );
     assert_eq!(warned(&["--memory-limit", "1200MB"]), "");
-    assert!(index().contains("<script type=\"module\" data-models=\"models/small/\" data-offline=\"sw.js\" data-memory-limit=\"1200000000\" src="));
+    assert!(index().contains("<script type=\"module\" data-models=\"models/small/\" data-offline=\"sw.js\" data-memory-limit=\"1200000000\" data-isolate src="));
     assert!(warned(&["--memory-limit", "600MB"]).contains("the limit is 600 MB"));
 }
 
