@@ -80,13 +80,14 @@ test('a visitor sees the owner’s words, logo, colours and disclaimer', { timeo
   assert.equal(await page.locator('.brand').innerText(), 'Hoa Sen Skin Clinic');
   assert.equal(await page.locator('h1').innerText(), 'What does the photo show?');
   assert.match(await page.locator('.footer').innerText(), /^Hoa Sen Skin Clinic, Hanoi/);
+  assert.equal(await page.locator('.status-line').innerText(), 'Ready');
   const logo = page.locator('.brand img');
   assert.ok(await logo.evaluate((image) => /** @type {HTMLImageElement} */ (image).naturalWidth > 0));
   assert.deepEqual(await page.locator('.sample').allInnerTexts(), ['1 Cup']);
   const colour = (/** @type {string} */ selector) =>
     page.locator(selector).evaluate((element) => getComputedStyle(element).backgroundColor);
   assert.equal(await colour('body'), 'rgb(255, 255, 255)');
-  assert.equal(await colour('.way.primary'), 'rgb(0, 121, 107)');
+  assert.equal(await colour('.ways .primary'), 'rgb(0, 121, 107)');
   await page.locator('.sample').click();
   await page.locator('.verdict', { hasText: /espresso/i }).waitFor(READY);
   assert.equal(await page.locator('.disclaimer').innerText(), 'This is no diagnosis. Ask your doctor.');

@@ -196,7 +196,8 @@ function takeAddress(address) {
 
 async function tellFacts() {
   const { memory, build } = await session.health(false);
-  change({ facts: [memory ? numbers.bytes(memory.wasm) : '', build ?? ''].filter(Boolean) });
+  // On an owner's own page they mean nothing to visitors.
+  if (!words.site.title) change({ facts: [memory ? numbers.bytes(memory.wasm) : '', build ?? ''].filter(Boolean) });
   if (query.get('health') === 'verbose') change({ report: await session.health(true) });
 }
 
