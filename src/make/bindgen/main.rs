@@ -16,6 +16,8 @@ fn main() -> Result<()> {
         .input_path(&file)
         .web(true)?
         .typescript(false)
+        // Bundlers follow it.
+        .omit_default_module_path(false)
         .remove_name_section(true)
         .remove_producers_section(true)
         .out_name("whylens")
