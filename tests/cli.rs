@@ -309,7 +309,10 @@ fn inspect_tells_what_a_model_holds() {
     }
     let output = whylens(&["inspect", "tests/golden/heads/voted.onnx"]);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(text.contains("by eigencam, scorecam and occlusion only: "), "{text}");
+    assert!(
+        text.contains("by eigencam, scorecam and occlusion only: "),
+        "{text}"
+    );
     let output = whylens(&["inspect", MODEL]);
     assert!(String::from_utf8_lossy(&output.stdout).contains("at `features`"));
     let output = whylens(&["inspect", "Cargo.toml"]);

@@ -135,7 +135,8 @@ fn the_page_points_into_one_folder_named_by_its_content() {
     assert!(www.starts_with("www.") && www.len() == 20, "{www}");
     assert!(index.contains(&format!("src=\"{www}/main.js\"")), "{index}");
     assert!(index.contains(&format!("href=\"{www}/page.css\"")));
-    assert!(index.contains("data-models=\"models/efficientnet-lite0/\" data-offline=\"sw.js\""));
+    assert!(index.contains("data-models=\"models/efficientnet-lite0/\" data-weights=\""));
+    assert!(index.contains(" data-offline=\"sw.js\""));
     assert!(!index.contains("\"www/") && !index.contains("=\"/"));
     assert_eq!(
         text(&files, "whylens.js"),
@@ -409,7 +410,8 @@ fn a_limit_of_memory_is_written_and_what_pages_would_refuse_is_said() {
         "{told}"
     );
     assert_eq!(warned(&["--memory-limit", "1200MB"]), "");
-    assert!(index().contains("<script type=\"module\" data-models=\"models/small/\" data-offline=\"sw.js\" data-memory-limit=\"1200000000\" data-isolate src="));
+    assert!(index().contains("<script type=\"module\" data-models=\"models/small/\" "));
+    assert!(index().contains(" data-memory-limit=\"1200000000\" data-isolate src="));
     assert!(warned(&["--memory-limit", "600MB"]).contains("the limit is 600 MB"));
 }
 

@@ -108,7 +108,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         (None, Some(layer)) => println!("heatmaps    at {}", map(layer)),
         (Some((code, message)), _) => {
             let methods: Vec<String> = found.methods.iter().map(Method::to_string).collect();
-            let methods = methods.join(" and ");
+            let methods = match methods.split_last() {
+                Some((last, [])) => last.clone(),
+                Some((last, others)) => format!("{} and {last}", others.join(", ")),
+                None => String::new(),
+            };
             println!("heatmaps    by {methods} only: {code}: {message}");
         }
         _ => println!("heatmaps    none"),
