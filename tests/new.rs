@@ -124,6 +124,8 @@ fn a_model_becomes_a_folder_to_change_and_a_site() {
     assert!(html.contains("data-models=\"models/logits/\""), "{html}");
     let shown = html
         .replace("-whylens", "")
+        .replace("whylens.js", "")
+        .replace("whylens_bg.wasm", "")
         .replace("trusted-types whylens", "");
     assert!(!shown.to_lowercase().contains("whylens"), "{html}");
     assert!(

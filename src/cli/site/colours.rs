@@ -12,6 +12,8 @@ use super::wrong;
 
 /// Least contrast of text, and of other things that must be seen.
 const TEXT: f32 = 4.5;
+/// Less contrast at most by writing colours in 256 steps.
+const ROUNDED: f32 = 0.05;
 const SHAPE: f32 = 3.0;
 
 /// Least lightness, 0 to 1, of a background that is called light.
@@ -117,11 +119,11 @@ impl Theme {
         self.sunken = ground.interpolate_oklab(ink, 0.05);
         self.line = ground.interpolate_oklab(ink, 0.14);
         self.edge = reach(&ground.interpolate_oklab(ink, 0.45), ink, |mixed| {
-            contrast(mixed, &ground) >= SHAPE
+            contrast(mixed, &ground) >= SHAPE + ROUNDED
         });
         let sunken = self.sunken.clone();
         self.soft = reach(&ground.interpolate_oklab(ink, 0.6), ink, |mixed| {
-            contrast(mixed, &sunken) >= TEXT
+            contrast(mixed, &sunken) >= TEXT + ROUNDED
         });
         self.ground = ground;
     }
@@ -132,11 +134,11 @@ impl Theme {
         let tint = |accent: &Color| self.raised.interpolate_oklab(accent, 0.1);
         let grounds = [&self.ground, &self.raised, &self.sunken];
         let accent = reach(wanted, end, |accent| {
-            let on_tint = contrast(accent, &tint(accent)) >= TEXT;
+            let on_tint = contrast(accent, &tint(accent)) >= TEXT + ROUNDED;
             on_tint
                 && grounds
                     .iter()
-                    .all(|ground| contrast(accent, ground) >= TEXT)
+                    .all(|ground| contrast(accent, ground) >= TEXT + ROUNDED)
         });
         if chosen {
             // What is compared must not look like what it is compared with.
@@ -153,7 +155,7 @@ impl Theme {
                 Color::new(0.0, 0.0, 0.0, 1.0),
             ];
             let [white, black] = ends;
-            self.on_accent = if contrast(&white, &accent) >= TEXT {
+            self.on_accent = if contrast(&white, &accent) >= TEXT + ROUNDED {
                 white
             } else {
                 black
