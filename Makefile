@@ -33,7 +33,7 @@ CURRENT := [ $(words $(wildcard $(WASM))) = $(words $(WASM)) ] && [ -z "$$(find 
 # What a page takes in most browsers; the server builds the others.
 FIRST := $(if $(filter --isolate,$(OPTIONS)),run-threads,run-relaxed)
 serve:                ## the page at http://127.0.0.1:8080/ (PORT=… for another port; OPTIONS=--isolate for threads)
-	@if $(CURRENT); then quick=; else quick=--quick; $(MAKE) --silent $(QUICK)/$(FIRST)/whylens_bg.wasm; fi; \
+	@if $(CURRENT); then quick=; else quick="--quick --no-isolate"; $(MAKE) --silent $(QUICK)/$(FIRST)/whylens_bg.wasm; fi; \
 	$(MAKE) --silent $(SERVE) www/licenses.txt; \
 	exec $(SERVE) $$quick --port $(PORT) $(OPTIONS)
 
