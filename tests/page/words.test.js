@@ -177,7 +177,7 @@ test('both languages say the same things, and every error code has its words', a
   /** @param {object} words @param {string} path @returns {string[]} */
   const keys = (words, path = '') =>
     Object.entries(words).flatMap(([name, value]) =>
-      typeof value === 'object' ? keys(value, `${path}${name}.`) : [`${path}${name}:${typeof value}`],
+      typeof value === 'object' && value ? keys(value, `${path}${name}.`) : [`${path}${name}:${typeof value}`],
     );
   assert.deepEqual(keys(vi), keys(en));
   const { readFile } = await import('node:fs/promises');

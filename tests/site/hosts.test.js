@@ -55,7 +55,7 @@ for (const [name, options] of plain) {
   test(`a plain server, ${name}`, { timeout: 120_000 }, async () => {
     const host = await new Host(site, options).start();
     await works(host.url);
-    assert.equal(host.seen.filter((path) => path.includes('.onnx')).length, 1, 'one request for the weights');
+    assert.equal(host.seen.filter((path) => /\.(onnx|planes)$/.test(path)).length, 1, 'one request for the weights');
     await host.stop();
   });
 }

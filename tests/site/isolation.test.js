@@ -156,7 +156,7 @@ test('the first visit is loaded again once, isolated, and asks for no file a sec
   }
   assert.deepEqual(lists[1], lists[0], 'the same requests as those of a site that is not isolated');
   const [list = []] = lists;
-  assert.equal(list.filter((path) => path.endsWith('.onnx')).length, 1);
+  assert.equal(list.filter((path) => /\.(onnx|planes)$/.test(path)).length, 1);
   assert.equal(list.filter((path) => path.endsWith('.wasm')).length, 1);
 });
 

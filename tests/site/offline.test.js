@@ -105,7 +105,7 @@ test(
   { timeout: 120_000 },
   async () => {
     const { context } = await visitor();
-    assert.equal(files(host, /\.onnx/).length, 1);
+    assert.equal(files(host, /\.(onnx|planes)$/).length, 1);
     assert.equal(files(host, /\.wasm$/).length, 1);
     await context.close();
   },

@@ -86,7 +86,7 @@ impl Colours {
         for ((key, text), theme) in accents.into_iter().zip([&mut light, &mut dark]) {
             let wanted = match text {
                 Some(text) => colour(key, text)?,
-                None => theme.accent.clone(),
+                None => theme.accent,
             };
             let accent = theme.accentuate(&wanted, text.is_some());
             // What was made for the dark theme was not asked for.
@@ -121,7 +121,7 @@ impl Theme {
         self.edge = reach(&ground.interpolate_oklab(ink, 0.45), ink, |mixed| {
             contrast(mixed, &ground) >= SHAPE + ROUNDED
         });
-        let sunken = self.sunken.clone();
+        let sunken = self.sunken;
         self.soft = reach(&ground.interpolate_oklab(ink, 0.6), ink, |mixed| {
             contrast(mixed, &sunken) >= TEXT + ROUNDED
         });
@@ -146,8 +146,8 @@ impl Theme {
             let [.., second, _] = self.second.to_oklcha();
             let apart = (hue - second).to_degrees().rem_euclid(360.0);
             if apart.min(360.0 - apart) < ALIKE {
-                self.second = self.accent.clone();
-                self.second_tint = self.tint.clone();
+                self.second = self.accent;
+                self.second_tint = self.tint;
             }
             self.tint = tint(&accent);
             let ends = [
@@ -160,7 +160,7 @@ impl Theme {
             } else {
                 black
             };
-            self.accent = accent.clone();
+            self.accent = accent;
         }
         accent
     }
@@ -173,7 +173,7 @@ fn reach(from: &Color, end: &Color, good: impl Fn(&Color) -> bool) -> Color {
     (0..=100)
         .map(|step| with_lightness(from, lightness + (goal - lightness) * step as f32 / 100.0))
         .find(good)
-        .unwrap_or_else(|| end.clone())
+        .unwrap_or(*end)
 }
 
 /// The colour as screens can show it.
@@ -190,7 +190,7 @@ fn with_lightness(colour: &Color, lightness: f32) -> Color {
     };
     let found = shown.into_iter().find(inside);
     // Rounded as it is written.
-    let [r, g, b, _] = found.unwrap_or_else(|| colour.clone()).clamp().to_rgba8();
+    let [r, g, b, _] = found.unwrap_or(*colour).clamp().to_rgba8();
     Color::from_rgba8(r, g, b, 255)
 }
 
@@ -233,7 +233,7 @@ fn themes(css: &str) -> Result<[Theme; 2]> {
         Some([light.trim().parse().ok()?, dark.trim().parse().ok()?])
     };
     let theme = |at: usize, name| -> Option<Theme> {
-        let one = |name: &str| pair(name).map(|pair| pair[at].clone());
+        let one = |name: &str| pair(name).map(|pair| pair[at]);
         Some(Theme {
             name,
             ground: one("ground")?,
