@@ -1,6 +1,7 @@
 //! photos → predictions and heatmaps on standard output.
 
 mod ahead;
+mod bar;
 mod outputs;
 mod photos;
 mod rows;
@@ -221,7 +222,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         .filter(|(candidate, _)| !done.take(&candidate.path.display().to_string()))
         .collect();
     let bar = match all > 1 && !rows.are_shown() {
-        true => terminal::bar(all as u64, (all - left.len()) as u64),
+        true => bar::bar(all as u64, (all - left.len()) as u64),
         false => ProgressBar::hidden(),
     };
     let mut batch = Batch {

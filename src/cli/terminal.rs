@@ -4,7 +4,6 @@
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
 macro_rules! println {
@@ -40,17 +39,6 @@ pub fn progress(text: &str) {
     if stderr.is_terminal() {
         drop(write!(stderr, "\r{}\x1b[K", shown(text)));
     }
-}
-
-/// A bar that shows on a terminal how many files are done, and how long the others take, from `before` on.
-pub fn bar(of: u64, before: u64) -> ProgressBar {
-    let bar = ProgressBar::new(of).with_position(before);
-    let template = "{pos} of {len} files [{wide_bar}] {per_sec}, {eta} left {msg}";
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style.progress_chars("#> "));
-    }
-    bar.reset_eta();
-    bar
 }
 
 /// The text, with each character that moves, hides or commands written as `\u{…}`.

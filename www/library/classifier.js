@@ -364,7 +364,8 @@ export class Classifier {
     const room = this.#switches.memoryLimit - (registry.connection?.memory?.wasm ?? 0);
     return registry.ahead.wait(bytes, room, registry.idleTime, async (worker) => {
       const [{ photo: message }, shared] = await Promise.all([packed, this.#share()]);
-      if (!shared || !(message instanceof Blob || message instanceof ArrayBuffer)) return null;
+      // It may have ended meanwhile.
+      if (!shared || !worker.alive || !(message instanceof Blob || message instanceof ArrayBuffer)) return null;
       return worker.call({ type: 'ahead', photo: message, shared, options }, { signal, input });
     });
   }
