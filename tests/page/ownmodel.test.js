@@ -226,6 +226,7 @@ test('a model that cannot be differentiated has the methods without gradients, a
   await verdict(page, /class \d/);
   assert.deepEqual(await page.getByLabel('Method').locator('option').allInnerTexts(), [
     'Eigen-CAM',
+    'Score-CAM (very slow)',
     'Occlusion (slow)',
   ]);
   await page.getByText('This model cannot be differentiated here').waitFor();

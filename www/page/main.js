@@ -589,13 +589,15 @@ function place(made) {
   for (const skip of document.querySelectorAll('[data-words="skip"]')) skip.textContent = words.skip;
 }
 
-views = await mount();
+const mounted = mount();
+// What is dropped on a page that is not there yet must not make the browser leave it.
 watchDropsAndPastes({
-  files: addFiles,
-  address: takeAddress,
+  files: (files) => void mounted.then(() => addFiles(files)),
+  address: (address) => void mounted.then(() => takeAddress(address)),
   over: (over) => document.body.toggleAttribute('data-over', over),
-  failed: (error) => trouble(error, null, null),
+  failed: (error) => void mounted.then(() => trouble(error, null, null)),
 });
+views = await mounted;
 void keepForOffline(openModel()).then(isolateNow);
 if (asked && elsewhere && !isClosed())
   ask(
