@@ -54,7 +54,7 @@ ${places.join('\n')}
 });
 
 /** @param {string} folder of a build, such as \`run\` */
-export const wasm = (folder) => new URL(/** @type {Record<string, { wasm: string }>} */ (FILES)[folder]?.wasm ?? '');
+export const wasm = (folder) => new URL(files()[folder]?.wasm ?? '');
 
 export function worker() {
   const url = new URL(whole(new URL('../worker/worker.js', import.meta.url)));

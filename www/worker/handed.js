@@ -19,8 +19,10 @@ const holding = new Map();
 class Handed {
   #port;
   #url;
-  /** @type {ReadableStreamDefaultController<Uint8Array> | null} */
-  #body = null;
+  /** What has come and was not read yet, in order: parts, and at last null or why there are no more. @type {(Uint8Array | null | { error: unknown })[]} */
+  #parts = [];
+  /** Tells that something has come. */
+  #come = () => {};
   /** @type {Settling<Response | null>} */
   #answer = settling();
   /** Whether the page holds the lock of the file. @type {Settling<boolean>} */
@@ -37,12 +39,15 @@ class Handed {
   hear({ declined, status, headers, planes, part, end, broken }) {
     if (declined) this.#answer.resolve(null);
     else if (status !== undefined) this.#begin(status, headers, planes);
-    else if (part) this.#body?.enqueue(part);
+    else if (part) this.#add(part);
     else if (broken !== undefined) this.#fail(new TypeError(broken));
-    else if (end) {
-      this.#body?.close();
-      this.#body = null;
-    }
+    else if (end) this.#add(null);
+  }
+
+  /** @param {Uint8Array | null | { error: unknown }} what */
+  #add(what) {
+    this.#parts.push(what);
+    this.#come();
   }
 
   /**
@@ -51,6 +56,7 @@ class Handed {
    */
   async take(signal) {
     const stop = () => {
+      this.#parts = [];
       this.#fail(signal.reason);
       this.#cancel();
     };
@@ -61,24 +67,32 @@ class Handed {
 
   /** @param {number} status @param {[string, string][]} [headers] @param {boolean} [planes] whether the body is planes */
   #begin(status, headers, planes) {
-    const body = new ReadableStream({
-      start: (controller) => void (this.#body = controller),
-      cancel: () => this.#cancel(),
-    });
+    // A stream that fails loses what it holds, so it holds nothing: a download is resumed after the last part.
+    const body = new ReadableStream(
+      { pull: (controller) => this.#give(controller), cancel: () => this.#cancel() },
+      { highWaterMark: 0 },
+    );
     const hasNone = [204, 205, 304].includes(status);
     this.#answer.resolve(new Response(hasNone ? null : planes ? joined(body) : body, { status, headers }));
   }
 
+  /** @param {ReadableStreamDefaultController<Uint8Array>} controller */
+  async #give(controller) {
+    while (!this.#parts.length) await new Promise((resolve) => (this.#come = () => resolve(null)));
+    const what = this.#parts.shift() ?? null;
+    if (what === null) controller.close();
+    else if (what instanceof Uint8Array) controller.enqueue(what);
+    else controller.error(what.error);
+  }
+
   #cancel() {
-    this.#body = null;
     this.#port.postMessage({ cancel: this.#url });
   }
 
   /** @param {unknown} error */
   #fail(error) {
     this.#answer.reject(error);
-    this.#body?.error(error);
-    this.#body = null;
+    this.#add({ error });
   }
 }
 
