@@ -162,7 +162,7 @@ class Early {
    * @param {string} url
    * @param {RequestCache} cache
    * @param {{ onText?: (text: string) => void, planes?: string | undefined }} [options] `onText` is told of the whole text
-   *   before the worker is
+   *   before the worker knows that it is whole
    */
   async #send(url, cache, { onText, planes } = {}) {
     if (this.over) return;
@@ -173,20 +173,17 @@ class Early {
       const { status } = response;
       if (planes && !response.ok) return this.#decline(url);
       const headers = [...response.headers];
-      if (onText) {
-        const bytes = await response.arrayBuffer();
-        if (response.ok) onText(new TextDecoder().decode(bytes));
-        this.#tell({ url, status, headers });
-        this.#tell({ url, part: new Uint8Array(bytes) }, [bytes]);
-      } else {
-        this.#tell(planes ? { url, status, planes: true } : { url, status, headers });
-        const reader = response.body?.getReader();
-        for (;;) {
-          const { done = true, value } = (await reader?.read()) ?? {};
-          if (done || !value) break;
-          this.#tell({ url, part: value }, [value.buffer]);
-        }
+      this.#tell(planes ? { url, status, planes: true } : { url, status, headers });
+      const decoder = new TextDecoder();
+      let text = '';
+      const reader = response.body?.getReader();
+      for (;;) {
+        const { done = true, value } = (await reader?.read()) ?? {};
+        if (done || !value) break;
+        if (onText) text += decoder.decode(value, { stream: true });
+        this.#tell({ url, part: value }, [value.buffer]);
       }
+      if (response.ok) onText?.(text + decoder.decode());
       this.#tell({ url, end: true });
     } catch (error) {
       this.#tell({ url, broken: error instanceof Error ? error.message : String(error) });
