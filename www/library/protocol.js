@@ -418,8 +418,8 @@
 
 /** @typedef {{ classIndex?: number, label?: string, sign: 'for' | 'against' | 'both', contrast?: { classIndex?: number,
  *   label?: string }, method?: string, layers: string[] }} WireHeatmapOptions */
-/** @typedef {Pick<Heatmap, 'classIndex' | 'sign' | 'width' | 'height'> & Required<Pick<CheckOptions, 'steps' | 'orders' |
- *   'fill' | 'seed'>>} WireCheckOptions */
+/** @typedef {{ steps: number, orders: number, fill: 'blur' | 'mean', seed: number }} CheckNumbers */
+/** @typedef {Pick<Heatmap, 'classIndex' | 'sign' | 'width' | 'height'> & CheckNumbers} WireCheckOptions */
 /** @typedef {Pick<Heatmap, 'classIndex' | 'values' | 'sign' | 'max' | 'width' | 'height' | 'region' | 'part' | 'image'>} WireMap */
 /** @typedef {{ topK: number, threshold: number, region: Region | null, heatmap: WireHeatmapOptions | null, scores: boolean, maxPixels: number,
  *   maxBytes: number, partial: boolean, view: number | null }} WireClassifyOptions */
