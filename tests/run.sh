@@ -67,7 +67,7 @@ node_tests() { (cd tests && node --test --test-force-exit --test-timeout="${FILE
 measured=(page/{large,quiet,slow}.test.js site/endurance.test.js web/{faults,loading,recovery,tabs,thousand}.test.js)
 # What depends on a browser's own workers, streams, caches, locks, decoders, inputs and layout. What only our code
 # decides is tested in Chromium alone.
-engines=(web/{builds,drawings,elsewhere,faults,keeping,library,loading,options,photos,recovery,remote,shown,tabs,threads,without}.test.js page/{engines,faces,unstarted,waysin}.test.js site/{endurance,isolation}.test.js)
+engines=(web/{builds,drawings,elsewhere,faults,keeping,library,loading,options,photos,recovery,remote,shown,tabs,without}.test.js page/{engines,faces,unstarted,waysin}.test.js site/endurance.test.js)
 
 chromium() {
   CHROMEDRIVER=$(command -v chromedriver) WASM_BINDGEN_USE_DEDICATED_WORKER=1 \

@@ -90,6 +90,9 @@ export function withIsolation(worker) {
   return worker;
 }
 
+/** Firefox, in which a worker whose helpers slept was seen to keep the next worker from starting. */
+const GECKO = /\bGecko\/\d/.test(globalThis.navigator?.userAgent ?? '');
+
 /**
  * Reads every signal again, on the page or in the worker.
  * @returns {Features}
@@ -103,6 +106,7 @@ export function features() {
     relaxedSimd,
     threads:
       relaxedSimd &&
+      !GECKO &&
       (isolated || isIsolatedLater()) &&
       can(() => new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true })),
     crossOriginIsolated: isolated,
