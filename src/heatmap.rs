@@ -6,6 +6,7 @@
 mod check;
 mod layer;
 mod occlusion;
+mod pixels;
 mod runs;
 mod score;
 mod target;

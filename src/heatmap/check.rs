@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::pixels::Pixels;
 use crate::error::{Error, Result};
 use crate::manifest::Layout;
 use crate::preprocess::Tensor;
@@ -89,9 +90,7 @@ pub struct Checked {
 pub struct Check {
     input: Tensor,
     fill: Vec<f32>,
-    layout: Layout,
-    /// Channels, height and width of the input.
-    size: [usize; 3],
+    pixels: Pixels,
     rows: usize,
     columns: usize,
     /// The map's order of the cells, and then the random ones.
@@ -99,18 +98,6 @@ pub struct Check {
     /// Cells at each step.
     counts: Vec<usize>,
     values: Vec<f32>,
-}
-
-/// Runs of the network: of the photo, of the fill, of the map's two curves and of the others.
-struct Runs {
-    inner: usize,
-    orders: usize,
-}
-
-impl Runs {
-    fn count(&self) -> usize {
-        2 + (self.orders + 1) * self.inner
-    }
 }
 
 impl Check {
@@ -125,14 +112,7 @@ impl Check {
         (rows, columns): (usize, usize),
         query: &CheckQuery,
     ) -> Result<Check> {
-        let size = match (layout, input.shape.as_slice()) {
-            (Layout::Nchw, &[1, c, h, w]) | (Layout::Nhwc, &[1, h, w, c]) => [c, h, w],
-            (_, shape) => {
-                return Err(Error::BadOption(format!(
-                    "the input has the shape {shape:?}, expected a batch of one image"
-                )));
-            }
-        };
+        let pixels = Pixels::of(input, layout)?;
         let within = |name: &str, value: usize, least: usize| match (least..=1000).contains(&value)
         {
             true => Ok(()),
@@ -158,10 +138,9 @@ impl Check {
         orders.extend((0..query.orders).map(|_| random.order(cells)));
         let steps = query.steps.min(cells);
         Ok(Check {
-            fill: filled(input, layout, size, query.fill),
+            fill: filled(input, &pixels, query.fill),
             input: input.clone(),
-            layout,
-            size,
+            pixels,
             rows,
             columns,
             orders,
@@ -172,16 +151,15 @@ impl Check {
         })
     }
 
-    fn runs(&self) -> Runs {
-        Runs {
-            inner: self.counts.len() - 2,
-            orders: self.orders.len(),
-        }
+    /// Points of a curve between the photo and the fill.
+    fn inner(&self) -> usize {
+        self.counts.len() - 2
     }
 
-    /// Steps done, and steps in all.
+    /// Steps done, and steps in all: the photo, the fill, the map's two curves and the random ones.
     pub fn progress(&self) -> (usize, usize) {
-        (self.values.len(), self.runs().count())
+        let curves = self.orders.len() + 1;
+        (self.values.len(), 2 + curves * self.inner())
     }
 
     /// Lets the network see the next picture; `probability` runs it.
@@ -189,7 +167,7 @@ impl Check {
     /// # Errors
     /// Those of `probability`.
     pub fn step(&mut self, probability: impl FnOnce(&Tensor) -> Result<f32>) -> Result<()> {
-        let inner = self.runs().inner;
+        let inner = self.inner();
         let seen = match self.values.len() {
             0 => self.hidden(&[]),
             1 => self.hidden(&self.orders[0]),
@@ -210,18 +188,12 @@ impl Check {
 
     /// The input without these cells.
     fn hidden(&self, cells: &[usize]) -> Tensor {
-        let [channels, height, width] = self.size;
         let mut seen = self.input.clone();
-        let pixels = |cell: usize, of: usize, size: usize| cell * size / of..(cell + 1) * size / of;
         for &cell in cells {
             let (row, column) = (cell / self.columns, cell % self.columns);
-            for y in pixels(row, self.rows, height) {
-                for x in pixels(column, self.columns, width) {
-                    for c in 0..channels {
-                        let at = place(self.layout, self.size, c, y, x);
-                        seen.values[at] = self.fill[at];
-                    }
-                }
+            let own = [row..row + 1, column..column + 1];
+            for at in self.pixels.under(own, [self.rows, self.columns]) {
+                seen.values[at] = self.fill[at];
             }
         }
         seen
@@ -237,7 +209,7 @@ impl Check {
             return Err(Error::Cancelled);
         }
         let (whole, none) = (self.values[0], self.values[1]);
-        let inner = self.runs().inner;
+        let inner = self.inner();
         let within = |curve: usize| &self.values[2 + curve * inner..][..inner];
         let curve = |first: f32, curve: usize, last: f32| {
             let inner = within(curve).iter().copied();
@@ -315,27 +287,19 @@ impl Random {
     }
 }
 
-fn place(
-    layout: Layout,
-    [channels, height, width]: [usize; 3],
-    c: usize,
-    y: usize,
-    x: usize,
-) -> usize {
-    match layout {
-        Layout::Nchw => (c * height + y) * width + x,
-        Layout::Nhwc => (y * width + x) * channels + c,
-    }
-}
-
 /// What is seen where everything is hidden.
-fn filled(input: &Tensor, layout: Layout, size: [usize; 3], fill: Fill) -> Vec<f32> {
-    let [channels, height, width] = size;
+fn filled(input: &Tensor, pixels: &Pixels, fill: Fill) -> Vec<f32> {
+    let &Pixels {
+        channels,
+        height,
+        width,
+        ..
+    } = pixels;
     let mut values = input.values.clone();
     let mut plane = vec![0.0; height * width];
     for c in 0..channels {
         for (at, value) in plane.iter_mut().enumerate() {
-            *value = input.values[place(layout, size, c, at / width, at % width)];
+            *value = input.values[pixels.place(c, at / width, at % width)];
         }
         match fill {
             Fill::Mean => {
@@ -349,7 +313,7 @@ fn filled(input: &Tensor, layout: Layout, size: [usize; 3], fill: Fill) -> Vec<f
             }
         }
         for (at, &value) in plane.iter().enumerate() {
-            values[place(layout, size, c, at / width, at % width)] = value;
+            values[pixels.place(c, at / width, at % width)] = value;
         }
     }
     values

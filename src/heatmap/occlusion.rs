@@ -1,7 +1,8 @@
 //! Hidden parts of the input → how much the score falls.
 
+use super::pixels::Pixels;
 use super::{Map, Sign};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::manifest::Layout;
 use crate::preprocess::Tensor;
 
@@ -16,9 +17,7 @@ const OCCLUSION_GRID: usize = 7;
 #[derive(Debug, Clone)]
 pub struct Occlusion {
     input: Tensor,
-    layout: Layout,
-    /// Channels, height and width of the input.
-    size: [usize; 3],
+    pixels: Pixels,
     /// The score with nothing hidden.
     whole: f32,
     rows: usize,
@@ -34,19 +33,14 @@ impl Occlusion {
     /// # Errors
     /// [`Error::BadOption`] when the input is not a batch of one image.
     pub fn new(input: &Tensor, layout: Layout, whole: f32) -> Result<Occlusion> {
-        let size = match (layout, input.shape.as_slice()) {
-            (Layout::Nchw, &[1, c, h, w]) | (Layout::Nhwc, &[1, h, w, c]) => [c, h, w],
-            (_, shape) => {
-                return Err(Error::BadOption(format!(
-                    "the input has the shape {shape:?}, expected a batch of one image"
-                )));
-            }
-        };
-        let (rows, columns) = (OCCLUSION_GRID.min(size[1]), OCCLUSION_GRID.min(size[2]));
+        let pixels = Pixels::of(input, layout)?;
+        let (rows, columns) = (
+            OCCLUSION_GRID.min(pixels.height),
+            OCCLUSION_GRID.min(pixels.width),
+        );
         Ok(Occlusion {
             input: input.clone(),
-            layout,
-            size,
+            pixels,
             whole,
             rows,
             columns,
@@ -71,22 +65,11 @@ impl Occlusion {
             self.done / (self.columns + 1),
             self.done % (self.columns + 1),
         );
-        let [channels, height, width] = self.size;
         let cells = |at: usize, of: usize| at.saturating_sub(1)..(at + 1).min(of);
-        let pixels = |cells: std::ops::Range<usize>, of: usize, size: usize| {
-            cells.start * size / of..cells.end * size / of
-        };
+        let hidden = [cells(row, self.rows), cells(column, self.columns)];
         let mut blank = self.input.clone();
-        for y in pixels(cells(row, self.rows), self.rows, height) {
-            for x in pixels(cells(column, self.columns), self.columns, width) {
-                for c in 0..channels {
-                    let at = match self.layout {
-                        Layout::Nchw => (c * height + y) * width + x,
-                        Layout::Nhwc => (y * width + x) * channels + c,
-                    };
-                    blank.values[at] = 0.0;
-                }
-            }
+        for at in self.pixels.under(hidden, [self.rows, self.columns]) {
+            blank.values[at] = 0.0;
         }
         let fall = self.whole - score(&blank)?;
         for y in cells(row, self.rows) {

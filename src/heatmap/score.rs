@@ -1,8 +1,9 @@
 //! Parts of the input that a channel sees → how much each channel speaks for a class.
 
 use super::layer::{planes, weighted_sum};
+use super::pixels::Pixels;
 use super::{Map, Sign};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::manifest::Layout;
 use crate::model::FeatureMap;
 use crate::preprocess::Tensor;
@@ -11,7 +12,7 @@ use crate::preprocess::Tensor;
 #[derive(Debug, Clone)]
 pub struct ScoreCam {
     input: Tensor,
-    layout: Layout,
+    pixels: Pixels,
     features: FeatureMap,
     /// Of the channels so far.
     scores: Vec<f32>,
@@ -23,15 +24,9 @@ impl ScoreCam {
     /// # Errors
     /// [`Error::BadOption`] when the input is not a batch of one image.
     pub fn new(input: &Tensor, layout: Layout, features: &FeatureMap) -> Result<ScoreCam> {
-        let &[1, _, _, _] = input.shape.as_slice() else {
-            let shape = &input.shape;
-            return Err(Error::BadOption(format!(
-                "the input has the shape {shape:?}, expected a batch of one image"
-            )));
-        };
         Ok(ScoreCam {
             input: input.clone(),
-            layout,
+            pixels: Pixels::of(input, layout)?,
             features: features.clone(),
             scores: Vec::with_capacity(features.channels),
         })
@@ -47,18 +42,14 @@ impl ScoreCam {
     /// # Errors
     /// Those of `score`.
     pub fn step(&mut self, score: impl FnOnce(&Tensor) -> Result<f32>) -> Result<()> {
-        let (channels, rows, columns) = match (self.layout, self.input.shape.as_slice()) {
-            (Layout::Nchw, &[_, c, h, w]) | (Layout::Nhwc, &[_, h, w, c]) => (c, h, w),
-            _ => unreachable!("checked when it was made"),
-        };
+        let (rows, columns) = (self.pixels.height, self.pixels.width);
         let plane = planes(&self.features).nth(self.scores.len());
         let mask = enlarged(plane.unwrap_or_default(), &self.features, rows, columns);
         let mut seen = self.input.clone();
-        for (at, value) in seen.values.iter_mut().enumerate() {
-            *value *= match self.layout {
-                Layout::Nchw => mask[at % (rows * columns)],
-                Layout::Nhwc => mask[at / channels],
-            };
+        for channel in 0..self.pixels.channels {
+            for (at, share) in mask.iter().enumerate() {
+                seen.values[self.pixels.place(channel, at / columns, at % columns)] *= share;
+            }
         }
         self.scores.push(score(&seen)?);
         Ok(())
