@@ -4,7 +4,7 @@
 // (www/worker/handed.js). Whatever the page could not know or did not get, the worker asks for itself.
 
 import { wasm } from './address.js';
-import { build as best, features } from './features.js';
+import { build as best, features, threads as meant } from './features.js';
 
 /** @typedef {import('./policy.js').Build} Build */
 /** @typedef {import('./policy.js').Threads} Threads */
@@ -65,8 +65,7 @@ export function take(url, wanted) {
 /** The build that the worker is going to choose (www/worker/modules.js). @param {{ build: Build, threads: Threads }} asked */
 function folder({ build, threads }) {
   const found = features();
-  const several = (Number(threads) || globalThis.navigator?.hardwareConcurrency || 1) > 1;
-  return best({ ...found, threads: found.threads && several }, build)?.folder;
+  return best({ ...found, threads: found.threads && meant(threads) > 1 }, build)?.folder;
 }
 
 class Early {

@@ -90,6 +90,17 @@ export function withIsolation(worker) {
   return worker;
 }
 
+/** Threads where nobody says how many. */
+const USUAL_THREADS = 8;
+
+/**
+ * The number of threads that is meant by a switch.
+ * @param {string | number | null} asked
+ */
+export function threads(asked) {
+  return Number(asked) || Math.min(globalThis.navigator?.hardwareConcurrency || 1, USUAL_THREADS);
+}
+
 /** Firefox, in which a worker whose helpers slept was seen to keep the next worker from starting. */
 const GECKO = /\bGecko\/\d/.test(globalThis.navigator?.userAgent ?? '');
 

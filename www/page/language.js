@@ -3,18 +3,16 @@ import { site } from './site.js';
 import { words as en } from './words/en.js';
 
 /** @typedef {import('./words/en.js').Words} Words */
-/** @typedef {{code: string, name: string}} Language */
+/** @typedef {{code: string, name: string, fetched: () => Promise<{words: Words}>}} Language */
 
-/** The words of the others are fetched when they are wanted. */
+/** The words of the others are fetched when they are wanted. @type {Language[]} */
 const known = [
   { code: en.code, name: en.name, fetched: () => Promise.resolve({ words: en }) },
   { code: 'vi', name: 'Tiếng Việt', fetched: () => import('./words/vi.js') },
 ];
 
-const spoken = site.said.flatMap((said) => known.filter(({ code }) => code === said.code));
-
-/** Those of the site, the usual one first. @type {Language[]} */
-export const languages = spoken;
+/** Those of the site, the usual one first. */
+export const languages = site.said.flatMap((said) => known.filter(({ code }) => code === said.code));
 
 /** The page's words with what the owner says. @param {Words} words @returns {Words} */
 function owned(words) {
@@ -33,7 +31,7 @@ function owned(words) {
 /** @param {string | null} chosen @returns {Promise<Words>} rejects where they cannot be fetched */
 export async function wordsFor(chosen) {
   const wanted = [chosen, ...navigator.languages].map((code) => code?.slice(0, 2));
-  const found = wanted.flatMap((code) => spoken.filter((language) => language.code === code))[0] ?? spoken[0];
+  const found = wanted.flatMap((code) => languages.filter((language) => language.code === code))[0] ?? languages[0];
   return owned(found ? (await found.fetched()).words : en);
 }
 

@@ -15,19 +15,8 @@ const STACK = 1 << 18;
 const FEWEST_PAGES = 40,
   MOST_PAGES = 65536;
 
-/** Threads where nobody says how many. */
-const USUAL_THREADS = 8;
-
 /** Whether this worker is a helper. */
 export const helps = () => /** @type {{ name?: string }} */ (globalThis).name === NAME;
-
-/**
- * The number of threads that is meant by a switch.
- * @param {string | null} asked
- */
-export function threads(asked) {
-  return Number(asked) || Math.min(navigator.hardwareConcurrency || 1, USUAL_THREADS);
-}
 
 /**
  * The largest memory that can be shared here; none if the browser refuses even a small one. A browser sets aside

@@ -3,7 +3,7 @@
 // A worker has at most two modules. The first runs models that have a plan. The whole one is fetched only when it is
 // needed: it also runs models without a plan, and packs.
 
-import { COMPILE, THREADS, build as best, features } from '../library/features.js';
+import { COMPILE, THREADS, build as best, features, threads as meant } from '../library/features.js';
 import { PATIENCE } from '../library/patience.js';
 import * as files from './files.js';
 import * as helpers from './helpers.js';
@@ -34,7 +34,7 @@ export function importedFrom(address) {
 export const tune = (module) => module.tune(!asked.has('threads'));
 
 /** Threads that are wanted. */
-const wanted = () => helpers.threads(asked.get('threads'));
+const wanted = () => meant(asked.get('threads'));
 
 /** Threads that run plans in the build that has them: one until the page is isolated. */
 const threads = () => (features().crossOriginIsolated ? wanted() : 1);
