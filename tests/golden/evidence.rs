@@ -54,7 +54,18 @@ struct Slice {
     shape: [usize; 2],
 }
 
+fn cases() -> Vec<Case> {
+    serde_json::from_slice(golden("evidence/cases.json")).unwrap()
+}
+
 impl Case {
+    fn tensor(&self) -> Tensor {
+        Tensor {
+            shape: self.shape.clone(),
+            values: npy::floats(golden(&format!("models/{}", self.input))),
+        }
+    }
+
     fn classifier(&self) -> Classifier {
         // The scores of the others are read as logits, so that there are probabilities to check.
         let activation = self.activation.replace("none", "softmax");
@@ -81,15 +92,12 @@ impl Case {
 
 /// Compares the heatmaps that a query makes of every case with those expected.
 fn compare(expected: impl Fn(&Case) -> Vec<(String, HeatmapQuery, &Slice)>) {
-    let cases: Vec<Case> = serde_json::from_slice(golden("evidence/cases.json")).unwrap();
+    let cases = cases();
     let values = npy::floats(golden("evidence/values.npy"));
     assert!(cases.len() > 6);
     for case in &cases {
         let classifier = case.classifier();
-        let tensor = Tensor {
-            shape: case.shape.clone(),
-            values: npy::floats(golden(&format!("models/{}", case.input))),
-        };
+        let tensor = case.tensor();
         let query = Query {
             heatmap: None,
             ..Query::default()
@@ -163,13 +171,9 @@ fn contrasts_are_those_of_pytorch_grad_cam() {
 
 #[test]
 fn a_contrast_names_the_classes_that_it_compares_with() {
-    let cases: Vec<Case> = serde_json::from_slice(golden("evidence/cases.json")).unwrap();
-    for case in &cases {
+    for case in &cases() {
         let classifier = case.classifier();
-        let tensor = Tensor {
-            shape: case.shape.clone(),
-            values: npy::floats(golden(&format!("models/{}", case.input))),
-        };
+        let tensor = case.tensor();
         let contrast = |contrast| {
             let heatmap = Some(HeatmapQuery {
                 class: Some(Class::Index(case.class)),
@@ -211,13 +215,9 @@ fn score_cam_is_that_of_pytorch_grad_cam() {
 
 #[test]
 fn checks_are_those_of_numpy_and_onnx_runtime() {
-    let cases: Vec<Case> = serde_json::from_slice(golden("evidence/cases.json")).unwrap();
-    for case in &cases {
+    for case in &cases() {
         let classifier = case.classifier();
-        let tensor = Tensor {
-            shape: case.shape.clone(),
-            values: npy::floats(golden(&format!("models/{}", case.input))),
-        };
+        let tensor = case.tensor();
         let query = Query {
             heatmap: Some(HeatmapQuery {
                 class: Some(Class::Index(case.class)),
