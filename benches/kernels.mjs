@@ -1,7 +1,9 @@
 // Built kernels (wasm files) → GFLOP/s of each case in one Chromium: node kernels.mjs FILE.wasm…
+
 import { readFileSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { createRequire } from 'node:module';
+import { FLAGS } from './flags.mjs';
 
 const CASES = [
   ['pointwise', 784, 192, 192],
@@ -78,15 +80,7 @@ const require = createRequire(process.env.BENCH_MODULES ? `${process.env.BENCH_M
 const { chromium } = require('playwright-core');
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-  args: [
-    '--no-sandbox',
-    '--disable-gpu',
-    '--disable-quic',
-    '--no-first-run',
-    '--disable-background-networking',
-    '--disable-component-update',
-    '--disable-sync',
-  ],
+  args: FLAGS,
 });
 const page = await browser.newPage();
 const rows = await page.evaluate(

@@ -1,17 +1,9 @@
 // engines, models → their times in one page of one Chromium, calls interleaved
 
 import { createRequire } from 'node:module';
+import { FLAGS } from './flags.mjs';
 import { median, quantile } from './numbers.mjs';
 
-const FLAGS = [
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-];
 /** Largest difference of two scores, as a share of the largest score. Unequal work is not compared. */
 const TOLERANCE = 1e-3;
 /** Runs that are not counted. */
