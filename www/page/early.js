@@ -1,15 +1,15 @@
 // the page's address, settings and script tag → the first files of its model, requested before the other scripts are there
 import { begin } from '../library/early.js';
 import { decide, scriptAttribute, signals, switches } from '../library/policy.js';
+import { LOADING, stored } from './kept.js';
 import { MODELS } from './models.js';
 
-/** The reader's choices as they were kept; only those that say something are heard. @returns {Record<string, unknown>} */
-function kept() {
-  try {
-    return JSON.parse(localStorage.getItem('whylens') ?? '') ?? {};
-  } catch {
-    return {};
-  }
+const kept = stored() ?? {};
+
+/** A choice that the reader made at an earlier visit. @param {keyof typeof LOADING} name */
+function chosen(name) {
+  const choice = kept[name] ?? null;
+  return /** @type {any} */ (LOADING[name](choice) ? choice : null);
 }
 
 /** What `whylens dist` says of the weights: file, bytes, what to request. */
@@ -24,15 +24,13 @@ function start() {
   const query = new URLSearchParams(location.search);
   // The reader asks for another model, or it is not said yet which.
   if (query.has('model') || !MODELS[0]) return;
-  const { preload, memoryLimit, build } = kept();
   const page = { query: location.search, attribute: scriptAttribute };
   const found = switches({}, page, () => {});
-  const chosen = /** @type {const} */ (['auto', 'eager', 'lazy']).find((choice) => choice === preload);
-  if (!decide(chosen ?? found.preload, signals()).eager) return;
+  if (!decide(chosen('preload') ?? found.preload, signals()).eager) return;
   begin(new URL('model.json', new URL(MODELS[0], document.baseURI)).href, {
     cache: 'whylens',
-    memoryLimit: Number(memoryLimit) || found.memoryLimit,
-    worker: { build: build === 'simd128' || build === 'relaxed-simd' ? build : found.build, threads: found.threads },
+    memoryLimit: chosen('memoryLimit') ?? found.memoryLimit,
+    worker: { build: chosen('build') ?? found.build, threads: found.threads },
     weights: weights(),
   });
 }

@@ -1,6 +1,6 @@
 // choices of the reader ↔ localStorage, which may be missing or refuse
 import { words as en } from './words/en.js';
-import { BUILDS } from '../library/policy.js';
+import { KEY, LOADING, oneOf, stored } from './kept.js';
 import { languages } from './language.js';
 
 /**
@@ -32,19 +32,12 @@ export const defaults = {
   flip: false,
 };
 
-const KEY = 'whylens';
-
-/** @param {readonly unknown[]} choices */
-const oneOf = (choices) => (/** @type {unknown} */ value) => value === null || choices.includes(value);
-
 /** What each may be. @type {{ [name in keyof Settings]: (value: unknown) => boolean }} */
 const checks = {
   language: oneOf(languages.map(({ code }) => code)),
   theme: oneOf(['light', 'dark']),
-  preload: oneOf(['auto', 'eager', 'lazy']),
+  ...LOADING,
   heatmap: oneOf([true, false]),
-  memoryLimit: (value) => value === null || (Number.isFinite(value) && Number(value) > 0),
-  build: oneOf(BUILDS),
   colormap: (value) => typeof value === 'string' && Object.hasOwn(en.colourNames, value),
   opacity: (value) => typeof value === 'number' && value >= 0 && value <= 1,
   camera: (value) => value === null || isDevice(value),
@@ -59,16 +52,8 @@ function isDevice(value) {
 
 /** The kept settings that are valid; the others have their defaults. @returns {Settings} */
 export function readSettings() {
-  /** @type {Record<string, unknown>} */
-  let kept = {};
-  let whole = true;
-  try {
-    const found = JSON.parse(localStorage.getItem(KEY) ?? '{}');
-    whole = typeof found === 'object' && found !== null;
-    if (whole) kept = found;
-  } catch {
-    whole = false;
-  }
+  const whole = stored();
+  const kept = whole ?? {};
   const sound = Object.entries(checks).filter(([name, check]) => Object.hasOwn(kept, name) && check(kept[name]));
   const settings = { ...defaults, ...Object.fromEntries(sound.map(([name]) => [name, kept[name]])) };
   if (!whole || sound.length < Object.keys(kept).length) keepSettings(settings);
