@@ -81,7 +81,7 @@ pub struct Texts {
 pub struct Hosting {
     pub closed: bool,
     pub offline: Option<bool>,
-    pub isolate: bool,
+    pub isolate: Option<bool>,
     pub memory_limit: Option<String>,
     pub split: Option<String>,
 }
@@ -93,11 +93,11 @@ impl Hosting {
         if self.closed {
             options.push("--closed".into());
         }
-        if self.isolate {
-            options.push("--isolate".into());
-        }
-        if self.offline == Some(false) {
-            options.push("--no-offline".into());
+        // Both are on unless the owner says otherwise.
+        for (name, said) in [("offline", self.offline), ("isolate", self.isolate)] {
+            if said == Some(false) {
+                options.push(format!("--no-{name}"));
+            }
         }
         let sizes = [("memory-limit", &self.memory_limit), ("split", &self.split)];
         for (name, size) in sizes {
@@ -269,6 +269,16 @@ mod tests {
             keys.sort_unstable();
             assert_eq!(found, keys, "[{name}]");
         }
+    }
+
+    #[test]
+    fn what_the_owner_turns_off_is_off() {
+        let options = |text: &str| toml::from_str::<Hosting>(text).unwrap().options();
+        assert_eq!(options("offline = true\nisolate = true"), [""; 0]);
+        assert_eq!(
+            options("closed = true\noffline = false\nisolate = false\nsplit = \"9MB\""),
+            ["--closed", "--no-offline", "--no-isolate", "--split=9MB"]
+        );
     }
 
     #[test]
