@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::manifest::{Manifest, Precision};
-use crate::model::PLAN;
+use crate::model::{PLAN, USUAL_THREADS};
 
 /// Values that are alive at once while a network runs, for each value of its input. The widest maps
 /// of the usual backbones (EfficientNet, MobileNet, ResNet) have 16 to 64 channels at half or a
@@ -11,9 +11,6 @@ const WIDTH: u64 = 24;
 
 /// Bytes of the stack of each thread but the first, as in `www/worker/helpers.js`.
 const STACK: u64 = 1 << 18;
-
-/// Threads that a page takes at most where nobody says how many, as in `www/worker/helpers.js`.
-const USUAL_THREADS: usize = 8;
 
 /// The most memory in bytes that a model needs by this many threads: what `model.json` says of its plan, or an estimate.
 pub fn estimate(manifest: &Manifest, heatmap: bool, threads: usize) -> u64 {

@@ -22,7 +22,7 @@ use run::File;
 #[cfg(all(target_arch = "wasm32", target_feature = "atomics"))]
 pub(crate) use run::crew;
 use run::steps::executor::Executor;
-pub use run::steps::executor::threads;
+pub use run::steps::executor::{USUAL_THREADS, threads};
 use run::steps::record::Plan;
 
 /// Version of the plans that this crate makes and understands.

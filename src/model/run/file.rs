@@ -2,8 +2,7 @@
 //!
 //! Field numbers are those of onnx.proto3: ModelProto.graph 7, .metadata_props 14;
 //! GraphProto.initializer 5; TensorProto.dims 1, .data_type 2, .name 8, .raw_data 9; TensorProto.DataType.FLOAT 1,
-//! .UINT8 2,
-//! .INT8 3, .FLOAT16 10; StringStringEntryProto.key 1, .value 2.
+//! .UINT8 2, .INT8 3, .FLOAT16 10; StringStringEntryProto.key 1, .value 2.
 
 use std::collections::HashMap;
 use std::ops::Range;

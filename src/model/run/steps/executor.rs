@@ -35,8 +35,9 @@ pub struct Executor {
 /// Operations of a step that are worth a part of their own: some ten microseconds, where a fork and a join take one.
 const LEAST: u64 = 1 << 17;
 
-/// Threads that a plan is run by where nobody says how many: as many as there are cores, up to this.
-const USUAL_THREADS: usize = 8;
+/// Threads that a plan is run by where nobody says how many: as many as there are cores, up to this; in a page too, by
+/// `www/library/features.js`.
+pub const USUAL_THREADS: usize = 8;
 
 /// The number of threads that is meant by an option.
 pub fn threads(asked: Option<usize>) -> usize {
