@@ -75,6 +75,8 @@ class Early {
   #stop = new AbortController();
   /** Of each request that is under way, by its address. @type {Map<string, AbortController>} */
   #transfers = new Map();
+  /** What is requested when the worker asks for it, by its address. @type {Map<string, () => void>} */
+  #waiting = new Map();
   /** Whether a load has come for it. */
   taken = false;
   /** Whether it came to an end. */
@@ -91,7 +93,10 @@ class Early {
   constructor(url, wanted) {
     this.#wanted = wanted;
     active.add(this);
-    this.#channel.port1.onmessage = ({ data }) => this.#transfers.get(data.cancel)?.abort();
+    this.#channel.port1.onmessage = ({ data }) => {
+      this.#transfers.get(data.cancel)?.abort();
+      this.#waiting.get(data.take)?.();
+    };
     if (!isWeb(url)) return;
     this.#manifest(url);
     const build = wanted.worker && folder(wanted.worker);
@@ -124,12 +129,20 @@ class Early {
 
   /** Requests the weights, unless they are kept or another page is about to keep them. @param {Weights | null} weights */
   #weights(weights) {
-    const { cache, memoryLimit } = this.#wanted;
-    if (!weights || !isWeb(weights.first) || !(weights.bytes * SHARE <= memoryLimit)) return;
-    // Models are loaded one after the other, so that their peaks of memory do not add up.
-    if (active.size > 1) return;
+    if (!weights || !isWeb(weights.first)) return;
+    const { cache, memoryLimit, worker } = this.#wanted;
     const { url, first } = weights;
     const planes = canRead() ? weights.planes : undefined;
+    // A worker that runs has checked `model.json` before a request here would be of use.
+    if (!worker) {
+      if (!planes) return;
+      this.#waiting.set(first, () => void this.#send(first, cache ? 'no-store' : 'default', { planes }));
+      this.#expect(first);
+      return this.#tell({ url: first, held: false });
+    }
+    if (!(weights.bytes * SHARE <= memoryLimit)) return;
+    // Models are loaded one after the other, so that their peaks of memory do not add up.
+    if (active.size > 1) return;
     this.#expect(url);
     if (first !== url) this.#expect(first);
     const decline = () => this.#decline(url, first);

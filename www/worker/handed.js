@@ -62,6 +62,7 @@ class Handed {
     };
     if (signal.aborted) stop();
     else signal.addEventListener('abort', stop, { once: true });
+    this.#port.postMessage({ take: this.#url });
     return this.#answer.promise;
   }
 
