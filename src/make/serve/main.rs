@@ -35,11 +35,12 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let Arguments { serve, quick } = Arguments::parse();
-    let routes = if quick {
-        modules::routes()
+    let (routes, _background) = if quick {
+        let (routes, background) = modules::routes();
+        (routes, Some(background))
     } else {
         println!("modules: www/pkg, fully optimised, as `make dist` publishes them");
-        axum::Router::new()
+        (axum::Router::new(), None)
     };
     serve::run(&serve, routes).unwrap_or_else(|error| {
         eprintln!("serve: {error:#}");

@@ -6,10 +6,11 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-/// `compile` fails; each of the others is another one each time.
-const MAKEFILE: &str = "target/quick/pkg/%/whylens_bg.wasm: always
+/// `compile` fails; each of the others is another one each time, unless all are current. `run` may take ten minutes.
+const MAKEFILE: &str = "target/quick/pkg/%/whylens_bg.wasm: $(if $(wildcard current),,always)
 \techo $* >>made.txt
 \ttest $* != compile
+\ttest $* != run || test ! -e slow || sleep 600
 \tmkdir -p $(@D)
 \twc -l <made.txt >$@
 \techo 'glue of $*' >$(@D)/whylens.js
@@ -34,6 +35,15 @@ impl Drop for Server {
 impl Server {
     /// With `there` built before.
     fn start(name: &str, options: &[&str], there: &[&str]) -> Server {
+        Server::start_with(name, options, there, |_| ())
+    }
+
+    fn start_with(
+        name: &str,
+        options: &[&str],
+        there: &[&str],
+        change: impl FnOnce(&Path),
+    ) -> Server {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("modules-{name}"));
         drop(fs::remove_dir_all(&folder));
         fs::create_dir_all(folder.join("www/pkg/run")).unwrap();
@@ -45,6 +55,7 @@ impl Server {
             fs::create_dir_all(&folder).unwrap();
             fs::write(folder.join("version.js"), "before").unwrap();
         }
+        change(&folder);
         let mut process = Command::new(env!("CARGO_BIN_EXE_serve"))
             .args(["--port", "0"])
             .args(options)
@@ -144,6 +155,62 @@ fn modules_that_are_missing_are_built_in_the_background() {
     made.sort();
     made.dedup();
     assert_eq!(made, ["compile", "run"]);
+}
+
+#[test]
+fn a_page_does_not_wait_for_what_is_built_in_the_background() {
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("modules-aside");
+    let server = Server::start_with("aside", &["--quick"], &["run-relaxed"], |folder| {
+        fs::write(folder.join("slow"), "").unwrap();
+        fs::write(folder.join("current"), "").unwrap();
+        fs::write(
+            folder.join("target/quick/pkg/run-relaxed/whylens_bg.wasm"),
+            "",
+        )
+        .unwrap();
+    });
+    let begun = || {
+        while !server.made().contains("run\n") {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    };
+    begun();
+    let relaxed = "/www/pkg/run-relaxed/version.js";
+    assert_eq!(server.get(relaxed).2, "before", "it is current");
+
+    // Longer than the server takes one for current without looking.
+    std::thread::sleep(std::time::Duration::from_secs(6));
+    fs::remove_file(place.join("current")).unwrap();
+    fs::remove_file(place.join("slow")).unwrap();
+    assert_eq!(server.get(relaxed).2, "version of run-relaxed");
+    assert_eq!(server.get("/www/pkg/run/version.js").2, "version of run");
+    assert!(
+        server.made().starts_with("run\nrun-relaxed\n"),
+        "{}",
+        server.made()
+    );
+}
+
+#[test]
+fn what_is_built_in_the_background_ends_with_the_server() {
+    let mut server = Server::start_with("ends", &["--quick"], &["run-relaxed"], |folder| {
+        // As `run` in the background does: it says so when it is told to end.
+        fs::write(
+            folder.join("Makefile"),
+            "target/quick/pkg/run/whylens_bg.wasm:\n\t@trap 'echo ended >ended.txt; exit 1' TERM; echo begun >made.txt; \
+             sleep 600 & wait\n",
+        )
+        .unwrap();
+    });
+    while server.made().is_empty() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let id = rustix::process::Pid::from_child(&server.process);
+    rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+    server.process.wait().unwrap();
+    while !server.folder.join("ended.txt").is_file() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
 }
 
 #[test]
