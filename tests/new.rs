@@ -174,7 +174,7 @@ fn what_the_owner_changed_is_in_the_next_site_and_stays() {
     }
     let written = place.read("clinic/site.toml");
     fs::write(place.0.join("clinic/notes.txt"), "mine").unwrap();
-    let (_, told) = place.done(&["build", "clinic"]);
+    let (_, told) = place.done(&["build", "clinic", "--no-minify"]);
     assert!(
         told.contains("colours.accent #ffcc00 could hardly be read"),
         "{told}"

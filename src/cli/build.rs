@@ -34,6 +34,9 @@ pub struct Making {
     /// How hard to compress the .br and .gz files beside the big ones [default: best]
     #[arg(long, value_name = "HOW")]
     compress: Option<String>,
+    /// Publish scripts as they are written, with their comments
+    #[arg(long)]
+    no_minify: bool,
     /// Overwrite files of the built site that were changed by hand
     #[arg(long)]
     force: bool,
@@ -68,6 +71,9 @@ pub fn build(folder: &Path, making: &Making) -> Result<ExitCode> {
     }
     if let Some(how) = &making.compress {
         options.extend(["--compress".into(), how.into()]);
+    }
+    if making.no_minify {
+        options.push("--no-minify".into());
     }
     if making.force {
         options.push("--force".into());

@@ -11,6 +11,7 @@ mod page;
 mod planes;
 mod preload;
 mod replace;
+mod scripts;
 mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -64,6 +65,9 @@ pub struct Arguments {
     /// Leave the page connected to pages of other origins that open it or that it opens; it runs models by one thread
     #[arg(long)]
     no_isolate: bool,
+    /// Publish scripts as they are written, with their comments
+    #[arg(long)]
+    no_minify: bool,
     /// No service worker; one that visitors have from an earlier site removes itself
     #[arg(long)]
     no_offline: bool,
@@ -86,6 +90,9 @@ pub fn make(
     check_place(arguments)?;
     let mut page = page::read(arguments.page.as_deref(), links)?;
     dress(&mut page)?;
+    if !arguments.no_minify {
+        scripts::minify(&mut page)?;
+    }
     let index = page
         .remove("index.html")
         .context("the page has no index.html")?;

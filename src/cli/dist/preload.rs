@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use serde_json::Value;
 
 use super::Files;
+use super::scripts::imports;
 
 /// Lines for the page's head: without them, a browser learns of a script only from the one that imports it.
 ///
@@ -27,22 +28,13 @@ pub fn links(site: &Files, entries: &[String]) -> String {
                 continue;
             };
             lines += &format!("<link rel=\"modulepreload\" href=\"{path}\"{hint}>\n  ");
-            next.extend(imports(script).filter_map(|name| beside(&path, name)));
+            let names = imports(script)
+                .into_iter()
+                .filter(|name| name.starts_with('.'));
+            next.extend(names.filter_map(|name| beside(&path, &name)));
         }
     }
     lines
-}
-
-/// The relative addresses in a script's `import … from '…';` and `export … from '…';`, written as Prettier does.
-fn imports(script: &str) -> impl Iterator<Item = &str> {
-    script.lines().filter_map(|line| {
-        let line = line.strip_suffix("';")?;
-        let (before, name) = line.rsplit_once('\'')?;
-        let is_import = before == "import "
-            || before.ends_with("} from ")
-            || before.ends_with(" from ") && before.starts_with(['i', 'e']);
-        (is_import && name.starts_with('.')).then_some(name)
-    })
 }
 
 /// The path that a relative address in the file at `path` leads to; none outside of the site.
