@@ -118,7 +118,7 @@ struct LoadOptions {
     cache: Option<String>,
     #[serde(flatten)]
     patience: Patience,
-    /// Whether to run the network once, so that the first photo is fast; not if one is waiting.
+    /// Whether a model without a plan runs once, so that the first photo is fast; not if one is waiting.
     #[serde(default = "yes")]
     warm_up: bool,
     /// Threads that may run the plan.
@@ -241,7 +241,7 @@ async fn read(url: String, mut options: LoadOptions, progress: Function) -> Resu
     let (language, file) = manifest.label_file(&options.languages);
     let (language, labels) = (language.to_string(), fetch::beside(file, &url)?);
     let downloaded = |loaded| tell("download", loaded, total);
-    let (labels, onnx) = try_join(
+    let (labels, (onnx, keeping)) = try_join(
         fetch::get(&labels, MOST_TEXT, options.patience),
         fetch::weights(&source, &log, &downloaded),
     )
@@ -261,12 +261,18 @@ async fn read(url: String, mut options: LoadOptions, progress: Function) -> Resu
         threads: Some(options.threads),
         ..Options::default()
     };
-    let mut classifier = Classifier::new(manifest, &labels, onnx, &wanted)?;
+    let classifier = Classifier::new(manifest, &labels, onnx, &wanted);
     report.parsed = options.earlier.parsed + 1;
     report.optimised = options.earlier.optimised + 1;
     report.timing.prepare = milliseconds(compiling);
+    // The browser has been keeping the weights meanwhile, also those of a model that is refused.
+    if let Some(keeping) = keeping {
+        keeping.end(&mut report.log).await;
+    }
+    let mut classifier = classifier?;
     let warming = Instant::now();
-    if options.warm_up {
+    // What a plan holds can be run; the worker does that once the page knows that the model is ready.
+    if options.warm_up && classifier.unplanned().is_some() {
         classifier.warm_up()?;
     }
     report.warnings.extend(classifier.warnings());
@@ -344,14 +350,18 @@ pub async fn add_layers(url: String, layers: Vec<String>) -> std::result::Result
         patience: loaded.options.patience,
     };
     let log = RefCell::new(Log::default());
-    let onnx = fetch::weights(&source, &log, &|_| ())
+    let (onnx, keeping) = fetch::weights(&source, &log, &|_| ())
         .await
         .map_err(thrown)?;
+    let mut log = log.into_inner();
+    if let Some(keeping) = keeping {
+        keeping.end(&mut log).await;
+    }
     let mut classifier = loaded.classifier.borrow_mut();
     loaded.newest.take();
     classifier.add_layers(&onnx, &layers).map_err(thrown)?;
     let mut report = loaded.report.borrow_mut();
-    report.log.requests += log.into_inner().requests;
+    report.log.requests += log.requests;
     report.parsed += 1;
     report.optimised += 1;
     loaded.info.borrow_mut().layers = classifier.layers().to_vec();

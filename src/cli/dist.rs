@@ -114,8 +114,9 @@ pub fn make(
         site.insert(format!("{www}/{inner}"), bytes);
     }
     for name in ["whylens.js", "why-lens.js"] {
-        if site.contains_key(&format!("{www}/{name}")) {
-            let alias = format!("export * from './{www}/{name}';\n");
+        let entry = format!("{www}/{name}");
+        if site.contains_key(&entry) {
+            let alias = preload::alias(&site, &entry);
             site.insert(name.into(), alias.into_bytes());
         }
     }

@@ -163,7 +163,8 @@
  * @property {Float32Array} [probabilities] of all classes, where `scores` were asked for
  * @property {ImageBitmap} [view] the photo as it was classified, upright and over white, to lay heatmaps over;
  *   `close()` releases it
- * @property {{ decode: number, preprocess: number, inference: number, heatmap: number, total: number }} timing ms
+ * @property {{ decode: number, preprocess: number, inference: number, heatmap: number, total: number }} timing ms;
+ *   `warmUp`: of a model without a plan, which runs once before it is ready
  * @property {{ name: string, version: string, activation: Activation, unit?: string }} model with the unit of scores that
  *   are no probabilities, where it is known
  */
@@ -408,7 +409,8 @@
  * @property {number} retries
  * @property {number} retryDelay
  * @property {number} stallTimeout
- * @property {boolean} [warmUp] whether to run the network once before the first photo; yes when absent
+ * @property {boolean} [warmUp] whether to run the network once before the first photo, of a model with a plan once it is
+ *   ready; yes when absent
  * @property {number} [threads] that may run a plan, in the module that has them; 1 when absent
  * @property {number} [memoryElsewhere] bytes that other modules in the worker take up
  * @property {{ requests: number, parsed: number, optimised: number }} [earlier] what the module did that the model

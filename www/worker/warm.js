@@ -11,7 +11,7 @@ AhEBAxEB/8QAFAABAAAAAAAAAAAAAAAAAAAAAv/EABwQAAEEAwEAAAAAAAAAAAAAAAMAAQITBCExQf/E
 AAAAAAAAAAAAAQACAzEREkH/2gAMAwEAAhEDEQA/ADPLlW2kw5kq30nMQq24mEQq/FMJbikks3ri/9k=`;
 
 /**
- * Classifies a made-up photo as any other, which the first warm-up of a load, a run of the network alone, does not.
+ * Classifies a made-up photo as any other.
  * @param {Module} module
  * @param {ModelInfo} model
  */

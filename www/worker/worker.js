@@ -129,6 +129,7 @@ async function run(request, signal) {
       }
     }
     case 'classify':
+      photos += 1;
       return answer(await classify(request, progress.bind(null, 'heatmap'), signal));
     case 'ahead':
       return answer(await ahead(request));
@@ -202,14 +203,20 @@ const TUNE_AFTER = [250, 500, 1500];
 /** @type {WeakSet<Module>} */
 const tuned = new WeakSet();
 
+/** ms after a model is ready in which a page whose photo waits asks for its result. */
+const WARM_AFTER = 50;
+/** Photos that were to be classified. */
+let photos = 0;
+
 /**
- * Once the page knows that the model is ready, and unless a photo is there already.
+ * Once the page knows that the model is ready, and unless a photo came first.
  * @param {Module} module
  * @param {import('../library/protocol.js').ModelInfo} model
  */
 function warmSoon(module, model) {
+  const before = photos;
   const warm = async () => {
-    if (dead || open.size > 0) return;
+    if (dead || open.size > 0 || photos > before) return;
     try {
       await classifyOnce(module, model);
     } catch (error) {
@@ -217,7 +224,7 @@ function warmSoon(module, model) {
       if (!wire(error)) crash(error);
     }
   };
-  setTimeout(() => void warm());
+  setTimeout(() => void warm(), WARM_AFTER);
 }
 
 /**

@@ -16,25 +16,43 @@ pub fn links(site: &Files, entries: &[String]) -> String {
     let mut seen = BTreeSet::new();
     let mut lines = String::new();
     for (at, entry) in entries.iter().enumerate() {
-        let hint = if at == 0 {
-            ""
-        } else {
-            " fetchpriority=\"low\""
+        let hint = match at {
+            0 => "",
+            _ => " fetchpriority=\"low\"",
         };
-        let mut next = VecDeque::from([entry.clone()]);
-        while let Some(path) = next.pop_front() {
-            let script = site.get(&path).and_then(|it| str::from_utf8(it).ok());
-            let Some(script) = script.filter(|_| seen.insert(path.clone())) else {
-                continue;
-            };
+        for path in reached(site, entry, &mut seen) {
             lines += &format!("<link rel=\"modulepreload\" href=\"{path}\"{hint}>\n  ");
-            let names = imports(script)
-                .into_iter()
-                .filter(|name| name.starts_with('.'));
-            next.extend(names.filter_map(|name| beside(&path, &name)));
         }
     }
     lines
+}
+
+/// A script at the top of the site that exports what the one at `entry` does. It names all that this one imports, so that a
+/// browser does not learn of it level by level.
+pub fn alias(site: &Files, entry: &str) -> String {
+    let mut lines = format!("export * from './{entry}';\n");
+    for path in reached(site, entry, &mut BTreeSet::new()).iter().skip(1) {
+        lines += &format!("import './{path}';\n");
+    }
+    lines
+}
+
+/// The script at `entry` and all that it imports, level by level, without those in `seen`, which they join.
+fn reached(site: &Files, entry: &str, seen: &mut BTreeSet<String>) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut next = VecDeque::from([entry.to_string()]);
+    while let Some(path) = next.pop_front() {
+        let script = site.get(&path).and_then(|it| str::from_utf8(it).ok());
+        let Some(script) = script.filter(|_| seen.insert(path.clone())) else {
+            continue;
+        };
+        let names = imports(script)
+            .into_iter()
+            .filter(|name| name.starts_with('.'));
+        next.extend(names.filter_map(|name| beside(&path, &name)));
+        found.push(path);
+    }
+    found
 }
 
 /// The path that a relative address in the file at `path` leads to; none outside of the site.
@@ -108,6 +126,10 @@ mod tests {
             link("page/d.js", low),
         ];
         assert_eq!(links(&site, &entries), expected.concat());
+        assert_eq!(
+            alias(&site, "w/page/a.js"),
+            "export * from './w/page/a.js';\nimport './w/library/b.js';\n"
+        );
     }
 
     #[test]
