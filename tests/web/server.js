@@ -191,7 +191,8 @@ export class Server {
     }
     if (how.stall !== undefined || response.destroyed) return;
     if (how.cut !== undefined && how.length !== false) {
-      await wait(50);
+      // A page loses what it has not read when its connection breaks, and may be slow on a busy machine.
+      await wait(250);
       response.destroy();
     } else response.end(() => (seen.ended = true));
   }
