@@ -33,7 +33,7 @@ const KEPT = {
  * @param {(photo: Photo) => void} page.onResult a result is shown
  */
 export function actions({ state, change, session, settings, trouble, dismiss, openModel, onResult }) {
-  const work = batch(
+  const { work, idle } = batch(
     () =>
       state.loading.phase === 'failed'
         ? undefined
@@ -92,7 +92,7 @@ export function actions({ state, change, session, settings, trouble, dismiss, op
     });
     if (photo?.status === 'failed') tellFailure(photo);
     if (!photo?.result) return;
-    void explainChosen();
+    explained = explainChosen();
     onResult(photo);
   }
 
@@ -101,6 +101,10 @@ export function actions({ state, change, session, settings, trouble, dismiss, op
     return (session.info?.methods.length ?? 0) > 0;
   }
 
+  /** Resolves when no photo is worked on, and the last one is explained. */
+  const settled = () => idle().then(() => explained);
+
+  let explained = Promise.resolve();
   let explaining = new AbortController();
   /** Draws the heatmaps of the chosen classes; a newer call cancels an older one. @param {Partial<State>} [news] */
   async function explainChosen(news = {}) {
@@ -259,6 +263,7 @@ export function actions({ state, change, session, settings, trouble, dismiss, op
 
   return {
     work,
+    settled,
     addFiles,
     show,
     explainChosen,

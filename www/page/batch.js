@@ -12,6 +12,8 @@
  */
 export function batch(next, classify, onChange, atOnce) {
   let working = 0;
+  /** Who waits until nothing is worked on. @type {(() => void)[]} */
+  let waiting = [];
 
   /** @param {Photo} photo */
   async function one(photo) {
@@ -29,7 +31,7 @@ export function batch(next, classify, onChange, atOnce) {
     onChange(photo);
   }
 
-  return function work() {
+  function work() {
     for (let photo; working < atOnce && (photo = next());) {
       working += 1;
       void one(photo).finally(() => {
@@ -37,5 +39,13 @@ export function batch(next, classify, onChange, atOnce) {
         work();
       });
     }
-  };
+    if (working) return;
+    for (const resolve of waiting) resolve();
+    waiting = [];
+  }
+
+  /** Resolves when no photo is worked on. @returns {Promise<void>} */
+  const idle = () => (working ? new Promise((resolve) => waiting.push(resolve)) : Promise.resolve());
+
+  return { work, idle };
 }

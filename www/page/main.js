@@ -598,7 +598,7 @@ watchDropsAndPastes({
   failed: (error) => void mounted.then(() => trouble(error, null, null)),
 });
 views = await mounted;
-void keepForOffline(openModel()).then(isolateNow);
+void keepForOffline(openModel().then(reader.settled)).then(isolateNow);
 if (asked && elsewhere && !isClosed())
   ask(
     words.offer.elsewhere(elsewhere.protocol === 'hf:' ? 'huggingface.co' : elsewhere.host || elsewhere.protocol),

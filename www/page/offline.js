@@ -8,7 +8,7 @@ import { scriptUrl } from '../library/trusted.js';
  * Keeps the site for later visits once nothing more urgent is under way. A script tag says where the
  * service worker is (`data-offline="sw.js"`, written by `whylens dist`); without one, nothing is done.
  * `data-offline="off"`, or `?offline=off` in the page's address, forgets what was kept.
- * @param {Promise<unknown>} ready settles when the model is loaded or cannot be
+ * @param {Promise<unknown>} ready settles when the model is loaded or cannot be, and photos that came meanwhile are done
  * @returns {Promise<Offline>}
  */
 export async function keepForOffline(ready) {
