@@ -195,9 +195,11 @@ test('two classes side by side stay chosen, and each photo of a batch keeps its 
   assert.equal(await page.locator('.part:visible').count(), 0);
   // A key whose part was not classified yet means no other photo.
   await choose(page);
-  await page.locator('[data-choosing="true"] > .part').focus();
-  await page.keyboard.press('Shift+ArrowLeft');
-  await page.locator('.tile').nth(0).click();
+  await page.evaluate(() => {
+    const frame = document.querySelector('[data-choosing="true"] > .part');
+    frame?.dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowLeft', shiftKey: true, bubbles: true }));
+    /** @type {HTMLElement | null} */ (document.querySelector('.tile'))?.click();
+  });
   await classified(page, (region) => region?.width === 588);
   await page.waitForSelector('.part-area:not([hidden])');
   await page.waitForTimeout(500);
