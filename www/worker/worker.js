@@ -5,7 +5,7 @@ import * as helpers from './helpers.js';
 import * as modules from './modules.js';
 import { coded } from './instance.js';
 import { AS_STORED, readPixels } from '../library/photo.js';
-import { classifyOnce } from './warm.js';
+import { rehearsal } from './warm.js';
 
 /** @typedef {import('../library/protocol.js').Answer} Answer */
 /** @typedef {import('../library/protocol.js').ErrorCode} ErrorCode */
@@ -121,7 +121,7 @@ async function run(request, signal) {
       try {
         const result = await modules.load(request.url, request.options, tell, signal);
         const module = await modules.home(request.url);
-        if (request.options.warmUp) warmSoon(module, result.model);
+        if (request.options.warmUp) void warmUp(module, result.model);
         tuneSoon(module);
         return { result };
       } finally {
@@ -203,28 +203,36 @@ const TUNE_AFTER = [250, 500, 1500];
 /** @type {WeakSet<Module>} */
 const tuned = new WeakSet();
 
-/** ms after a model is ready in which a page whose photo waits asks for its result. */
-const WARM_AFTER = 50;
+/**
+ * Made-up photos before the first one: how many at most, and ms: after the model is ready, in which a page whose photo
+ * waits asks for its result; after which no further one begins; between two, in which a photo can come.
+ */
+const WARM = { most: 4, after: 50, enough: 500, pause: 20 };
 /** Photos that were to be classified. */
 let photos = 0;
 
 /**
- * Once the page knows that the model is ready, and unless a photo came first.
+ * Once the page knows that the model is ready, and until a photo comes.
  * @param {Module} module
  * @param {import('../library/protocol.js').ModelInfo} model
  */
-function warmSoon(module, model) {
+async function warmUp(module, model) {
   const before = photos;
-  const warm = async () => {
-    if (dead || open.size > 0 || photos > before) return;
-    try {
-      await classifyOnce(module, model);
-    } catch (error) {
-      // The first photo tells what is wrong with the model.
-      if (!wire(error)) crash(error);
+  const isWanted = () => !dead && open.size === 0 && photos === before;
+  const pause = (/** @type {number} */ ms) => new Promise((resolve) => setTimeout(resolve, ms));
+  try {
+    await pause(WARM.after);
+    const began = performance.now();
+    const classify = isWanted() ? await rehearsal(module, model) : null;
+    for (let photo = 0; classify && photo < WARM.most && isWanted(); photo += 1) {
+      await classify();
+      if (performance.now() - began > WARM.enough) return;
+      await pause(WARM.pause);
     }
-  };
-  setTimeout(() => void warm(), WARM_AFTER);
+  } catch (error) {
+    // The first photo tells what is wrong with the model.
+    if (!wire(error)) crash(error);
+  }
 }
 
 /**
