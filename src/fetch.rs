@@ -47,30 +47,8 @@ pub struct Source<'a> {
     pub patience: Patience,
 }
 
-/// What the browser is about to keep. Another page that waits for the file goes on when this is dropped.
-pub struct Keeping {
-    keeper: std::result::Result<cache::Keeper, String>,
-    _lock: Option<lock::Lock>,
-}
-
-impl Keeping {
-    /// Resolves when the file is kept, or cannot be.
-    pub async fn end(self, log: &mut Log) {
-        let kept = match self.keeper {
-            Ok(keeper) => keeper.kept().await,
-            Err(error) => Err(error),
-        };
-        match kept {
-            Ok(()) => log.cached = true,
-            Err(error) => log
-                .notes
-                .push(format!("the model could not be cached: {error}")),
-        }
-    }
-}
-
 /// The weights of a model, checked: from the cache, or else downloaded once, by one page at a time,
-/// and on their way there. `progress` gets the bytes so far, which never fall and never exceed `weights.bytes`.
+/// and put there. `progress` gets the bytes so far, which never fall and never exceed `weights.bytes`.
 ///
 /// Dropping the future stops the transfer.
 ///
@@ -81,7 +59,7 @@ pub async fn weights(
     source: &Source<'_>,
     log: &RefCell<Log>,
     progress: &dyn Fn(u64),
-) -> Result<(Vec<u8>, Option<Keeping>)> {
+) -> Result<Vec<u8>> {
     let note = |text: String| log.borrow_mut().notes.push(text);
     let cache = match source.cache {
         None => None,
@@ -91,59 +69,31 @@ pub async fn weights(
     let tries: Vec<_> = (0..files).map(|_| Tries::new(source.patience)).collect();
     let Some(cache) = cache else {
         // Bytes that were refused before may sit in the browser's HTTP cache.
-        let get = async |mode| download(source, mode, &tries, log, progress, &|_| ()).await;
-        let bytes = match get(RequestCache::Default).await {
+        return match download(source, RequestCache::Default, &tries, log, progress).await {
             Err(error)
                 if matches!(error.code(), "integrity" | "truncated") && take_retry(&tries) =>
             {
-                get(RequestCache::Reload).await
+                download(source, RequestCache::Reload, &tries, log, progress).await
             }
             result => result,
         };
-        return Ok((bytes?, None));
     };
     let key = cache::Key::new(source.url, &source.weights.sha256);
     if let Some(bytes) = cached(&cache, &key, source, log, progress).await? {
-        return Ok((bytes, None));
+        return Ok(bytes);
     }
     let lock = lock::acquire(&format!("whylens {}", key.url())).await;
     if lock.is_none() {
         note("no Web Locks: two pages opened at once may both download".into());
     } else if let Some(bytes) = cached(&cache, &key, source, log, progress).await? {
-        return Ok((bytes, None));
+        return Ok(bytes);
     }
-    let keep = || cache::Keeper::new(&cache, &key, source.weights.bytes);
-    let keeper = keep();
-    let arrived = |bytes: &[u8]| {
-        if let Ok(keeper) = &keeper {
-            keeper.add(bytes);
-        }
-    };
-    let before = log.borrow().requests;
-    let bytes = download(
-        source,
-        RequestCache::NoStore,
-        &tries,
-        log,
-        progress,
-        &arrived,
-    )
-    .await?;
-    // After a second request, what was passed on may be from another version of the file.
-    let mut keeper = if (log.borrow().requests - before) as usize > files {
-        drop(keeper);
-        keep()
-    } else {
-        keeper
-    };
-    if let Ok(keeper) = &mut keeper {
-        keeper.close(&bytes).await;
+    let bytes = download(source, RequestCache::NoStore, &tries, log, progress).await?;
+    match cache::write(&cache, &key, &bytes).await {
+        Ok(()) => log.borrow_mut().cached = true,
+        Err(error) => note(format!("the model could not be cached: {error}")),
     }
-    let keeping = Keeping {
-        keeper,
-        _lock: lock,
-    };
-    Ok((bytes, Some(keeping)))
+    Ok(bytes)
 }
 
 async fn cached(
@@ -179,7 +129,6 @@ async fn download(
     tries: &[Tries],
     log: &RefCell<Log>,
     progress: &dyn Fn(u64),
-    arrived: &dyn Fn(&[u8]),
 ) -> Result<Vec<u8>> {
     let shown = Cell::new(0);
     let rising = |bytes: u64| {
@@ -188,13 +137,13 @@ async fn download(
             progress(bytes);
         }
     };
-    let (bytes, resumed) = parts(source, mode, tries, log, &rising, arrived).await?;
+    let (bytes, resumed) = parts(source, mode, tries, log, &rising).await?;
     let bytes = match identity(&bytes, source).await {
         Ok(()) => bytes,
         // The parts of a resumed transfer may be from different versions of the file.
         Err(_) if resumed && take_retry(tries) => {
             drop(bytes);
-            let (bytes, _) = parts(source, mode, tries, log, &rising, arrived).await?;
+            let (bytes, _) = parts(source, mode, tries, log, &rising).await?;
             identity(&bytes, source).await?;
             bytes
         }
@@ -212,7 +161,6 @@ async fn parts(
     tries: &[Tries],
     log: &RefCell<Log>,
     progress: &dyn Fn(u64),
-    arrived: &dyn Fn(&[u8]),
 ) -> Result<(Vec<u8>, bool)> {
     let weights = source.weights;
     let whole = [(source.url.to_string(), weights.bytes)];
@@ -241,7 +189,6 @@ async fn parts(
             request: &|| log.borrow_mut().requests += 1,
             head: &head,
             progress: &|more| progress(start as u64 + more),
-            arrived,
         };
         resumed |= transfer.run(&mut bytes).await?;
     }

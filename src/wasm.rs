@@ -241,7 +241,7 @@ async fn read(url: String, mut options: LoadOptions, progress: Function) -> Resu
     let (language, file) = manifest.label_file(&options.languages);
     let (language, labels) = (language.to_string(), fetch::beside(file, &url)?);
     let downloaded = |loaded| tell("download", loaded, total);
-    let (labels, (onnx, keeping)) = try_join(
+    let (labels, onnx) = try_join(
         fetch::get(&labels, MOST_TEXT, options.patience),
         fetch::weights(&source, &log, &downloaded),
     )
@@ -261,15 +261,10 @@ async fn read(url: String, mut options: LoadOptions, progress: Function) -> Resu
         threads: Some(options.threads),
         ..Options::default()
     };
-    let classifier = Classifier::new(manifest, &labels, onnx, &wanted);
+    let mut classifier = Classifier::new(manifest, &labels, onnx, &wanted)?;
     report.parsed = options.earlier.parsed + 1;
     report.optimised = options.earlier.optimised + 1;
     report.timing.prepare = milliseconds(compiling);
-    // The browser has been keeping the weights meanwhile, also those of a model that is refused.
-    if let Some(keeping) = keeping {
-        keeping.end(&mut report.log).await;
-    }
-    let mut classifier = classifier?;
     let warming = Instant::now();
     // What a plan holds can be run; the worker does that once the page knows that the model is ready.
     if options.warm_up && classifier.unplanned().is_some() {
@@ -350,18 +345,14 @@ pub async fn add_layers(url: String, layers: Vec<String>) -> std::result::Result
         patience: loaded.options.patience,
     };
     let log = RefCell::new(Log::default());
-    let (onnx, keeping) = fetch::weights(&source, &log, &|_| ())
+    let onnx = fetch::weights(&source, &log, &|_| ())
         .await
         .map_err(thrown)?;
-    let mut log = log.into_inner();
-    if let Some(keeping) = keeping {
-        keeping.end(&mut log).await;
-    }
     let mut classifier = loaded.classifier.borrow_mut();
     loaded.newest.take();
     classifier.add_layers(&onnx, &layers).map_err(thrown)?;
     let mut report = loaded.report.borrow_mut();
-    report.log.requests += log.requests;
+    report.log.requests += log.into_inner().requests;
     report.parsed += 1;
     report.optimised += 1;
     loaded.info.borrow_mut().layers = classifier.layers().to_vec();

@@ -1,7 +1,6 @@
 //! checked bytes ⇄ the browser's Cache API.
 
-use std::cell::Cell;
-
+use futures_util::future::try_join;
 use js_sys::{Array, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
@@ -20,7 +19,6 @@ const VERSION: &str = "whylens-sha256";
 const CHUNK: usize = 1 << 20;
 
 /// A version of a file: its address and SHA-256.
-#[derive(Clone)]
 pub struct Key {
     url: String,
     versioned: String,
@@ -97,102 +95,46 @@ pub async fn read(cache: &Cache, key: &Key, size: u64) -> Result<Option<Vec<u8>>
     Ok(read.await.is_ok().then_some(bytes))
 }
 
-/// A file on its way into the cache while it arrives. Nothing is kept if it is dropped before it is closed.
-pub struct Keeper {
-    cache: Cache,
-    key: Key,
-    writer: WritableStreamDefaultWriter,
-    /// Fails if the browser cannot keep it, such as for want of room.
-    put: JsFuture,
-    written: Cell<usize>,
-    closed: bool,
+/// Keeps bytes under a key, and then removes the file's other versions.
+///
+/// # Errors
+/// What the browser reports, such as that the quota is used up.
+pub async fn write(cache: &Cache, key: &Key, bytes: &[u8]) -> std::result::Result<(), String> {
+    try_write(cache, key, bytes)
+        .await
+        .map_err(|error| text(&error))
 }
 
-impl Keeper {
-    /// Begins to keep a file of `size` bytes.
-    ///
-    /// # Errors
-    /// What the browser reports.
-    pub fn new(cache: &Cache, key: &Key, size: u64) -> std::result::Result<Keeper, String> {
-        Keeper::begin(cache, key, size).map_err(|error| text(&error))
+async fn try_write(cache: &Cache, key: &Key, bytes: &[u8]) -> std::result::Result<(), JsValue> {
+    let stream = TransformStream::new()?;
+    let headers = Headers::new()?;
+    headers.set("content-length", &bytes.len().to_string())?;
+    headers.set("content-type", "application/octet-stream")?;
+    let init = ResponseInit::new();
+    init.set_headers(&headers);
+    let body = stream.readable();
+    let response = Response::new_with_opt_readable_stream_and_init(Some(&body), &init)?;
+    let put = JsFuture::from(cache.put_with_str(&key.versioned, &response));
+    let writer: WritableStreamDefaultWriter = stream.writable().get_writer()?;
+    let fill = async {
+        for chunk in bytes.chunks(CHUNK) {
+            JsFuture::from(writer.write_with_chunk(&Uint8Array::from(chunk))).await?;
+        }
+        JsFuture::from(writer.close()).await
+    };
+    if let Err(error) = try_join(put, fill).await {
+        let _ = writer.abort();
+        delete(cache, key).await;
+        return Err(error);
     }
-
-    fn begin(cache: &Cache, key: &Key, size: u64) -> std::result::Result<Keeper, JsValue> {
-        let stream = TransformStream::new()?;
-        let headers = Headers::new()?;
-        headers.set("content-length", &size.to_string())?;
-        headers.set("content-type", "application/octet-stream")?;
-        let init = ResponseInit::new();
-        init.set_headers(&headers);
-        let body = stream.readable();
-        let response = Response::new_with_opt_readable_stream_and_init(Some(&body), &init)?;
-        Ok(Keeper {
-            writer: stream.writable().get_writer()?,
-            put: JsFuture::from(cache.put_with_str(&key.versioned, &response)),
-            cache: cache.clone(),
-            key: key.clone(),
-            written: Cell::new(0),
-            closed: false,
-        })
-    }
-
-    /// Passes on what is there of the file, in whole chunks, as far as the browser takes it now.
-    pub fn add(&self, bytes: &[u8]) {
-        let end = self.written.get() + CHUNK;
-        let takes = || matches!(self.writer.desired_size(), Ok(Some(room)) if room > 0.0);
-        if bytes.len() >= end && takes() {
-            let chunk = Uint8Array::from(&bytes[self.written.get()..end]);
-            // A failure is that of `put` too.
-            drop(JsFuture::from(self.writer.write_with_chunk(&chunk)));
-            self.written.set(end);
+    let keys = JsFuture::from(cache.keys()).await?;
+    for other in Array::from(&keys).iter() {
+        let other: Request = other.unchecked_into();
+        if key.replaces(&other.url()) {
+            JsFuture::from(cache.delete_with_request(&other)).await?;
         }
     }
-
-    /// Passes on the rest of the file, which begins with all that was added.
-    pub async fn close(&mut self, bytes: &[u8]) {
-        for chunk in bytes[self.written.get()..].chunks(CHUNK) {
-            let chunk = Uint8Array::from(chunk);
-            if JsFuture::from(self.writer.write_with_chunk(&chunk))
-                .await
-                .is_err()
-            {
-                return;
-            }
-        }
-        self.closed = JsFuture::from(self.writer.close()).await.is_ok();
-    }
-
-    /// Resolves when the file is kept and its other versions are removed.
-    ///
-    /// # Errors
-    /// What the browser reports, such as that the quota is used up.
-    pub async fn kept(mut self) -> std::result::Result<(), String> {
-        let done = self.try_kept().await;
-        if done.is_err() {
-            delete(&self.cache, &self.key).await;
-        }
-        done.map_err(|error| text(&error))
-    }
-
-    async fn try_kept(&mut self) -> std::result::Result<(), JsValue> {
-        (&mut self.put).await?;
-        let keys = JsFuture::from(self.cache.keys()).await?;
-        for other in Array::from(&keys).iter() {
-            let other: Request = other.unchecked_into();
-            if self.key.replaces(&other.url()) {
-                JsFuture::from(self.cache.delete_with_request(&other)).await?;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Keeper {
-    fn drop(&mut self) {
-        if !self.closed {
-            drop(JsFuture::from(self.writer.abort()));
-        }
-    }
+    Ok(())
 }
 
 /// Removes what is kept under a key.

@@ -98,7 +98,6 @@ pub async fn get(url: &str, most: u64, patience: Patience) -> Result<Vec<u8>> {
         request: &|| (),
         head: &|bytes| sniff::page(bytes, url),
         progress: &|_| (),
-        arrived: &|_| (),
     };
     transfer.run(&mut bytes).await?;
     Ok(bytes)
@@ -122,8 +121,6 @@ pub struct Transfer<'a> {
     pub head: &'a dyn Fn(&[u8]) -> Result<()>,
     /// Called with the bytes of this file so far, which never become fewer.
     pub progress: &'a dyn Fn(u64),
-    /// Called with all that `bytes` holds after each part.
-    pub arrived: &'a dyn Fn(&[u8]),
 }
 
 /// Why an attempt ended.
@@ -261,7 +258,6 @@ impl Transfer<'_> {
 
         let mut looked = bytes.len() - start >= sniff::HEAD;
         let mut arrived = |bytes: &[u8]| {
-            (self.arrived)(bytes);
             let bytes = &bytes[start..];
             if !looked && bytes.len() >= sniff::HEAD {
                 looked = true;
