@@ -7,6 +7,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { FLAGS } from '../tests/web/flags.js';
 import { Network } from './network.mjs';
 
 const HERE = fileURLToPath(new URL('.', import.meta.url));
@@ -89,7 +90,7 @@ function chooseEarly(jpeg) {
 const { chromium } = createRequire(`${packages}/`)('playwright-core');
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-  args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking'],
+  args: FLAGS,
 });
 const roots = {
   '': site,

@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { createRequire } from 'node:module';
-import { FLAGS } from './flags.mjs';
+import { FLAGS } from '../tests/web/flags.js';
 
 const CASES = [
   ['pointwise', 784, 192, 192],

@@ -1,7 +1,7 @@
 // engines, models → their times in one page of one Chromium, calls interleaved
 
 import { createRequire } from 'node:module';
-import { FLAGS } from './flags.mjs';
+import { FLAGS } from '../tests/web/flags.js';
 import { median, quantile } from './numbers.mjs';
 
 /** Largest difference of two scores, as a share of the largest score. Unequal work is not compared. */

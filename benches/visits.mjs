@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { FLAGS } from '../tests/web/flags.js';
 import { Network } from './network.mjs';
 
 const HERE = fileURLToPath(new URL('.', import.meta.url));
@@ -49,7 +50,7 @@ const shown = (entries) =>
 const { chromium } = createRequire(`${packages}/`)('playwright-core');
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-  args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking'],
+  args: FLAGS,
 });
 const network = await new Network({ '': site }, { delay: 0, rate: 1e10 }).start();
 network.page('/blank.html', '<!doctype html><link rel="icon" href="data:,"><title>visits</title>');

@@ -1,26 +1,17 @@
 // Chromium by its own protocol: Playwright keeps every tab visible, so none can be hidden or frozen there.
 
 import { spawn } from 'node:child_process';
+import { FLAGS } from '../web/flags.js';
 import { hold, temporary } from '../web/held.js';
 
-const FLAGS = [
-  '--headless',
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-  '--remote-debugging-pipe',
-];
+const OWN = ['--headless', ...FLAGS, '--remote-debugging-pipe'];
 
 /** @typedef {(method: string, params?: object, sessionId?: string) => Promise<any>} Send */
 
 /** Starts a browser with an empty profile. */
 export async function devtools() {
   const { path } = await temporary();
-  const child = spawn(process.env['CHROMIUM'] ?? '/usr/bin/chromium', [...FLAGS, `--user-data-dir=${path}`], {
+  const child = spawn(process.env['CHROMIUM'] ?? '/usr/bin/chromium', [...OWN, `--user-data-dir=${path}`], {
     stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'],
   });
   const gone = new Promise((resolve) => child.once('exit', resolve));

@@ -1,17 +1,12 @@
 // A browser, started once a test file: Chromium, or another with `BROWSER=firefox` or `BROWSER=webkit`.
 
 import { chromium, firefox } from 'playwright-core';
+import { FLAGS } from './flags.js';
 import { hold } from './held.js';
 import * as webkit from './webkit.js';
 
-const FLAGS = [
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
+const OWN = [
+  ...FLAGS,
   '--enable-precise-memory-info',
   // A site that is not served securely: no Cache API, no Web Locks, no SubtleCrypto.
   '--host-resolver-rules=MAP insecure.test 127.0.0.1',
@@ -59,5 +54,5 @@ async function launch(flags, preferences) {
     });
   }
   const executablePath = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
-  return chromium.launch({ ...LAUNCH, executablePath, args: [...FLAGS, ...flags] });
+  return chromium.launch({ ...LAUNCH, executablePath, args: [...OWN, ...flags] });
 }

@@ -1,4 +1,4 @@
-// a browser that does nothing of its own accord
+// Chromium that does nothing of its own accord, in tests and benchmarks
 
 export const FLAGS = [
   '--no-sandbox',
