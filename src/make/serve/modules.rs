@@ -125,7 +125,7 @@ impl Builds {
         if let Some(built) = self.state().fresh(name) {
             return built;
         }
-        if run(make(name).arg("--question")) {
+        if run(make("env", name).arg("--question")) {
             self.state().last.insert(name, (Instant::now(), true));
             return true;
         }
@@ -141,7 +141,7 @@ impl Builds {
         } else {
             state.building = true;
             drop(state);
-            let built = run(&mut make(name));
+            let built = run(&mut make("env", name));
             state = self.state();
             state.building = false;
             state.last.insert(name, (Instant::now(), built));
@@ -159,15 +159,7 @@ impl Builds {
             while state.building || state.asked > 0 {
                 state = self.wait(state);
             }
-            let Ok(mut child) = Command::new("nice")
-                .arg("make")
-                .args(make(name).get_args())
-                .env_remove("MAKEFLAGS")
-                .env_remove("MFLAGS")
-                .stdin(Stdio::null())
-                .process_group(0)
-                .spawn()
-            else {
+            let Ok(mut child) = make("nice", name).process_group(0).spawn() else {
                 return;
             };
             state.building = true;
@@ -197,10 +189,11 @@ impl Drop for Background {
     }
 }
 
-fn make(name: &str) -> Command {
-    let mut command = Command::new("make");
+/// `with`: the program that runs make.
+fn make(with: &str, name: &str) -> Command {
+    let mut command = Command::new(with);
     command
-        .args(["--silent", "--no-print-directory"])
+        .args(["make", "--silent", "--no-print-directory"])
         .arg(format!("{PLACE}/{name}/whylens_bg.wasm"))
         // The make that started this server told its own jobs by these.
         .env_remove("MAKEFLAGS")
