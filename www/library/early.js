@@ -133,10 +133,11 @@ class Early {
     const { cache, memoryLimit, worker } = this.#wanted;
     const { url, first } = weights;
     const planes = canRead() ? weights.planes : undefined;
+    const request = () => this.#send(first, cache ? 'no-store' : 'default', { planes });
     // A worker that runs has checked `model.json` before a request here would be of use.
     if (!worker) {
       if (!planes) return;
-      this.#waiting.set(first, () => void this.#send(first, cache ? 'no-store' : 'default', { planes }));
+      this.#waiting.set(first, () => void request());
       this.#expect(first);
       return this.#tell({ url: first, held: false });
     }
@@ -150,7 +151,7 @@ class Early {
       if (lock === null || (cache && (await kept(cache, url)))) return decline();
       this.#tell({ url, held: lock !== undefined });
       if (first !== url) this.#decline(url);
-      await this.#send(first, cache ? 'no-store' : 'default', { planes });
+      await request();
       if (lock !== undefined) await this.#ended();
     };
     const { locks } = globalThis.navigator ?? {};

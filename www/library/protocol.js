@@ -163,8 +163,7 @@
  * @property {Float32Array} [probabilities] of all classes, where `scores` were asked for
  * @property {ImageBitmap} [view] the photo as it was classified, upright and over white, to lay heatmaps over;
  *   `close()` releases it
- * @property {{ decode: number, preprocess: number, inference: number, heatmap: number, total: number }} timing ms;
- *   `warmUp`: of a model without a plan, which runs once before it is ready
+ * @property {{ decode: number, preprocess: number, inference: number, heatmap: number, total: number }} timing ms
  * @property {{ name: string, version: string, activation: Activation, unit?: string }} model with the unit of scores that
  *   are no probabilities, where it is known
  */
@@ -203,7 +202,8 @@
  * @property {number} estimated bytes, before the download
  * @property {number} needed bytes in use afterwards
  * @property {number} peak most bytes in use during it
- * @property {{ manifest: number, download: number, prepare: number, warmUp: number, total: number }} timing ms
+ * @property {{ manifest: number, download: number, prepare: number, warmUp: number, total: number }} timing ms;
+ *   `warmUp`: of a model without a plan, which runs once before it is ready
  */
 
 /** @typedef {{ wasm: number, live: number, peak: number }} Memory bytes: the module's memory (it never
