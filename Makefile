@@ -106,7 +106,7 @@ converted: $(TOOL)
 	$(BENCH)/convert/bin/python benches/models.py $(BENCH)/models $(abspath $(TOOL))
 
 cold: build chromium  ## first visits on slow connections, side by side with other engines; after `make bench`
-	npm install --prefix $(BENCH) --no-audit --no-fund --no-save @huggingface/transformers@4.3.2
+	npm install --prefix $(BENCH) --no-audit --no-fund --no-save --ignore-scripts @huggingface/transformers@4.3.2
 	$(BENCH)/convert/bin/python benches/cold.py $(BENCH)/models/efficientnet-lite0
 	$(TOOL) dist models/efficientnet-lite0 --out $(BENCH)/site --compress none
 	node benches/cold.mjs $(abspath $(BENCH))/site $(abspath $(BENCH)) $(abspath $(BENCH))/node_modules
