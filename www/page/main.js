@@ -4,6 +4,7 @@ import { addition } from './adding.js';
 import { csv, download, json, named, npy, record } from './download.js';
 import { words as english } from './words/en.js';
 import { languages, otherThan, wordsFor } from './language.js';
+import { later } from './later.js';
 import { watchDropsAndPastes } from './dropped.js';
 import { chosenFolder } from './folders.js';
 import { MODELS } from './models.js';
@@ -157,14 +158,14 @@ function cannotAdd(error, name) {
   trouble(error, name, null);
 }
 
-/** @type {ReturnType<typeof ownModelDialog> | null} */
-let making = null;
+const ownModelScript = later(
+  /** @returns {Promise<typeof import('./views/ownmodel.js')>} */ (again) => import(`./views/ownmodel.js${again}`),
+);
 
-/** The dialog of a model that is being added; its code is fetched with the first one. */
+/** The dialog of a model that is being added. */
 async function openDialog() {
   if (views.ownModel) return;
-  making ??= ownModelDialog().finally(() => (making = null));
-  const ownModel = await making;
+  const ownModel = await ownModelDialog();
   if (views.ownModel) return;
   views.ownModel = ownModel;
   at('dialogs').append(ownModel.root);
@@ -527,7 +528,7 @@ function dialogViews() {
 }
 
 async function ownModelDialog() {
-  const { ownModelView } = await import('./views/ownmodel.js');
+  const { ownModelView } = await ownModelScript();
   return ownModelView({
     words,
     numbers,
