@@ -1,6 +1,7 @@
 // model → a dialog with what it is, and others to use instead
 import { dialogView } from './dialog.js';
 import { element } from './element.js';
+import { ownModelWords } from '../words/ownmodel.js';
 
 /** @typedef {import('../../library/protocol.js').ModelInfo} ModelInfo */
 /** @typedef {import('../ownmodel.js').OwnModel} OwnModel */
@@ -93,7 +94,8 @@ export function modelView({ words, numbers, onModel, onFiles, onForget }) {
     ];
     if (own) {
       const { probability, sameFirst } = own.report.difference;
-      rows.push([words.packed.agreement, words.packed.agreementText(numbers.small(probability), sameFirst)]);
+      const { packed } = ownModelWords(words.code);
+      rows.push([packed.agreement, packed.agreementText(numbers.small(probability), sameFirst)]);
     }
     const disclaimer = words.site.disclaimer ?? known.disclaimer;
     if (disclaimer) rows.push([said.disclaimer, disclaimer]);

@@ -4,6 +4,7 @@ import { element } from './element.js';
 import { facts } from './packed.js';
 import { previewView } from './preview.js';
 import { field, readingView, select } from './reading.js';
+import { ownModelWords } from '../words/ownmodel.js';
 
 /**
  * What a guess is about, where the form can ask it.
@@ -48,7 +49,7 @@ export function ownModelView({
   onKeep,
   onSave,
 }) {
-  const said = words.ownModel;
+  const said = ownModelWords(words.code).ownModel;
   const about = element('p', { className: 'soft' });
   const name = element('input', { type: 'text', required: true, autofocus: true });
   const reading = readingView({ words });

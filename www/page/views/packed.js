@@ -1,6 +1,7 @@
 // packed model → what its check found, term by term
 import { element } from './element.js';
 import { methodName } from './controls.js';
+import { ownModelWords } from '../words/ownmodel.js';
 
 /**
  * @param {import('../ownmodel.js').OwnModel} own
@@ -8,7 +9,7 @@ import { methodName } from './controls.js';
  * @param {import('../numbers.js').Numbers} numbers
  */
 export function facts({ report }, words, numbers) {
-  const said = words.packed;
+  const said = ownModelWords(words.code).packed;
   const { difference, bytesGiven, bytesKept, precision, guesses, methods, layer, noGradients, refused } = report;
   const { length: single } = report.single;
   const precise = (/** @type {string} */ differs) =>

@@ -1,6 +1,7 @@
 // what a model would say of a few photos → the photos, each with its class
 import { suspicion } from '../preview.js';
 import { element } from './element.js';
+import { ownModelWords } from '../words/ownmodel.js';
 
 /** @typedef {import('../preview.js').Trial} Trial */
 
@@ -11,7 +12,7 @@ import { element } from './element.js';
  * @param {{ name: string, url: string }[]} options.photos
  */
 export function previewView({ words, numbers, photos }) {
-  const said = words.ownModel.preview;
+  const said = ownModelWords(words.code).ownModel.preview;
   const rows = photos.map(({ name, url }) => {
     const label = element('b');
     const value = element('span', { className: 'soft' });

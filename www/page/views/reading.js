@@ -1,6 +1,7 @@
 // how photos become what a model takes: as its files say, or else as the reader does
 import { element } from './element.js';
 import { figures, written } from './figures.js';
+import { ownModelWords } from '../words/ownmodel.js';
 
 /** @typedef {import('../../library/protocol.js').Inspection} Inspection */
 /** @typedef {import('../../library/protocol.js').Previewed} Previewed */
@@ -18,7 +19,7 @@ const USUAL = '87.5';
  * @param {import('../words/en.js').Words} options.words
  */
 export function readingView({ words }) {
-  const said = words.ownModel;
+  const said = ownModelWords(words.code).ownModel;
   const preset = element('select', { oninput: applyPreset });
   const presetNote = element('small', { hidden: true });
   const scale = text(),
