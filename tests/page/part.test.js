@@ -38,14 +38,15 @@ async function framed(page) {
 async function saved(page) {
   const content = await page.evaluate(async () => {
     const click = HTMLAnchorElement.prototype.click;
-    /** @type {string} */
-    let href = '';
-    HTMLAnchorElement.prototype.click = function () {
-      href = this.href;
-    };
+    /** @type {Promise<string>} */
+    const clicked = new Promise((resolve) => {
+      HTMLAnchorElement.prototype.click = function () {
+        resolve(this.href);
+      };
+    });
     const button = [...document.querySelectorAll('button')].find(({ textContent }) => textContent === 'Result (JSON)');
     button?.click();
-    await new Promise((resolve) => setTimeout(resolve));
+    const href = await clicked;
     HTMLAnchorElement.prototype.click = click;
     return (await fetch(href)).text();
   });

@@ -1,8 +1,8 @@
 // what the reader does with photos → changes to the state
 import { atOnce } from '../library/ahead.js';
 import { batch } from './batch.js';
-import { openCamera } from './camera.js';
 import { choiceOf } from './explain.js';
+import { later } from './later.js';
 import { SIDES, forget, live, photo as newPhoto, putAway } from './photos.js';
 
 /** @typedef {import('./photos.js').Photo} Photo */
@@ -13,6 +13,8 @@ const codeOf = (error) => String(/** @type {{code?: string} | null} */ (error)?.
 
 /** Failures that come from the model and would be the same again. */
 const NO_HEATMAP = ['unsupported-operator', 'unsupported-model', 'bad-option'];
+
+const camera = later(/** @returns {Promise<typeof import('./camera.js')>} */ (again) => import(`./camera.js${again}`));
 
 /** What is kept of the shown photo, of the others, and of the camera, whose picture is there already. */
 const KEPT = {
@@ -210,6 +212,7 @@ export function actions({ state, change, session, settings, trouble, dismiss, op
       if (isShown()) trouble(error, name, () => void startCamera(name));
     };
     try {
+      const { openCamera } = await camera();
       photo = live(await openCamera({ wanted, flip, onChange, onEnd }), name);
       show(photo);
       await photo.camera?.play();

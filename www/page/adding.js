@@ -1,17 +1,8 @@
 // files of the reader, or an address → their model in use: downloaded, looked into, described in a form, checked and packed
 import { persist } from '../library/persistence.js';
 import { fetchModel, inspectModel, packModel, previewModel } from '../whylens.js';
-import {
-  describe,
-  describeReading,
-  isTensorFlow,
-  keep,
-  labelFiles,
-  labelled,
-  likely,
-  partsOf,
-  saysAll,
-} from './ownmodel.js';
+import { describe, describeReading, isTensorFlow, labelFiles, labelled, likely, partsOf, saysAll } from './ownmodel.js';
+import { keep } from './ownkept.js';
 import { trials } from './preview.js';
 import { pathOf, placed } from './folders.js';
 import { PageError } from './trouble.js';

@@ -4,6 +4,9 @@ import { BUILDS } from '../library/policy.js';
 /** Where it is kept. */
 export const KEY = 'whylens';
 
+/** The cache that holds a model of the reader's own. */
+export const OWN_MODEL = 'whylens own model';
+
 /** @param {readonly unknown[]} choices */
 export const oneOf = (choices) => (/** @type {unknown} */ value) => value === null || choices.includes(value);
 

@@ -1,7 +1,6 @@
 // the page: owns all state, updates the views, and acts on what they report
 import { keepForOffline, takeShared } from './offline.js';
-import { addition } from './adding.js';
-import { csv, download, json, named, npy, record } from './download.js';
+import { copyPicture } from './clipboard.js';
 import { words as english } from './words/en.js';
 import { languages, otherThan, wordsFor } from './language.js';
 import { later } from './later.js';
@@ -13,8 +12,7 @@ import { actions } from './actions.js';
 import { isExported } from '../library/packing.js';
 import { WhylensError } from '../library/errors.js';
 import { scriptAttribute } from '../library/policy.js';
-import { addressOf, folder, forgetKept, kept } from './ownmodel.js';
-import { copyPicture, pictureOf } from './picture.js';
+import { OWN_MODEL } from './kept.js';
 import { openSession } from './session.js';
 import { site } from './site.js';
 import { keepSettings, readSettings } from './settings.js';
@@ -24,18 +22,12 @@ import { SIDES } from './photos.js';
 import { PageError } from './trouble.js';
 import { verdict } from './verdict.js';
 import { controlsData, current, modelChoices, resultData, stageData } from './viewdata.js';
-import { addressView } from './views/address.js';
 import { alertView } from './views/alert.js';
-import { cameraView } from './views/camera.js';
 import { controlsView } from './views/controls.js';
 import { element } from './views/element.js';
 import { healthView } from './views/health.js';
 import { intakeView } from './views/intake.js';
-import { modelView } from './views/model.js';
-import { offerView } from './views/offer.js';
 import { resultView } from './views/result.js';
-import { settingsView } from './views/settings.js';
-import { sheetView } from './views/sheet.js';
 import { stageView } from './views/stage.js';
 import { statusView } from './views/status.js';
 import { toolsView } from './views/tools.js';
@@ -61,6 +53,10 @@ const state = blank((elsewhere || isExported(asked ?? '') ? null : asked) ?? MOD
 
 /** @type {Awaited<ReturnType<typeof mount>>} */
 let views;
+
+/** @typedef {{[Name in keyof typeof parts]?: ReturnType<Awaited<ReturnType<(typeof parts)[Name]>>>}} Parts */
+/** Views that were fetched, in the language of now. @type {Parts} */
+let fetched = {};
 
 const session = openSession((loading) => {
   change({ loading });
@@ -123,59 +119,82 @@ function useModel(model) {
 /** A model folder is used as it is, and any other model is packed first. @param {string} address */
 function useAddress(address) {
   if (isClosed() && foreign(address)) trouble(new PageError('closed-site', address), null, null);
-  else if (isExported(address)) void adding.download(address);
+  else if (isExported(address)) add(address, (added) => void added.download(address));
   else void useModel(address);
 }
 
 /** Whether the site was made with `whylens dist --closed`. */
 const isClosed = () => scriptAttribute('data-closed') !== null;
 
+const keeping = later(
+  /** @returns {Promise<typeof import('./ownkept.js')>} */ (again) => import(`./ownkept.js${again}`),
+);
+
 /** @param {import('./ownmodel.js').OwnModel} model */
-function own(model) {
+async function own(model) {
+  const { addressOf } = await keeping();
   return { ...addressOf(model), name: model.manifest.name, model };
 }
 
-const adding = addition({
-  onChange: (adding) => {
-    change({ adding });
-    if (adding) void openDialog().catch((error) => cannotAdd(error, adding.parts.name));
-  },
-  memoryLimit: () => memoryLimit() ?? undefined,
-  photos: fetchedOnce(TRIED.map(({ url }) => url)),
-  onTrouble: (error, about, again) => trouble(error, about, again && anyway(error, again)),
-  async onModel(model, keeping) {
-    const before = state.own;
-    change({ own: own(model), kept: state.kept || keeping });
-    await useModel(state.own?.url ?? '');
-    before?.forget();
-  },
-  onKept: () => change({ kept: true }),
-});
-
-/** @param {unknown} error @param {string} name */
-function cannotAdd(error, name) {
-  adding.close();
-  trouble(error, name, null);
+/** The model that was kept at an earlier visit. */
+async function findKept() {
+  if (!(await globalThis.caches?.has(OWN_MODEL))) return;
+  const model = await (await keeping()).kept();
+  if (model) change({ own: await own(model), kept: true });
 }
 
-const ownModelScript = later(
-  /** @returns {Promise<typeof import('./views/ownmodel.js')>} */ (again) => import(`./views/ownmodel.js${again}`),
-);
+const forgetKept = () => caches.delete(OWN_MODEL);
 
-/** The dialog of a model that is being added. */
-async function openDialog() {
-  if (views.ownModel) return;
-  const ownModel = await ownModelDialog();
-  if (views.ownModel) return;
-  views.ownModel = ownModel;
-  at('dialogs').append(ownModel.root);
-  change();
+const adding = later(async (again) => {
+  /** @type {typeof import('./adding.js')} */
+  const { addition } = await import(`./adding.js${again}`);
+  const made = addition({
+    onChange: (adding) => {
+      change({ adding });
+      if (adding)
+        void part('ownModel').catch((error) => {
+          made.close();
+          trouble(error, adding.parts.name, null);
+        });
+    },
+    memoryLimit: () => memoryLimit() ?? undefined,
+    photos: fetchedOnce(TRIED.map(({ url }) => url)),
+    onTrouble: (error, about, again) => trouble(error, about, again && anyway(error, again)),
+    async onModel(model, keeping) {
+      const before = state.own;
+      change({ own: await own(model), kept: state.kept || keeping });
+      await useModel(state.own?.url ?? '');
+      before?.forget();
+    },
+    onKept: () => change({ kept: true }),
+  });
+  return made;
+});
+
+/** @param {string} about @param {(added: Awaited<ReturnType<typeof adding>>) => void} act */
+function add(about, act) {
+  needed(adding().then(act), about, () => add(about, act));
+}
+
+/** Says what did not arrive. @param {Promise<unknown>} arriving @param {string | null} about @param {() => void} again */
+function needed(arriving, about, again) {
+  void arriving.catch((error) =>
+    trouble(error, about, () => {
+      dismiss();
+      again();
+    }),
+  );
 }
 
 /** @param {File[]} files */
 function addFiles(files) {
   const zip = files.find(isZip);
   void addFrom(() => (zip ? unpacked(files) : files), zip?.name ?? null);
+}
+
+/** @param {File[]} files a model and what came with it */
+function addModel(files) {
+  add(files[0]?.name ?? '', (added) => void added.start(files));
 }
 
 /** What is on the clipboard. */
@@ -208,7 +227,7 @@ async function addFrom(get, about) {
     const got = get();
     if (got instanceof Promise) change({ arriving: about });
     const { photos, model } = sorted(got instanceof Promise ? await got : got);
-    if (model.length) void adding.start(model);
+    if (model.length) addModel(model);
     reader.addFiles(photos);
   } catch (error) {
     trouble(error, about, null);
@@ -258,7 +277,7 @@ async function offerShared() {
     ask(
       words.offer.model,
       model.map(({ name }) => name),
-      () => void adding.start(model),
+      () => addModel(model),
     );
   if (photos.length)
     ask(
@@ -284,10 +303,13 @@ function choose(choice) {
   change();
 }
 
-function drawPicture() {
-  if (!state.shown || !session.info) throw new Error('there is nothing to draw');
+async function drawPicture() {
+  const { shown: photo } = state;
+  const { info } = session;
+  if (!photo || !info) throw new Error('there is nothing to draw');
   const shown = { explanations: current(state), legend: state.legend, opacity: settings.opacity };
-  return pictureOf(state.shown, shown, session.info, words, numbers);
+  const { pictureOf } = await drawing();
+  return pictureOf(photo, shown, info, words, numbers);
 }
 
 /** @param {(photo: Photo) => Promise<void> | void} act */
@@ -301,25 +323,26 @@ function withShown(act) {
 /** @param {Partial<import('./state.js').State>} [news] */
 function change(news = {}) {
   Object.assign(state, news);
-  drawing ||= requestAnimationFrame(() => {
-    drawing = 0;
+  frame ||= requestAnimationFrame(() => {
+    frame = 0;
     draw();
   });
 }
-let drawing = 0;
+let frame = 0;
 
 function draw() {
   const { photos, shown, explanations } = state;
   const { info } = session;
+  fetchWanted();
   setDocument();
   drawFrame();
   at('photo').hidden = !shown;
   at('controls').hidden = !explanations.length;
   at('result').hidden = !shown?.result;
   at('sheet').hidden = photos.length < 2;
-  if (photos.length > 1) views.sheet.update({ photos, shown });
+  if (photos.length > 1) fetched.sheet?.update({ photos, shown });
   if (!shown) return;
-  views.stage.update(stageData(state, shown, info, settings, words));
+  views.stage.update(stageData(state, shown, info, settings, words), fetched.part ?? null);
   if (!shown.result || !info) return;
   views.result.update(resultData(state, shown.result, info, words, numbers));
   const heatmap = explanations[0]?.heatmap;
@@ -344,11 +367,11 @@ function drawFrame() {
   views.tools.update({ name: info?.name ?? own?.manifest.name ?? null });
   views.alert.update(state.trouble);
   views.health.update(state);
-  views.settings.update(settings);
-  views.model.update({ info, url: state.model, models: modelChoices(MODELS, state.own), kept: state.kept, own });
-  views.ownModel?.update(state.adding);
-  views.offer.update(state.offers[0] ?? null);
-  views.camera.update({ camera: state.shown?.camera ?? null, live: state.live });
+  fetched.settings?.update(settings);
+  fetched.model?.update({ info, url: state.model, models: modelChoices(MODELS, state.own), kept: state.kept, own });
+  fetched.ownModel?.update(state.adding);
+  fetched.offer?.update(state.offers[0] ?? null);
+  fetched.camera?.update({ camera: state.shown?.camera ?? null, live: state.live });
 }
 
 /** @param {string} id */
@@ -386,17 +409,15 @@ function pause() {
   return new Promise((resolve) => setTimeout(resolve));
 }
 
-/** Builds every view in the chosen language. */
+/** Builds the views that are always there, in the chosen language. */
 async function mount() {
   await pause();
   const frame = frameViews();
   await pause();
   const results = resultViews();
   await pause();
-  const dialogs = dialogViews();
-  await pause();
-  const ownModel = state.adding ? await ownModelDialog() : null;
-  const made = { ...frame, ...results, ...dialogs, ownModel };
+  const made = { ...frame, ...results };
+  fetched = {};
   place(made);
   return made;
 }
@@ -413,8 +434,8 @@ function frameViews() {
     tools: toolsView({
       words,
       other,
-      onModel: () => views.model.open(),
-      onSettings: () => views.settings.open(),
+      onModel: () => open('model'),
+      onSettings: () => open('settings'),
       onLanguage: () => other && void speak(other.code),
       onTheme: () => choose({ theme: isDark() ? 'light' : 'dark' }),
     }),
@@ -423,7 +444,7 @@ function frameViews() {
       samples: SAMPLES,
       onFiles: addFiles,
       onCamera: () => void reader.startCamera(words.camera),
-      onAddress: () => views.address.open(),
+      onAddress: () => open('address'),
       onFolder: (files) => void addFrom(() => chosenFolder(files), null),
       onPaste: () => void paste(),
       onSample: ({ url, name }) => void addFrom(async () => [await fetchPhoto(url)], words.sampleNames[name] ?? name),
@@ -439,21 +460,7 @@ function resultViews() {
       words,
       onCancel: reader.cancelExplaining,
       onChoosing: (choosing) => change({ choosing }),
-      onPart: reader.choosePart,
-    }),
-    camera: cameraView({
-      words,
-      onTake: () => void reader.takePhoto(words.camera),
-      onDevice: (camera) => {
-        choose({ camera });
-        void state.shown?.camera?.choose(camera).catch((error) => trouble(error, camera.label, null));
-      },
-      onFlip: (flip) => {
-        if (state.shown?.camera) state.shown.camera.flip = flip;
-        choose({ flip });
-      },
-      onStop: () => reader.show(state.photos[0] ?? null),
-      onLive: (on) => (on && state.shown ? void reader.watch(state.shown) : change({ live: false })),
+      onAll: () => reader.choosePart(null),
     }),
     controls: controlsView({
       words,
@@ -481,86 +488,230 @@ function resultViews() {
           pinned: true,
           chosen: [...state.chosen.slice(0, 1), ...(index === null ? [] : [index])],
         }),
-      actions: saving(),
-    }),
-    sheet: sheetView({
-      words,
-      numbers,
-      decode: (photo) => session.decode(photo, SIDES.tile),
-      onShow: reader.show,
-      onCancel: reader.cancelBatch,
-      onClear: reader.clear,
-      onResume: () => reader.again(state.photos.filter(({ status }) => status === 'cancelled')),
-      onCsv: (photos) => download(csv(photos), `${site.file}.csv`),
-      onJson: (photos) => download(json(photos.map((photo) => record(photo))), `${site.file}.json`),
+      actions: savingActions(),
     }),
   };
 }
 
-function dialogViews() {
-  return {
-    address: addressView({
-      words,
-      onAddress: async (address, signal) => addFiles([await fetchPhoto(address, signal)]),
-    }),
-    settings: settingsView({
-      words,
-      languages,
-      onReload: (choice) => {
-        allowed = null;
-        choose(choice);
-        void openModel();
-      },
-      onChoice: (choice) => (choice.language === undefined ? choose(choice) : void speak(choice.language)),
-    }),
-    model: modelView({
-      words,
-      numbers,
-      onModel: useAddress,
-      onFiles: (files) => void adding.start(files),
-      onForget: () => void forgetKept().then(() => change({ kept: false })),
-    }),
-    offer: offerView({
-      words,
-      onDecided: (offer) => change({ offers: state.offers.filter((other) => other !== offer) }),
-    }),
-  };
+/** Builds each view that is fetched with its first use, in the language of then. */
+const parts = {
+  address: later(async (again) => {
+    /** @type {typeof import('./views/address.js')} */
+    const { addressView } = await import(`./views/address.js${again}`);
+    return () =>
+      addressView({ words, onAddress: async (address, signal) => addFiles([await fetchPhoto(address, signal)]) });
+  }),
+  camera: later(async (again) => {
+    /** @type {typeof import('./views/camera.js')} */
+    const { cameraView } = await import(`./views/camera.js${again}`);
+    return () =>
+      cameraView({
+        words,
+        onTake: () => void reader.takePhoto(words.camera),
+        onDevice: (camera) => {
+          choose({ camera });
+          void state.shown?.camera?.choose(camera).catch((error) => trouble(error, camera.label, null));
+        },
+        onFlip: (flip) => {
+          if (state.shown?.camera) state.shown.camera.flip = flip;
+          choose({ flip });
+        },
+        onStop: () => reader.show(state.photos[0] ?? null),
+        onLive: (on) => (on && state.shown ? void reader.watch(state.shown) : change({ live: false })),
+      });
+  }),
+  model: later(async (again) => {
+    /** @type {typeof import('./views/model.js')} */
+    const { modelView } = await import(`./views/model.js${again}`);
+    return () =>
+      modelView({
+        words,
+        numbers,
+        onModel: useAddress,
+        onFiles: addModel,
+        onForget: () => void forgetKept().then(() => change({ kept: false })),
+      });
+  }),
+  offer: later(async (again) => {
+    /** @type {typeof import('./views/offer.js')} */
+    const { offerView } = await import(`./views/offer.js${again}`);
+    return () =>
+      offerView({
+        words,
+        onDecided: (offer) => change({ offers: state.offers.filter((other) => other !== offer) }),
+      });
+  }),
+  ownModel: later(async (again) => {
+    /** @type {typeof import('./views/ownmodel.js')} */
+    const { ownModelView } = await import(`./views/ownmodel.js${again}`);
+    const added = await adding();
+    return () =>
+      ownModelView({
+        words,
+        numbers,
+        photos: TRIED,
+        onDraft: added.draft,
+        onAnswers: (answers, keeping) => void added.answer(answers, keeping),
+        onOutput: (name) => void added.look(name),
+        onBack: added.back,
+        onClose: added.close,
+        onKeep: () => void added.keep(),
+        onSave: () => saveModel(),
+      });
+  }),
+  part: later(async (again) => {
+    /** @type {typeof import('./views/part.js')} */
+    const { partFrame } = await import(`./views/part.js${again}`);
+    return () => partFrame({ words, onPart: reader.choosePart });
+  }),
+  settings: later(async (again) => {
+    /** @type {typeof import('./views/settings.js')} */
+    const { settingsView } = await import(`./views/settings.js${again}`);
+    return () =>
+      settingsView({
+        words,
+        languages,
+        onReload: (choice) => {
+          allowed = null;
+          choose(choice);
+          void openModel();
+        },
+        onChoice: (choice) => (choice.language === undefined ? choose(choice) : void speak(choice.language)),
+      });
+  }),
+  sheet: later(async (again) => {
+    /** @type {typeof import('./views/sheet.js')} */
+    const { sheetView } = await import(`./views/sheet.js${again}`);
+    return () =>
+      sheetView({
+        words,
+        numbers,
+        decode: (photo) => session.decode(photo, SIDES.tile),
+        onShow: reader.show,
+        onCancel: reader.cancelBatch,
+        onClear: reader.clear,
+        onResume: () => reader.again(state.photos.filter(({ status }) => status === 'cancelled')),
+        onCsv: (photos) => save(({ csv, download }) => download(csv(photos), `${site.file}.csv`)),
+        onJson: (photos) =>
+          save(({ download, json, record }) =>
+            download(json(photos.map((photo) => record(photo))), `${site.file}.json`),
+          ),
+      });
+  }),
+};
+
+/** Where the views that are fetched go; the frame of a part lies on the photo. @type {Record<keyof Parts, string | null>} */
+const HOMES = {
+  address: 'dialogs',
+  camera: 'photo',
+  model: 'dialogs',
+  offer: 'dialogs',
+  ownModel: 'dialogs',
+  part: null,
+  settings: 'dialogs',
+  sheet: 'sheet',
+};
+
+/**
+ * A view that is fetched with its first use.
+ * @template {keyof typeof parts} Name
+ * @param {Name} name
+ * @returns {Promise<NonNullable<Parts[Name]>>}
+ */
+async function part(name) {
+  const build = await parts[name]();
+  if (!fetched[name]) {
+    const view = build();
+    fetched = { ...fetched, [name]: view };
+    const home = HOMES[name];
+    if (home) at(home).append(view.root);
+    change();
+  }
+  return /** @type {NonNullable<Parts[Name]>} */ (fetched[name]);
 }
 
-async function ownModelDialog() {
-  const { ownModelView } = await ownModelScript();
-  return ownModelView({
-    words,
-    numbers,
-    photos: TRIED,
-    onDraft: adding.draft,
-    onAnswers: (answers, keeping) => void adding.answer(answers, keeping),
-    onOutput: (name) => void adding.look(name),
-    onBack: adding.back,
-    onClose: adding.close,
-    onKeep: () => void adding.keep(),
-    onSave: () => state.adding?.own && folder(state.adding.own).forEach(([name, file]) => download(file, name)),
+/** Opens a dialog. @param {'address' | 'model' | 'settings'} name */
+function open(name) {
+  const opened = part(name).then((dialog) => {
+    draw();
+    dialog.open();
   });
+  needed(opened, null, () => open(name));
+}
+
+/** Views under way, and those that did not arrive, until the reader tries again. @type {Set<keyof Parts>} */
+const underWay = new Set();
+
+/** Fetches the views that the state calls for. */
+function fetchWanted() {
+  const { photos, shown, offers, adding, choosing } = state;
+  /** @type {{[Name in keyof Parts]?: boolean}} */
+  const wanted = {
+    camera: !!shown?.camera,
+    offer: offers.length > 0,
+    ownModel: !!adding,
+    part: choosing || !!shown?.region,
+    sheet: photos.length > 1,
+  };
+  for (const name of /** @type {(keyof typeof wanted)[]} */ (Object.keys(wanted))) {
+    if (!wanted[name] || fetched[name] || underWay.has(name)) continue;
+    underWay.add(name);
+    const get = () =>
+      needed(
+        part(name).then(() => underWay.delete(name)),
+        null,
+        get,
+      );
+    get();
+  }
 }
 
 function isDark() {
   return settings.theme ? settings.theme === 'dark' : matchMedia('(prefers-color-scheme: dark)').matches;
 }
 
+const saving = later(
+  /** @returns {Promise<typeof import('./download.js')>} */ (again) => import(`./download.js${again}`),
+);
+const drawing = later(
+  /** @returns {Promise<typeof import('./picture.js')>} */ (again) => import(`./picture.js${again}`),
+);
+
+/** @param {(saved: typeof import('./download.js')) => Promise<void> | void} act */
+async function save(act) {
+  try {
+    await act(await saving());
+  } catch (error) {
+    trouble(error, null, null);
+  }
+}
+
+/** The folder of the reader's own model. */
+function saveModel() {
+  const model = state.adding?.own;
+  if (model)
+    void save(async ({ download }) => (await keeping()).folder(model).forEach(([name, file]) => download(file, name)));
+}
+
 /** What the buttons beside a result do. @returns {import('./views/actions.js').Actions} */
-function saving() {
+function savingActions() {
   return {
-    onPicture: withShown(async (photo) => download(await drawPicture(), named(photo, `${site.file}.png`))),
+    onPicture: withShown(async (photo) => {
+      const [{ download, named }, picture] = await Promise.all([saving(), drawPicture()]);
+      download(picture, named(photo, `${site.file}.png`));
+    }),
     onCopy: () => copyPicture(drawPicture()),
-    onResult: withShown((photo) => {
+    onResult: withShown(async (photo) => {
+      const { download, json, named, record } = await saving();
       const heatmaps = current(state).map(({ heatmap }) => heatmap);
       download(json(record(photo, heatmaps)), named(photo, `${site.file}.json`));
     }),
-    onMap: withShown((photo) =>
+    onMap: withShown(async (photo) => {
+      const { download, named, npy } = await saving();
       current(state).forEach(({ heatmap }) =>
         download(npy(heatmap), named(photo, `${heatmap.label.replace(/\W+/g, '-')}.npy`)),
-      ),
-    ),
+      );
+    }),
   };
 }
 
@@ -571,11 +722,11 @@ function place(made) {
     tools: [made.tools],
     intake: [made.intake],
     alert: [made.alert],
-    photo: [made.stage, made.camera],
+    photo: [made.stage],
     controls: [made.controls],
     result: [made.result],
-    sheet: [made.sheet],
-    dialogs: [made.address, made.settings, made.model, made.offer, ...(made.ownModel ? [made.ownModel] : [])],
+    sheet: [],
+    dialogs: [],
   };
   document.getElementById('unstarted')?.remove();
   for (const [id, inside] of Object.entries(places)) at(id).replaceChildren(...inside.map(({ root }) => root));
@@ -608,4 +759,4 @@ if (asked && elsewhere && !isClosed())
   );
 else if (asked && (elsewhere || isExported(asked))) useAddress(elsewhere?.href ?? asked);
 void offerShared().catch((error) => trouble(error, null, null));
-void kept().then((model) => model && change({ own: own(model), kept: true }));
+void findKept();

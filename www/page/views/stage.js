@@ -1,9 +1,9 @@
 // photo + heatmaps → the picture, with the frame of what the model sees
 import { element } from './element.js';
-import { partFrame } from './part.js';
 
 /** @typedef {import('../../library/protocol.js').Heatmap} Heatmap */
 /** @typedef {{label: string, zero: boolean, overlay: ImageData | null}} Pane */
+/** @typedef {ReturnType<typeof import('./part.js').partFrame>} PartFrame */
 /**
  * @typedef {object} StageData
  * @property {number} photo its id
@@ -29,15 +29,14 @@ import { partFrame } from './part.js';
  * @param {import('../words/en.js').Words} options.words
  * @param {() => void} options.onCancel of a slow explanation
  * @param {(choosing: boolean) => void} options.onChoosing
- * @param {(part: Heatmap['region'] | null) => void} options.onPart
+ * @param {() => void} options.onAll all of the photo is to be classified
  */
-export function stageView({ words, onCancel, onChoosing, onPart }) {
+export function stageView({ words, onCancel, onChoosing, onAll }) {
   const panes = element('div', { className: 'panes' });
   const said = element('span');
   const bar = element('progress', { className: 'bar-line', 'aria-label': words.opacity });
   const cancel = element('button', { type: 'button', className: 'link', onclick: onCancel }, words.cancel);
   const busy = element('div', { className: 'busy' }, said, cancel, bar);
-  const frame = partFrame({ words, onPart });
   const choose = element(
     'button',
     {
@@ -47,7 +46,7 @@ export function stageView({ words, onCancel, onChoosing, onPart }) {
     },
     words.part.choose,
   );
-  const all = element('button', { type: 'button', className: 'link', onclick: () => onPart(null) }, words.part.all);
+  const all = element('button', { type: 'button', className: 'link', onclick: onAll }, words.part.all);
   const hint = element('span', { id: 'part-hint', className: 'soft' }, words.part.hint);
   const tools = element('div', { className: 'part-tools' }, choose, all, hint);
   const root = element('div', { className: 'stage-view' }, panes, busy, tools);
@@ -55,8 +54,8 @@ export function stageView({ words, onCancel, onChoosing, onPart }) {
   const shown = [];
   return {
     root,
-    /** @param {StageData} data */
-    update(data) {
+    /** @param {StageData} data @param {PartFrame | null} frame of the part, once it is there */
+    update(data, frame) {
       const wanted = Math.max(1, data.panes.length);
       // The first stays in the document: what lies over it may have the focus.
       for (const gone of shown.splice(wanted)) gone.root.remove();
@@ -66,8 +65,8 @@ export function stageView({ words, onCancel, onChoosing, onPart }) {
         panes.append(added.root);
       }
       shown.forEach((each, at) => each.update(data, data.panes[at]));
-      shown[0]?.hold(frame.root);
-      frame.update({ photo: data.photo, image: data.image, part: data.part, choosing: data.choosing ?? false });
+      if (frame) shown[0]?.hold(frame.root);
+      frame?.update({ photo: data.photo, image: data.image, part: data.part, choosing: data.choosing ?? false });
       tools.hidden = data.choosing === null;
       choose.setAttribute('aria-expanded', String(data.choosing));
       choose.textContent = data.choosing ? words.part.done : words.part.choose;
