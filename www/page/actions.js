@@ -88,6 +88,7 @@ export function actions({ state, change, session, settings, trouble, dismiss, op
       shown: photo,
       live: false,
       choosing: state.choosing && shown === photo,
+      trying: state.trying && shown === photo,
       pinned,
       chosen: pinned ? state.chosen : best ? [best.index] : [],
       explanations: photo && photo === shown ? state.explanations : [],
@@ -182,6 +183,7 @@ export function actions({ state, change, session, settings, trouble, dismiss, op
     if (!shown?.file) return;
     explaining.abort();
     shown.region = region;
+    change({ trying: false });
     again([shown]);
   }
 
@@ -261,7 +263,16 @@ export function actions({ state, change, session, settings, trouble, dismiss, op
       Object.assign(photo, { status: 'waiting', result: null, error: null, again: null, abort: new AbortController() }),
     );
     if (state.shown?.camera) state.shown.result = null;
-    change({ chosen: [], explanations: [], legend: null, method: null, layers: [], explaining: null, pinned: false });
+    change({
+      chosen: [],
+      explanations: [],
+      legend: null,
+      method: null,
+      layers: [],
+      explaining: null,
+      pinned: false,
+      trying: false,
+    });
   }
 
   return {

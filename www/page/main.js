@@ -320,9 +320,43 @@ function withShown(act) {
   };
 }
 
+const trialScript = later(
+  /** @returns {Promise<typeof import('./trial.js')>} */ (again) => import(`./trial.js${again}`),
+);
+
+/** The brush on the shown photo, until the reader has done, or shows something else. @param {boolean} trying */
+async function tryOut(trying) {
+  change({ trying, ...(trying && { choosing: false }) });
+  const { shown: photo } = state;
+  const { info } = session;
+  if (!trying || !photo || !info) return;
+  const onTrouble = (/** @type {unknown} */ error, /** @type {() => void} */ again) =>
+    trouble(error, photo.name, () => {
+      dismiss();
+      again();
+    });
+  const own = (opening = {});
+  try {
+    const { openTrial } = await trialScript();
+    const trial = await openTrial({ photo, info, session, words, numbers, onChange: change, onTrouble });
+    if (own !== opening || !state.trying || photo !== state.shown) return trial.close();
+    change({ trial });
+  } catch (error) {
+    if (own !== opening || !state.trying) return;
+    change({ trying: false });
+    onTrouble(error, () => void tryOut(true));
+  }
+}
+/** The trial that was asked for last. */
+let opening = {};
+
 /** @param {Partial<import('./state.js').State>} [news] */
 function change(news = {}) {
   Object.assign(state, news);
+  if (state.trial && !state.trying) {
+    state.trial.close();
+    state.trial = null;
+  }
   frame ||= requestAnimationFrame(() => {
     frame = 0;
     draw();
@@ -343,6 +377,7 @@ function draw() {
   if (photos.length > 1) fetched.sheet?.update({ photos, shown });
   if (!shown) return;
   views.stage.update(stageData(state, shown, info, settings, words), fetched.part ?? null);
+  state.trial?.update({ heatmap: current(state)[0]?.heatmap ?? null, chosen: state.chosen });
   if (!shown.result || !info) return;
   views.result.update(resultData(state, shown.result, info, words, numbers));
   const heatmap = explanations[0]?.heatmap;
@@ -399,6 +434,7 @@ async function speak(language) {
     });
   }
   choose({ language });
+  change({ trying: false });
   numbers = numbersFor(words.code);
   views = await mount();
   change();
@@ -459,7 +495,8 @@ function resultViews() {
     stage: stageView({
       words,
       onCancel: reader.cancelExplaining,
-      onChoosing: (choosing) => change({ choosing }),
+      onChoosing: (choosing) => change({ choosing, trying: false }),
+      onTrying: (trying) => void tryOut(trying),
       onAll: () => reader.choosePart(null),
     }),
     controls: controlsView({

@@ -120,6 +120,13 @@ export function openSession(onLoading) {
      */
     decode: async (file, longest) => (await opening).decode(file, { longest }),
 
+    /**
+     * A picture that is none of the photos.
+     * @param {ImageBitmap} picture
+     * @param {import('../library/protocol.js').ClassifyOptions} options
+     */
+    classify: async (picture, options) => (await opening).classify(picture, options),
+
     /** @param {Photo} photo @param {Kept} kept @returns {Promise<Result>} */
     look,
 

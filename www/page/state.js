@@ -54,6 +54,10 @@ export const blank = (model) => ({
   threshold: USUAL_THRESHOLD,
   /** Whether the reader chooses the part of the shown photo that is classified. */
   choosing: false,
+  /** Whether the reader brushes the shown photo, and their trial once it is there. */
+  trying: false,
+  /** @type {import('./trial.js').Trial | null} */
+  trial: null,
   bare: false,
   /** Whether the camera's frames are classified. */
   live: false,

@@ -54,14 +54,20 @@ export function stageData(state, shown, info, { opacity }, words) {
     region: now[0]?.heatmap.region ?? null,
     part: shown.region,
     choosing: shown.file && result ? state.choosing : null,
+    trying: shown.file && result && shown.view ? state.trying : null,
+    over: state.trial?.area ?? null,
+    under: state.trial?.root ?? null,
     panes: explanations.map((each) => ({
       label: called(each.heatmap, info, words),
       zero: !(each.heatmap.max > 0),
       overlay: now.includes(each) ? each.overlay : null,
     })),
-    opacity,
+    opacity: state.trial?.map === false ? 0 : opacity,
     bare: state.bare,
-    busy: waiting ? waitingFor(state, words) : explaining && words.explaining(explaining.loaded, explaining.total),
+    busy:
+      waiting || (state.trying && !state.trial)
+        ? waitingFor(state, words)
+        : explaining && words.explaining(explaining.loaded, explaining.total),
     steps: waiting ? null : explaining,
   };
 }

@@ -17,6 +17,9 @@ import { element } from './element.js';
  * @property {Heatmap['region'] | null} region
  * @property {Heatmap['region'] | null} part the reader's choice of what is classified; none: all of the photo
  * @property {boolean | null} choosing whether that choice is being made; null where there is none
+ * @property {boolean | null} trying whether the reader brushes the photo; null where they cannot
+ * @property {HTMLElement | null} over what lies over the photo then
+ * @property {HTMLElement | null} under and what is shown below it
  * @property {Pane[]} panes none: the photo alone
  * @property {number} opacity
  * @property {boolean} bare hides everything but the photo
@@ -30,8 +33,9 @@ import { element } from './element.js';
  * @param {() => void} options.onCancel of a slow explanation
  * @param {(choosing: boolean) => void} options.onChoosing
  * @param {() => void} options.onAll all of the photo is to be classified
+ * @param {(trying: boolean) => void} options.onTrying
  */
-export function stageView({ words, onCancel, onChoosing, onAll }) {
+export function stageView({ words, onCancel, onChoosing, onAll, onTrying }) {
   const panes = element('div', { className: 'panes' });
   const said = element('span');
   const bar = element('progress', { className: 'bar-line', 'aria-label': words.opacity });
@@ -47,11 +51,22 @@ export function stageView({ words, onCancel, onChoosing, onAll }) {
     words.part.choose,
   );
   const all = element('button', { type: 'button', className: 'link', onclick: onAll }, words.part.all);
+  const attempt = element(
+    'button',
+    {
+      type: 'button',
+      className: 'link',
+      onclick: () => onTrying(attempt.getAttribute('aria-expanded') !== 'true'),
+    },
+    words.tryIt,
+  );
   const hint = element('span', { id: 'part-hint', className: 'soft' }, words.part.hint);
-  const tools = element('div', { className: 'part-tools' }, choose, all, hint);
+  const tools = element('div', { className: 'part-tools' }, choose, all, attempt, hint);
   const root = element('div', { className: 'stage-view' }, panes, busy, tools);
   /** @type {ReturnType<typeof pane>[]} */
   const shown = [];
+  /** @type {HTMLElement | null} */
+  let over = null;
   return {
     root,
     /** @param {StageData} data @param {PartFrame | null} frame of the part, once it is there */
@@ -67,7 +82,18 @@ export function stageView({ words, onCancel, onChoosing, onAll }) {
       shown.forEach((each, at) => each.update(data, data.panes[at]));
       if (frame) shown[0]?.hold(frame.root);
       frame?.update({ photo: data.photo, image: data.image, part: data.part, choosing: data.choosing ?? false });
+      if (over !== data.over) over?.remove();
+      over = data.over;
+      if (over) shown[0]?.hold(over);
+      if (tools.nextElementSibling !== data.under) {
+        tools.nextElementSibling?.remove();
+        if (data.under) root.append(data.under);
+      }
+      root.dataset.trying = String(data.under !== null);
       tools.hidden = data.choosing === null;
+      attempt.hidden = data.trying === null;
+      attempt.setAttribute('aria-expanded', String(data.trying));
+      attempt.textContent = data.trying ? words.part.done : words.tryIt;
       choose.setAttribute('aria-expanded', String(data.choosing));
       choose.textContent = data.choosing ? words.part.done : words.part.choose;
       all.hidden = !data.part;

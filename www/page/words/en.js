@@ -64,6 +64,7 @@ export const words = {
     /** @param {number} x @param {number} y @param {number} width @param {number} height */
     place: (x, y, width, height) => `Part that is classified: ${width} × ${height} pixels at ${x}, ${y}`,
   },
+  tryIt: 'Try it yourself',
   modelSees: 'The model sees what is inside the frame',
   opacity: 'Heatmap',
   hold: 'Hold to see the photo',

@@ -52,6 +52,7 @@ export const words = {
     hint: 'Vẽ một khung trên ảnh, hoặc di chuyển khung. Phím mũi tên để di chuyển, cùng Shift để đổi cỡ.',
     place: (x, y, width, height) => `Phần được phân loại: ${width} × ${height} điểm ảnh tại ${x}, ${y}`,
   },
+  tryIt: 'Tự tay thử',
   modelSees: 'Mô hình chỉ nhìn phần trong khung',
   opacity: 'Bản đồ nhiệt',
   hold: 'Giữ để xem ảnh gốc',
