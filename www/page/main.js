@@ -11,15 +11,13 @@ import { numbers as numbersFor } from './numbers.js';
 import { actions } from './actions.js';
 import { isExported } from '../library/packing.js';
 import { WhylensError } from '../library/errors.js';
-import { scriptAttribute } from '../library/policy.js';
-import { OWN_MODEL } from './kept.js';
+import { foreign, isClosed, opening } from './opening.js';
 import { openSession } from './session.js';
 import { site } from './site.js';
 import { keepSettings, readSettings } from './settings.js';
 import { USUAL_THRESHOLD, blank } from './state.js';
 import { fetchPhoto, fetchedOnce, isZip, readClipboard, sorted, unpacked } from './sources.js';
 import { SIDES } from './photos.js';
-import { PageError } from './trouble.js';
 import { verdict } from './verdict.js';
 import { controlsData, current, modelChoices, resultData, stageData } from './viewdata.js';
 import { alertView } from './views/alert.js';
@@ -60,8 +58,12 @@ let fetched = {};
 
 const session = openSession((loading) => {
   change({ loading });
-  if (loading.phase === 'failed' && !dropDamaged(loading.error))
-    trouble(loading.error, null, anyway(loading.error, openModel));
+  if (loading.phase === 'failed' && !models.dropDamaged(loading.error))
+    trouble(
+      loading.error,
+      null,
+      models.anyway(loading.error, () => void models.open()),
+    );
   if (loading.phase === 'ready') {
     change({ threshold: session.info?.threshold ?? USUAL_THRESHOLD });
     void tellFacts();
@@ -75,7 +77,7 @@ const reader = actions({
   settings,
   trouble,
   dismiss,
-  openModel: () => void openModel(),
+  openModel: () => void models.open(),
   onResult: ({ name, result }) => {
     const best = result?.predictions[0];
     at('spoken').textContent = [
@@ -85,96 +87,18 @@ const reader = actions({
   },
 });
 
-function openModel() {
-  dismiss();
-  return session.open(state.model, { ...settings, memoryLimit: memoryLimit() }).then(reader.work);
-}
-
-/** Bytes that a model may take, because the reader said so of one that needs them. @type {number | null} */
-let allowed = null;
-
-const memoryLimit = () => allowed ?? settings.memoryLimit;
-
-/**
- * Trying again is, of a model that needs more memory than it may take, to use it anyway.
- * @param {unknown} error
- * @param {() => void} again
- */
-function anyway(error, again) {
-  const { limit } = /** @type {{limit?: number}} */ (error ?? {});
-  return () => {
-    // What it needs is known better once its file is there.
-    if (limit) allowed = Math.max(allowed ?? 0, limit * 1.25);
-    again();
-  };
-}
-
-/** @param {string} model */
-function useModel(model) {
-  reader.forgetResults();
-  change({ model });
-  return openModel();
-}
-
-/** A model folder is used as it is, and any other model is packed first. @param {string} address */
-function useAddress(address) {
-  if (isClosed() && foreign(address)) trouble(new PageError('closed-site', address), null, null);
-  else if (isExported(address)) add(address, (added) => void added.download(address));
-  else void useModel(address);
-}
-
-/** Whether the site was made with `whylens dist --closed`. */
-const isClosed = () => scriptAttribute('data-closed') !== null;
-
-const keeping = later(
-  /** @returns {Promise<typeof import('./ownkept.js')>} */ (again) => import(`./ownkept.js${again}`),
-);
-
-/** @param {import('./ownmodel.js').OwnModel} model */
-async function own(model) {
-  const { addressOf } = await keeping();
-  return { ...addressOf(model), name: model.manifest.name, model };
-}
-
-/** The model that was kept at an earlier visit. */
-async function findKept() {
-  if (!(await globalThis.caches?.has(OWN_MODEL))) return;
-  const model = await (await keeping()).kept();
-  if (model) change({ own: await own(model), kept: true });
-}
-
-const forgetKept = () => caches.delete(OWN_MODEL);
-
-const adding = later(async (again) => {
-  /** @type {typeof import('./adding.js')} */
-  const { addition } = await import(`./adding.js${again}`);
-  const made = addition({
-    onChange: (adding) => {
-      change({ adding });
-      if (adding)
-        void part('ownModel').catch((error) => {
-          made.close();
-          trouble(error, adding.parts.name, null);
-        });
-    },
-    memoryLimit: () => memoryLimit() ?? undefined,
-    photos: fetchedOnce(TRIED.map(({ url }) => url)),
-    onTrouble: (error, about, again) => trouble(error, about, again && anyway(error, again)),
-    async onModel(model, keeping) {
-      const before = state.own;
-      change({ own: await own(model), kept: state.kept || keeping });
-      await useModel(state.own?.url ?? '');
-      before?.forget();
-    },
-    onKept: () => change({ kept: true }),
-  });
-  return made;
+const models = opening({
+  state,
+  change,
+  session,
+  settings,
+  trouble,
+  dismiss,
+  photos: fetchedOnce(TRIED.map(({ url }) => url)),
+  dialog: () => part('ownModel'),
+  forgetResults: reader.forgetResults,
+  work: reader.work,
 });
-
-/** @param {string} about @param {(added: Awaited<ReturnType<typeof adding>>) => void} act */
-function add(about, act) {
-  needed(adding().then(act), about, () => add(about, act));
-}
 
 /** Says what did not arrive. @param {Promise<unknown>} arriving @param {string | null} about @param {() => void} again */
 function needed(arriving, about, again) {
@@ -192,11 +116,6 @@ function addFiles(files) {
   void addFrom(() => (zip ? unpacked(files) : files), zip?.name ?? null);
 }
 
-/** @param {File[]} files a model and what came with it */
-function addModel(files) {
-  add(files[0]?.name ?? '', (added) => void added.start(files));
-}
-
 /** What is on the clipboard. */
 async function paste() {
   try {
@@ -210,7 +129,7 @@ async function paste() {
 
 /** A model, or a picture of another tab or site. @param {string} address */
 function takeAddress(address) {
-  if (isExported(address)) useAddress(address);
+  if (isExported(address)) models.useAddress(address);
   else void addFrom(async () => [await fetchPhoto(address)], address.startsWith('data:') ? null : address);
 }
 
@@ -227,41 +146,12 @@ async function addFrom(get, about) {
     const got = get();
     if (got instanceof Promise) change({ arriving: about });
     const { photos, model } = sorted(got instanceof Promise ? await got : got);
-    if (model.length) addModel(model);
+    if (model.length) models.addFiles(model);
     reader.addFiles(photos);
   } catch (error) {
     trouble(error, about, null);
   }
   if (state.arriving) change({ arriving: null });
-}
-
-/**
- * Weights that were kept on this device and are damaged are no use on any later visit.
- * @param {unknown} error
- */
-function dropDamaged(error) {
-  const { code } = /** @type {{code?: string}} */ (error ?? {});
-  const { own } = state;
-  if (!state.kept || own?.url !== state.model || !['integrity', 'truncated', 'not-a-model'].includes(code ?? ''))
-    return false;
-  void forgetKept();
-  own.forget();
-  change({ own: null, kept: false, model: MODELS[0] ?? '' });
-  trouble(new PageError('kept-damaged', error), own.name, null);
-  return true;
-}
-
-/**
- * An address on another site: a link must not decide whose model the reader trusts.
- * @param {string | null} address
- */
-function foreign(address) {
-  try {
-    const url = new URL(address ?? '', document.baseURI);
-    return url.origin === location.origin ? null : url;
-  } catch {
-    return null;
-  }
 }
 
 /** @param {string} question @param {string[]} names @param {() => void} take */
@@ -277,7 +167,7 @@ async function offerShared() {
     ask(
       words.offer.model,
       model.map(({ name }) => name),
-      () => addModel(model),
+      () => models.addFiles(model),
     );
   if (photos.length)
     ask(
@@ -465,7 +355,7 @@ function frameViews() {
       words,
       numbers,
       onCancel: session.cancel,
-      onLoad: () => (state.loading.phase === 'idle' ? void session.start() : openModel()),
+      onLoad: () => (state.loading.phase === 'idle' ? void session.start() : void models.open()),
     }),
     tools: toolsView({
       words,
@@ -564,9 +454,9 @@ const parts = {
       modelView({
         words,
         numbers,
-        onModel: useAddress,
-        onFiles: addModel,
-        onForget: () => void forgetKept().then(() => change({ kept: false })),
+        onModel: models.useAddress,
+        onFiles: models.addFiles,
+        onForget: () => void models.forgetKept(),
       });
   }),
   offer: later(async (again) => {
@@ -581,7 +471,7 @@ const parts = {
   ownModel: later(async (again) => {
     /** @type {typeof import('./views/ownmodel.js')} */
     const { ownModelView } = await import(`./views/ownmodel.js${again}`);
-    const added = await adding();
+    const added = await models.adding();
     return () =>
       ownModelView({
         words,
@@ -609,9 +499,9 @@ const parts = {
         words,
         languages,
         onReload: (choice) => {
-          allowed = null;
+          models.forgetLimit();
           choose(choice);
-          void openModel();
+          void models.open();
         },
         onChoice: (choice) => (choice.language === undefined ? choose(choice) : void speak(choice.language)),
       });
@@ -725,9 +615,7 @@ async function save(act) {
 
 /** The folder of the reader's own model. */
 function saveModel() {
-  const model = state.adding?.own;
-  if (model)
-    void save(async ({ download }) => (await keeping()).folder(model).forEach(([name, file]) => download(file, name)));
+  void save(async ({ download }) => (await models.folder()).forEach(([name, file]) => download(file, name)));
 }
 
 /** What the buttons beside a result do. @returns {import('./views/actions.js').Actions} */
@@ -787,13 +675,13 @@ watchDropsAndPastes({
   failed: (error) => void mounted.then(() => trouble(error, null, null)),
 });
 views = await mounted;
-void keepForOffline(openModel().then(reader.settled)).then(isolateNow);
+void keepForOffline(models.open().then(reader.settled)).then(isolateNow);
 if (asked && elsewhere && !isClosed())
   ask(
     words.offer.elsewhere(elsewhere.protocol === 'hf:' ? 'huggingface.co' : elsewhere.host || elsewhere.protocol),
     [elsewhere.href],
-    () => useAddress(elsewhere.href),
+    () => models.useAddress(elsewhere.href),
   );
-else if (asked && (elsewhere || isExported(asked))) useAddress(elsewhere?.href ?? asked);
+else if (asked && (elsewhere || isExported(asked))) models.useAddress(elsewhere?.href ?? asked);
 void offerShared().catch((error) => trouble(error, null, null));
-void findKept();
+void models.findKept();
