@@ -11,7 +11,7 @@ import { numbers as numbersFor } from './numbers.js';
 import { actions } from './actions.js';
 import { isExported } from '../library/packing.js';
 import { WhylensError } from '../library/errors.js';
-import { foreign, isClosed, opening } from './opening.js';
+import { foreign, isClosed, modelActions } from './opening.js';
 import { openSession } from './session.js';
 import { site } from './site.js';
 import { keepSettings, readSettings } from './settings.js';
@@ -87,7 +87,7 @@ const reader = actions({
   },
 });
 
-const models = opening({
+const models = modelActions({
   state,
   change,
   session,

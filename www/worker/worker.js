@@ -5,7 +5,6 @@ import * as helpers from './helpers.js';
 import * as modules from './modules.js';
 import { coded } from './instance.js';
 import { AS_STORED, readPixels } from '../library/photo.js';
-import { rehearsal } from './warm.js';
 
 /** @typedef {import('../library/protocol.js').Answer} Answer */
 /** @typedef {import('../library/protocol.js').ErrorCode} ErrorCode */
@@ -223,7 +222,10 @@ async function warmUp(module, model) {
   try {
     await pause(WARM.after);
     const began = performance.now();
-    const classify = isWanted() ? await rehearsal(module, model) : null;
+    if (!isWanted()) return;
+    // Not needed before the model is ready; without it, the first photo takes a little longer.
+    const { rehearsal } = await import('./warm.js').catch(() => ({ rehearsal: null }));
+    const classify = isWanted() ? await rehearsal?.(module, model) : null;
     for (let photo = 0; classify && photo < WARM.most && isWanted(); photo += 1) {
       await classify();
       if (performance.now() - began > WARM.enough) return;
