@@ -167,12 +167,18 @@ test('a number is shown with its unit, and what raises and lowers it', async () 
   assert.match(await verdict(page), /^[-−]?\d+\.\d\d years$/);
   assert.match(await said(page), /The model’s estimate.*years\s+age/s);
   assert.match(await page.locator('.tile-value').first().innerText(), /^[-−]?\d+\.\d\d years$/);
-  assert.deepEqual(await page.locator('.class-label').allInnerTexts(), ['What raises it', 'What lowers it']);
-  assert.equal(await page.locator('.search:visible, .threshold:visible').count(), 0);
-  await page.getByRole('button', { name: 'Compare with “What lowers it”' }).click();
-  await page.locator('.where h3', { hasText: 'What lowers it' }).first().waitFor({ timeout: 60_000 });
-  await page.locator('.busy:visible').waitFor({ state: 'detached' });
-  assert.deepEqual((await page.locator('.where h3').allInnerTexts()).slice(0, 2), ['What raises it', 'What lowers it']);
+  assert.equal(await page.locator('.class:visible, .search:visible, .threshold:visible').count(), 0);
+  const sides = page.getByRole('group', { name: 'Show what' });
+  assert.deepEqual(await sides.locator('label').allInnerTexts(), ['raises it', 'lowers it', 'both']);
+  for (const [side, title] of /** @type {const} */ ([
+    ['both', 'What raises and lowers it'],
+    ['lowers it', 'What lowers it'],
+  ])) {
+    await sides.getByRole('radio', { name: side }).check();
+    await page.locator('.where h3', { hasText: title }).waitFor({ timeout: 60_000 });
+    assert.deepEqual(await page.locator('.where h3').allInnerTexts(), [title]);
+  }
+  assert.ok(await page.getByLabel('Question').isHidden());
   await page.screenshot({ path: shot('number') });
   await page.getByLabel('Method').selectOption('occlusion');
   await page.locator('.where h3', { hasText: 'What lowers it' }).first().waitFor({ timeout: 60_000 });

@@ -1,7 +1,7 @@
 // what the reader does with photos → changes to the state
 import { atOnce } from '../library/ahead.js';
 import { batch } from './batch.js';
-import { choiceOf } from './explain.js';
+import { meant } from './explain.js';
 import { later } from './later.js';
 import { SIDES, forget, live, photo as newPhoto, putAway } from './photos.js';
 
@@ -114,23 +114,24 @@ export function actions({ state, change, session, settings, trouble, dismiss, op
     change(news);
     explaining.abort();
     const { signal } = (explaining = new AbortController());
-    const { shown, chosen: classes, method, layers, pinned } = state;
+    const { shown, chosen: classes, method, layers, sign, contrast, pinned } = state;
     if (!shown?.result) return;
     const slow =
       shown.camera || !classes.length
         ? undefined
         : setTimeout(() => change({ explaining: { loaded: 0, total: 0 } }), 300);
     let before = 0;
+    const choice = { classes, method, layers, sign, contrast };
     // Two classes side by side are explained one after the other.
     const onProgress = (/** @type {import('../library/protocol.js').Progress} */ { loaded, total }) => {
       if (signal.aborted) return;
       if (loaded === 1 && state.explaining?.loaded) before = total;
-      change({ explaining: { loaded: before + loaded, total: total * classes.length } });
+      change({ explaining: { loaded: before + loaded, total: total * meant(choice).length } });
     };
     try {
       const found = await session.explain(
         shown,
-        { classes, method, layers, colormap: settings.colormap, kept: shown.camera ? KEPT.live : KEPT.shown },
+        { ...choice, colormap: settings.colormap, kept: shown.camera ? KEPT.live : KEPT.shown },
         { signal, onProgress },
       );
       if (found) change(found);
@@ -139,11 +140,11 @@ export function actions({ state, change, session, settings, trouble, dismiss, op
       cancelExplaining();
       const { code, message } = /** @type {{code?: string, message?: string}} */ (error);
       // Nobody asked for this one: the result stands, and says why.
-      if (!pinned && !method && !layers.length && code && NO_HEATMAP.includes(code)) {
+      if (!pinned && !method && !layers.length && sign === 'for' && !contrast && code && NO_HEATMAP.includes(code)) {
         shown.result.noHeatmap = { code, message: message ?? String(error) };
         return change({ chosen: [] });
       }
-      trouble(error, shown.name, () => void explainChosen({ chosen: classes, method, layers }));
+      trouble(error, shown.name, () => void explainChosen({ chosen: classes, method, layers, sign, contrast }));
     } finally {
       clearTimeout(slow);
       if (signal === explaining.signal && state.explaining) change({ explaining: null });
@@ -153,11 +154,14 @@ export function actions({ state, change, session, settings, trouble, dismiss, op
   /** What is shown stays as it was before the last choice. */
   function cancelExplaining() {
     explaining.abort();
-    const [first, second] = state.explanations.map(({ heatmap }) => heatmap);
+    const [first, second] = state.explanations;
+    const compared = first?.contrast === 'other' ? first.heatmap.contrast?.[0] : second?.heatmap;
     const before = first && {
-      method: first.method,
-      layers: first.layers,
-      chosen: [choiceOf(first), ...(second ? [choiceOf(second)] : [])],
+      method: first.heatmap.method,
+      layers: first.heatmap.layers,
+      sign: first.heatmap.sign,
+      contrast: first.contrast ?? null,
+      chosen: [first.heatmap, ...(compared ? [compared] : [])].map(({ classIndex }) => classIndex),
     };
     change({ explaining: null, ...before });
   }

@@ -2,29 +2,62 @@
 /** @typedef {import('../whylens.js').Classifier} Classifier */
 /** @typedef {import('../library/protocol.js').Heatmap} Heatmap */
 /** @typedef {import('../library/protocol.js').Result} Result */
-/** @typedef {{heatmap: Heatmap, overlay: ImageData | null}} Explanation */
+/**
+ * @typedef {object} Explanation
+ * @property {Heatmap} heatmap
+ * @property {ImageData | null} overlay none: there is no evidence
+ * @property {Contrast} [contrast] that was asked for
+ */
+/**
+ * Whether a class is set against the other chosen one, in one heatmap, or against those most like it.
+ * @typedef {'other' | 'alike' | null} Contrast
+ */
+/**
+ * @typedef {object} Choice
+ * @property {number[]} classes one or two
+ * @property {Heatmap['sign']} sign
+ * @property {Contrast} contrast `other` is for two classes, `alike` for one
+ * @property {string | null} method
+ * @property {string[]} layers
+ */
 
 /** Longest side of a drawn heatmap: it is smooth, so the browser may enlarge it. */
 const LONGEST = 720;
 
-/**
- * A class, or what speaks against it, as one number: ~0 is what speaks against the first.
- * @param {Pick<Heatmap, 'classIndex' | 'sign'>} heatmap
- */
-export const choiceOf = ({ classIndex, sign }) => (sign === 'against' ? ~classIndex : classIndex);
+/** The methods whose maps have no other side. */
+const ONE_SIDED = ['eigencam', 'scorecam'];
 
-/** @param {number} choice @returns {Pick<Heatmap, 'classIndex' | 'sign'>} */
-const chosenBy = (choice) =>
-  choice < 0 ? { classIndex: ~choice, sign: 'against' } : { classIndex: choice, sign: 'for' };
+/** @param {string} method */
+export const hasSides = (method) => !ONE_SIDED.includes(method);
+
+/** Whether its maps of two classes differ. @param {string} method */
+export const tellsClasses = (method) => method !== 'eigencam';
+
+/**
+ * The heatmaps that a choice means.
+ * @param {Choice} choice
+ * @returns {(Pick<Heatmap, 'classIndex' | 'sign'> & {contrast: Contrast, against?: {classIndex: number} | 'alike'})[]}
+ */
+export function meant({ classes, sign, contrast, method }) {
+  const [first, second] = classes;
+  const side = method && !hasSides(method) ? 'for' : sign;
+  const distinct = !method || tellsClasses(method);
+  if (distinct && contrast === 'other' && first !== undefined && second !== undefined)
+    return [{ classIndex: first, sign: side, contrast, against: { classIndex: second } }];
+  if (distinct && contrast === 'alike' && first !== undefined && second === undefined)
+    return [{ classIndex: first, sign: side, contrast, against: 'alike' }];
+  return classes.map((classIndex) => ({ classIndex, sign: side, contrast: null }));
+}
 
 /**
  * @param {Classifier} classifier that gave `result`
  * @param {Result} result
- * @param {{classes: number[], method: string | null, layers: string[], colormap: string}} choice
+ * @param {Choice & {colormap: string}} choice
  * @param {{signal: AbortSignal, onProgress: (progress: import('../library/protocol.js').Progress) => void}} waiting
  * @returns {Promise<Explanation[]>}
  */
-export async function explain(classifier, result, { classes, method, layers, colormap }, waiting) {
+export async function explain(classifier, result, choice, waiting) {
+  const { method, layers, colormap } = choice;
   const scale = Math.min(1, LONGEST / Math.max(result.image.width, result.image.height));
   const size = {
     width: Math.max(1, Math.round(result.image.width * scale)),
@@ -32,19 +65,28 @@ export async function explain(classifier, result, { classes, method, layers, col
   };
   /** @type {Explanation[]} */
   const explanations = [];
-  for (const choice of classes) {
-    const { classIndex, sign } = chosenBy(choice);
+  for (const { classIndex, sign, contrast, against } of meant(choice)) {
     const given = result.heatmap;
     const reusable =
       given?.classIndex === classIndex &&
       given.sign === sign &&
+      !against &&
       (!method || given.method === method) &&
       (!layers.length || layers.join() === given.layers.join());
     const heatmap = reusable
       ? given
-      : await classifier.heatmap(result, { classIndex, sign, method: method ?? undefined, layer: layers, ...waiting });
-    const overlay = heatmap.max > 0 ? await classifier.render(heatmap, { ...size, colormap, opacity: 1 }) : null;
-    explanations.push({ heatmap, overlay });
+      : await classifier.heatmap(result, {
+          classIndex,
+          sign,
+          contrast: against,
+          method: method ?? undefined,
+          layer: layers,
+          ...waiting,
+        });
+    const colours = heatmap.sign === 'both' ? undefined : colormap;
+    const overlay =
+      heatmap.max > 0 ? await classifier.render(heatmap, { ...size, colormap: colours, opacity: 1 }) : null;
+    explanations.push({ heatmap, overlay, contrast });
   }
   return explanations;
 }
@@ -61,14 +103,15 @@ export function layersOf({ layers, candidates }) {
 }
 
 /**
- * The colour map from no evidence to the most, one pixel high.
+ * The colour map from no evidence to the most, or from the most against to the most for, one pixel high.
  * @param {Classifier} classifier
  * @param {Heatmap} like
  * @param {string} colormap
  */
 export function legend(classifier, like, colormap) {
   const image = { width: 256, height: 1 };
-  const values = Float32Array.from({ length: 256 }, (_, at) => at / 255);
+  const signed = like.sign === 'both';
+  const values = Float32Array.from({ length: 256 }, (_, at) => (signed ? (2 * at) / 255 - 1 : at / 255));
   const ramp = { ...like, ...image, values, max: 1, region: { x: 0, y: 0, ...image }, part: undefined, image };
-  return classifier.render(ramp, { ...image, colormap, opacity: 1 });
+  return classifier.render(ramp, { ...image, colormap: signed ? undefined : colormap, opacity: 1 });
 }

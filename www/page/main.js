@@ -1,6 +1,7 @@
 // the page: owns all state, updates the views, and acts on what they report
 import { keepForOffline, takeShared } from './offline.js';
 import { copyPicture } from './clipboard.js';
+import { called } from './describe.js';
 import { words as english } from './words/en.js';
 import { languages, otherThan, wordsFor } from './language.js';
 import { later } from './later.js';
@@ -398,6 +399,8 @@ function resultViews() {
         void reader.explainChosen();
       },
       onMethod: (method) => void reader.explainChosen({ method }),
+      onSign: (sign) => void reader.explainChosen({ sign }),
+      onContrast: (contrast) => void reader.explainChosen({ contrast }),
       // Layers that are not in the plan need another module.
       onLayers: (layers) => void reader.explainChosen({ layers }).then(tellFacts),
     }),
@@ -634,7 +637,10 @@ function savingActions() {
     onMap: withShown(async (photo) => {
       const { download, named, npy } = await saving();
       current(state).forEach(({ heatmap }) =>
-        download(npy(heatmap), named(photo, `${heatmap.label.replace(/\W+/g, '-')}.npy`)),
+        download(
+          npy(heatmap),
+          named(photo, `${called(heatmap, session.info, words).replace(/[^\p{L}\p{N}]+/gu, '-')}.npy`),
+        ),
       );
     }),
   };

@@ -9,7 +9,7 @@ import { verdict } from './verdict.js';
  * @property {string[]} titles one a heatmap, or the verdict alone
  * @property {string} note model, method, date
  * @property {string | null} disclaimer
- * @property {[string, string]} scale ends of the legend
+ * @property {string[]} scale marks of the legend: its ends, and what lies between
  */
 
 /** Longest side of a photo in the picture. */
@@ -47,7 +47,8 @@ export async function pictureOf(
     if (number)
       return [heatmap && called(heatmap, model, words), numbers.given(number, result.model)].filter(Boolean).join('  ');
     const found = predictionOf(result, model.labels, index);
-    return `${found.label}  ${numbers.given(found, result.model)}`;
+    const title = heatmap ? called(heatmap, model, words) : found.label;
+    return `${title}  ${numbers.given(found, result.model)}`;
   });
   const note = [words.site.title ?? 'Whylens', `${model.name} ${model.version}`, explanations[0]?.heatmap.method]
     .filter(Boolean)
@@ -59,9 +60,16 @@ export async function pictureOf(
       [result.recognised ? '' : verdict(result, words), words.site.disclaimer ?? model.disclaimer]
         .filter(Boolean)
         .join(' ') || null,
-    scale: [words.less, words.more],
+    scale: scaleOf(explanations[0]?.heatmap.sign, isNumber(model) ? words.moving : words.speaking, words),
   });
 }
+
+/**
+ * @param {import('../library/protocol.js').Heatmap['sign'] | undefined} sign
+ * @param {{for: string, against: string}} sides
+ * @param {import('./words/en.js').Words} words
+ */
+const scaleOf = (sign, sides, words) => (sign === 'both' ? [sides.against, '0', sides.for] : [words.less, words.more]);
 
 /**
  * @param {ImageBitmap} photo
@@ -129,9 +137,10 @@ async function picture(photo, { image, region }, explanations, legend, opacity, 
     pen.fillRect(MARGIN, y - 12, ramp, 10);
     pen.drawImage(await createImageBitmap(legend), MARGIN, y - 12, ramp, 10);
     pen.fillStyle = SOFT;
-    pen.fillText(caption.scale[0], MARGIN, y + 16);
-    pen.textAlign = 'right';
-    pen.fillText(caption.scale[1], MARGIN + ramp, y + 16);
+    caption.scale.forEach((mark, at, { length }) => {
+      pen.textAlign = at === 0 ? 'left' : at === length - 1 ? 'right' : 'center';
+      pen.fillText(mark, MARGIN + (ramp * at) / (length - 1), y + 16);
+    });
     pen.textAlign = 'left';
     y += LINE + 14;
   }

@@ -18,7 +18,7 @@ export const blank = (model) => ({
   photos: [],
   /** One of the photos, or the camera. @type {Photo | null} */
   shown: null,
-  /** What is explained, one or two side by side: class indices, or as `choiceOf` has them. @type {number[]} */
+  /** What is explained, one or two side by side: class indices. @type {number[]} */
   chosen: [],
   /** Whether the reader chose the class, so that the camera's next frame keeps it. */
   pinned: false,
@@ -26,6 +26,10 @@ export const blank = (model) => ({
   explanations: [],
   /** @type {ImageData | null} */
   legend: null,
+  /** What speaks for the class, against it, or both. @type {import('../library/protocol.js').Heatmap['sign']} */
+  sign: 'for',
+  /** What the first chosen class is set against in one heatmap, if anything. @type {import('./explain.js').Contrast} */
+  contrast: null,
   /** @type {string | null} */
   method: null,
   /** ONNX tensors explained, averaged where there are several; empty: the model's own. @type {string[]} */

@@ -1,6 +1,6 @@
 // state → what each view shows
-import { called, describe } from './describe.js';
-import { layersOf } from './explain.js';
+import { called, describe, isNumber, nothing } from './describe.js';
+import { hasSides, layersOf, tellsClasses } from './explain.js';
 import { sureness } from './verdict.js';
 
 /** @typedef {import('./state.js').State} State */
@@ -59,7 +59,8 @@ export function stageData(state, shown, info, { opacity }, words) {
     under: state.trial?.root ?? null,
     panes: explanations.map((each) => ({
       label: called(each.heatmap, info, words),
-      zero: !(each.heatmap.max > 0),
+      zero: each.heatmap.max > 0 ? null : nothing(each.heatmap, info, words),
+      plain: each.heatmap.sign === 'for' && !each.heatmap.contrast,
       overlay: now.includes(each) ? each.overlay : null,
     })),
     opacity: state.trial?.map === false ? 0 : opacity,
@@ -125,14 +126,21 @@ function whyNone({ methods }, { noHeatmap }, explanations, words) {
  * @param {Settings} settings
  * @returns {import('./views/controls.js').ControlsData}
  */
-export function controlsData({ legend, method, layers }, heatmap, info, { opacity, colormap }) {
+export function controlsData({ legend, method, layers, sign, chosen, contrast }, heatmap, info, { opacity, colormap }) {
+  const by = method ?? heatmap.method;
   return {
+    sign: hasSides(by) ? sign : 'for',
+    sided: hasSides(by),
+    number: isNumber(info),
+    classes: info.labels.length > 1 ? chosen.map((index) => info.labels[index] ?? '') : [],
+    contrast: tellsClasses(by) ? contrast : null,
+    contrastable: tellsClasses(by),
     opacity,
     colormap,
     legend,
     methods: info.methods,
     layers: layersOf(info),
-    method: method ?? heatmap.method,
+    method: by,
     chosen: layers.length ? layers : heatmap.layers,
   };
 }

@@ -1,6 +1,5 @@
 // predictions → bars, a search over all classes; each bar one click from its heatmap
-import { called, isNumber } from '../describe.js';
-import { choiceOf } from '../explain.js';
+import { isNumber } from '../describe.js';
 import { matching, predictionOf } from '../prediction.js';
 import { element, icon } from './element.js';
 
@@ -81,7 +80,8 @@ export function classesView({ words, numbers, onClass, onCompare, onThreshold })
     const wanted = search.value.trim().toLowerCase();
     const found = wanted ? matching(data, labels, wanted, MANY) : null;
     const listed = found?.first ?? first(data, count);
-    const visible = number ? sides(labels) : listed.map((index) => predictionOf(data, labels, index));
+    root.hidden = number;
+    const visible = listed.map((index) => predictionOf(data, labels, index));
     counted.textContent = found ? words.matches(found.count) : '';
     more.hidden = !!found || data.predictions.length <= FEW;
     more.textContent = count === FEW ? words.moreClasses : words.fewerClasses;
@@ -91,20 +91,8 @@ export function classesView({ words, numbers, onClass, onCompare, onThreshold })
     list.replaceChildren(...rows.map((each) => each.root));
     visible.forEach((prediction, at) => {
       const part = model.activation === 'none' ? Math.max(0, prediction.score / best) : prediction.probability;
-      const text = number ? '' : value(prediction, model);
-      rows[at]?.update(prediction, part, text, chosen, number || labels.length > 1);
+      rows[at]?.update(prediction, part, value(prediction, model), chosen, labels.length > 1);
     });
-  }
-
-  /** What moves a number, as `choiceOf` has it. @param {string[]} labels @returns {Prediction[]} */
-  function sides(labels) {
-    const side = (/** @type {string} */ label, /** @type {'for' | 'against'} */ sign) => ({
-      index: choiceOf({ classIndex: 0, sign }),
-      label: called({ label, sign }, { activation: 'none', labels }, words),
-      probability: NaN,
-      score: NaN,
-    });
-    return [side(labels[0] ?? '', 'for'), side(labels[0] ?? '', 'against')];
   }
 
   /** @param {Prediction} prediction @param {import('./result.js').ResultData['model']} model */
@@ -159,7 +147,6 @@ function classRow(words, onClass, onCompare) {
       const [a, b] = chosen;
       label.textContent = prediction.label;
       percent.textContent = text;
-      bar.hidden = !text;
       bar.style.setProperty('--part', `${(part || 0) * 100}%`);
       root.dataset.shown = index === a ? 'first' : index === b ? 'second' : '';
       show.setAttribute('aria-pressed', String(index === a));

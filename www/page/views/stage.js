@@ -2,8 +2,14 @@
 import { element } from './element.js';
 
 /** @typedef {import('../../library/protocol.js').Heatmap} Heatmap */
-/** @typedef {{label: string, zero: boolean, overlay: ImageData | null}} Pane */
 /** @typedef {ReturnType<typeof import('./part.js').partFrame>} PartFrame */
+/**
+ * @typedef {object} Pane
+ * @property {string} label
+ * @property {boolean} plain whether the label is only that of a class
+ * @property {string | null} zero what is said where there is no evidence
+ * @property {ImageData | null} overlay
+ */
 /**
  * @typedef {object} StageData
  * @property {number} photo its id
@@ -168,8 +174,8 @@ function pane(words) {
       canvas.setAttribute('aria-label', shown ? words.heatmapOf(shown.label) : '');
       canvas.style.opacity = String(shown ? data.opacity : 0);
       outline(data.region, data.image);
-      caption.textContent = shown ? (shown.zero ? words.where.zero(shown.label) : shown.label) : '';
-      caption.hidden = !shown || (data.panes.length < 2 && !shown.zero);
+      caption.textContent = shown ? (shown.zero ?? shown.label) : '';
+      caption.hidden = !shown || (data.panes.length < 2 && shown.plain && !shown.zero);
     },
   };
 

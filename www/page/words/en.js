@@ -80,6 +80,20 @@ export const words = {
   },
   less: 'little evidence',
   more: 'most',
+  twoColours: 'Blue to orange',
+  speaking: { title: 'Show what speaks', for: 'for', against: 'against', both: 'both' },
+  moving: { title: 'Show what', for: 'raises it', against: 'lowers it', both: 'both' },
+  /** @param {string} method */
+  oneSided: (method) => `${method} does not tell what speaks for a class from what speaks against it.`,
+  question: 'Question',
+  questions: {
+    /** @param {string} label */
+    one: (label) => `Why “${label}”?`,
+    alike: 'Why not a similar class?',
+    each: 'Why each of the two?',
+    /** @param {string} a @param {string} b */
+    other: (a, b) => `Why “${a}” and not “${b}”?`,
+  },
   method: 'Method',
   layer: 'Layer',
   occlusion: 'Occlusion (slow)',
@@ -131,15 +145,43 @@ export const words = {
   unlisted: 'below those listed',
   raises: 'What raises it',
   lowers: 'What lowers it',
+  moves: 'What raises and lowers it',
+  /** What a heatmap is of, where that is not the class alone. */
+  of: {
+    /** @param {string} label */
+    against: (label) => `Against: ${label}`,
+    /** @param {string} label */
+    both: (label) => `For and against: ${label}`,
+    /** @param {string} a @param {string} b */
+    other: (a, b) => `${a}, not ${b}`,
+    /** @param {string} label */
+    alike: (label) => `${label}, not similar classes`,
+  },
 
   where: {
     /** @param {string} label */
     title: (label) => `Evidence for “${label}”`,
+    /** @param {string} label */
+    against: (label) => `Evidence against “${label}”`,
+    /** @param {string} label */
+    both: (label) => `Evidence for and against “${label}”`,
+    /** @param {string} pro @param {string} contra sentences */
+    sides: (pro, contra) => `For: ${pro} Against: ${contra}`,
+    nothing: 'nothing.',
+    /** @param {string[]} labels */
+    compared: (labels) => {
+      const quoted = labels.map((label) => `“${label}”`).join(', ');
+      return `Compared with ${quoted.replace(/, (?=[^,]*$)/, ' and ')}.`;
+    },
     /** @param {string} place @param {string} how @param {string} share */
     sentence: (place, how, share) =>
       `The evidence lies ${place} and is ${how}: half of it falls on ${share} of the area.`,
     /** @param {string} label */
     zero: (label) => `Nothing in this photo speaks for “${label}”. There is no heatmap to draw.`,
+    /** @param {string} label */
+    zeroAgainst: (label) => `Nothing in this photo speaks against “${label}”. There is no heatmap to draw.`,
+    /** @param {string} label */
+    zeroBoth: (label) => `Nothing in this photo speaks for or against “${label}”. There is no heatmap to draw.`,
     unmoved: 'Nothing in this photo moves the number this way. There is no heatmap to draw.',
     places: [
       ['at the top left', 'at the top', 'at the top right'],

@@ -68,6 +68,17 @@ export const words = {
   },
   less: 'ít bằng chứng',
   more: 'nhiều nhất',
+  twoColours: 'Từ lam đến cam',
+  speaking: { title: 'Hiện bằng chứng', for: 'ủng hộ', against: 'chống lại', both: 'cả hai' },
+  moving: { title: 'Hiện điều làm', for: 'tăng', against: 'giảm', both: 'cả hai' },
+  oneSided: (method) => `${method} không phân biệt bằng chứng ủng hộ với bằng chứng chống lại.`,
+  question: 'Câu hỏi',
+  questions: {
+    one: (label) => `Vì sao là “${label}”?`,
+    alike: 'Vì sao không phải một lớp tương tự?',
+    each: 'Vì sao là từng lớp?',
+    other: (a, b) => `Vì sao là “${a}” mà không phải “${b}”?`,
+  },
   method: 'Phương pháp',
   layer: 'Lớp mạng',
   occlusion: 'Che từng phần (chậm)',
@@ -109,11 +120,28 @@ export const words = {
   unlisted: 'rất thấp',
   raises: 'Điều làm tăng giá trị',
   lowers: 'Điều làm giảm giá trị',
+  moves: 'Điều làm tăng và giảm giá trị',
+  of: {
+    against: (label) => `Chống lại: ${label}`,
+    both: (label) => `Ủng hộ và chống lại: ${label}`,
+    other: (a, b) => `${a}, không phải ${b}`,
+    alike: (label) => `${label}, không phải lớp tương tự`,
+  },
 
   where: {
     title: (label) => `Bằng chứng cho “${label}”`,
+    against: (label) => `Bằng chứng chống lại “${label}”`,
+    both: (label) => `Bằng chứng cho và chống lại “${label}”`,
+    sides: (pro, contra) => `Ủng hộ: ${pro} Chống lại: ${contra}`,
+    nothing: 'không có gì.',
+    compared: (labels) => {
+      const quoted = labels.map((label) => `“${label}”`).join(', ');
+      return `So với ${quoted.replace(/, (?=[^,]*$)/, ' và ')}.`;
+    },
     sentence: (place, how, share) => `Bằng chứng nằm ${place} và ${how}: một nửa nằm trên ${share} diện tích.`,
     zero: (label) => `Không có gì trong ảnh ủng hộ “${label}”, nên không có bản đồ nhiệt để vẽ.`,
+    zeroAgainst: (label) => `Không có gì trong ảnh chống lại “${label}”, nên không có bản đồ nhiệt để vẽ.`,
+    zeroBoth: (label) => `Không có gì trong ảnh ủng hộ hay chống lại “${label}”, nên không có bản đồ nhiệt để vẽ.`,
     unmoved: 'Không có gì trong ảnh làm giá trị thay đổi theo hướng này, nên không có bản đồ nhiệt để vẽ.',
     places: [
       ['ở góc trên bên trái', 'ở phía trên', 'ở góc trên bên phải'],
