@@ -70,6 +70,9 @@ struct Info {
     activation: crate::manifest::Activation,
     width: u32,
     height: u32,
+    input: crate::manifest::Input,
+    /// Version of this crate.
+    library: &'static str,
     language: String,
     labels: Vec<String>,
     layers: Vec<Layer>,
@@ -295,6 +298,8 @@ async fn read(url: String, mut options: LoadOptions, progress: Function) -> Resu
         activation: classifier.activation(),
         width: manifest.input.width,
         height: manifest.input.height,
+        input: manifest.input.clone(),
+        library: env!("CARGO_PKG_VERSION"),
         language,
         labels: classifier.labels().to_vec(),
         layers: classifier.layers().to_vec(),

@@ -169,6 +169,21 @@
  */
 
 /**
+ * How a photo becomes the network's input, as `model.json` says (docs/model.md): value = (pixel × scale − mean) / std.
+ * @typedef {object} ModelInput
+ * @property {string} name of the graph's input
+ * @property {'nchw' | 'nhwc'} layout
+ * @property {'rgb' | 'bgr' | 'grey'} channels
+ * @property {number} width
+ * @property {number} height
+ * @property {{ mode: 'shorter-side' | 'exact' | 'fit', size?: number, filter: string, antialias?: boolean }} resize
+ * @property {'center' | 'none'} crop
+ * @property {number} scale
+ * @property {number[]} mean one a channel, in their order
+ * @property {number[]} std
+ */
+
+/**
  * @typedef {object} ModelInfo
  * @property {string} url of its `model.json`
  * @property {string} name
@@ -183,6 +198,8 @@
  * @property {Activation} activation
  * @property {number} width of its input
  * @property {number} height
+ * @property {ModelInput} input how photos are read
+ * @property {string} library version of Whylens that runs it
  * @property {string} language of its labels
  * @property {string[]} labels in class order
  * @property {Layer[]} layers that heatmaps can be made at without compiling the model anew

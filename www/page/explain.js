@@ -104,7 +104,7 @@ export function layersOf({ layers, candidates }) {
 
 /**
  * The colour map from no evidence to the most, or from the most against to the most for, one pixel high.
- * @param {Classifier} classifier
+ * @param {Pick<Classifier, 'render'>} classifier
  * @param {Heatmap} like
  * @param {string} colormap
  */

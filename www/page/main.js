@@ -97,7 +97,10 @@ const models = modelActions({
   dismiss,
   photos: fetchedOnce(TRIED.map(({ url }) => url)),
   dialog: () => part('ownModel'),
-  forgetResults: reader.forgetResults,
+  forgetResults() {
+    reporting.abort();
+    reader.forgetResults();
+  },
   work: reader.work,
 });
 
@@ -203,6 +206,38 @@ async function drawPicture() {
   return pictureOf(photo, shown, info, words, numbers);
 }
 
+const reportScript = later(
+  /** @returns {Promise<typeof import('./report.js')>} */ (again) => import(`./report.js${again}`),
+);
+
+/** What a report is made with. */
+function making() {
+  if (!session.info) throw new Error('there is nothing to report');
+  return { model: session.info, render: session.render, style: settings, words };
+}
+
+let reporting = new AbortController();
+
+/** One file of many photos, until it is cancelled. @param {Photo[]} listed */
+async function reportAll(listed) {
+  reporting.abort();
+  const { signal } = (reporting = new AbortController());
+  const photos = listed.filter(({ result, status }) => result || status === 'failed');
+  const onProgress = (/** @type {number} */ loaded) => {
+    if (!signal.aborted) change({ reporting: { loaded, total: photos.length } });
+  };
+  onProgress(0);
+  try {
+    const by = making();
+    const [{ download }, { reportOfMany }] = await Promise.all([saving(), reportScript()]);
+    const made = await reportOfMany(by, photos, session.lookApart, { signal, onProgress });
+    if (!signal.aborted) download(made, `${site.file}-report.html`);
+  } catch (error) {
+    if (!signal.aborted) trouble(error, null, () => void reportAll(listed));
+  }
+  if (signal === reporting.signal) change({ reporting: null });
+}
+
 /** @param {(photo: Photo) => Promise<void> | void} act */
 function withShown(act) {
   return () => {
@@ -265,7 +300,7 @@ function draw() {
   at('controls').hidden = !explanations.length;
   at('result').hidden = !shown?.result;
   at('sheet').hidden = photos.length < 2;
-  if (photos.length > 1) fetched.sheet?.update({ photos, shown });
+  if (photos.length > 1) fetched.sheet?.update({ photos, shown, reporting: state.reporting });
   if (!shown) return;
   views.stage.update(stageData(state, shown, info, settings, words), fetched.part ?? null);
   state.trial?.update({ heatmap: current(state)[0]?.heatmap ?? null, chosen: state.chosen });
@@ -519,13 +554,18 @@ const parts = {
         decode: (photo) => session.decode(photo, SIDES.tile),
         onShow: reader.show,
         onCancel: reader.cancelBatch,
-        onClear: reader.clear,
+        onClear: () => {
+          reporting.abort();
+          reader.clear();
+        },
         onResume: () => reader.again(state.photos.filter(({ status }) => status === 'cancelled')),
         onCsv: (photos) => save(({ csv, download }) => download(csv(photos), `${site.file}.csv`)),
         onJson: (photos) =>
           save(({ download, json, record }) =>
             download(json(photos.map((photo) => record(photo))), `${site.file}.json`),
           ),
+        onReport: (photos) => void reportAll(photos),
+        onReportCancel: () => reporting.abort(),
       });
   }),
 };
@@ -629,6 +669,11 @@ function savingActions() {
       download(picture, named(photo, `${site.file}.png`));
     }),
     onCopy: () => copyPicture(drawPicture()),
+    onReport: withShown(async (photo) => {
+      const [shown, by] = [current(state), making()];
+      const [{ download, named }, { reportOfShown }] = await Promise.all([saving(), reportScript()]);
+      download(await reportOfShown(by, photo, shown), named(photo, `${site.file}-report.html`));
+    }),
     onResult: withShown(async (photo) => {
       const { download, json, named, record } = await saving();
       const heatmaps = current(state).map(({ heatmap }) => heatmap);

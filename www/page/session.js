@@ -131,6 +131,18 @@ export function openSession(onLoading) {
     look,
 
     /**
+     * A result of its own, with its picture, which the caller closes.
+     * @param {Photo} photo
+     * @param {Kept} kept
+     * @param {AbortSignal} signal
+     * @returns {Promise<Result>}
+     */
+    lookApart,
+
+    /** @type {Classifier['render']} */
+    render: async (heatmap, options) => (await opening).render(heatmap, options),
+
+    /**
      * Heatmaps of the chosen classes and the legend; null when nobody wants them any more.
      * @param {Photo} photo
      * @param {Parameters<typeof explain>[2] & {kept: Kept}} choice
@@ -160,24 +172,29 @@ export function openSession(onLoading) {
   }
 
   /** @param {Photo} photo @param {Kept} kept @returns {Promise<Result>} */
-  async function look(photo, { topK, scores, view: longest }) {
-    const { file, camera, region, abort } = photo;
-    const made = await until(opening.then(ready), abort.signal);
+  async function look(photo, kept) {
+    const { view, ...result } = await lookApart(photo, kept, photo.abort.signal);
+    if (view && kept.view) await develop(photo, view, kept.view);
+    return result;
+  }
+
+  /** @param {Photo} photo @param {Kept} kept @param {AbortSignal} signal @returns {Promise<Result>} */
+  async function lookApart({ file, camera, region }, { topK, scores, view }, signal) {
+    const made = await until(opening.then(ready), signal);
     const frame = camera ? await camera.frame() : file;
     if (!frame) throw new Error('the photo is gone');
     // One that takes many runs of the network is made of the shown photo only.
     const heatmap = (made.model?.methods[0] ?? 'occlusion') !== 'occlusion';
-    const { view, ...result } = await made.classify(frame, {
+    const result = await made.classify(frame, {
       topK,
       scores,
-      view: longest,
+      view,
       threshold: 0,
       region: region ?? undefined,
       heatmap,
-      signal: abort.signal,
+      signal,
     });
     if (frame instanceof ImageBitmap) frame.close();
-    if (view && longest) await develop(photo, view, longest);
     return result;
   }
 }

@@ -55,6 +55,8 @@ export const blank = (model) => ({
    * @type {{loaded: number, total: number} | null}
    */
   explaining: null,
+  /** A report of many photos that is being made. @type {{loaded: number, total: number} | null} */
+  reporting: null,
   threshold: USUAL_THRESHOLD,
   /** Whether the reader chooses the part of the shown photo that is classified. */
   choosing: false,

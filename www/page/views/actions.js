@@ -2,7 +2,8 @@
 import { element, icon } from './element.js';
 
 /**
- * @typedef {{onPicture: () => void, onCopy: () => Promise<boolean>, onResult: () => void, onMap: () => void}} Actions
+ * @typedef {{onPicture: () => void, onCopy: () => Promise<boolean>, onReport: () => void, onResult: () => void, onMap:
+ *   () => void}} Actions
  */
 
 /** @param {{words: import('../words/en.js').Words, actions: Actions}} options */
@@ -21,6 +22,7 @@ export function actionsView({ words, actions }) {
     { className: 'actions' },
     button('save', words.savePicture, actions.onPicture),
     copy,
+    button('save', words.saveReport, actions.onReport),
     button('save', words.saveResult, actions.onResult),
     map,
   );

@@ -18,8 +18,11 @@ import { verdict } from '../verdict.js';
  * @param {() => void} options.onClear
  * @param {(photos: Photo[]) => void} options.onCsv those listed, in their order
  * @param {(photos: Photo[]) => void} options.onJson
+ * @param {(photos: Photo[]) => void} options.onReport
+ * @param {() => void} options.onReportCancel
  */
-export function sheetView({ words, numbers, decode, onShow, onCancel, onResume, onClear, onCsv, onJson }) {
+export function sheetView(options) {
+  const { words, numbers, decode, onShow, onCancel, onResume, onClear, onCsv, onJson, onReport } = options;
   const said = words.sheet;
   /** @type {Photo[]} */
   let photos = [];
@@ -40,6 +43,16 @@ export function sheetView({ words, numbers, decode, onShow, onCancel, onResume, 
   const filter = element('select', { onchange: () => list() });
   const cancel = button(words.cancel, onCancel),
     resume = button(said.resume, onResume);
+  const report = button(said.report, () => onReport(listed()));
+  const reported = element('p', { className: 'soft', role: 'status' });
+  const reportBar = element('progress', { className: 'sheet-bar', 'aria-label': said.report });
+  const reporting = element(
+    'div',
+    { className: 'sheet-head reporting' },
+    reported,
+    reportBar,
+    button(words.cancel, options.onReportCancel),
+  );
   const roll = element('ol', { className: 'roll' });
   const root = element(
     'div',
@@ -52,15 +65,24 @@ export function sheetView({ words, numbers, decode, onShow, onCancel, onResume, 
       element('label', { className: 'field' }, said.filter, filter),
       button(said.csv, () => onCsv(listed())),
       button(said.json, () => onJson(listed())),
+      report,
       button(said.clear, onClear),
     ),
+    reporting,
     roll,
   );
   return {
     root,
-    /** @param {{photos: Photo[], shown: Photo | null}} data */
+    /** @param {{photos: Photo[], shown: Photo | null, reporting: {loaded: number, total: number} | null}} data */
     update(data) {
       ({ photos, shown } = data);
+      report.disabled = !!data.reporting || !photos.some(({ result }) => result);
+      reporting.hidden = !data.reporting;
+      if (data.reporting) {
+        reported.textContent = said.reporting(data.reporting.loaded, data.reporting.total);
+        reportBar.max = data.reporting.total;
+        reportBar.value = data.reporting.loaded;
+      }
       const settled = photos.filter(({ status }) => status === 'done' || status === 'failed').length;
       const left = photos.filter(({ status }) => status === 'waiting' || status === 'working').length;
       count.textContent = left ? said.progress(settled, photos.length) : said.photos(photos.length);

@@ -217,6 +217,7 @@ export const words = {
 
   savePicture: 'Save picture',
   copyPicture: 'Copy picture',
+  saveReport: 'Save report',
   saveResult: 'Result (JSON)',
   saveMap: 'Raw map (NPY)',
   copied: 'Copied',
@@ -240,6 +241,9 @@ export const words = {
     failedOnly: 'Failed',
     csv: 'CSV',
     json: 'JSON',
+    report: 'Report',
+    /** @param {number} done @param {number} all */
+    reporting: (done, all) => `Report: ${done} of ${all} photos`,
     clear: 'Clear',
     resume: 'Continue',
     done: '',
@@ -386,6 +390,10 @@ export const words = {
       'closed-site': [
         'This site takes no models from other sites.',
         'Download the files of the model yourself, then drop them here.',
+      ],
+      'report-too-large': [
+        'A report holds up to 1,000 photos.',
+        'Choose fewer by the filter, or save the table (CSV).',
       ],
       'too-many-files': ['There are too many files at once.', 'Up to 20,000 are read: take a part of them.'],
       'no-photos': ['There is no photo among these files.', 'Choose JPEG, PNG, WebP, GIF, BMP or TIFF files.'],

@@ -170,6 +170,7 @@ export const words = {
 
   savePicture: 'Lưu hình',
   copyPicture: 'Sao chép hình',
+  saveReport: 'Lưu báo cáo',
   saveResult: 'Kết quả (JSON)',
   saveMap: 'Bản đồ thô (NPY)',
   copied: 'Đã sao chép',
@@ -192,6 +193,8 @@ export const words = {
     failedOnly: 'Bị lỗi',
     csv: 'CSV',
     json: 'JSON',
+    report: 'Báo cáo',
+    reporting: (done, all) => `Báo cáo: ${done} trên ${all} ảnh`,
     clear: 'Xóa hết',
     resume: 'Tiếp tục',
     done: '',
@@ -331,6 +334,10 @@ export const words = {
       'closed-site': [
         'Trang này không nhận mô hình từ trang khác.',
         'Hãy tự tải các tệp của mô hình về rồi thả vào đây.',
+      ],
+      'report-too-large': [
+        'Một báo cáo chứa nhiều nhất 1.000 ảnh.',
+        'Dùng bộ lọc để chọn ít hơn, hoặc lưu bảng (CSV).',
       ],
       'too-many-files': ['Quá nhiều tệp cùng một lúc.', 'Đọc được tối đa 20.000 tệp: hãy lấy một phần.'],
       'no-photos': ['Trong các tệp này không có ảnh nào.', 'Hãy chọn tệp JPEG, PNG, WebP, GIF, BMP hoặc TIFF.'],
