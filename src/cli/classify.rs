@@ -4,10 +4,10 @@ mod ahead;
 mod bar;
 mod outputs;
 mod photos;
+mod report;
 mod rows;
 
 use std::collections::HashSet;
-use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::slice;
@@ -20,18 +20,22 @@ use serde_json::json;
 use whylens::internal::{rank, threads};
 use whylens::manifest::{Activation, Input};
 use whylens::{
-    Class, Classification, Classifier, Contrast, Error, Heatmap, HeatmapQuery, Image, Limits,
-    Method, Options, Query, Reason, Region, Sign, Style, Tensor, Waiting, decode, decode_partial,
+    Class, Classification, Classifier, Contrast, Error, HeatmapQuery, Image, Limits, Method,
+    Options, Query, Reason, Region, Sign, Tensor, Waiting, decode, decode_partial,
 };
 
 use self::outputs::Outputs;
 use self::photos::Candidate;
+use self::report::{Report, pictures};
 use self::rows::{Done, Format, Rows};
 use super::read::{self, Identity};
 use super::{folder, npy, terminal};
 
 /// Most bytes of a tensor: those of the largest input, three colours of 4096 × 4096 pixels, and a header.
 const MOST_TENSOR: u64 = 4 * 3 * 4096 * 4096 + (1 << 17);
+
+/// Of the strongest evidence, over a photo.
+const OPACITY: f32 = 0.7;
 
 /// Classify photos
 #[derive(Args)]
@@ -82,6 +86,9 @@ pub struct Arguments {
     /// (OUT-NAME.png), with a number if two share a name
     #[arg(long, value_name = "OUT.png")]
     heatmap: Option<PathBuf>,
+    /// Write a report: one HTML file with all photos, their heatmaps, and how they were made, which needs nothing else
+    #[arg(long, value_name = "OUT.html", conflicts_with_all = ["tensor", "resume"])]
+    report: Option<PathBuf>,
     /// Maximum number of pixels of a photo
     #[arg(long, value_name = "N", default_value_t = Limits::default().pixels)]
     max_pixels: u64,
@@ -161,7 +168,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         || arguments.contrast.is_some()
         || arguments.method.is_some()
         || !arguments.layer.is_empty();
-    let wanted = format == Format::Json || asked;
+    let wanted = format == Format::Json || arguments.report.is_some() || asked;
     let layers = arguments.layer.clone();
     let classifier = folder::read(&arguments.model)?.classifier(&Options {
         heatmap: wanted,
@@ -221,6 +228,10 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         .zip(outputs)
         .filter(|(candidate, _)| !done.take(&candidate.path.display().to_string()))
         .collect();
+    let report = match arguments.report {
+        Some(_) => Some(Report::new(left.len())?),
+        None => None,
+    };
     let bar = match all > 1 && !rows.are_shown() {
         true => bar::bar(all as u64, (all - left.len()) as u64),
         false => ProgressBar::hidden(),
@@ -231,6 +242,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         query,
         asked,
         rows,
+        report,
         written: HashSet::new(),
         bar,
         classified: before.0 - before.1,
@@ -241,7 +253,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let input = &classifier.manifest().input;
     let threads = threads(arguments.threads).min(left.len());
     let read = |(candidate, outputs): &(Candidate, Outputs)| {
-        let keep = outputs.heatmap.is_some();
+        let keep = outputs.heatmap.is_some() || arguments.report.is_some();
         read(arguments, candidate, input, keep)
     };
     let done = ahead::ahead(threads, left, read, |(candidate, outputs), seen| {
@@ -249,6 +261,10 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     });
     batch.bar.finish_and_clear();
     done?;
+    if let (Some(out), Some(report)) = (&arguments.report, &batch.report) {
+        let html = report.finish(&classifier)?;
+        outputs::write(out, html.as_bytes(), &mut batch.written)?;
+    }
     if all > 1 && arguments.tensor.is_none() {
         batch.tell(before.0);
     }
@@ -333,6 +349,7 @@ struct Batch<'a> {
     /// Whether a heatmap was asked for, so that the photo failed without it.
     asked: bool,
     rows: Rows,
+    report: Option<Report>,
     /// Pictures and scores, see [`outputs::write`].
     written: HashSet<Identity>,
     bar: ProgressBar,
@@ -349,7 +366,7 @@ impl Batch<'_> {
         let file = path.display().to_string();
         match seen.and_then(|seen| self.classify(path, seen)) {
             Ok(Some((result, bytes))) => {
-                let written = self.write(outputs, &result, bytes);
+                let written = self.write(&file, outputs, &result, bytes);
                 self.classified += 1;
                 self.rows.result(&file, &result)?;
                 if let Some(Reason { code, message }) = &result.no_heatmap {
@@ -366,6 +383,9 @@ impl Batch<'_> {
                 self.failed += 1;
                 let (code, message) = self.report(&file, &error);
                 self.rows.failure(&file, code, &message)?;
+                if let Some(report) = &mut self.report {
+                    report.add_failed(&file, (code, &message), self.classifier)?;
+                }
             }
         }
         self.bar.inc(1);
@@ -393,9 +413,10 @@ impl Batch<'_> {
         Ok(Some((result, bytes)))
     }
 
-    /// Writes scores and picture, before the row that says that the photo is done.
+    /// Writes scores and picture, before the row that says that the photo is done, and adds it to the report.
     fn write(
         &mut self,
+        file: &str,
         outputs: &Outputs,
         result: &Classification,
         bytes: Option<Vec<u8>>,
@@ -403,10 +424,18 @@ impl Batch<'_> {
         if let Some(out) = &outputs.scores {
             outputs::write(out, &npy::write(result.run.scores())?, &mut self.written)?;
         }
-        if let (Some(out), Some(heatmap), Some(bytes)) = (&outputs.heatmap, &result.heatmap, bytes)
-        {
-            let picture = draw(image(self.arguments, &bytes)?, heatmap)?;
+        let Some(bytes) = bytes else {
+            return Ok(());
+        };
+        let image = image(self.arguments, &bytes)?;
+        if let (Some(out), Some(heatmap)) = (&outputs.heatmap, &result.heatmap) {
+            let (columns, rows) = (image.columns, image.rows);
+            let drawn = pictures::over(&image.rgb, heatmap, columns, rows, OPACITY)?;
+            let picture = pictures::png(&drawn, columns, rows)?;
             outputs::write(out, &picture, &mut self.written)?;
+        }
+        if let Some(report) = &mut self.report {
+            report.add(file, result, None, &image, self.classifier)?;
         }
         Ok(())
     }
@@ -468,33 +497,4 @@ fn image(arguments: &Arguments, photo: &[u8]) -> Result<Image> {
         true => decode_partial(photo, &limits)?,
         false => decode(photo, &limits)?,
     })
-}
-
-/// The photo with its heatmap over it, as PNG.
-fn draw(image: Image, heatmap: &Heatmap) -> Result<Vec<u8>> {
-    let style = Style {
-        width: image.columns,
-        height: image.rows,
-        colormap: None,
-        opacity: 0.7,
-    };
-    let overlay = Classifier::render(heatmap, &style)?;
-    let mut rgb = image.rgb;
-    for (under, over) in rgb.chunks_exact_mut(3).zip(overlay.chunks_exact(4)) {
-        let alpha = u32::from(over[3]);
-        for (under, &over) in under.iter_mut().zip(over) {
-            *under =
-                ((u32::from(over) * alpha + u32::from(*under) * (255 - alpha) + 127) / 255) as u8;
-        }
-    }
-    let mut png = Cursor::new(Vec::new());
-    image::write_buffer_with_format(
-        &mut png,
-        &rgb,
-        style.width,
-        style.height,
-        image::ColorType::Rgb8,
-        image::ImageFormat::Png,
-    )?;
-    Ok(png.into_inner())
 }

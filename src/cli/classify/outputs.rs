@@ -33,7 +33,8 @@ pub fn outputs(arguments: &Arguments, candidates: &[Candidate]) -> Result<Vec<Ou
         }
     });
     let outputs: Vec<Outputs> = outputs.collect();
-    if arguments.heatmap.is_none() && arguments.logits.is_none() {
+    let (heatmap, scores) = (&arguments.heatmap, &arguments.logits);
+    if heatmap.is_none() && scores.is_none() && arguments.report.is_none() {
         return Ok(outputs);
     }
     let (manifest, _, _) = folder::manifest(&arguments.model)?;
@@ -50,6 +51,7 @@ pub fn outputs(arguments: &Arguments, candidates: &[Candidate]) -> Result<Vec<Ou
     for out in outputs
         .iter()
         .flat_map(|each| [&each.heatmap, &each.scores])
+        .chain([&arguments.report])
         .flatten()
     {
         let there = read::identity(out).and_then(|id| taken.insert(id, out));
