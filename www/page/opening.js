@@ -38,7 +38,18 @@ export function foreign(address) {
  * @param {() => void} page.forgetResults of the model before
  * @param {() => void} page.work on what waits, once a model is there
  */
-export function modelActions({ state, change, session, settings, trouble, dismiss, photos, dialog, forgetResults, work }) {
+export function modelActions({
+  state,
+  change,
+  session,
+  settings,
+  trouble,
+  dismiss,
+  photos,
+  dialog,
+  forgetResults,
+  work,
+}) {
   /** Bytes that a model may take, because the reader said so of one that needs them. @type {number | null} */
   let allowed = null;
   const memoryLimit = () => allowed ?? settings.memoryLimit;
