@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { brotliCompressSync } from 'node:zlib';
 import { after, before, beforeEach, test } from 'node:test';
 import { browse } from '../web/browser.js';
 import { Server, TOP } from '../web/server.js';
@@ -14,6 +15,7 @@ const server = new Server();
 const options = { timeout: 120_000 };
 /** @type {import('playwright-core').Browser} */
 let browser;
+let out = '';
 /** Paths of the site's files. */
 let paths = /** @type {string[]} */ ([]);
 
@@ -24,7 +26,7 @@ const path = (/** @type {RegExp} */ pattern) => {
 };
 
 before(async () => {
-  const out = await dist((await temporary()).path, ['--no-offline']);
+  out = await dist((await temporary()).path, ['--no-offline']);
   for (const entry of await readdir(out, { recursive: true, withFileTypes: true })) {
     if (!entry.isFile()) continue;
     const file = join(entry.parentPath, entry.name);
@@ -104,6 +106,20 @@ test('each file is asked for once, the weights before the scripts of the page ar
   );
   assert.deepEqual(complaints, []);
   await whole.context().close();
+});
+
+test('until the first photo is explained, the scripts of the page are 60 kB at most', options, async () => {
+  const { page } = await visit();
+  await coffee(page);
+  const seen = [...new Set(server.seen.map(({ path }) => path))];
+  await page.context().close();
+  // What runs the model is counted with its module.
+  const scripts = seen.filter((path) => path.endsWith('.js') && !path.includes('/pkg/'));
+  const sizes = await Promise.all(
+    scripts.map(async (path) => brotliCompressSync(await readFile(join(out, path.slice('/site/'.length)))).length),
+  );
+  const bytes = sizes.reduce((sum, size) => sum + size, 0);
+  assert.ok(bytes > 20_000 && bytes <= 60_000, `${scripts.length} scripts, ${bytes} bytes`);
 });
 
 test('a lazy page asks for nothing of its model', options, async () => {

@@ -609,8 +609,8 @@ function open(name) {
   needed(opened, null, () => open(name));
 }
 
-/** Views under way, and those that did not arrive, until the reader tries again. @type {Set<keyof Parts>} */
-const underWay = new Set();
+/** Views under way, each with null, and those that did not arrive, with their error. @type {Map<keyof Parts, unknown>} */
+const underWay = new Map();
 
 /** Fetches the views that the state calls for. */
 function fetchWanted() {
@@ -624,15 +624,17 @@ function fetchWanted() {
     sheet: photos.length > 1,
   };
   for (const name of /** @type {(keyof typeof wanted)[]} */ (Object.keys(wanted))) {
-    if (!wanted[name] || fetched[name] || underWay.has(name)) continue;
-    underWay.add(name);
-    const get = () =>
-      needed(
-        part(name).then(() => underWay.delete(name)),
-        null,
-        get,
-      );
-    get();
+    const isSaid = underWay.get(name) === null || (underWay.has(name) && underWay.get(name) === state.trouble.error);
+    // Tried again once its message is gone.
+    if (!wanted[name] || fetched[name] || isSaid) continue;
+    underWay.set(name, null);
+    part(name).then(
+      () => underWay.delete(name),
+      (error) => {
+        underWay.set(name, error);
+        trouble(error, null, dismiss);
+      },
+    );
   }
 }
 
