@@ -229,7 +229,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         .filter(|(candidate, _)| !done.take(&candidate.path.display().to_string()))
         .collect();
     let report = match arguments.report {
-        Some(_) => Some(Report::new(left.len())?),
+        Some(_) => {
+            let named = left.iter().filter(|(candidate, _)| !candidate.found);
+            report::check(named.count())?;
+            Some(Report::new(left.len())?)
+        }
         None => None,
     };
     let bar = match all > 1 && !rows.are_shown() {

@@ -1,7 +1,7 @@
 //! photos → a report: one HTML file that needs nothing else, by the template and the words of the page
 //! (`www/page/report/`, docs/report.md).
 
-mod check;
+mod curves;
 mod facts;
 mod figures;
 mod fill;
@@ -52,12 +52,6 @@ struct Record<'a> {
 impl Report {
     /// A report of so many photos, in the language of `LANG` if it has words for that.
     pub fn new(photos: usize) -> Result<Report> {
-        if photos > MOST {
-            return Err(Error::BadOption(format!(
-                "a report holds {MOST} photos at most, these are {photos}; make one for a part of them"
-            ))
-            .into());
-        }
         let language = std::env::var("LANG").unwrap_or_default().to_lowercase();
         let mut all = WORDS.iter().map(|words| serde_json::from_str(words));
         let mut words: Value = all.next().context("a report has no words")??;
@@ -119,7 +113,7 @@ impl Report {
     }
 
     fn id(&self) -> String {
-        format!("photo-{}", self.sections.len() + 1)
+        format!("photo-{}", self.rows.len() + 1)
     }
 
     fn push(&mut self, mut view: Value, row: Value, data: &str, classifier: &Classifier) {
@@ -131,12 +125,18 @@ impl Report {
             "given": facts::given_name(classifier, words),
         });
         let [_, section, _] = parts();
-        self.sections.push(fill(section, &[&around, &view]));
+        if self.sections.len() < MOST {
+            self.sections.push(fill(section, &[&around, &view]));
+        }
         self.rows.push(row);
     }
 
     /// The file.
+    ///
+    /// # Errors
+    /// [`Error::BadOption`] for more photos than a report holds.
     pub fn finish(&self, classifier: &Classifier) -> Result<String> {
+        check(self.rows.len())?;
         let now = OffsetDateTime::now_utc();
         let created = format!(
             "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z",
@@ -152,6 +152,16 @@ impl Report {
         let [head, _, foot] = parts();
         let (head, foot) = (fill(head, &[&whole]), fill(foot, &[&whole]));
         Ok([head, self.sections.concat(), foot].concat())
+    }
+}
+
+/// Whether a report holds so many photos.
+pub fn check(photos: usize) -> whylens::Result<()> {
+    match photos {
+        ..=MOST => Ok(()),
+        _ => Err(Error::BadOption(format!(
+            "a report holds {MOST} photos at most, these are {photos}; make one for a part of them"
+        ))),
     }
 }
 

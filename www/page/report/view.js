@@ -1,5 +1,5 @@
 // results → what the template of a report shows; the tool has the same (src/cli/classify/report/view.rs)
-import { checkView } from './checkview.js';
+import { checkView } from './curves.js';
 import { facts, given, isNumber } from './facts.js';
 import { brief, clipped, fixed, said } from './figures.js';
 
@@ -121,7 +121,7 @@ function mapView({ heatmap, check }, drawn, file, model, words) {
     legendAlt: words.legendAlt,
     least: heatmap.sign === 'both' ? said(words.against, { value }) : words.least,
     most: said(heatmap.sign === 'both' ? words.for : words.most, { value }),
-    sentences: isEmpty ? [words.nothing] : [],
+    sentences: isEmpty ? [isNumber(model) ? words.numberNothing : words.nothing[heatmap.sign]] : [],
     facts: facts(
       [
         ['method', words.methods[/** @type {keyof Words['methods']} */ (heatmap.method)] ?? heatmap.method],
@@ -137,9 +137,9 @@ function mapView({ heatmap, check }, drawn, file, model, words) {
 }
 
 /** @param {Heatmap} heatmap @param {ModelInfo} model @param {Words} words */
-function called({ label, sign, contrast = [] }, model, { maps, numberMaps, list }) {
+function called({ label, sign, contrast = [] }, model, { maps, numberMaps }) {
   if (isNumber(model)) return numberMaps[sign];
-  const other = contrast.map((each) => clipped(each.label)).join(list);
+  const other = contrast.map((each) => clipped(each.label)).join('”, “');
   return said(other ? maps[`${sign}Not`] : maps[sign], { label: clipped(label), other });
 }
 

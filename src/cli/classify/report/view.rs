@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use whylens::manifest::Activation;
 use whylens::{Checked, Classification, Classifier, Heatmap, Method, Region, Sign, Size};
 
-use super::check;
+use super::curves;
 use super::facts::{facts, given, is_number};
 use super::figures::{Words, clipped, fixed};
 use super::pictures::Drawn;
@@ -136,6 +136,11 @@ fn map(
     let value = words.brief(heatmap.max.into());
     let is_empty = heatmap.max <= 0.0;
     let both = heatmap.sign == Sign::Both;
+    let nothing = match is_number(classifier) {
+        true => words.text("numberNothing"),
+        false => words.text(&format!("nothing.{}", sign(heatmap))),
+    };
+    let sentences: Vec<&str> = is_empty.then_some(nothing).into_iter().collect();
     let method = method(heatmap.method, words);
     let grid = [
         ("width", &*heatmap.width.to_string()),
@@ -160,7 +165,7 @@ fn map(
             false => words.text("least").to_string(),
         },
         "most": words.said(most, &[("value", &value)]),
-        "sentences": if is_empty { vec![words.text("nothing")] } else { Vec::new() },
+        "sentences": sentences,
         "facts": facts(
             &[
                 ("method", method),
@@ -171,7 +176,7 @@ fn map(
             ],
             words,
         ),
-        "check": checked.map(|checked| check::view(checked, &clipped(&heatmap.label), classifier, words)),
+        "check": checked.map(|checked| curves::view(checked, &clipped(&heatmap.label), classifier, words)),
     })
 }
 
@@ -183,9 +188,16 @@ fn method(method: Method, words: &Words) -> String {
     }
 }
 
+fn sign(heatmap: &Heatmap) -> &'static str {
+    match heatmap.sign {
+        Sign::For => "for",
+        Sign::Against => "against",
+        Sign::Both => "both",
+    }
+}
+
 fn called(heatmap: &Heatmap, classifier: &Classifier, words: &Words) -> String {
-    let sign = json!(heatmap.sign);
-    let sign = sign.as_str().unwrap_or_default();
+    let sign = sign(heatmap);
     if is_number(classifier) {
         return words.text(&format!("numberMaps.{sign}")).to_string();
     }
@@ -195,7 +207,7 @@ fn called(heatmap: &Heatmap, classifier: &Classifier, words: &Words) -> String {
         .map(|other| clipped(&other.label))
         .collect();
     let not = if others.is_empty() { "" } else { "Not" };
-    let (label, other) = (clipped(&heatmap.label), others.join(words.text("list")));
+    let (label, other) = (clipped(&heatmap.label), others.join("”, “"));
     words.said(
         &format!("maps.{sign}{not}"),
         &[("label", &label), ("other", &other)],

@@ -1,4 +1,4 @@
-//! check of a map → sentences and curves of a report, as `www/page/report/checkview.js`.
+//! check of a map → sentences and curves of a report, as `www/page/report/curves.js`.
 
 use serde_json::{Value, json};
 use whylens::manifest::Activation;

@@ -1,4 +1,4 @@
-// check of a map → sentences and curves of a report; the tool has the same (src/cli/classify/report/check.rs)
+// check of a map → sentences and curves of a report; the tool has the same (src/cli/classify/report/curves.rs)
 import { isNumber } from './facts.js';
 import { fixed, percent, point, said, whole } from './figures.js';
 
