@@ -264,7 +264,14 @@ export function actions({ state, change, session, settings, trouble, dismiss, op
   function forgetResults() {
     explaining.abort();
     state.photos.forEach((photo) =>
-      Object.assign(photo, { status: 'waiting', result: null, error: null, again: null, abort: new AbortController() }),
+      Object.assign(photo, {
+        status: 'waiting',
+        result: null,
+        error: null,
+        again: null,
+        checks: [],
+        abort: new AbortController(),
+      }),
     );
     if (state.shown?.camera) state.shown.result = null;
     change({

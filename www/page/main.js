@@ -10,6 +10,7 @@ import { chosenFolder } from './folders.js';
 import { MODELS } from './models.js';
 import { numbers as numbersFor } from './numbers.js';
 import { actions } from './actions.js';
+import { checkOf } from './checked.js';
 import { isExported } from '../library/packing.js';
 import { WhylensError } from '../library/errors.js';
 import { foreign, isClosed, modelActions } from './opening.js';
@@ -20,7 +21,7 @@ import { USUAL_THRESHOLD, blank } from './state.js';
 import { fetchPhoto, fetchedOnce, isZip, readClipboard, sorted, unpacked } from './sources.js';
 import { SIDES } from './photos.js';
 import { verdict } from './verdict.js';
-import { controlsData, current, modelChoices, resultData, stageData } from './viewdata.js';
+import { checkData, controlsData, current, modelChoices, resultData, stageData } from './viewdata.js';
 import { alertView } from './views/alert.js';
 import { controlsView } from './views/controls.js';
 import { element } from './views/element.js';
@@ -296,11 +297,13 @@ function draw() {
   fetchWanted();
   setDocument();
   drawFrame();
+  checks?.follow();
   at('photo').hidden = !shown;
   at('controls').hidden = !explanations.length;
   at('result').hidden = !shown?.result;
   at('sheet').hidden = photos.length < 2;
-  if (photos.length > 1) fetched.sheet?.update({ photos, shown, reporting: state.reporting });
+  if (photos.length > 1)
+    fetched.sheet?.update({ photos, shown, reporting: state.reporting, checking: state.checkingAll });
   if (!shown) return;
   views.stage.update(stageData(state, shown, info, settings, words), fetched.part ?? null);
   state.trial?.update({ heatmap: current(state)[0]?.heatmap ?? null, chosen: state.chosen });
@@ -308,6 +311,8 @@ function draw() {
   views.result.update(resultData(state, shown.result, info, words, numbers));
   const heatmap = explanations[0]?.heatmap;
   if (heatmap) views.controls.update(controlsData(state, heatmap, info, settings));
+  const checked = checkData(state, info);
+  if (checked) fetched.check?.update(checked);
 }
 
 function setDocument() {
@@ -436,6 +441,8 @@ function resultViews() {
       onMethod: (method) => void reader.explainChosen({ method }),
       onSign: (sign) => void reader.explainChosen({ sign }),
       onContrast: (contrast) => void reader.explainChosen({ contrast }),
+      onCheck: () => checkBy(({ start }) => start()),
+      onCheckCancel: () => checkBy(({ cancel }) => cancel()),
       // Layers that are not in the plan need another module.
       onLayers: (layers) => void reader.explainChosen({ layers }).then(tellFacts),
     }),
@@ -465,6 +472,14 @@ const parts = {
     const { addressView } = await import(`./views/address.js${again}`);
     return () =>
       addressView({ words, onAddress: async (address, signal) => addFiles([await fetchPhoto(address, signal)]) });
+  }),
+  check: later(async (again) => {
+    const [{ checkView }, { checkWords }] = await Promise.all([
+      /** @type {Promise<typeof import('./views/check.js')>} */ (import(`./views/check.js${again}`)),
+      /** @type {Promise<typeof import('./words/check.js')>} */ (import(`./words/check.js${again}`)),
+      import('./styles.js').then(({ styled }) => styled(new URL('./check.css', import.meta.url).href)),
+    ]);
+    return () => checkView({ words, said: checkWords(words.code), numbers });
   }),
   camera: later(async (again) => {
     /** @type {typeof import('./views/camera.js')} */
@@ -564,6 +579,8 @@ const parts = {
           save(({ download, json, record }) =>
             download(json(photos.map((photo) => record(photo))), `${site.file}.json`),
           ),
+        onCheck: () => checkBy(({ all }) => all()),
+        onCheckCancel: () => checkBy(({ cancelAll }) => cancelAll()),
         onReport: (photos) => void reportAll(photos),
         onReportCancel: () => reporting.abort(),
       });
@@ -574,6 +591,7 @@ const parts = {
 const HOMES = {
   address: 'dialogs',
   camera: 'photo',
+  check: 'controls',
   model: 'dialogs',
   offer: 'dialogs',
   ownModel: 'dialogs',
@@ -618,6 +636,7 @@ function fetchWanted() {
   /** @type {{[Name in keyof Parts]?: boolean}} */
   const wanted = {
     camera: !!shown?.camera,
+    check: !!state.check || !!shown?.checks.length,
     offer: offers.length > 0,
     ownModel: !!adding,
     part: choosing || !!shown?.region,
@@ -640,6 +659,20 @@ function fetchWanted() {
 
 function isDark() {
   return settings.theme ? settings.theme === 'dark' : matchMedia('(prefers-color-scheme: dark)').matches;
+}
+
+const checkScript = later(async (again) => {
+  /** @type {typeof import('./check.js')} */
+  const { checking } = await import(`./check.js${again}`);
+  checks ??= checking({ state, change, session, settled: reader.settled, trouble });
+  return checks;
+});
+/** @type {import('./check.js').Checking | null} */
+let checks = null;
+
+/** @param {(checks: import('./check.js').Checking) => void | Promise<void>} act */
+function checkBy(act) {
+  needed(checkScript().then(act), null, () => checkBy(act));
 }
 
 const saving = later(
@@ -672,7 +705,11 @@ function savingActions() {
     }),
     onCopy: () => copyPicture(drawPicture()),
     onReport: withShown(async (photo) => {
-      const [shown, by] = [current(state), making()];
+      const explained = (/** @type {import('./explain.js').Explanation} */ each) => ({
+        ...each,
+        check: checkOf(photo, each.heatmap)?.checked,
+      });
+      const [shown, by] = [current(state).map(explained), making()];
       const [{ download, named }, { reportOfShown }] = await Promise.all([saving(), reportScript()]);
       download(await reportOfShown(by, photo, shown), named(photo, `${site.file}-report.html`));
     }),

@@ -9,6 +9,7 @@ export function numbers(language) {
   const megabytes = new Intl.NumberFormat(language, { style: 'unit', unit: 'megabyte', maximumFractionDigits: 1 });
   const seconds = new Intl.NumberFormat(language, { style: 'unit', unit: 'second', maximumFractionDigits: 0 });
   const score = new Intl.NumberFormat(language, { maximumFractionDigits: 2, minimumFractionDigits: 2 });
+  const mark = new Intl.NumberFormat(language, { maximumSignificantDigits: 3 });
   const small = new Intl.NumberFormat(language, {
     maximumSignificantDigits: 1,
     minimumFractionDigits: 0,
@@ -35,6 +36,8 @@ export function numbers(language) {
      */
     given: ({ probability, score: raw }, { activation, unit }) =>
       activation === 'none' ? [score.format(raw), unit].filter(Boolean).join(' ') : share(probability),
+    /** A mark of an axis. @param {number} value @param {boolean} isShare */
+    mark: (value, isShare) => (isShare ? fine : mark).format(value),
     time: time.format,
     /** A difference that should be near nothing. @param {number} value */
     small: (value) => (value < 1e-5 ? `< ${small.format(1e-5)}` : small.format(value)),

@@ -15,6 +15,7 @@
  * @property {Result | null} result
  * @property {Promise<Result> | null} again the result, while the photo is classified once more
  * @property {unknown} error
+ * @property {import('./checked.js').Check[]} checks of its heatmaps
  * @property {AbortController} abort
  */
 
@@ -52,6 +53,7 @@ function blank(name) {
     result: null,
     again: null,
     error: null,
+    checks: [],
     abort: new AbortController(),
   };
 }

@@ -130,6 +130,8 @@ export function openSession(onLoading) {
     /** @param {Photo} photo @param {Kept} kept @returns {Promise<Result>} */
     look,
 
+    ask,
+
     /**
      * A result of its own, with its picture, which the caller closes.
      * @param {Photo} photo
@@ -151,16 +153,31 @@ export function openSession(onLoading) {
     async explain(photo, choice, waiting) {
       const made = classifier;
       if (!made || !photo.result) return null;
-      const result = choice.kept.view && !photo.view ? await lookAgain(photo, choice.kept) : photo.result;
-      const explanations = await explain(made, result, choice, waiting).catch(async (error) => {
-        if (error.code !== 'disposed' || made !== classifier) throw error;
-        // Many photos were classified since.
-        return explain(made, await lookAgain(photo, choice.kept), choice, waiting);
-      });
+      if (choice.kept.view && !photo.view) await lookAgain(photo, choice.kept);
+      const explanations = await ask(photo, choice.kept, (by, result) => explain(by, result, choice, waiting));
+      if (!explanations) return null;
       const ramp = explanations[0] && (await legend(made, explanations[0].heatmap, choice.colormap));
       return waiting.signal.aborted ? null : { explanations, legend: ramp ?? null };
     },
   };
+
+  /**
+   * Asks the model about a photo, which is classified once more where many others were since; null: there is nothing
+   * to ask about.
+   * @template T
+   * @param {Photo} photo
+   * @param {Kept} kept
+   * @param {(classifier: Classifier, result: Result) => Promise<T>} act
+   * @returns {Promise<T | null>}
+   */
+  async function ask(photo, kept, act) {
+    const made = classifier;
+    if (!made || !photo.result) return null;
+    return act(made, photo.result).catch(async (error) => {
+      if (error.code !== 'disposed' || made !== classifier) throw error;
+      return act(made, await lookAgain(photo, kept));
+    });
+  }
 
   /** Once for all who ask meanwhile. @param {Photo} photo @param {Kept} kept */
   async function lookAgain(photo, kept) {

@@ -57,6 +57,10 @@ export const blank = (model) => ({
   explaining: null,
   /** A report of many photos that is being made. @type {{loaded: number, total: number} | null} */
   reporting: null,
+  /** The check of what is shown, while it runs. @type {{loaded: number, total: number} | null} */
+  check: null,
+  /** Whether the heatmaps of all photos are being checked. */
+  checkingAll: false,
   threshold: USUAL_THRESHOLD,
   /** Whether the reader chooses the part of the shown photo that is classified. */
   choosing: false,

@@ -1,4 +1,5 @@
 // state → what each view shows
+import { ORDERS, checkOf, isCheckable } from './checked.js';
 import { called, describe, isNumber, nothing } from './describe.js';
 import { hasSides, layersOf, tellsClasses } from './explain.js';
 import { sureness } from './verdict.js';
@@ -126,11 +127,13 @@ function whyNone({ methods }, { noHeatmap }, explanations, words) {
  * @param {Settings} settings
  * @returns {import('./views/controls.js').ControlsData}
  */
-export function controlsData({ legend, method, layers, sign, chosen, contrast }, heatmap, info, { opacity, colormap }) {
+export function controlsData(state, heatmap, info, { opacity, colormap }) {
+  const { legend, method, layers, sign, chosen, contrast } = state;
   const by = method ?? heatmap.method;
   return {
     sign: hasSides(by) ? sign : 'for',
     sided: hasSides(by),
+    ...checkable(state),
     number: isNumber(info),
     classes: info.labels.length > 1 ? chosen.map((index) => info.labels[index] ?? '') : [],
     contrast: tellsClasses(by) ? contrast : null,
@@ -143,4 +146,47 @@ export function controlsData({ legend, method, layers, sign, chosen, contrast },
     method: by,
     chosen: layers.length ? layers : heatmap.layers,
   };
+}
+
+/**
+ * What can be done about the check of the shown maps.
+ * @param {Readonly<State>} state
+ * @returns {Pick<import('./views/controls.js').ControlsData, 'check' | 'maps'>}
+ */
+function checkable(state) {
+  const { shown, check, live } = state;
+  const found = current(state).map(({ heatmap }) => heatmap);
+  const maps = found.filter(isCheckable);
+  const checks = maps.map((map) => shown && checkOf(shown, map));
+  const refused = found.some(({ sign, max }) => sign === 'against' && max > 0);
+  return {
+    maps: maps.length,
+    check:
+      live || !found.length
+        ? 'none'
+        : check
+          ? 'running'
+          : !maps.length
+            ? refused
+              ? 'refused'
+              : 'none'
+            : !checks.every(Boolean)
+              ? 'open'
+              : checks.every((made) => made && made.orders >= ORDERS.thorough)
+                ? 'thorough'
+                : 'done',
+  };
+}
+
+/**
+ * The checks of what is shown.
+ * @param {Readonly<State>} state
+ * @param {ModelInfo} info
+ * @returns {import('./views/check.js').CheckData | null}
+ */
+export function checkData(state, info) {
+  const { shown, check } = state;
+  if (!shown?.result) return null;
+  const checks = current(state).flatMap(({ heatmap }) => checkOf(shown, heatmap) ?? []);
+  return { running: check, checks, model: shown.result.model, info };
 }

@@ -20,6 +20,9 @@ import { element, icon } from './element.js';
  * @property {boolean} contrastable whether the method tells one class from another
  * @property {string | null} method
  * @property {string[]} chosen layers
+ * @property {'none' | 'refused' | 'open' | 'running' | 'done' | 'thorough'} check of the shown maps; none: there is nothing
+ *   to check; done: a more thorough one is left
+ * @property {number} maps
  */
 
 const COLORMAPS = /** @type {const} */ (['inferno', 'viridis', 'magma', 'plasma', 'cividis', 'turbo', 'grey']);
@@ -54,11 +57,15 @@ export const methodName = (method, words) =>
  * @param {(bare: boolean) => void} options.onHold
  * @param {(colormap: string) => void} options.onColormap
  * @param {(method: string) => void} options.onMethod
+ * @param {() => void} options.onCheck
+ * @param {() => void} options.onCheckCancel
  * @param {(sign: Sign) => void} options.onSign
  * @param {(contrast: Contrast) => void} options.onContrast
  * @param {(layers: string[]) => void} options.onLayers several are averaged
  */
-export function controlsView({ words, onOpacity, onHold, onColormap, onSign, onContrast, onMethod, onLayers }) {
+export function controlsView(options) {
+  const { words, onOpacity, onHold, onColormap, onSign, onContrast, onMethod, onLayers, onCheck, onCheckCancel } =
+    options;
   const opacity = element('input', {
     type: 'range',
     min: '0',
@@ -78,6 +85,13 @@ export function controlsView({ words, onOpacity, onHold, onColormap, onSign, onC
     onchange: () => onContrast(/** @type {Contrast} */ (question.value || null)),
   });
   const questionField = element('label', { className: 'field question' }, words.question, question);
+  const check = element('button', {
+    type: 'button',
+    className: 'hold check-button',
+    onclick: () => (checking ? onCheckCancel() : onCheck()),
+  });
+  let checking = false;
+  const refused = element('p', { className: 'soft controls-note' }, words.check.against);
   const [low, zero, high] = [element('span'), element('span', {}, '0'), element('span')];
   const note = element('p', { className: 'soft controls-note' }, words.noGradients);
   const root = element(
@@ -95,7 +109,9 @@ export function controlsView({ words, onOpacity, onHold, onColormap, onSign, onC
     questionField,
     methodField,
     layerField,
+    check,
     why,
+    refused,
     note,
   );
   /** @type {ImageData | null} */
@@ -119,6 +135,11 @@ export function controlsView({ words, onOpacity, onHold, onColormap, onSign, onC
       high.textContent = both ? said.for : words.more;
       zero.hidden = !both;
       sides.update(said, data.sign, data.sided);
+      checking = data.check === 'running';
+      const open = data.maps > 1 ? words.check.both : words.check.start;
+      check.textContent = checking ? words.check.cancel : data.check === 'done' ? words.check.more : open;
+      check.hidden = data.check === 'none' || data.check === 'thorough' || data.check === 'refused';
+      refused.hidden = data.check !== 'refused';
       why.hidden = data.sided;
       if (!data.sided) why.textContent = words.oneSided(methodName(data.method ?? '', words));
       const [first, second] = data.classes;

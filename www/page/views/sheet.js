@@ -1,4 +1,5 @@
 // many photos → a contact sheet: progress, sort, filter, export
+import { checkOf } from '../checked.js';
 import { element } from './element.js';
 import { thumbnails } from './thumbnails.js';
 import { told } from '../trouble.js';
@@ -18,6 +19,8 @@ import { verdict } from '../verdict.js';
  * @param {() => void} options.onClear
  * @param {(photos: Photo[]) => void} options.onCsv those listed, in their order
  * @param {(photos: Photo[]) => void} options.onJson
+ * @param {() => void} options.onCheck of all photos
+ * @param {() => void} options.onCheckCancel
  * @param {(photos: Photo[]) => void} options.onReport
  * @param {() => void} options.onReportCancel
  */
@@ -43,6 +46,8 @@ export function sheetView(options) {
   const filter = element('select', { onchange: () => list() });
   const cancel = button(words.cancel, onCancel),
     resume = button(said.resume, onResume);
+  let checking = false;
+  const check = button(said.checkAll, () => (checking ? options.onCheckCancel() : options.onCheck()));
   const report = button(said.report, () => onReport(listed()));
   const reported = element('p', { className: 'soft', role: 'status' });
   const reportBar = element('progress', { className: 'sheet-bar', 'aria-label': said.report });
@@ -65,6 +70,7 @@ export function sheetView(options) {
       element('label', { className: 'field' }, said.filter, filter),
       button(said.csv, () => onCsv(listed())),
       button(said.json, () => onJson(listed())),
+      check,
       report,
       button(said.clear, onClear),
     ),
@@ -73,7 +79,13 @@ export function sheetView(options) {
   );
   return {
     root,
-    /** @param {{photos: Photo[], shown: Photo | null, reporting: {loaded: number, total: number} | null}} data */
+    /**
+     * @param {object} data
+     * @param {Photo[]} data.photos
+     * @param {Photo | null} data.shown
+     * @param {{loaded: number, total: number} | null} data.reporting
+     * @param {boolean} data.checking whether the maps of all photos are being checked
+     */
     update(data) {
       ({ photos, shown } = data);
       report.disabled = !!data.reporting || !photos.some(({ result }) => result);
@@ -85,10 +97,20 @@ export function sheetView(options) {
       }
       const settled = photos.filter(({ status }) => status === 'done' || status === 'failed').length;
       const left = photos.filter(({ status }) => status === 'waiting' || status === 'working').length;
-      count.textContent = left ? said.progress(settled, photos.length) : said.photos(photos.length);
-      progress.max = photos.length;
-      progress.value = settled;
-      progress.hidden = cancel.hidden = !left;
+      checking = data.checking;
+      const classified = photos.filter(({ result }) => result);
+      const checked = classified.filter((photo) => checkOf(photo, photo.result?.heatmap)).length;
+      check.textContent = checking ? said.stopChecking : said.checkAll;
+      check.hidden = !checking && !classified.length;
+      count.textContent = left
+        ? said.progress(settled, photos.length)
+        : checking
+          ? said.checked(checked, classified.length)
+          : said.photos(photos.length);
+      progress.max = left ? photos.length : Math.max(1, classified.length);
+      progress.value = left ? settled : checked;
+      progress.hidden = !left && !checking;
+      cancel.hidden = !left;
       resume.hidden = !photos.some(({ status }) => status === 'cancelled');
       offer();
       list();
@@ -153,6 +175,7 @@ export function sheetView(options) {
     const number = element('b', { 'aria-hidden': 'true' });
     const title = element('span', { className: 'tile-label' });
     const value = element('span', { className: 'tile-value' });
+    const evidence = element('span', { className: 'tile-check' });
     const show = element(
       'button',
       { type: 'button', className: 'tile', title: photo.name, onclick: () => onShow(photo) },
@@ -162,6 +185,8 @@ export function sheetView(options) {
       title,
       ' ',
       value,
+      ' ',
+      evidence,
     );
     /** @type {Blob | ImageBitmap | null} */
     let drawn = null,
@@ -180,6 +205,10 @@ export function sheetView(options) {
         title.textContent = best ? label(photo) : photo.name;
         const reason = photo.status === 'failed' ? told(photo.error, words)[0] : said[photo.status];
         value.textContent = photo.result && best ? numbers.given(best, photo.result.model) : reason;
+        const check = checkOf(photo, photo.result?.heatmap)?.checked;
+        evidence.hidden = !check;
+        evidence.textContent = check ? `${said.checks[check.verdict]} (${numbers.score(check.advantage)})` : '';
+        if (check) evidence.dataset.verdict = check.verdict;
         show.title = photo.status === 'failed' ? `${photo.name}: ${reason}` : photo.name;
         show.setAttribute('aria-current', String(current));
         show.dataset.status = photo.status;

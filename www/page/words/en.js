@@ -94,6 +94,14 @@ export const words = {
     /** @param {string} a @param {string} b */
     other: (a, b) => `Why “${a}” and not “${b}”?`,
   },
+  check: {
+    start: 'Check this map',
+    /** Of two maps. */
+    both: 'Check these maps',
+    cancel: 'Cancel the check',
+    more: 'Check more thoroughly',
+    against: 'A map of what speaks against a class cannot be checked; one of both sides can.',
+  },
   method: 'Method',
   layer: 'Layer',
   occlusion: 'Occlusion (slow)',
@@ -244,6 +252,11 @@ export const words = {
     report: 'Report',
     /** @param {number} done @param {number} all */
     reporting: (done, all) => `Report: ${done} of ${all} photos`,
+    checkAll: 'Check all maps',
+    stopChecking: 'Stop checking',
+    /** @param {number} done @param {number} all */
+    checked: (done, all) => `${done} of ${all} maps checked`,
+    checks: { better: 'map better than chance', chance: 'map no better than chance', worse: 'map worse than chance' },
     clear: 'Clear',
     resume: 'Continue',
     done: '',

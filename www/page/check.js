@@ -1,0 +1,135 @@
+// shown heatmaps, or those of all photos → whether they hold, on the state
+import { ORDERS, checkOf, isCheckable, keepCheck } from './checked.js';
+import { current } from './viewdata.js';
+
+/** @typedef {import('./photos.js').Photo} Photo */
+/** @typedef {import('./state.js').State} State */
+/** @typedef {import('../library/protocol.js').Heatmap} Heatmap */
+/** @typedef {ReturnType<typeof checking>} Checking */
+
+/** What is kept of a photo that has to be classified once more to be checked. */
+const KEPT = { topK: 10, scores: true };
+
+/**
+ * @param {object} page
+ * @param {Readonly<State>} page.state
+ * @param {(news?: Partial<State>) => void} page.change
+ * @param {Pick<ReturnType<typeof import('./session.js').openSession>, 'ask'>} page.session
+ * @param {() => Promise<void>} page.settled resolves when no photo waits, and the shown one is explained
+ * @param {(error: unknown, about: string | null, retry: (() => void) | null) => void} page.trouble
+ */
+export function checking({ state, change, session, settled, trouble }) {
+  /** Of the shown maps. @type {AbortController | null} */
+  let running = null;
+  /** Of the photo of a batch that is checked now. @type {AbortController | null} */
+  let turn = null;
+  let wanted = false;
+  /** Photos whose maps cannot be checked. @type {WeakMap<Photo, unknown>} */
+  const failed = new WeakMap();
+  let asked = askedFor(state);
+
+  /**
+   * @param {Photo} photo
+   * @param {Heatmap} heatmap
+   * @param {number} orders
+   * @param {{signal: AbortSignal, onProgress?: (progress: {loaded: number, total: number}) => void}} waiting
+   */
+  async function check(photo, heatmap, orders, waiting) {
+    const checked = await session.ask(photo, KEPT, (classifier, result) =>
+      classifier.check(result, heatmap, { orders, ...waiting }),
+    );
+    if (checked && !waiting.signal.aborted) keepCheck(photo, { heatmap, orders, checked });
+  }
+
+  /** Checks what is shown; a newer call ends an older one. */
+  async function start() {
+    const { shown } = state;
+    if (!shown?.result) return;
+    const maps = current(state)
+      .map(({ heatmap }) => heatmap)
+      .filter(isCheckable);
+    const orders = maps.every((map) => checkOf(shown, map)) ? ORDERS.thorough : ORDERS.quick;
+    const left = maps.filter((map) => (checkOf(shown, map)?.orders ?? 0) < orders);
+    running?.abort();
+    const { signal } = (running = new AbortController());
+    asked = askedFor(state);
+    try {
+      for (const [at, heatmap] of left.entries()) {
+        change({ check: { loaded: at, total: left.length } });
+        await check(shown, heatmap, orders, {
+          signal,
+          onProgress: ({ loaded, total }) => {
+            if (!signal.aborted) change({ check: { loaded: at * total + loaded, total: left.length * total } });
+          },
+        });
+      }
+    } catch (error) {
+      if (!signal.aborted) trouble(error, shown.name, () => void start());
+    }
+    if (signal === running?.signal) cancel();
+  }
+
+  function cancel() {
+    running?.abort();
+    running = null;
+    change({ check: null });
+  }
+
+  /** The next photo of the batch that was not checked. */
+  const next = () =>
+    state.photos.find((photo) => photo.result && !failed.has(photo) && !checkOf(photo, photo.result.heatmap));
+
+  /** Checks the usual map of each photo, and goes on after an interruption. */
+  async function all() {
+    if (wanted) return;
+    wanted = true;
+    change({ checkingAll: true });
+    for (let photo; wanted && (await settled(), (photo = next())); change()) {
+      const { signal } = (turn = new AbortController());
+      asked = askedFor(state);
+      try {
+        const heatmap = await usual(photo, signal);
+        if (heatmap && isCheckable(heatmap)) {
+          await check(photo, heatmap, ORDERS.quick, { signal });
+          // One that was classified once more comes without a slow map.
+          if (photo.result) photo.result.heatmap ??= heatmap;
+        } else failed.set(photo, null);
+      } catch (error) {
+        if (!signal.aborted) failed.set(photo, error);
+      }
+    }
+    wanted = false;
+    change({ checkingAll: false });
+  }
+
+  function cancelAll() {
+    wanted = false;
+    turn?.abort();
+  }
+
+  /** The map that a result comes with, or would. @param {Photo} photo @param {AbortSignal} signal */
+  async function usual(photo, signal) {
+    const { result } = photo;
+    if (!result || result.heatmap || result.noHeatmap) return result?.heatmap;
+    const heatmap = await session.ask(photo, KEPT, (classifier, again) => classifier.heatmap(again, { signal }));
+    if (heatmap && photo.result) photo.result.heatmap = heatmap;
+    return heatmap;
+  }
+
+  /** Gives way to what the reader asks for meanwhile. */
+  function follow() {
+    const now = askedFor(state);
+    const another = now !== asked;
+    asked = now;
+    if (another) turn?.abort();
+    if (another && running) cancel();
+  }
+
+  return { start, cancel, all, cancelAll, follow };
+}
+
+/** What the reader looks at and waits for, as text. @param {Readonly<State>} state */
+function askedFor({ shown, model, chosen, method, layers, sign, contrast, photos }) {
+  const waiting = photos.some(({ status }) => status === 'waiting' || status === 'working');
+  return JSON.stringify([shown?.id, shown?.region, model, chosen, method, layers, sign, contrast, waiting]);
+}
