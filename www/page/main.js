@@ -265,7 +265,16 @@ async function tryOut(trying) {
   const own = (opening = {});
   try {
     const { openTrial } = await trialScript();
-    const trial = await openTrial({ photo, info, session, words, numbers, onChange: change, onTrouble });
+    const trial = await openTrial({
+      photo,
+      info,
+      session,
+      words,
+      numbers,
+      onChange: change,
+      onTrouble,
+      onWell: dismiss,
+    });
     if (own !== opening || !state.trying || photo !== state.shown) return trial.close();
     change({ trial });
   } catch (error) {

@@ -1,8 +1,10 @@
 // address of a style sheet → the same in the document, once
+import { WhylensError } from '../library/errors.js';
+
 /** @type {Map<string, Promise<void>>} */
 const known = new Map();
 
-/** @param {string} href @returns {Promise<void>} rejects where it does not arrive; the next call tries again */
+/** @param {string} href @returns {Promise<void>} rejects with `network` where it does not arrive; the next call tries again */
 export function styled(href) {
   const before = known.get(href);
   if (before) return before;
@@ -13,7 +15,7 @@ export function styled(href) {
     link.onerror = () => {
       known.delete(href);
       link.remove();
-      reject(new Error(`${href} cannot be loaded`));
+      reject(new WhylensError('network', `a part of this page did not arrive: ${href}`));
     };
   });
   known.set(href, arriving);

@@ -37,7 +37,7 @@ const SIDES = { times: 4, least: 1024, most: 2048 };
  * @property {boolean} redo
  * @property {boolean} touched whether the picture is another than the photo
  * @property {Result} before of the untouched picture
- * @property {Result | null} now of the newest picture that was classified; null where it is not touched
+ * @property {Result | null} now of the newest picture that was classified; null where it is not touched, or failed
  * @property {boolean} resting whether `now` is of what is shown, and nothing is being drawn
  */
 
@@ -50,13 +50,16 @@ const SIDES = { times: 4, least: 1024, most: 2048 };
  * @param {import('./numbers.js').Numbers} page.numbers
  * @param {() => void} page.onChange
  * @param {(error: unknown, again: () => void) => void} page.onTrouble
+ * @param {() => void} page.onWell after trouble
  */
-export async function openTrial({ photo, info, session, words, numbers, onChange, onTrouble }) {
-  const styles = styled(new URL('./trial.css', import.meta.url).href);
+export async function openTrial({ photo, info, session, words, numbers, onChange, onTrouble, onWell }) {
   const { region } = photo;
   const ended = new AbortController();
-  const picture = await pictureOf(photo, info, session.decode);
-  const [cover, before] = await Promise.all([hidden(picture), classified(picture), styles]);
+  const [picture] = await Promise.all([
+    pictureOf(photo, info, session.decode),
+    styled(new URL('./trial.css', import.meta.url).href),
+  ]);
+  const [cover, before] = await Promise.all([hidden(picture), classified(picture)]);
   const paper = brush(picture, cover);
   const whole = canvas(picture.width, picture.height);
 
@@ -82,6 +85,7 @@ export async function openTrial({ photo, info, session, words, numbers, onChange
   /** Whether a picture is being classified, and whether it is an older one by now. */
   let looking = false,
     older = false;
+  let failed = false;
 
   const view = trialView({
     words: trialWords(words.code),
@@ -204,11 +208,16 @@ export async function openTrial({ photo, info, session, words, numbers, onChange
         whole.drawImage(paper.ink, 0, 0);
         const copy = await createImageBitmap(whole.canvas);
         const now = await classified(copy).finally(() => copy.close());
+        if (failed) onWell();
+        failed = false;
         if (tried.touched) tell({ now });
       } while (older);
       tell({ resting: current === null && !painting });
     } catch (error) {
-      if (!ended.signal.aborted) onTrouble(error, () => touch(() => {}));
+      if (ended.signal.aborted) return;
+      failed = true;
+      tell({ now: null, resting: true });
+      onTrouble(error, () => touch(() => {}));
     } finally {
       looking = false;
     }

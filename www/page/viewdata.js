@@ -55,7 +55,7 @@ export function stageData(state, shown, info, { opacity }, words) {
     region: now[0]?.heatmap.region ?? null,
     part: shown.region,
     choosing: shown.file && result ? state.choosing : null,
-    trying: shown.file && result && shown.view ? state.trying : null,
+    trying: shown.file && result && shown.view && !waiting ? state.trying : null,
     over: state.trial?.area ?? null,
     under: state.trial?.root ?? null,
     panes: explanations.map((each) => ({

@@ -99,7 +99,7 @@ export function stageView({ words, onCancel, onChoosing, onAll, onTrying }) {
       tools.hidden = data.choosing === null;
       attempt.hidden = data.trying === null;
       attempt.setAttribute('aria-expanded', String(data.trying));
-      attempt.textContent = data.trying ? words.part.done : words.tryIt;
+      attempt.textContent = data.trying ? words.tried : words.tryIt;
       choose.setAttribute('aria-expanded', String(data.choosing));
       choose.textContent = data.choosing ? words.part.done : words.part.choose;
       all.hidden = !data.part;

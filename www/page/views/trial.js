@@ -102,6 +102,7 @@ export function trialView({ words, numbers, size, ink, onDraw, onStroke, onMode,
     /** @param {import('../trial.js').Tried & Shown} data */
     update(data) {
       brushSize = data.size;
+      root.setAttribute('aria-busy', String(!data.resting));
       area.update({ size: data.size, place: data.place, image: data.image });
       fill.update(data.fill);
       mode.update(data.mode);
@@ -163,7 +164,9 @@ export function trialView({ words, numbers, size, ink, onDraw, onStroke, onMode,
   /** @param {-1 | 1} by */
   function resize(by) {
     const next = brushSize + by * SIZES.step * (brushSize >= 0.2 ? 2 : 1);
-    onSize(Math.min(Math.max(Math.round(next * 100) / 100, SIZES.least), SIZES.most));
+    // Keys may come faster than frames.
+    brushSize = Math.min(Math.max(Math.round(next * 100) / 100, SIZES.least), SIZES.most);
+    onSize(brushSize);
   }
 
   /** @param {KeyboardEvent} event */
@@ -209,9 +212,9 @@ function choice(name, title, labels, onChoice) {
 /** One class: its value before and now. @param {import('../words/trial.js').TrialWords} words */
 function row(words) {
   const label = element('span', { className: 'class-label' });
-  const was = element('span', { className: 'trial-before' });
+  const was = element('data', { className: 'trial-before' });
   const arrow = element('span', { className: 'trial-arrow' }, '→');
-  const is = element('span', { className: 'trial-now' });
+  const is = element('data', { className: 'trial-now' });
   const seen = element('span', { className: 'class-value', 'aria-hidden': 'true' }, was, arrow, is);
   const unseen = element('span', { className: 'unseen' });
   const filled = element('span');
@@ -223,8 +226,8 @@ function row(words) {
     /** @param {{label: string, before: string, now: string | null, from: number, to: number, explained: boolean}} data */
     update({ label: name, before, now, from, to, explained }) {
       label.textContent = name;
-      was.textContent = before;
-      is.textContent = now ?? '';
+      Object.assign(was, { textContent: before, value: String(from) });
+      Object.assign(is, { textContent: now ?? '', value: String(to) });
       arrow.hidden = is.hidden = now === null;
       was.dataset.past = String(now !== null);
       unseen.textContent = now === null ? before : words.change(before, now);

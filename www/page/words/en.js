@@ -65,6 +65,7 @@ export const words = {
     place: (x, y, width, height) => `Part that is classified: ${width} × ${height} pixels at ${x}, ${y}`,
   },
   tryIt: 'Try it yourself',
+  tried: 'Put the brush away',
   modelSees: 'The model sees what is inside the frame',
   opacity: 'Heatmap',
   hold: 'Hold to see the photo',

@@ -53,6 +53,7 @@ export const words = {
     place: (x, y, width, height) => `Phần được phân loại: ${width} × ${height} điểm ảnh tại ${x}, ${y}`,
   },
   tryIt: 'Tự tay thử',
+  tried: 'Cất cọ',
   modelSees: 'Mô hình chỉ nhìn phần trong khung',
   opacity: 'Bản đồ nhiệt',
   hold: 'Giữ để xem ảnh gốc',
