@@ -43,6 +43,13 @@ const STATES = {
     await page.locator('[data-choosing="true"] > .part').press('Shift+ArrowLeft');
     await page.getByRole('button', { name: 'Whole photo' }).waitFor();
   },
+  trial: async (page) => {
+    await sample(page, 0);
+    await verdict(page);
+    await page.getByRole('button', { name: 'Try it yourself' }).click();
+    await page.locator('.trial-window').press('Enter');
+    await page.locator('.trial-now').first().waitFor();
+  },
   camera: async (page) => {
     await ready(page);
     await page.getByRole('button', { name: 'Camera', exact: true }).click();

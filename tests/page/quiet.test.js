@@ -112,6 +112,31 @@ const VISITS = [
     },
   ],
   [
+    'while a photo is brushed',
+    '',
+    async (page) => {
+      await page.setInputFiles('#chooser', photo('chelsea.png'));
+      await verdict(page);
+      await page.getByRole('button', { name: 'Try it yourself' }).click();
+      const box = await page.locator('.trial-area').boundingBox();
+      await page.locator('.trial-values li').first().waitFor();
+      const to = (/** @type {number} */ x, /** @type {number} */ y) =>
+        page.mouse.move((box?.x ?? 0) + x * (box?.width ?? 0), (box?.y ?? 0) + y * (box?.height ?? 0), { steps: 10 });
+      for (const fill of ['Blur', 'Cover']) {
+        await page.getByText(fill, { exact: true }).click();
+        for (let stroke = 1; stroke < 5; stroke += 1) {
+          await to(0.1, stroke / 5);
+          await page.mouse.down();
+          await to(0.9, stroke / 5);
+          await page.mouse.up();
+        }
+      }
+      await page.getByText('Keep only that').click();
+      for (let times = 0; times < 8; times += 1) await page.getByRole('button', { name: 'Undo' }).click();
+      await page.waitForSelector('.trial[aria-busy="false"]');
+    },
+  ],
+  [
     'when 21,841 labels arrive, are shown and searched',
     '?model=/models/many/',
     async (page) => {

@@ -276,29 +276,24 @@ const counting = (page) =>
     const counts = Object.assign(globalThis, { classified: 0, most: 0 });
     /** @type {Set<number>} */
     const under = new Set();
-    Object.assign(globalThis, {
-      Worker: class extends Worker {
-        /** @param {[string | URL, WorkerOptions]} given */
-        constructor(...given) {
-          super(...given);
-          this.addEventListener('message', ({ data }) => 'progress' in data || under.delete(data.id));
-        }
+    class Counted extends Worker {
+      /** @param {[string | URL, WorkerOptions]} given */
+      constructor(...given) {
+        super(...given);
+        this.addEventListener('message', ({ data }) => 'progress' in data || under.delete(data.id));
+      }
 
-        /**
-         * @param {any} message
-         * @param {any} [rest]
-         * @override
-         */
-        postMessage(message, rest) {
-          if (message.type === 'classify') {
-            under.add(message.id);
-            counts.classified += 1;
-            counts.most = Math.max(counts.most, under.size);
-          }
-          super.postMessage(message, rest);
+      /** @override */
+      postMessage(/** @type {any} */ message, /** @type {any} */ rest) {
+        if (message.type === 'classify') {
+          under.add(message.id);
+          counts.classified += 1;
+          counts.most = Math.max(counts.most, under.size);
         }
-      },
-    });
+        super.postMessage(message, rest);
+      }
+    }
+    Object.assign(globalThis, { Worker: Counted });
   });
 
 test('while it moves fast, one picture at a time is classified, the newest', async () => {

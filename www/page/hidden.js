@@ -5,7 +5,7 @@ import { canvas } from './canvas.js';
 const SIGMA = 1 / 20;
 
 /** σ in cells of the grid that is blurred: what is so smooth may be computed coarsely and enlarged. */
-const SIGMA_IN_CELLS = 3;
+const SIGMA_IN_CELLS = 5;
 
 /** Pixels that are read in one task of the page. */
 const AT_ONCE = 150_000;
@@ -22,9 +22,7 @@ export async function hidden(picture) {
   const sigma = SIGMA * Math.min(width, height);
   const side = Math.max(1, Math.floor(sigma / SIGMA_IN_CELLS));
   const grid = await averages(picture, side);
-  await pause();
-  smooth(grid, sigma / side);
-  await pause();
+  await smooth(grid, sigma / side);
   const small = canvas(grid.columns, grid.rows);
   small.putImageData(pixels(grid), 0, 0);
   const blurred = canvas(width, height);
@@ -73,7 +71,7 @@ async function averages(picture, side) {
 }
 
 /** A Gaussian along rows, then along columns. @param {Grid} grid @param {number} sigma in cells */
-function smooth(grid, sigma) {
+async function smooth(grid, sigma) {
   const { columns, rows } = grid;
   const reach = Math.ceil(3 * sigma);
   const weights = Array.from({ length: 2 * reach + 1 }, (_, at) => Math.exp(-((at - reach) ** 2) / (2 * sigma ** 2)));
@@ -82,6 +80,7 @@ function smooth(grid, sigma) {
     [columns, 3, rows, 3 * columns],
     [rows, 3 * columns, columns, 3],
   ])) {
+    await pause();
     const { values } = grid;
     const smoothed = new Float32Array(values.length);
     for (let line = 0; line < lines; line += 1)
