@@ -130,13 +130,15 @@ for (const given of GOLDEN.cases.filter(({ part }) => !part))
       await page.locator('.trial-window').press('Enter');
     }
     const now = await rested(page);
+    // A mouse hits a pixel of the screen, not one of the photo.
+    const most = given.disc ? 0.04 : 0.02;
     given.now.forEach((expected, row) => {
       const { before = NaN, now: found } = now[row] ?? {};
       assert.ok(
         Math.abs(before - (given.before[row] ?? NaN)) < 0.02,
         `before: ${before}, expected ${given.before[row]}`,
       );
-      assert.ok(Math.abs((found ?? NaN) - expected) < 0.02, `now: ${found}, expected ${expected}`);
+      assert.ok(Math.abs((found ?? NaN) - expected) < most, `now: ${found}, expected ${expected}`);
     });
     const isNew = !given.classes.includes(given.first);
     assert.equal(/First now/.test(await page.locator('.trial-first').innerText()), isNew);

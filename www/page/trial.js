@@ -35,6 +35,7 @@ const SIDES = { times: 4, least: 1024, most: 2048 };
  * @property {boolean} map whether the heatmap is shown
  * @property {boolean} undo whether there is something to undo
  * @property {boolean} redo
+ * @property {boolean} reset whether there are strokes
  * @property {boolean} touched whether the picture is another than the photo
  * @property {Result} before of the untouched picture
  * @property {Result | null} now of the newest picture that was classified; null where it is not touched, or failed
@@ -76,6 +77,7 @@ export async function openTrial({ photo, info, session, words, numbers, onChange
     map: true,
     undo: false,
     redo: false,
+    reset: false,
     touched: false,
     before,
     now: null,
@@ -160,6 +162,7 @@ export async function openTrial({ photo, info, session, words, numbers, onChange
       ...news,
       undo: at > 0,
       redo: at < history.length - 1,
+      reset: strokes().length > 0,
       touched: drawn || (news.mode ?? tried.mode) === 'keep',
     };
     onChange();

@@ -45,6 +45,7 @@ export function brushArea({ words, numbers, size, ink, onDraw, onStroke, onSize,
   root.addEventListener('pointerdown', (event) => {
     if (drag || event.button || !event.isPrimary) return;
     event.preventDefault();
+    frame.dataset.keys = 'false';
     frame.focus({ preventScroll: true });
     root.setPointerCapture(event.pointerId);
     const { x, y } = point(event);
@@ -92,6 +93,7 @@ export function brushArea({ words, numbers, size, ink, onDraw, onStroke, onSize,
     else if (key === 'Enter' || key === ' ') onStroke({ boxes: [box()] });
     else return;
     event.preventDefault();
+    frame.dataset.keys = 'true';
     place();
   });
 

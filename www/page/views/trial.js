@@ -98,7 +98,12 @@ export function trialView({ words, numbers, size, ink, onDraw, onStroke, onMode,
   return {
     root,
     area: area.root,
-    focus: area.focus,
+    /** Takes the focus, with photo and values on the screen. */
+    focus() {
+      area.focus();
+      const [top, bottom] = [area.root.getBoundingClientRect().top, list.getBoundingClientRect().bottom];
+      if (top < 0 || bottom > innerHeight) area.root.scrollIntoView({ block: 'start' });
+    },
     /** @param {import('../trial.js').Tried & Shown} data */
     update(data) {
       brushSize = data.size;
@@ -116,7 +121,7 @@ export function trialView({ words, numbers, size, ink, onDraw, onStroke, onMode,
       for (const [button, able] of /** @type {const} */ ([
         [undo, data.undo],
         [redo, data.redo],
-        [reset, data.touched],
+        [reset, data.reset],
       ]))
         button.setAttribute('aria-disabled', String(!able));
       drawValues(data);
