@@ -36,6 +36,15 @@ const STATES = {
     await page.locator('.versus').nth(1).click();
     await page.waitForFunction(() => document.querySelectorAll('.overlay:not([hidden])').length === 2);
   },
+  'both sides, checked': async (page) => {
+    await sample(page, 0);
+    await verdict(page);
+    await page.getByRole('radio', { name: 'both', exact: true }).check();
+    await page.locator('.where h3', { hasText: 'for and against' }).waitFor();
+    await page.getByRole('button', { name: 'Check this map' }).click();
+    await page.locator('.check-verdict').waitFor({ timeout: 60_000 });
+    await page.getByText('All values, and the opposite test').click();
+  },
   part: async (page) => {
     await sample(page, 1);
     await verdict(page);

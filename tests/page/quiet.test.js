@@ -137,6 +137,16 @@ const VISITS = [
     },
   ],
   [
+    'while a heatmap is checked',
+    '',
+    async (page) => {
+      await sample(page, 1);
+      await verdict(page);
+      await page.getByRole('button', { name: 'Check this map' }).click();
+      await page.locator('.check-verdict').waitFor({ timeout: 60_000 });
+    },
+  ],
+  [
     'when 21,841 labels arrive, are shown and searched',
     '?model=/models/many/',
     async (page) => {

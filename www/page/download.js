@@ -1,4 +1,6 @@
 // result → files to keep: picture, raw map, JSON, CSV
+import { checkOf } from './checked.js';
+
 /** @typedef {import('../library/protocol.js').Heatmap} Heatmap */
 /** @typedef {import('./photos.js').Photo} Photo */
 
@@ -27,9 +29,11 @@ export function named({ name }, ending) {
  * @param {Photo} photo
  * @param {Heatmap[]} [heatmaps] those shown instead of the result's own; a second one is `compared`
  */
-export function record({ name, result, error }, heatmaps) {
+export function record({ name, result, error, checks }, heatmaps) {
   if (!result) return { file: name, error: failure(error) };
-  const [heatmap, compared] = (heatmaps ?? (result.heatmap ? [result.heatmap] : [])).map((map) => ({
+  const maps = heatmaps ?? (result.heatmap ? [result.heatmap] : []);
+  const check = checkOf({ checks }, maps[0])?.checked;
+  const [heatmap, compared] = maps.map((map) => ({
     ...map,
     values: [...map.values],
   }));
@@ -45,9 +49,22 @@ export function record({ name, result, error }, heatmaps) {
     ...(notRecognised && { notRecognised }),
     ...(heatmap && { heatmap }),
     ...(compared && { compared }),
+    ...(check && { check: written(check) }),
     ...(noHeatmap && !heatmap ? { noHeatmap } : {}),
     timing,
     model,
+  };
+}
+
+/** With lists of numbers, as JSON has them. @param {import('../library/protocol.js').Checked} check */
+function written({ shares, deletion, insertion, random, randomAreas, ...figures }) {
+  return {
+    ...figures,
+    shares: [...shares],
+    deletion: [...deletion],
+    insertion: [...insertion],
+    random: random.map((curve) => [...curve]),
+    randomAreas: [...randomAreas],
   };
 }
 
@@ -59,6 +76,7 @@ export function json(content) {
 /** One line per photo. @param {Photo[]} photos */
 export function csv(photos) {
   const ranks = Array.from({ length: COLUMNS }, (_, at) => at + 1);
+  const checks = photos.map((photo) => checkOf(photo, photo.result?.heatmap)?.checked);
   const head = [
     'file',
     'width',
@@ -66,9 +84,10 @@ export function csv(photos) {
     ...ranks.flatMap((rank) => [`label_${rank}`, `probability_${rank}`, `score_${rank}`]),
     'region',
     'recognised',
+    ...(checks.some(Boolean) ? ['check', 'check_advantage', 'check_deletion', 'check_insertion'] : []),
     'error',
   ];
-  const lines = photos.map(({ name, result, error }) => [
+  const lines = photos.map(({ name, result, error }, at) => [
     name,
     result?.image.width,
     result?.image.height,
@@ -82,11 +101,15 @@ export function csv(photos) {
     }),
     result?.region && [result.region.x, result.region.y, result.region.width, result.region.height].join(' '),
     result?.recognised,
+    ...(checks.some(Boolean) ? figures(checks[at]) : []),
     result ? undefined : failure(error),
   ]);
   const text = [head, ...lines].map((cells) => cells.map(cell).join(',')).join('\r\n');
   return new Blob(['\ufeff', text, '\r\n'], { type: 'text/csv' });
 }
+
+/** Of the map of a photo, where it was checked. @param {import('../library/protocol.js').Checked | undefined} check */
+const figures = (check) => [check?.verdict, check?.advantage, check?.deletionArea, check?.insertionArea];
 
 /** NumPy's format 1.0: `float32`, height × width. @param {Heatmap} heatmap */
 export function npy({ values, width, height }) {

@@ -1,6 +1,7 @@
 // photos + results → a report: one HTML file that needs nothing else (docs/report.md)
 import { atOnce } from '../library/ahead.js';
 import { WhylensError } from '../library/errors.js';
+import { checkOf } from './checked.js';
 import { record } from './download.js';
 import { legend } from './explain.js';
 import { later } from './later.js';
@@ -118,7 +119,9 @@ async function* looked(photos, look, { signal, onProgress }) {
     signal.throwIfAborted();
     const { result, error } = found;
     const view = result?.view ?? null;
-    yield { photo, result, view, explained: result?.heatmap ? [{ heatmap: result.heatmap }] : [], error };
+    const heatmap = result?.heatmap;
+    const explained = heatmap ? [{ heatmap, check: checkOf(photo, heatmap)?.checked }] : [];
+    yield { photo, result, view, explained, error };
     view?.close();
     onProgress(at + 1);
   }
