@@ -5,8 +5,8 @@ import { fixed, percent, point, said, whole } from './figures.js';
 /** @typedef {import('./figures.js').Words} Words */
 /** @typedef {import('../../library/protocol.js').Checked} Checked */
 
-/** The share hidden of which the sentence tells. */
-const TOLD = 0.1;
+/** The sentence tells of the first share that is not less; of 32 bits. */
+const TOLD = 0.1 - 1e-6;
 /** The shares of which the drawing's text tells. */
 const READ = [0, 0.1, 0.25, 0.5, 0.75, 1];
 /** Where curves are drawn: left, top, width and height, as the template's axes. */
@@ -26,7 +26,7 @@ export function checkView(check, label, model, words) {
   const bottom = isProbability ? 0 : Math.min(...all),
     top = isProbability ? 1 : Math.max(...all);
   const shares = [...check.shares];
-  const at = nearest(shares.slice(1), TOLD) + 1;
+  const at = shares.findIndex((share) => share >= TOLD);
   const mean = shares.map((_, step) => average(random.map((curve) => curve[step] ?? 0)));
   const area = (/** @type {number} */ each) => fixed(each, 3, words.decimal);
 
@@ -67,13 +67,13 @@ export function checkView(check, label, model, words) {
     };
   };
 
-  const sentence = isNumber(model) ? words.check.numberHidden : words.check.hidden;
+  const subject = isNumber(model) ? 'number' : isProbability ? 'class' : 'score';
   const last = shares.length - 1;
   return {
     title: words.check.title,
     sentences: [
-      said(sentence, {
-        label,
+      said(words.check.hidden, {
+        subject: said(words.check.subjects[subject], { label }),
         share: whole(shares[at] ?? 0, words),
         before: value(deletion[0] ?? 0),
         after: value(deletion[at] ?? 0),

@@ -1,7 +1,7 @@
 // results → what the template of a report shows; the tool has the same (src/cli/classify/report/view.rs)
 import { checkView } from './curves.js';
 import { facts, given, isNumber } from './facts.js';
-import { brief, clipped, fixed, said } from './figures.js';
+import { brief, clipped, fixed, percent, said, whole } from './figures.js';
 
 /** @typedef {import('./figures.js').Words} Words */
 /** @typedef {import('../../library/protocol.js').Heatmap} Heatmap */
@@ -18,6 +18,14 @@ import { brief, clipped, fixed, said } from './figures.js';
  * @property {{src: string, legend: string}[]} maps one for each explanation, empty where there is nothing to draw
  */
 /** @typedef {{heatmap: Heatmap, check?: import('../../library/protocol.js').Checked | null}} Explained */
+/**
+ * @typedef {object} Evidence
+ * @property {number} x of the centre of mass, 0 to 1 from the left of the region
+ * @property {number} y the same from its top
+ * @property {number} share smallest part of the cells that holds half of the mass
+ * @property {number} spots separate ones
+ * @property {('top' | 'right' | 'bottom' | 'left')[]} border sides of the region that a spot touches
+ */
 /**
  * A photo of a report.
  * @typedef {object} Shown
@@ -87,13 +95,13 @@ function predictions({ predictions, model: { activation, unit } }, model, words)
 }
 
 /** @param {Result} result @param {Explained[]} explained @param {Words} words */
-function notes(result, explained, { notes, percent, region }) {
+function notes(result, explained, { notes, percent: share, region }) {
   const { decoder, damaged, partial, recognised, notRecognised, noHeatmap } = result;
   return [
     recognised ? '' : (notRecognised ?? notes.unrecognised),
     result.region ? said(notes.part, { region: said(region, placed(result.region)) }) : '',
     damaged === undefined ? '' : said(notes.damaged, { message: damaged }),
-    partial === undefined ? '' : said(notes.partial, { percent: said(percent, { number: String(partial) }) }),
+    partial === undefined ? '' : said(notes.partial, { percent: said(share, { number: String(partial) }) }),
     decoder === 'browser' ? notes.browser : '',
     noHeatmap && !explained.length ? said(notes.noHeatmap, { message: noHeatmap.message }) : '',
   ].filter(Boolean);
@@ -121,7 +129,9 @@ function mapView({ heatmap, check }, drawn, file, model, words) {
     legendAlt: words.legendAlt,
     least: heatmap.sign === 'both' ? said(words.against, { value }) : words.least,
     most: said(heatmap.sign === 'both' ? words.for : words.most, { value }),
-    sentences: isEmpty ? [isNumber(model) ? words.numberNothing : words.nothing[heatmap.sign]] : [],
+    sentences: isEmpty
+      ? [isNumber(model) ? words.numberNothing : words.nothing[heatmap.sign]]
+      : evidenceSaid(heatmap, words),
     facts: facts(
       [
         ['method', words.methods[/** @type {keyof Words['methods']} */ (heatmap.method)] ?? heatmap.method],
@@ -141,6 +151,28 @@ function called({ label, sign, contrast = [] }, model, { maps, numberMaps }) {
   if (isNumber(model)) return numberMaps[sign];
   const other = contrast.map((each) => clipped(each.label)).join('”, “');
   return said(other ? maps[`${sign}Not`] : maps[sign], { label: clipped(label), other });
+}
+
+/**
+ * Where the evidence lies, in figures.
+ * @param {Heatmap & {evidence?: Evidence | null, opposing?: Evidence | null}} heatmap
+ * @param {Words} words
+ */
+function evidenceSaid({ sign, evidence, opposing }, words) {
+  const { half, spot, spots, border, sides, ...sided } = words.evidence;
+  const one = (/** @type {Evidence} */ found) =>
+    [
+      said(half, { share: percent(found.share, words), x: whole(found.x, words), y: whole(found.y, words) }),
+      found.spots === 1 ? spot : said(spots, { number: String(found.spots) }),
+      found.border.length ? said(border, { sides: found.border.map((side) => sides[side]).join(words.list) }) : '',
+    ]
+      .filter(Boolean)
+      .join(' ');
+  if (sign !== 'both') return evidence ? [one(evidence)] : [];
+  return [
+    ...(evidence ? [said(sided.for, { text: one(evidence) })] : []),
+    ...(opposing ? [said(sided.against, { text: one(opposing) })] : []),
+  ];
 }
 
 /** @param {{width: number, height: number}} size */

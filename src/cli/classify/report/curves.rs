@@ -7,8 +7,8 @@ use whylens::{Checked, Classifier};
 use super::facts::is_number;
 use super::figures::{Words, point};
 
-/// The share hidden of which the sentence tells.
-const TOLD: f64 = 0.1;
+/// The sentence tells of the first share that is not less; of 32 bits.
+const TOLD: f64 = 0.1 - 1e-6;
 /// The shares of which the drawing's text tells.
 const READ: [f64; 6] = [0.0, 0.1, 0.25, 0.5, 0.75, 1.0];
 /// Where curves are drawn: left, top, width and height, as the template's axes.
@@ -29,13 +29,19 @@ pub fn view(checked: &Checked, label: &str, classifier: &Classifier, words: &Wor
         true => (0.0, 1.0),
         false => (least(all()), most(all())),
     };
-    let at = 1 + nearest(checked.shares.iter().skip(1), TOLD);
+    let at = checked
+        .shares
+        .iter()
+        .position(|&share| f64::from(share) >= TOLD);
+    let at = at.unwrap_or_default();
     let read = |curve: &[f32], step: usize| curve.get(step).copied().unwrap_or_default();
     let share = words.whole(read(&checked.shares, at).into());
-    let sentence = match is_number(classifier) {
-        true => "check.numberHidden",
-        false => "check.hidden",
+    let subject = match (is_number(classifier), is_probability) {
+        (true, _) => "number",
+        (_, true) => "class",
+        _ => "score",
     };
+    let subject = words.said(&format!("check.subjects.{subject}"), &[("label", label)]);
     let verdict = json!(checked.verdict);
     let verdict = format!("check.verdicts.{}", verdict.as_str().unwrap_or_default());
     let scale = Scale {
@@ -51,8 +57,8 @@ pub fn view(checked: &Checked, label: &str, classifier: &Classifier, words: &Wor
     json!({
         "title": words.text("check.title"),
         "sentences": [
-            words.said(sentence, &[
-                ("label", label),
+            words.said("check.hidden", &[
+                ("subject", &subject),
                 ("share", &share),
                 ("before", &value(read(&checked.deletion, 0))),
                 ("after", &value(read(&checked.deletion, at))),

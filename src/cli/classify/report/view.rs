@@ -140,7 +140,10 @@ fn map(
         true => words.text("numberNothing"),
         false => words.text(&format!("nothing.{}", sign(heatmap))),
     };
-    let sentences: Vec<&str> = is_empty.then_some(nothing).into_iter().collect();
+    let sentences = match is_empty {
+        true => vec![nothing.to_string()],
+        false => evidence(heatmap, words),
+    };
     let method = method(heatmap.method, words);
     let grid = [
         ("width", &*heatmap.width.to_string()),
@@ -185,6 +188,62 @@ fn method(method: Method, words: &Words) -> String {
     match words.0["methods"].get(&name).and_then(Value::as_str) {
         Some(said) => said.to_string(),
         None => name,
+    }
+}
+
+/// Where the evidence lies, in figures.
+fn evidence(heatmap: &Heatmap, words: &Words) -> Vec<String> {
+    let heatmap = json!(heatmap);
+    let one = |found: &Value| {
+        let number = |name: &str| found[name].as_f64().unwrap_or_default();
+        let half = words.said(
+            "evidence.half",
+            &[
+                ("share", &words.percent(number("share"))),
+                ("x", &words.whole(number("x"))),
+                ("y", &words.whole(number("y"))),
+            ],
+        );
+        let spots = match found["spots"].as_u64() {
+            Some(1) => words.text("evidence.spot").to_string(),
+            count => words.said(
+                "evidence.spots",
+                &[("number", &count.unwrap_or_default().to_string())],
+            ),
+        };
+        let sides = found["border"].as_array().into_iter().flatten();
+        let sides: Vec<&str> = sides
+            .map(|side| {
+                words.text(&format!(
+                    "evidence.sides.{}",
+                    side.as_str().unwrap_or_default()
+                ))
+            })
+            .collect();
+        let border = (!sides.is_empty()).then(|| {
+            words.said(
+                "evidence.border",
+                &[("sides", &sides.join(words.text("list")))],
+            )
+        });
+        [Some(half), Some(spots), border]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    let sides =
+        ["evidence", "opposing"].map(|side| heatmap.get(side).filter(|side| !side.is_null()));
+    let [evidence, opposing] = sides.map(|side| side.map(one));
+    match heatmap["sign"].as_str() {
+        Some("both") => [("for", evidence), ("against", opposing)]
+            .into_iter()
+            .filter_map(|(side, text)| {
+                let side = format!("evidence.{side}");
+                text.map(|text| words.said(&side, &[("text", &text)]))
+            })
+            .collect(),
+        _ => evidence.into_iter().collect(),
     }
 }
 
