@@ -221,9 +221,17 @@ test('a photo prints to one white page of A4', async () => {
   // Upright, so that its pictures are as tall as they get.
   await page.setInputFiles('#chooser', join(TOP, 'tests/page/report/tall.png'));
   await verdict(page);
-  const { path } = await saved(page, 'Save report', 'printed.html');
+  await page.getByRole('button', { name: 'Check this map' }).click();
+  await page.getByText('All values, and the opposite test').waitFor({ timeout: 60_000 });
+  const { path, html } = await saved(page, 'Save report', 'printed.html');
   await context.close();
+  const [{ check }] = dataOf(html).photos;
+  assert.equal(check.deletion.length, check.shares.length);
+  assert.equal(check.random.length, check.randomAreas.length);
   const report = await opened(path, { colorScheme: 'dark' });
+  assert.deepEqual(report.complaints, []);
+  assert.equal(await report.page.locator('.plot svg[role="img"]').count(), 2);
+  assert.match(await report.page.locator('.check').innerText(), /Without the \d+% that the map marks most/);
   const session = await report.context.newCDPSession(report.page);
   const { data } = await session.send('Page.printToPDF', { preferCSSPageSize: true, printBackground: true });
   const pdf = Buffer.from(data, 'base64');
