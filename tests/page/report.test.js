@@ -296,6 +296,7 @@ test('the tool makes the same document', { timeout: 120_000 }, async () => {
   await page.setInputFiles('#chooser', join(folder, 'coffee.png'));
   await verdict(page, /espresso/i);
   const one = await saved(page, 'Save report', 'page-one.html');
+  await page.reload();
   await page.setInputFiles('#chooser', [join(folder, 'coffee.png'), join(folder, 'chelsea.png')]);
   await page.waitForFunction(() => document.querySelectorAll('.tile[data-status="done"]').length === 2);
   const many = await saved(page, 'Report', 'page-many.html');
