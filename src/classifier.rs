@@ -2,6 +2,8 @@
 
 mod check;
 mod explain;
+mod features;
+mod network;
 
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -3,23 +3,34 @@
 //! Definitions are those of pytorch-grad-cam (<https://github.com/jacobgil/pytorch-grad-cam>); each
 //! method cites its paper.
 
+mod ablation;
 mod check;
+mod effort;
+mod integrated;
 mod layer;
 mod occlusion;
 mod pixels;
+mod random;
+mod rise;
 mod runs;
 mod score;
+mod smooth;
 mod target;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use self::ablation::AblationCam;
 pub use self::check::{Check, CheckQuery, Checked, Fill, Verdict};
+pub use self::effort::Effort;
+use self::integrated::Integrated;
 pub use self::layer::heatmap;
 pub use self::occlusion::Occlusion;
-pub use self::runs::Runs;
+use self::rise::Rise;
+pub use self::runs::{Network, Runs};
 use self::score::ScoreCam;
+use self::smooth::Smooth;
 pub use self::target::Target;
 use crate::error::{Error, Result};
 
@@ -53,14 +64,26 @@ pub enum Method {
     /// enlarged bilinearly. Needs no gradient, but one run of the network for each channel. Wang et al., 2020,
     /// arXiv:1910.01279.
     ScoreCam,
+    /// Σ_c ((s − s_c) / |s|) · A_c, where s is the score and s_c what is left of it when the channel is 0 at every place.
+    /// Needs no gradient, but for each channel a run of what the network computes from the layer on. Desai and
+    /// Ramaswamy, 2020, doi:10.1109/WACV45572.2020.9093360.
+    AblationCam,
     /// How much the score falls when a part of the input is blank. Needs no gradient, but one run of the
     /// network for each place. Zeiler and Fergus, 2013, arXiv:1311.2901.
     Occlusion,
+    /// The mean of random masks, each times the probability of the class behind it: at each pixel of the input, what is
+    /// to be expected when it is shown. Needs no gradient, but one run of the network for each mask. Petsiuk et al.,
+    /// 2018, arXiv:1806.07421.
+    Rise,
+    /// Σ_c (x − b) · the mean of the gradients between a baseline b and the input x, at each pixel of the input. Needs
+    /// the gradient at the input, and one run of the network with its gradient for each point between. Sundararajan et
+    /// al., 2017, arXiv:1703.01365.
+    IntegratedGradients,
 }
 
 impl Method {
     /// All methods.
-    pub const ALL: [Method; 9] = [
+    pub const ALL: [Method; 12] = [
         Method::GradCam,
         Method::GradCamPlusPlus,
         Method::HiResCam,
@@ -69,14 +92,16 @@ impl Method {
         Method::EigenCam,
         Method::EigenGradCam,
         Method::ScoreCam,
+        Method::AblationCam,
         Method::Occlusion,
+        Method::Rise,
+        Method::IntegratedGradients,
     ];
 
     /// The methods that work for a model, by whether it has gradients and a layer.
     pub fn usable(gradients: bool, layer: bool) -> Vec<Method> {
-        let usable = |method: &Method| match method {
-            Method::Occlusion => true,
-            method => layer && (gradients || !method.needs_gradients()),
+        let usable = |method: &Method| {
+            (layer || !method.needs_layer()) && (gradients || !method.needs_gradients())
         };
         Method::ALL.into_iter().filter(usable).collect()
     }
@@ -85,18 +110,30 @@ impl Method {
     pub fn needs_gradients(self) -> bool {
         !matches!(
             self,
-            Method::EigenCam | Method::ScoreCam | Method::Occlusion
+            Method::EigenCam
+                | Method::ScoreCam
+                | Method::AblationCam
+                | Method::Occlusion
+                | Method::Rise
+        )
+    }
+
+    /// Whether the map is one of a layer, and not of the input.
+    pub fn needs_layer(self) -> bool {
+        !matches!(
+            self,
+            Method::Occlusion | Method::Rise | Method::IntegratedGradients
         )
     }
 
     /// Whether the network runs again, which takes as long as many photos do.
     pub fn is_slow(self) -> bool {
-        matches!(self, Method::ScoreCam | Method::Occlusion)
+        !self.needs_layer() || matches!(self, Method::ScoreCam | Method::AblationCam)
     }
 
     /// Whether it tells what speaks for a class from what speaks against it.
     pub fn has_sign(self) -> bool {
-        !matches!(self, Method::EigenCam | Method::ScoreCam)
+        !matches!(self, Method::EigenCam | Method::ScoreCam | Method::Rise)
     }
 
     /// Refuses a sign that it does not have.

@@ -100,15 +100,15 @@ mod wasm;
 pub use classifier::{Checking, Classifier, Explaining, Waiting};
 pub use decode::{Image, Limits, decode, decode_partial, from_rgba};
 pub use error::{Error, Result};
-pub use heatmap::{CheckQuery, Checked, Fill, Method, Sign, Target, Verdict};
+pub use heatmap::{CheckQuery, Checked, Effort, Fill, Method, Sign, Target, Verdict};
 pub use manifest::Manifest;
-pub use model::{Candidate, Candidates, FeatureMap, Forward, Layer, Model, Options};
+pub use model::{Candidate, Candidates, FeatureMap, Forward, Halfway, Layer, Model, Options};
 pub use overlay::{Colormap, Style};
 pub use preprocess::{Region, Tensor, crop, preprocess};
 pub use rank::{Prediction, Reading};
 pub use result::{
-    Class, Classification, Contrast, Heatmap, HeatmapQuery, ModelName, Named, Photo, Query, Reason,
-    Run, Size, Timing,
+    Class, Classification, Contrast, Features, FeaturesQuery, Heatmap, HeatmapQuery, ModelName,
+    Named, Photo, Query, Reason, Run, Size, Timing,
 };
 
 /// What the tool and the tests need beyond the public API, as they are separate crates. Not stable.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::heatmap::{Method, Sign};
+use crate::heatmap::{Effort, Method, Sign};
 use crate::manifest::Activation;
 use crate::model::Forward;
 use crate::preprocess::{Region, Tensor};
@@ -90,6 +90,8 @@ pub struct HeatmapQuery {
     pub method: Option<Method>,
     /// ONNX tensors to explain, averaged if there are several; empty: those that the model was loaded with.
     pub layers: Vec<String>,
+    /// How thoroughly it is made.
+    pub effort: Effort,
 }
 
 impl HeatmapQuery {
@@ -100,7 +102,38 @@ impl HeatmapQuery {
             || self.contrast.is_some()
             || self.method.is_some()
             || !self.layers.is_empty()
+            || self.effort != Effort::default()
     }
+}
+
+/// Which activations are wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeaturesQuery {
+    /// The ONNX tensor; none: the first that the model was loaded with.
+    pub layer: Option<String>,
+    /// Whether the mean over all places is wanted, and not the map.
+    pub pooled: bool,
+}
+
+impl Default for FeaturesQuery {
+    fn default() -> Self {
+        FeaturesQuery {
+            layer: None,
+            pooled: true,
+        }
+    }
+}
+
+/// Activations of a layer.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Features {
+    /// The ONNX tensor.
+    pub layer: String,
+    /// Channels; channels, rows and columns of a map.
+    pub shape: Vec<usize>,
+    /// Row-major.
+    #[serde(skip)]
+    pub values: Vec<f32>,
 }
 
 /// A class of the model.

@@ -78,6 +78,8 @@ struct Info {
     layers: Vec<Layer>,
     candidates: Vec<Layer>,
     methods: Vec<Method>,
+    layerless: Vec<Method>,
+    costs: BTreeMap<Method, usize>,
 }
 
 #[derive(Serialize)]
@@ -308,6 +310,12 @@ async fn read(url: String, mut options: LoadOptions, progress: Function) -> Resu
             false => Vec::new(),
         },
         methods: classifier.methods(),
+        layerless: classifier
+            .methods()
+            .into_iter()
+            .filter(|method| !method.needs_layer())
+            .collect(),
+        costs: classifier.costs().into_iter().collect(),
     };
     Ok(Loaded {
         classifier: RefCell::new(classifier),
@@ -319,21 +327,41 @@ async fn read(url: String, mut options: LoadOptions, progress: Function) -> Resu
     })
 }
 
-/// Makes sure that heatmaps of these layers can be made: compiles the model again if it was loaded without
-/// one of them, from the cache if there is one. Returns `{ model, report }` if so. Without the feature
-/// `compile`, layers outside the plan are refused with the code `unplanned`.
+/// Makes sure that heatmaps of these layers, or by a method whose layer is the input, can be made: compiles the model
+/// again if it was loaded without one of them, from the cache if there is one. Returns `{ model, report }` if so.
+/// Without the feature `compile`, layers outside the plan are refused with the code `unplanned`.
 #[wasm_bindgen(js_name = addLayers)]
-pub async fn add_layers(url: String, layers: Vec<String>) -> std::result::Result<JsValue, JsValue> {
-    let turn = TURN.with(Rc::clone);
-    let _turn = turn.lock().await;
-    let loaded = loaded(&url).map_err(thrown)?;
-    let weights = {
+pub async fn add_layers(
+    url: String,
+    layers: Vec<String>,
+    method: JsValue,
+) -> std::result::Result<JsValue, JsValue> {
+    let method: Option<Method> = parse(method).map_err(thrown)?;
+    let first = loaded(&url).map_err(thrown)?;
+    let layers = match method {
+        Some(Method::IntegratedGradients) => {
+            vec![first.classifier.borrow().manifest().input.name.clone()]
+        }
+        _ => layers,
+    };
+    let missing = |loaded: &Loaded| {
         let classifier = loaded.classifier.borrow();
         let own = classifier.layers();
         let there = |layer: &String| own.iter().any(|own| own.name == *layer);
-        if layers.iter().all(there) || !loaded.options.heatmap {
-            return Ok(JsValue::UNDEFINED);
-        }
+        loaded.options.heatmap && !layers.iter().all(there)
+    };
+    if !missing(&first) {
+        return Ok(JsValue::UNDEFINED);
+    }
+    drop(first);
+    let turn = TURN.with(Rc::clone);
+    let _turn = turn.lock().await;
+    let loaded = loaded(&url).map_err(thrown)?;
+    if !missing(&loaded) {
+        return Ok(JsValue::UNDEFINED);
+    }
+    let weights = {
+        let classifier = loaded.classifier.borrow();
         if !cfg!(feature = "compile") {
             return Err(thrown(Error::Unplanned(None)));
         }

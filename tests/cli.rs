@@ -310,7 +310,7 @@ fn inspect_tells_what_a_model_holds() {
     let output = whylens(&["inspect", "tests/golden/heads/voted.onnx"]);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(
-        text.contains("by eigencam, scorecam and occlusion only: "),
+        text.contains("by eigencam, scorecam, ablationcam, occlusion and rise only: "),
         "{text}"
     );
     let output = whylens(&["inspect", MODEL]);

@@ -1,9 +1,10 @@
 //! A run of the network → the heatmap of a class, step by step.
 
 use super::Classifier;
+use super::network::Explained;
 use crate::error::{Error, Result};
-use crate::heatmap::{self, Map, Method, Runs, Sign, Target};
-use crate::model::Forward;
+use crate::heatmap::{self, Effort, Fill, Map, Method, Runs, Sign, Target};
+use crate::model::{FeatureMap, Forward, Halfway};
 use crate::preprocess::{Region, Tensor};
 use crate::result::{Class, Contrast, Heatmap, HeatmapQuery, Named, Run, Size};
 
@@ -15,12 +16,16 @@ pub struct Explaining {
     image: Size,
     sign: Sign,
     method: Method,
+    /// Places of its layers among the model's; none: it is taken at the input.
+    chosen: Vec<usize>,
+    /// The [`Classifier`] that began it.
+    by: u64,
     state: State,
 }
 
 enum State {
-    Slow(Box<Runs>, Vec<String>),
-    Done(Map, Vec<String>),
+    Slow(Box<Runs>, Vec<Halfway>),
+    Done(Map),
 }
 
 impl Explaining {
@@ -28,13 +33,14 @@ impl Explaining {
     pub fn progress(&self) -> (usize, usize) {
         match &self.state {
             State::Slow(runs, _) => runs.progress(),
-            State::Done(..) => (1, 1),
+            State::Done(_) => (1, 1),
         }
     }
 }
 
 impl Classifier {
-    /// The heatmap of a class of a photo. Only [slow](Method::is_slow) methods need further forward passes.
+    /// The heatmap of a class of a photo. Only [slow](Method::is_slow) methods and [smooth](Effort::smooth) maps need
+    /// further passes.
     ///
     /// # Errors
     /// Those of [`Classifier::explain`] and of [`Classifier::step`].
@@ -42,8 +48,8 @@ impl Classifier {
         self.heatmap_while(run, query, |_, _| true)
     }
 
-    /// [`Classifier::heatmap`] that can be stopped: a slow method calls `go_on` with the steps done and the
-    /// steps in all, and continues as long as it returns true.
+    /// [`Classifier::heatmap`] that can be stopped: a slow method calls `go_on` with the steps done, none before the
+    /// first, and the steps in all, and continues as long as it returns true.
     ///
     /// # Errors
     /// [`Error::Cancelled`] when stopped; those of [`Classifier::heatmap`].
@@ -54,13 +60,16 @@ impl Classifier {
         mut go_on: impl FnMut(usize, usize) -> bool,
     ) -> Result<Heatmap> {
         let mut explaining = self.explain(run, query)?;
-        while !self.step(&mut explaining)? {
+        loop {
             let (done, of) = explaining.progress();
+            if done == of {
+                return Ok(self.finish(explaining));
+            }
             if !go_on(done, of) {
                 return Err(Error::Cancelled);
             }
+            self.step(&mut explaining)?;
         }
-        Ok(self.finish(explaining))
     }
 
     /// Starts the heatmap of a class of a photo; [`Classifier::step`] continues it.
@@ -70,31 +79,32 @@ impl Classifier {
     /// model was loaded without heatmaps; those of [`Model::gradients`](crate::Model::gradients). If no
     /// method is requested and none works, the error of the first.
     pub fn explain(&self, run: &Run, query: &HeatmapQuery) -> Result<Explaining> {
-        if run.by != self.id {
-            return Err(Error::BadOption(
-                "this result is from another model, or from other layers; classify the photo again"
-                    .into(),
-            ));
-        }
+        self.check_run(run)?;
         let Run { photo, forward, .. } = run;
         let tensor = &photo.input;
         let target = self.target(query, &forward.scores)?;
         let sign = query.sign;
+        let effort = &query.effort;
         let begin = |method: Method| -> Result<Explaining> {
-            let state = if method.is_slow() {
-                let layout = self.manifest.input.layout;
+            let layout = self.manifest.input.layout;
+            effort.check(method)?;
+            let chosen = match method.needs_layer() {
+                true => self.chosen(query)?,
+                false => Vec::new(),
+            };
+            let state = if method.is_slow() || effort.smooth {
+                if method == Method::IntegratedGradients {
+                    self.input_layer()?;
+                }
+                let halves = chosen.iter().filter(|_| method == Method::AblationCam);
+                let halves = halves.map(|&at| self.model.until(tensor, at));
+                let halves = halves.collect::<Result<Vec<_>>>()?;
                 let whole = target.value(&forward.scores);
-                let chosen = match method {
-                    Method::Occlusion => Vec::new(),
-                    _ => self.chosen(query)?,
-                };
                 let features: Vec<_> = chosen.iter().map(|&at| &forward.features[at]).collect();
-                let runs = Runs::new(method, tensor, layout, whole, &features, sign)?;
-                State::Slow(Box::new(runs), self.names(&chosen))
+                let runs = Runs::new((method, effort, sign), tensor, layout, whole, &features)?;
+                State::Slow(Box::new(runs), halves)
             } else {
-                let chosen = self.chosen(query)?;
-                let map = self.map(method, sign, tensor, forward, &target, &chosen)?;
-                State::Done(map, self.names(&chosen))
+                State::Done(self.map((method, sign), tensor, forward, &target, &chosen)?)
             };
             Ok(Explaining {
                 target: target.clone(),
@@ -103,16 +113,18 @@ impl Classifier {
                 image: photo.image,
                 sign,
                 method,
+                chosen,
+                by: self.id,
                 state,
             })
         };
         if let Some(method) = query.method {
             return begin(method);
         }
-        // Occlusion does not use a layer.
-        let fits = |method: &Method| match method {
-            Method::Occlusion => query.layers.is_empty(),
-            method => sign == Sign::For || method.has_sign(),
+        let fits = |method: &Method| {
+            (query.layers.is_empty() || method.needs_layer())
+                && (sign == Sign::For || method.has_sign())
+                && effort.check(*method).is_ok()
         };
         let mut reason = self.explainable().err();
         for method in self.methods().into_iter().filter(fits) {
@@ -128,13 +140,25 @@ impl Classifier {
     /// finished. Other photos may be classified in between.
     ///
     /// # Errors
-    /// Those of [`Model::forward`](crate::Model::forward).
+    /// [`Error::BadOption`] for one of another classifier; those of [`Model::forward`](crate::Model::forward) and, where
+    /// the method needs them, of [`Model::gradients`](crate::Model::gradients).
     pub fn step(&self, explaining: &mut Explaining) -> Result<bool> {
-        let target = &explaining.target;
-        if let State::Slow(runs, _) = &mut explaining.state {
+        if explaining.by != self.id {
+            return Err(Error::BadOption(
+                "this heatmap was begun with other layers; begin it again".into(),
+            ));
+        }
+        if let State::Slow(runs, halves) = &mut explaining.state {
             let (done, of) = runs.progress();
             if done < of {
-                runs.step(|tensor| Ok(target.value(&self.model.forward(tensor)?.scores)))?;
+                runs.step(&Explained {
+                    classifier: self,
+                    target: &explaining.target,
+                    method: explaining.method,
+                    sign: explaining.sign,
+                    chosen: &explaining.chosen,
+                    halves,
+                })?;
             }
         }
         let (done, of) = explaining.progress();
@@ -143,9 +167,10 @@ impl Classifier {
 
     /// The heatmap from the steps that were done.
     pub fn finish(&self, explaining: Explaining) -> Heatmap {
-        let (map, layers) = match explaining.state {
-            State::Slow(runs, layers) => (runs.map(explaining.sign), layers),
-            State::Done(map, layers) => (map, layers),
+        let layers = self.names(&explaining.chosen);
+        let map = match explaining.state {
+            State::Slow(runs, _) => runs.map(explaining.sign),
+            State::Done(map) => map,
         };
         let Map {
             width,
@@ -181,6 +206,50 @@ impl Classifier {
         }
     }
 
+    /// How many runs of the network each method takes beside the one that classifies a photo, as far as nobody asks for
+    /// more or fewer.
+    pub fn costs(&self) -> Vec<(Method, usize)> {
+        let input = &self.manifest.input;
+        let shape = input.shape().to_vec();
+        let blank = Tensor {
+            values: vec![0.0; shape.iter().product()],
+            shape,
+        };
+        let own = self.model.layers().iter().take(match self.own_layers {
+            0 => usize::MAX,
+            own => own,
+        });
+        let empty = own.map(|layer| FeatureMap {
+            channels: layer.channels,
+            height: 1,
+            width: 1,
+            values: vec![0.0; layer.channels],
+        });
+        let features: Vec<FeatureMap> = empty.collect();
+        let features: Vec<&FeatureMap> = features.iter().collect();
+        let runs = |method: Method| {
+            // A blurred baseline would be computed.
+            let fill = (method == Method::IntegratedGradients).then_some(Fill::Mean);
+            let effort = Effort {
+                fill,
+                ..Effort::default()
+            };
+            Runs::new(
+                (method, &effort, Sign::For),
+                &blank,
+                input.layout,
+                0.0,
+                &features,
+            )
+        };
+        let cost = |method: Method| match method.is_slow() {
+            true => runs(method).map_or(0, |runs| runs.progress().1),
+            false => 0,
+        };
+        let methods = self.methods().into_iter();
+        methods.map(|method| (method, cost(method))).collect()
+    }
+
     /// What is explained.
     fn target(&self, query: &HeatmapQuery, scores: &[f32]) -> Result<Target> {
         let class = self.class_index(query.class.as_ref(), scores)?;
@@ -205,15 +274,8 @@ impl Classifier {
         if layers.is_empty() {
             self.explainable()?;
         }
-        let place = |name: &String| {
-            let at = layers.iter().position(|layer| layer.name == *name);
-            at.ok_or_else(|| {
-                Error::BadOption(format!(
-                    "layer `{name}` was not loaded; name it when the model is loaded"
-                ))
-            })
-        };
-        let chosen = query.layers.iter().map(place).collect::<Result<Vec<_>>>()?;
+        let chosen = query.layers.iter().map(|name| self.layer(name));
+        let chosen = chosen.collect::<Result<Vec<_>>>()?;
         Ok(match (chosen.is_empty(), self.own_layers) {
             (false, _) => chosen,
             (true, 0) => (0..layers.len()).collect(),
@@ -221,16 +283,40 @@ impl Classifier {
         })
     }
 
+    /// Place of a layer among those that the model was loaded with.
+    pub(super) fn layer(&self, name: &str) -> Result<usize> {
+        let at = self
+            .model
+            .layers()
+            .iter()
+            .position(|layer| layer.name == name);
+        at.ok_or_else(|| {
+            Error::BadOption(format!(
+                "layer `{name}` was not loaded; name it when the model is loaded"
+            ))
+        })
+    }
+
+    pub(super) fn check_run(&self, run: &Run) -> Result<()> {
+        match run.by == self.id {
+            true => Ok(()),
+            false => Err(Error::BadOption(
+                "this result is from another model, or from other layers; classify the photo again"
+                    .into(),
+            )),
+        }
+    }
+
     fn names(&self, chosen: &[usize]) -> Vec<String> {
         let layers = self.model.layers();
-        chosen.iter().map(|&at| layers[at].name.clone()).collect()
+        let named = |&at: &usize| layers.get(at).map(|layer| layer.name.clone());
+        chosen.iter().filter_map(named).collect()
     }
 
     /// The map of layers, by the activations and gradients of one run.
-    fn map(
+    pub(super) fn map(
         &self,
-        method: Method,
-        sign: Sign,
+        (method, sign): (Method, Sign),
         tensor: &Tensor,
         forward: &Forward,
         target: &Target,

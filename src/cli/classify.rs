@@ -20,8 +20,8 @@ use serde_json::json;
 use whylens::internal::{rank, threads};
 use whylens::manifest::{Activation, Input};
 use whylens::{
-    Class, Classification, Classifier, Contrast, Error, HeatmapQuery, Image, Limits, Method,
-    Options, Query, Reason, Region, Sign, Tensor, Waiting, decode, decode_partial,
+    Class, Classification, Classifier, Contrast, Effort, Error, FeaturesQuery, HeatmapQuery, Image,
+    Limits, Method, Options, Query, Reason, Region, Sign, Tensor, Waiting, decode, decode_partial,
 };
 
 use self::outputs::Outputs;
@@ -79,6 +79,18 @@ pub struct Arguments {
     /// How the heatmap is made [default: the first that works: gradcam, eigencam, occlusion]
     #[arg(long, value_name = "METHOD", value_parser = method)]
     method: Option<Method>,
+    /// Rows and columns of an occlusion map, or of a mask of RISE before it is enlarged, 2 to 32 [default: 7]
+    #[arg(long, value_name = "N")]
+    grid: Option<usize>,
+    /// Masks of RISE, each of which takes a run of the network [default: 500]
+    #[arg(long, value_name = "N")]
+    masks: Option<usize>,
+    /// Points of integrated gradients, each of which takes a run with its gradient [default: 20]
+    #[arg(long, value_name = "N")]
+    steps: Option<usize>,
+    /// Average the heatmap over mirrored and shifted inputs, which takes ten runs
+    #[arg(long)]
+    smooth: bool,
     /// ONNX tensor that the heatmap explains; several are averaged [default: the manifest's]
     #[arg(long, value_name = "TENSOR")]
     layer: Vec<String>,
@@ -118,6 +130,10 @@ pub struct Arguments {
     /// Write the scores of all classes, before softmax or sigmoid (float32)
     #[arg(long, value_name = "OUT.npy")]
     logits: Option<PathBuf>,
+    /// Write what the layer holds, each channel averaged over the map: one row a photo, in their order; that of a photo
+    /// that failed is NaN (float32)
+    #[arg(long, value_name = "OUT.npy", conflicts_with = "resume")]
+    features: Option<PathBuf>,
 }
 
 fn sign(name: &str) -> Result<Sign> {
@@ -167,11 +183,17 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         || arguments.sign != Sign::For
         || arguments.contrast.is_some()
         || arguments.method.is_some()
-        || !arguments.layer.is_empty();
+        || arguments.effort() != Effort::default()
+        || !arguments.layer.is_empty() && arguments.features.is_none();
     let wanted = format == Format::Json || arguments.report.is_some() || asked;
-    let layers = arguments.layer.clone();
-    let classifier = folder::read(&arguments.model)?.classifier(&Options {
-        heatmap: wanted,
+    let model = folder::read(&arguments.model)?;
+    let layers = match arguments.method {
+        // The layer is the input.
+        Some(Method::IntegratedGradients) => vec![model.manifest.input.name.clone()],
+        _ => arguments.layer.clone(),
+    };
+    let classifier = model.classifier(&Options {
+        heatmap: wanted || arguments.features.is_some(),
         layers,
         threads: arguments.threads,
         ..Options::default()
@@ -206,6 +228,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         contrast: arguments.contrast.as_ref().map(contrast),
         method: arguments.method,
         layers: Vec::new(),
+        effort: arguments.effort(),
     };
     let query = Query {
         top_k: arguments.top_k as usize,
@@ -248,6 +271,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         rows,
         report,
         written: HashSet::new(),
+        features: Rowed::default(),
         bar,
         classified: before.0 - before.1,
         failed: before.1,
@@ -269,6 +293,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         let html = report.finish(&classifier)?;
         outputs::write(out, html.as_bytes(), &mut batch.written)?;
     }
+    if let Some(out) = &arguments.features {
+        batch.features.write(out, &mut batch.written)?;
+    }
     if all > 1 && arguments.tensor.is_none() {
         batch.tell(before.0);
     }
@@ -288,6 +315,16 @@ impl Arguments {
         Limits {
             pixels: self.max_pixels,
             ..Limits::default()
+        }
+    }
+
+    fn effort(&self) -> Effort {
+        Effort {
+            grid: self.grid,
+            masks: self.masks,
+            steps: self.steps,
+            smooth: self.smooth,
+            ..Effort::default()
         }
     }
 
@@ -345,6 +382,24 @@ fn read(arguments: &Arguments, candidate: &Candidate, input: &Input, keep: bool)
     })
 }
 
+/// Features of photos, one row each; a row is none if the photo failed.
+#[derive(Default)]
+struct Rowed(Vec<Option<Vec<f32>>>);
+
+impl Rowed {
+    fn write(&self, out: &Path, written: &mut HashSet<Identity>) -> Result<()> {
+        let channels = self.0.iter().flatten().map(Vec::len).max().unwrap_or(0);
+        let missing = vec![f32::NAN; channels];
+        let rows = self.0.iter().map(|row| row.as_deref().unwrap_or(&missing));
+        let values: Vec<f32> = rows.flatten().copied().collect();
+        outputs::write(
+            out,
+            &npy::write(&values, &[self.0.len(), channels])?,
+            written,
+        )
+    }
+}
+
 /// The photos of a command, one after the other.
 struct Batch<'a> {
     arguments: &'a Arguments,
@@ -356,6 +411,7 @@ struct Batch<'a> {
     report: Option<Report>,
     /// Pictures and scores, see [`outputs::write`].
     written: HashSet<Identity>,
+    features: Rowed,
     bar: ProgressBar,
     classified: usize,
     failed: usize,
@@ -370,7 +426,8 @@ impl Batch<'_> {
         let file = path.display().to_string();
         match seen.and_then(|seen| self.classify(path, seen)) {
             Ok(Some((result, bytes))) => {
-                let written = self.write(&file, outputs, &result, bytes);
+                let kept = self.keep(&result);
+                let written = kept.and(self.write(&file, outputs, &result, bytes));
                 self.classified += 1;
                 self.rows.result(&file, &result)?;
                 if let Some(Reason { code, message }) = &result.no_heatmap {
@@ -385,6 +442,7 @@ impl Batch<'_> {
             Ok(None) => self.skipped += 1,
             Err(error) => {
                 self.failed += 1;
+                self.features.0.push(None);
                 let (code, message) = self.report(&file, &error);
                 self.rows.failure(&file, code, &message)?;
                 if let Some(report) = &mut self.report {
@@ -417,6 +475,24 @@ impl Batch<'_> {
         Ok(Some((result, bytes)))
     }
 
+    /// Keeps the features where they are wanted.
+    fn keep(&mut self, result: &Classification) -> Result<()> {
+        if self.arguments.features.is_none() {
+            return Ok(());
+        }
+        let query = FeaturesQuery {
+            layer: self.arguments.layer.first().cloned(),
+            pooled: true,
+        };
+        let features = self.classifier.features(&result.run, &query);
+        let (row, outcome) = match features {
+            Ok(features) => (Some(features.values), Ok(())),
+            Err(error) => (None, Err(error)),
+        };
+        self.features.0.push(row);
+        Ok(outcome?)
+    }
+
     /// Writes scores and picture, before the row that says that the photo is done, and adds it to the report.
     fn write(
         &mut self,
@@ -426,7 +502,12 @@ impl Batch<'_> {
         bytes: Option<Vec<u8>>,
     ) -> Result<()> {
         if let Some(out) = &outputs.scores {
-            outputs::write(out, &npy::write(result.run.scores())?, &mut self.written)?;
+            let scores = result.run.scores();
+            outputs::write(
+                out,
+                &npy::write(scores, &[scores.len()])?,
+                &mut self.written,
+            )?;
         }
         let Some(bytes) = bytes else {
             return Ok(());

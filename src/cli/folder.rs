@@ -11,7 +11,7 @@ use super::read;
 
 /// What a model folder holds, checked against its `model.json`.
 pub struct Model {
-    manifest: Manifest,
+    pub manifest: Manifest,
     labels: Vec<u8>,
     pub onnx: Vec<u8>,
 }

@@ -38,12 +38,13 @@ pub fn read(file: &mut dyn Read) -> Result<Tensor, Error> {
     Ok(Tensor { shape, values })
 }
 
-/// The file of a vector of float32.
-pub fn write(values: &[f32]) -> std::io::Result<Vec<u8>> {
+/// The file of a tensor of float32.
+pub fn write(values: &[f32], shape: &[usize]) -> std::io::Result<Vec<u8>> {
+    let shape: Vec<u64> = shape.iter().map(|&length| length as u64).collect();
     let mut file = Vec::new();
     let mut writer = npyz::WriteOptions::new()
         .default_dtype()
-        .shape(&[values.len() as u64])
+        .shape(&shape)
         .writer(&mut file)
         .begin_nd()?;
     writer.extend(values.iter().copied())?;

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::pixels::Pixels;
+use super::random::Random;
 use crate::error::{Error, Result};
 use crate::manifest::Layout;
 use crate::preprocess::Tensor;
@@ -264,31 +265,8 @@ impl Check {
 /// Differences of areas that mean nothing: a network that does not see the photo has noise alone.
 const NOTHING: f32 = 0.005;
 
-/// SplitMix64 (Steele et al., 2014, doi:10.1145/2714064.2660195), so that anybody can make the same orders.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// The numbers from 0 in an order of Fisher and Yates: from the last place down, each changes with the one at
-    /// the next random number modulo the places so far.
-    fn order(&mut self, count: usize) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..count).collect();
-        for at in (1..count).rev() {
-            order.swap(at, (self.next() % (at as u64 + 1)) as usize);
-        }
-        order
-    }
-}
-
 /// What is seen where everything is hidden.
-fn filled(input: &Tensor, pixels: &Pixels, fill: Fill) -> Vec<f32> {
+pub(super) fn filled(input: &Tensor, pixels: &Pixels, fill: Fill) -> Vec<f32> {
     let &Pixels {
         channels,
         height,

@@ -74,7 +74,11 @@ fn evidence(method: Method, a: &FeatureMap, g: &FeatureMap) -> Result<Vec<f32>> 
             let values = products.collect();
             first_component(&FeatureMap { values, ..*a })
         }
-        Method::ScoreCam | Method::Occlusion => {
+        Method::ScoreCam
+        | Method::AblationCam
+        | Method::Occlusion
+        | Method::Rise
+        | Method::IntegratedGradients => {
             return Err(Error::BadOption(format!(
                 "{method} runs the network, and is not made of one layer's gradient"
             )));

@@ -6,11 +6,8 @@ use crate::error::Result;
 use crate::manifest::Layout;
 use crate::preprocess::Tensor;
 
-/// Rows and columns of an occlusion map.
-const OCCLUSION_GRID: usize = 7;
-
 /// How much the score of a class falls when a window of the input is set to 0, which is the mean
-/// colour after the usual normalisation. The window is two cells of the 7×7 grid wide and moves by
+/// colour after the usual normalisation. The window is two cells of the grid wide and moves by
 /// one; each cell gets the mean of the windows that cover it.
 ///
 /// Each step is one run of the network, so that a caller can do something else between two steps, or stop.
@@ -28,16 +25,13 @@ pub struct Occlusion {
 }
 
 impl Occlusion {
-    /// Starts a map; `whole` is the score of the input as it is.
+    /// Starts a map of `grid` rows and columns, or as many as the input has; `whole` is the score of the input as it is.
     ///
     /// # Errors
     /// [`Error::BadOption`] when the input is not a batch of one image.
-    pub fn new(input: &Tensor, layout: Layout, whole: f32) -> Result<Occlusion> {
+    pub fn new(input: &Tensor, layout: Layout, whole: f32, grid: usize) -> Result<Occlusion> {
         let pixels = Pixels::of(input, layout)?;
-        let (rows, columns) = (
-            OCCLUSION_GRID.min(pixels.height),
-            OCCLUSION_GRID.min(pixels.width),
-        );
+        let (rows, columns) = (grid.min(pixels.height), grid.min(pixels.width));
         Ok(Occlusion {
             input: input.clone(),
             pixels,
@@ -102,7 +96,7 @@ mod tests {
             values: vec![1.0; 196],
         };
         let corner = |input: &Tensor| Ok(input.values[13 * 14 + 13]);
-        let mut occlusion = Occlusion::new(&input, Layout::Nchw, 1.0).unwrap();
+        let mut occlusion = Occlusion::new(&input, Layout::Nchw, 1.0, 7).unwrap();
         for done in 0..64 {
             assert_eq!(occlusion.progress(), (done, 64));
             occlusion.step(corner).unwrap();

@@ -1,9 +1,10 @@
 //! Models that tract runs: those without a plan.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tract_onnx::prelude::*;
 
+use super::compile::Kernels;
 use super::compile::cost::bytes;
 use super::compile::ops::floats;
 use super::compile::work::Run;
@@ -18,6 +19,21 @@ pub(super) struct Graphs {
     forward: Arc<TypedSimplePlan>,
     /// Computes the gradients.
     backward: Option<Arc<TypedSimplePlan>>,
+    tails: Vec<Tail>,
+}
+
+/// What is computed from a layer on: image and layer → scores. Made ready when it is first wanted.
+pub(super) struct Tail {
+    pub graph: TypedModel,
+    pub kernels: Kernels,
+    pub ready: OnceLock<Result<Arc<TypedSimplePlan>>>,
+}
+
+/// A run that stopped at a layer.
+pub(super) struct Halfway {
+    input: TValue,
+    shape: Vec<usize>,
+    layer: Vec<f32>,
 }
 
 /// What the second graph needs of the first.
@@ -28,6 +44,7 @@ impl Engine {
     pub(super) fn graphs(
         forward: Arc<TypedSimplePlan>,
         backward: Option<Result<Arc<TypedSimplePlan>>>,
+        tails: Vec<Tail>,
     ) -> (Engine, Option<Result<()>>) {
         let explains = match &backward {
             Some(Err(error)) => Some(Err(error.clone())),
@@ -35,7 +52,12 @@ impl Engine {
             None => None,
         };
         let backward = backward.and_then(Result::ok);
-        (Engine::Graphs(Graphs { forward, backward }), explains)
+        let graphs = Graphs {
+            forward,
+            backward,
+            tails,
+        };
+        (Engine::Graphs(graphs), explains)
     }
 }
 
@@ -70,6 +92,53 @@ impl Model {
         let mut inputs = tvec!(cotangent.into_tvalue());
         inputs.extend(kept.iter().map(|tensor| tensor.clone().into_tvalue()));
         self.maps(&contained(|| backward.run(inputs).map_err(failed))?)
+    }
+
+    pub(super) fn graph_until(
+        &self,
+        graphs: &Graphs,
+        input: &Input,
+        layer: usize,
+    ) -> Result<Option<Halfway>> {
+        let (Some(_), Some(place)) = (graphs.tails.get(layer), self.places.get(layer)) else {
+            return Ok(None);
+        };
+        let tensor = Tensor::from_shape(&input.shape, &input.values).map_err(|error| {
+            Error::BadOption(format!("the input tensor is not sound: {error:#}"))
+        })?;
+        let input = tensor.into_tvalue();
+        let inputs = tvec!(input.clone());
+        let outputs = contained(|| graphs.forward.run(inputs).map_err(failed))?;
+        let full = outputs[1 + layer].broadcast_to_shape(&place.shape);
+        Ok(Some(Halfway {
+            input,
+            shape: place.shape.clone(),
+            layer: full
+                .and_then(|full| floats(&full).map(<[f32]>::to_vec))
+                .map_err(failed)?,
+        }))
+    }
+
+    pub(super) fn graph_onwards(
+        &self,
+        graphs: &Graphs,
+        layer: usize,
+        halfway: &Halfway,
+        values: impl Iterator<Item = usize>,
+    ) -> Result<Vec<f32>> {
+        let Some(tail) = graphs.tails.get(layer) else {
+            return Err(Error::BadOption("a run of another model".into()));
+        };
+        let ready = tail.ready.get_or_init(|| tail.optimised());
+        let mut changed = halfway.layer.clone();
+        for at in values {
+            changed[at] = 0.0;
+        }
+        let changed = Tensor::from_shape(&halfway.shape, &changed).map_err(failed)?;
+        let inputs = tvec!(halfway.input.clone(), changed.into_tvalue());
+        let ready = ready.as_ref().map_err(Error::clone)?;
+        let outputs = contained(|| ready.run(inputs).map_err(failed))?;
+        Ok(floats(&outputs[0]).map_err(failed)?.to_vec())
     }
 
     fn maps(&self, tensors: &[TValue]) -> Result<Vec<FeatureMap>> {

@@ -84,6 +84,24 @@ impl Place {
         all.is_some() && all == held && all.is_some_and(|all| all <= MOST_ELEMENTS)
     }
 
+    /// Where the values of a channel are among all of the tensor, in ONNX's order.
+    pub fn channel(&self, channel: usize) -> impl Iterator<Item = usize> + use<> {
+        let all: usize = self.shape.iter().product();
+        let Layer {
+            channels,
+            height,
+            width,
+            ..
+        } = self.layer;
+        let (first, step, count) = match self.axes {
+            Axes::ChannelsFirst => (channel * height * width, 1, height * width),
+            Axes::ChannelsLast | Axes::Tokens { .. } => (channel, channels, all / channels.max(1)),
+        };
+        (0..count)
+            .map(move |at| first + at * step)
+            .filter(move |&at| at < all)
+    }
+
     /// Bytes of its values.
     pub fn bytes(&self) -> u64 {
         let sizes = self.shape.iter().copied();

@@ -6,6 +6,7 @@ pub mod compile;
 mod error;
 #[cfg(feature = "compile")]
 mod graphs;
+mod halfway;
 mod layer;
 mod needed;
 mod run;
@@ -13,6 +14,7 @@ mod run;
 use std::borrow::Cow;
 
 use error::contained;
+pub use halfway::Halfway;
 use layer::Place;
 pub use layer::{Candidate, Candidates, FeatureMap, Layer};
 #[cfg(feature = "compile")]
@@ -181,13 +183,7 @@ impl Model {
     }
 
     fn passed(&self, executor: &Executor, input: &Input) -> Result<Forward> {
-        if !executor.takes(&input.shape, input.values.len()) {
-            return Err(Error::BadOption(format!(
-                "the input tensor of shape {:?} with {} values is not that of the model",
-                input.shape,
-                input.values.len()
-            )));
-        }
+        self.check_input(executor, input)?;
         let passed = contained(|| Ok(executor.forward(&input.values)))?;
         let mut made = passed.made.into_iter();
         Ok(Forward {
@@ -195,6 +191,17 @@ impl Model {
             features: self.features(made),
             kept: Kept::Values(passed.kept),
         })
+    }
+
+    fn check_input(&self, executor: &Executor, input: &Input) -> Result<()> {
+        match executor.takes(&input.shape, input.values.len()) {
+            true => Ok(()),
+            false => Err(Error::BadOption(format!(
+                "the input tensor of shape {:?} with {} values is not that of the model",
+                input.shape,
+                input.values.len()
+            ))),
+        }
     }
 
     /// How long each step of the forward pass takes, as a table for people; none without a plan.

@@ -14,11 +14,13 @@ use crate::classifier::Waiting;
 use crate::decode::{self, Image, Limits};
 use crate::error::{Error, Result};
 use crate::fetch;
-use crate::heatmap::{CheckQuery, Fill, Method, Sign};
+use crate::heatmap::{CheckQuery, Effort, Fill, Method, Sign};
 use crate::manifest;
 use crate::overlay::{Colormap, Style};
 use crate::preprocess::{self, Region, Tensor};
-use crate::result::{Class, Contrast, Heatmap, HeatmapQuery, Photo, Query, Run, Size, Timing};
+use crate::result::{
+    Class, Contrast, FeaturesQuery, Heatmap, HeatmapQuery, Photo, Query, Run, Size, Timing,
+};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -56,6 +58,13 @@ struct HeatmapOptions {
     method: Option<Method>,
     #[serde(default)]
     layers: Vec<String>,
+    grid: Option<usize>,
+    masks: Option<usize>,
+    steps: Option<usize>,
+    seed: Option<u32>,
+    fill: Option<Fill>,
+    #[serde(default)]
+    smooth: bool,
 }
 
 /// A class, or with neither the classes that are most alike.
@@ -81,6 +90,14 @@ impl From<HeatmapOptions> for HeatmapQuery {
             contrast: options.contrast.map(contrast),
             method: options.method,
             layers: options.layers,
+            effort: Effort {
+                grid: options.grid,
+                masks: options.masks,
+                steps: options.steps,
+                seed: options.seed.map(u64::from),
+                fill: options.fill,
+                smooth: options.smooth,
+            },
         }
     }
 }
@@ -438,11 +455,34 @@ async fn explain(
     signal: &AbortSignal,
 ) -> Result<Heatmap> {
     let mut explaining = loaded.classifier.borrow().explain(run, query)?;
-    while !loaded.classifier.borrow().step(&mut explaining)? {
+    loop {
         let (done, total) = explaining.progress();
+        if done == total {
+            return Ok(loaded.classifier.borrow().finish(explaining));
+        }
         pause(done, total, progress, signal).await?;
+        loaded.classifier.borrow().step(&mut explaining)?;
     }
-    Ok(loaded.classifier.borrow().finish(explaining))
+}
+
+/// The activations of a layer for the photo of the result `id`, whose `input` [`classify`] returned: `{ values, shape,
+/// layer }`. The network runs again if it has seen another photo since.
+#[wasm_bindgen]
+pub fn features(
+    url: String,
+    id: String,
+    input: JsValue,
+    layer: Option<String>,
+    pooled: bool,
+) -> std::result::Result<JsValue, JsValue> {
+    let loaded = loaded(&url).map_err(thrown)?;
+    let run = run(&loaded, id, input).map_err(thrown)?;
+    let query = FeaturesQuery { layer, pooled };
+    let features = loaded.classifier.borrow().features(&run, &query);
+    let features = features.map_err(thrown)?;
+    let object = plain(&features);
+    set(&object, "values", &Float32Array::from(&features.values[..]));
+    Ok(object)
 }
 
 #[derive(Deserialize)]

@@ -199,10 +199,10 @@ fn a_packed_model_says_what_its_graph_ends_in() {
 fn a_classification_does_not_fail_with_its_heatmap() {
     let output = serde_json::json!({ "name": "output", "activation": "softmax" });
     for (name, methods, method, code) in [
-        ("voted", 3, Method::EigenCam, "unsupported-operator"),
-        ("rounded", 3, Method::EigenCam, "unsupported-operator"),
-        ("signed", 3, Method::EigenCam, "unsupported-operator"),
-        ("flat", 1, Method::Occlusion, "unsupported-model"),
+        ("voted", 5, Method::EigenCam, "unsupported-operator"),
+        ("rounded", 5, Method::EigenCam, "unsupported-operator"),
+        ("signed", 5, Method::EigenCam, "unsupported-operator"),
+        ("flat", 2, Method::Occlusion, "unsupported-model"),
     ] {
         let head = head(name);
         let classifier = head.classifier(output.clone(), true);

@@ -7,6 +7,7 @@ mod evidence;
 mod exports;
 mod files;
 mod heads;
+mod methods;
 mod models;
 mod npy;
 mod operators;

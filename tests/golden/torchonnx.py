@@ -25,6 +25,8 @@ def wide(t):
 
 
 def from_numpy(a):
+    if isinstance(a, torch.Tensor):
+        return wide(a)
     a = np.array(a)
     if a.dtype.name in ("bfloat16",):
         a = a.astype(np.float32)

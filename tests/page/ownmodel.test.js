@@ -227,7 +227,9 @@ test('a model that cannot be differentiated has the methods without gradients, a
   assert.deepEqual(await page.getByLabel('Method').locator('option').allInnerTexts(), [
     'Eigen-CAM',
     'Score-CAM (very slow)',
+    'Ablation-CAM (slow)',
     'Occlusion (slow)',
+    'RISE (very slow)',
   ]);
   await page.getByText('This model cannot be differentiated here').waitFor();
   await context.close();

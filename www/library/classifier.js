@@ -10,6 +10,7 @@ import {
   checkOptions,
   checkWaiting,
   classifyOptions,
+  featuresOptions,
   heatmapOf,
   heatmapOptions,
   read,
@@ -384,8 +385,8 @@ export class Classifier {
 
   /**
    * Explains a class of a photo that was classified, whatever was classified since; the network runs again only if
-   * that was another photo. The methods `occlusion` and `scorecam` need
-   * many runs: they report their progress and can be stopped.
+   * that was another photo. Some methods need many runs, see `model.costs`: they report their progress and can be
+   * stopped. `integratedgradients` and layers outside of the model's plan compile the model anew.
    * @param {Pick<Result, 'id'>} result that `classify()` gave
    * @param {HeatmapOptions} [options]
    * @returns {Promise<Heatmap>} rejects with `disposed` if the photo is no longer kept, see `keepBytes`
@@ -397,6 +398,22 @@ export class Classifier {
     if (!this.#switches.heatmap) throw badOption('the model was loaded without heatmaps; load it with `heatmap: true`');
     return this.#again(id, signal, (connection, input) =>
       connection.call({ type: 'heatmap', url: this.#url, result: id, input, options: query }, { signal, onProgress }),
+    );
+  }
+
+  /**
+   * What a layer holds for a photo: numbers to search similar photos by, or to train a small classifier on.
+   * @param {Photo} photo
+   * @param {import('./protocol.js').FeaturesOptions} [options]
+   * @returns {Promise<import('./protocol.js').Features>}
+   */
+  async features(photo, options) {
+    const { layer, pooled, signal, photo: how } = featuresOptions(options);
+    if (!this.#switches.heatmap)
+      throw badOption('the model was loaded without its layers; load it with `heatmap: true`');
+    const { id } = await this.classify(photo, { ...how, topK: 1, heatmap: false, signal });
+    return this.#again(id, signal, (connection, input) =>
+      connection.call({ type: 'features', url: this.#url, result: id, input, layer, pooled }, { signal }),
     );
   }
 

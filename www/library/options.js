@@ -5,6 +5,7 @@ import { checkSwitches } from './policy.js';
 
 /** @typedef {import('./protocol.js').CheckOptions} CheckOptions */
 /** @typedef {import('./protocol.js').ClassifyOptions} ClassifyOptions */
+/** @typedef {import('./protocol.js').FeaturesOptions} FeaturesOptions */
 /** @typedef {import('./protocol.js').Heatmap} Heatmap */
 /** @typedef {import('./protocol.js').HeatmapOptions} HeatmapOptions */
 /** @typedef {import('./protocol.js').LoadOptions} LoadOptions */
@@ -60,6 +61,12 @@ const HEATMAP = /** @type {const} */ ([
   'contrast',
   'method',
   'layer',
+  'grid',
+  'masks',
+  'steps',
+  'seed',
+  'fill',
+  'smooth',
   'onProgress',
   'signal',
 ]);
@@ -68,6 +75,16 @@ const SIGNS = ['for', 'against', 'both'];
 const CHECK = /** @type {const} */ (['steps', 'orders', 'fill', 'seed', 'onProgress', 'signal']);
 /** @type {unknown[]} */
 const FILLS = ['blur', 'mean'];
+const FEATURES = /** @type {const} */ ([
+  'layer',
+  'pooled',
+  'region',
+  'transfer',
+  'maxPixels',
+  'maxBytes',
+  'partial',
+  'signal',
+]);
 const RENDER = /** @type {const} */ (['width', 'height', 'colormap', 'opacity', 'signal']);
 
 /**
@@ -107,8 +124,10 @@ function check(name, value, is, expected) {
 
 const isBoolean = (/** @type {unknown} */ value) => typeof value === 'boolean';
 const isText = (/** @type {unknown} */ value) => typeof value === 'string';
-const isWhole = (/** @type {number} */ least) => (/** @type {unknown} */ value) =>
-  Number.isInteger(value) && Number(value) >= least;
+const isWhole =
+  (/** @type {number} */ least, most = Infinity) =>
+  (/** @type {unknown} */ value) =>
+    Number.isInteger(value) && Number(value) >= least && Number(value) <= most;
 const isFrom = (/** @type {number} */ least, /** @type {number} */ most) => (/** @type {unknown} */ value) =>
   typeof value === 'number' && value >= least && value <= most;
 const isAbove = (/** @type {number} */ least) => (/** @type {unknown} */ value) =>
@@ -155,15 +174,42 @@ function checkLimits({ maxPixels, maxBytes }) {
  * @returns {{ query: import('./protocol.js').WireHeatmapOptions } & Pick<HeatmapOptions, 'signal' | 'onProgress'>}
  */
 export function heatmapOptions(given) {
-  const { classIndex, label, sign = 'for', contrast, method, layer = [], signal, onProgress } = read(given, HEATMAP);
+  const {
+    classIndex,
+    label,
+    sign = 'for',
+    contrast,
+    method,
+    layer = [],
+    signal,
+    onProgress,
+    ...effort
+  } = read(given, HEATMAP);
   check('classIndex', classIndex, (value) => isWhole(0)(value) && value <= MOST, 'a whole number from 0');
   check('label', label, isText, 'text');
   check('sign', sign, (value) => SIGNS.includes(value), '`for`, `against` or `both`');
   check('method', method, isText, 'text');
   check('layer', layer, isTexts, 'the name of a tensor, or several');
+  check('grid', effort.grid, isWhole(2, 32), 'a whole number from 2 to 32');
+  check('masks', effort.masks, isWhole(1, 10_000), 'a whole number from 1 to 10000');
+  check('steps', effort.steps, isWhole(1, 1000), 'a whole number from 1 to 1000');
+  check('seed', effort.seed, isWhole(0, MOST), `a whole number from 0 to ${MOST}`);
+  check('fill', effort.fill, (value) => FILLS.includes(value), '`blur` or `mean`');
+  check('smooth', effort.smooth, isBoolean, 'true or false');
   checkWaiting({ signal, onProgress });
-  const query = { classIndex, label, sign, contrast: contrastOf(contrast), method, layers: [layer].flat() };
+  const query = { classIndex, label, sign, contrast: contrastOf(contrast), method, layers: [layer].flat(), ...effort };
   return { query, signal, onProgress };
+}
+
+/**
+ * @param {FeaturesOptions | undefined} given
+ */
+export function featuresOptions(given) {
+  const { layer, pooled = true, signal, ...photo } = read(given, FEATURES);
+  check('layer', layer, isText, 'the name of a tensor');
+  check('pooled', pooled, isBoolean, 'true or false');
+  checkWaiting({ signal });
+  return { layer, pooled, signal, photo };
 }
 
 /**

@@ -54,8 +54,16 @@
  *   one: the difference of their scores; `alike`: those whose scores are nearest to its own (Finer-CAM)
  * @property {string} [method]
  * @property {string | readonly string[]} [layer] name of an ONNX tensor; the maps of several are averaged
- * @property {(progress: Progress) => void} [onProgress] is told of a slow method (`occlusion`, `scorecam`), phase `heatmap`
- * @property {AbortSignal} [signal] stops a slow method between two of its steps
+ * @property {number} [grid] rows and columns, 2 to 32: of the map of `occlusion`, of a mask of `rise` before it is
+ *   enlarged; 7 when absent
+ * @property {number} [masks] of `rise`, at most 10,000; 500 when absent
+ * @property {number} [steps] points of `integratedgradients`, at most 1000; 20 when absent
+ * @property {number} [seed] of the masks of `rise`, 1 when absent: the same number gives the same ones
+ * @property {'blur' | 'mean'} [fill] baseline of `integratedgradients`: the photo blurred, when absent, or its mean colour
+ * @property {boolean} [smooth] the mean of the maps of mirrored and shifted inputs, for methods that take one run
+ * @property {(progress: Progress) => void} [onProgress] is told of a heatmap that takes many runs of the network (see
+ *   `costs` of the model), phase `heatmap`: first 0 of how many, then each
+ * @property {AbortSignal} [signal] stops such a heatmap between two runs
  */
 
 /**
@@ -77,6 +85,27 @@
  *   the error's `percent` tells how much is there
  * @property {(progress: Progress) => void} [onProgress] is told of a slow heatmap
  * @property {AbortSignal} [signal]
+ */
+
+/**
+ * Which features `features()` gives.
+ * @typedef {object} FeaturesOptions
+ * @property {string} [layer] name of an ONNX tensor, the model's layer when absent
+ * @property {boolean} [pooled] true when absent: each channel averaged over the map; false: the map
+ * @property {Region} [region] as of `classify()`, like those that follow
+ * @property {boolean} [transfer]
+ * @property {number} [maxPixels]
+ * @property {number} [maxBytes]
+ * @property {boolean} [partial]
+ * @property {AbortSignal} [signal]
+ */
+
+/**
+ * Activations of a layer.
+ * @typedef {object} Features
+ * @property {Float32Array<ArrayBuffer>} values row-major
+ * @property {number[]} shape channels; channels, rows and columns of a map
+ * @property {string} layer its name
  */
 
 /**
@@ -207,6 +236,9 @@
  *   the latest last
  * @property {string[]} methods that heatmaps can be made by, the usual one first; without gradients, those that need
  *   them are missing
+ * @property {string[]} layerless those of them that take no layer: their map is one of the input
+ * @property {Record<string, number>} costs of each method in runs of the network, beside that of the photo: 0, or as many
+ *   as it takes with its usual numbers at the usual layers
  */
 
 /**
@@ -436,7 +468,8 @@
  */
 
 /** @typedef {{ classIndex?: number, label?: string, sign: 'for' | 'against' | 'both', contrast?: { classIndex?: number,
- *   label?: string }, method?: string, layers: string[] }} WireHeatmapOptions */
+ *   label?: string }, method?: string, layers: string[] } & Pick<HeatmapOptions, 'grid' | 'masks' | 'steps' | 'seed' |
+ *   'fill' | 'smooth'>} WireHeatmapOptions */
 /** @typedef {{ steps: number, orders: number, fill: 'blur' | 'mean', seed: number }} CheckNumbers */
 /** @typedef {Pick<Heatmap, 'classIndex' | 'sign' | 'width' | 'height'> & CheckNumbers} WireCheckOptions */
 /** @typedef {Pick<Heatmap, 'classIndex' | 'values' | 'sign' | 'max' | 'width' | 'height' | 'region' | 'part' | 'image'>} WireMap */
@@ -468,6 +501,7 @@
  *   | { type: 'ahead', photo: Blob | ArrayBuffer, shared: Shared, options: WireClassifyOptions }
  *   | { type: 'share', url: string }
  *   | { type: 'heatmap', url: string, result: string, input: Input, options: WireHeatmapOptions }
+ *   | { type: 'features', url: string, result: string, input: Input, layer: string | undefined, pooled: boolean }
  *   | { type: 'check', url: string, result: string, input: Input, values: Float32Array, options: WireCheckOptions }
  *   | { type: 'render', heatmap: WireMap, options: WireRenderOptions }
  *   | { type: 'decode', photo: Blob | ArrayBuffer, maxPixels: number, longest: number }
@@ -516,6 +550,7 @@
  *   AbortSignal) => Promise<Heatmap>} heatmap
  * @property {(url: string, result: string, input: Input, values: Float32Array, options: WireCheckOptions, progress:
  *   Steps, signal: AbortSignal) => Promise<Checked>} check
+ * @property {(url: string, result: string, input: Input, layer: string | undefined, pooled: boolean) => Features} features
  * @property {(names: string[]) => { onnx: string, texts: string[], weights: string[] }} chooseModel
  * @property {(name: string, endpoint?: string) => string | undefined} hubListing
  * @property {(name: string, endpoint: string | undefined, listing: Uint8Array) => { name: string, sha: string, choice:
@@ -531,7 +566,7 @@
  * @property {(photo: Uint8Array, maxPixels: number, longest: number) => Picture} decodePhoto
  * @property {(values: Float32Array, heatmap: object, options: WireRenderOptions) => Uint8ClampedArray<ArrayBuffer>}
  *   render
- * @property {(url: string, layers: string[]) => Promise<unknown>} addLayers
+ * @property {(url: string, layers: string[], method: string | undefined) => Promise<unknown>} addLayers
  * @property {(url: string) => Report | undefined} report
  * @property {(url: string) => void} dispose
  * @property {(threads: boolean) => boolean} tune chooses kernels, and the number of threads, by measuring them

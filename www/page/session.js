@@ -201,7 +201,7 @@ export function openSession(onLoading) {
     const frame = camera ? await camera.frame() : file;
     if (!frame) throw new Error('the photo is gone');
     // One that takes many runs of the network is made of the shown photo only.
-    const heatmap = (made.model?.methods[0] ?? 'occlusion') !== 'occlusion';
+    const heatmap = made.model?.costs[made.model.methods[0] ?? ''] === 0;
     const result = await made.classify(frame, {
       topK,
       scores,

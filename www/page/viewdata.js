@@ -142,6 +142,7 @@ export function controlsData(state, heatmap, info, { opacity, colormap }) {
     colormap,
     legend,
     methods: info.methods,
+    layerless: info.layerless,
     layers: layersOf(info),
     method: by,
     chosen: layers.length ? layers : heatmap.layers,

@@ -116,23 +116,24 @@ export async function load(url, options, progress, signal) {
 }
 
 /**
- * The module that a model is in, once heatmaps of these layers can be made there. Layers that are not in the plan
- * need the whole module, so the model moves there.
+ * The module that a model is in, once heatmaps of these layers by this method can be made there. Layers that are not in
+ * the plan need the whole module, so the model moves there; the layer of a method may be the input.
  * @param {string} url
  * @param {string[]} layers
+ * @param {string} [method]
  */
-export async function explaining(url, layers) {
+export async function explaining(url, layers, method) {
   const module = await home(url);
-  if (layers.length === 0) return module;
+  if (layers.length === 0 && method === undefined) return module;
   try {
-    await module.addLayers(url, layers);
+    await module.addLayers(url, layers, method);
     return module;
   } catch (error) {
     if (!isUnplanned(error)) throw error;
   }
   const target = await whole(homes.get(url)?.options);
   await move(url, module, target);
-  await target.addLayers(url, layers);
+  await target.addLayers(url, layers, method);
   return target;
 }
 

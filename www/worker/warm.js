@@ -45,11 +45,11 @@ async function jpeg(rgba) {
  * @param {Module} module
  * @param {ModelInfo} model
  */
-export async function rehearsal(module, { url, methods }) {
+export async function rehearsal(module, { url, methods, costs }) {
   const rgba = pixels();
   const file = await jpeg(rgba).catch(() => null);
   // A heatmap that takes many runs of the network is for a photo that somebody has chosen.
-  const explains = methods.length > 0 && methods[0] !== 'occlusion';
+  const explains = costs[methods[0] ?? ''] === 0;
   const options = {
     topK: 1,
     threshold: 0,

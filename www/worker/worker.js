@@ -136,8 +136,14 @@ async function run(request, signal) {
       return { result: await modules.share(request.url) };
     case 'heatmap': {
       const { url, result, input, options } = request;
-      const module = await modules.explaining(url, options.layers);
+      const module = await modules.explaining(url, options.layers, options.method);
       return { result: await module.heatmap(url, result, input, options, progress.bind(null, 'heatmap'), signal) };
+    }
+    case 'features': {
+      const { url, result, input, layer, pooled } = request;
+      const module = await modules.explaining(url, layer === undefined ? [] : [layer]);
+      const features = module.features(url, result, input, layer, pooled);
+      return { result: features, transfer: [features.values.buffer] };
     }
     case 'check': {
       const { url, result, input, values, options } = request;
@@ -252,7 +258,7 @@ function tuneSoon(module) {
  * @param {AbortSignal} signal
  */
 async function classify({ url, result, photo, options }, progress, signal) {
-  const module = await modules.explaining(url, options.heatmap?.layers ?? []);
+  const module = await modules.explaining(url, options.heatmap?.layers ?? [], options.heatmap?.method);
   if ('input' in photo) return module.classifyWaiting(url, result, photo, options, progress, signal);
   return read(photo, options, {
     encoded: (bytes) => module.classify(url, result, bytes, options, progress, signal),
@@ -406,7 +412,7 @@ async function handle(request) {
   const { id, type } = request;
   const controller = new AbortController();
   open.set(id, controller);
-  if (['ahead', 'check', 'classify', 'heatmap'].includes(type)) busy = id;
+  if (['ahead', 'check', 'classify', 'features', 'heatmap'].includes(type)) busy = id;
   try {
     const { result, transfer } = await run(request, controller.signal);
     if (!dead) post({ id, result, memory: modules.memory() }, transfer);

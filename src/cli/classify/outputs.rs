@@ -34,7 +34,11 @@ pub fn outputs(arguments: &Arguments, candidates: &[Candidate]) -> Result<Vec<Ou
     });
     let outputs: Vec<Outputs> = outputs.collect();
     let (heatmap, scores) = (&arguments.heatmap, &arguments.logits);
-    if heatmap.is_none() && scores.is_none() && arguments.report.is_none() {
+    let (report, features) = (&arguments.report, &arguments.features);
+    if [heatmap, scores, report, features]
+        .iter()
+        .all(|out| out.is_none())
+    {
         return Ok(outputs);
     }
     let (manifest, _, _) = folder::manifest(&arguments.model)?;
@@ -51,7 +55,7 @@ pub fn outputs(arguments: &Arguments, candidates: &[Candidate]) -> Result<Vec<Ou
     for out in outputs
         .iter()
         .flat_map(|each| [&each.heatmap, &each.scores])
-        .chain([&arguments.report])
+        .chain([report, features])
         .flatten()
     {
         let there = read::identity(out).and_then(|id| taken.insert(id, out));

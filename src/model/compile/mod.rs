@@ -37,13 +37,13 @@ pub mod work;
 mod write;
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tract_onnx::prelude::*;
 
 use self::work::Inputs;
 use super::error::{contained, failed};
-use super::graphs::work;
+use super::graphs::{Tail, work};
 use super::layer::Place;
 use super::run::File;
 use super::{Engine, Model, Options, check_memory};
@@ -55,6 +55,8 @@ use write::Lowered;
 struct Draft {
     forward: TypedModel,
     backward: Option<Result<TypedModel>>,
+    /// Image and layer → scores, for each layer.
+    tails: Vec<TypedModel>,
     scores: Vec<usize>,
     places: Vec<Place>,
     activation: Option<Activation>,
@@ -106,6 +108,11 @@ impl Draft {
         let gradients = found.and_then(|()| gradients.transpose());
         let appended = gradients.as_ref().ok().and_then(Option::as_ref);
         let halves = split::split(&graph, scores, &maps, appended).map_err(unusable)?;
+        let image = graph.inputs[0];
+        let tails = maps
+            .iter()
+            .map(|&map| split::tail(&graph, image, map, scores));
+        let tails = tails.collect::<TractResult<_>>().map_err(unusable)?;
         let scores = shape(&graph, scores)?;
         let backward = match gradients {
             Err(error) => Some(Err(error)),
@@ -114,6 +121,7 @@ impl Draft {
         Ok(Draft {
             forward: halves.forward,
             backward,
+            tails,
             scores,
             places,
             activation,
@@ -139,7 +147,9 @@ impl Draft {
         let first = follow(&forward, Inputs::Given)?;
         let second = ready(&backward).map(|graph| follow(graph, Inputs::Lent));
         let work = work(&self.places, forward.model(), first, second.transpose()?);
-        let (engine, explains) = Engine::graphs(forward, backward);
+        let tails = self.tails.into_iter();
+        let tails = tails.map(|graph| Tail::new(graph, kernels)).collect();
+        let (engine, explains) = Engine::graphs(forward, backward, tails);
         Ok(Model {
             engine,
             explains,
@@ -260,7 +270,7 @@ impl Model {
         let order = forward.order_without_consts();
         let run = work::follow(forward.model(), order, Inputs::Given)?;
         let work = work(&[], forward.model(), run, None);
-        let (engine, explains) = Engine::graphs(forward, None);
+        let (engine, explains) = Engine::graphs(forward, None, Vec::new());
         Ok(Model {
             work,
             engine,
@@ -275,7 +285,7 @@ impl Model {
 
 /// Whose kernels run a graph.
 #[derive(Clone, Copy)]
-enum Kernels {
+pub(super) enum Kernels {
     /// Those of this crate.
     Own,
     /// tract's: natively, some use wider vectors.
@@ -291,6 +301,24 @@ fn optimised(graph: TypedModel, kernels: Kernels) -> TractResult<Arc<TypedSimple
     simplify::declutter(&mut graph)?;
     simplify::optimise(&mut graph)?;
     work::runnable(graph)
+}
+
+impl Tail {
+    fn new(graph: TypedModel, kernels: Kernels) -> Tail {
+        Tail {
+            graph,
+            kernels,
+            ready: OnceLock::new(),
+        }
+    }
+
+    /// Ready to run.
+    ///
+    /// # Errors
+    /// [`Error::UnsupportedModel`].
+    pub(super) fn optimised(&self) -> Result<Arc<TypedSimplePlan>> {
+        contained(|| optimised(self.graph.clone(), self.kernels).map_err(unusable))
+    }
 }
 
 fn ready<T>(backward: &Option<Result<T>>) -> Option<&T> {

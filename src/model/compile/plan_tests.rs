@@ -116,6 +116,33 @@ fn a_plan_gives_what_the_graph_gives() {
     }
 }
 
+#[test]
+fn a_channel_is_left_out_alike_by_steps_and_by_graphs() {
+    let mut wrong = Vec::new();
+    for (name, manifest) in golden() {
+        let kept = kept(&name, &manifest);
+        let onnx = shrink::with_plan(&kept, &manifest).expect(&name);
+        let input = noise(&manifest);
+        let graph = Model::load(&kept, &manifest, &HEATMAP).unwrap();
+        let plan = planned(&onnx, &manifest, &HEATMAP).expect(&name);
+        let [by_graph, by_plan] = [&graph, &plan].map(|model| model.until(&input, 0).expect(&name));
+        let channels = plan.layers()[0].channels;
+        // Another run in between does no harm.
+        plan.forward(&noise(&manifest)).unwrap();
+        for channel in [0, channels / 2, channels - 1] {
+            let expected = graph.without(&by_graph, channel).expect(&name);
+            let actual = plan.without(&by_plan, channel).expect(&name);
+            let apart = apart(&actual, &expected);
+            if apart > 1e-3 {
+                wrong.push(format!("{name}, channel {channel}: {apart}"));
+            }
+        }
+        let other = plan.without(&by_graph, 0).map(drop);
+        assert_eq!(other.unwrap_err().code(), "bad-option");
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
 /// How far values are from those of another engine, as a share of the largest.
 fn apart(actual: &[f32], expected: &[f32]) -> f32 {
     assert_eq!(actual.len(), expected.len());
@@ -191,7 +218,7 @@ fn any_number_of_threads_gives_the_same_bits() {
             let classes = [0, model.classes() - 1];
             let gradients = classes.map(|class| model.gradients(&forward, class).unwrap());
             let mut occlusion =
-                Occlusion::new(&input, manifest.input.layout, forward.scores[0]).unwrap();
+                Occlusion::new(&input, manifest.input.layout, forward.scores[0], 7).unwrap();
             while occlusion.progress().0 < occlusion.progress().1 {
                 let score = |blank: &Input| Ok(model.forward(blank)?.scores[0]);
                 occlusion.step(score).unwrap();

@@ -61,6 +61,16 @@ pub fn split(
     })
 }
 
+/// What is computed from a layer on: the image, which some of it may read too, and the layer → the scores.
+pub fn tail(
+    graph: &TypedModel,
+    image: OutletId,
+    layer: OutletId,
+    scores: OutletId,
+) -> TractResult<TypedModel> {
+    extract(graph, &[image, layer], &[scores])
+}
+
 /// Residuals, with truth values as numbers: plans pass only numbers between the graphs.
 fn numbers(
     graph: &mut TypedModel,

@@ -11,6 +11,7 @@ import { element, icon } from './element.js';
  * @property {string} colormap
  * @property {ImageData | null} legend one row of the colour map, weakest to strongest
  * @property {string[]} methods
+ * @property {string[]} layerless methods that take no layer
  * @property {Layer[]} layers
  * @property {Sign} sign
  * @property {boolean} sided whether the method tells what speaks for a class from what speaks against it
@@ -48,7 +49,7 @@ const METHODS = /** @type {Record<string, string>} */ ({
 
 /** @param {string} method @param {import('../words/en.js').Words} words */
 export const methodName = (method, words) =>
-  method === 'occlusion' ? words.occlusion : method === 'scorecam' ? words.scoreCam : (METHODS[method] ?? method);
+  /** @type {Record<string, string>} */ (words.methods)[method] ?? METHODS[method] ?? method;
 
 /**
  * @param {object} options
@@ -163,7 +164,7 @@ export function controlsView(options) {
       layer.title = data.chosen.join(' + ');
       methodField.hidden = data.methods.length < 2;
       layerField.hidden = data.layers.length < 2;
-      layer.disabled = data.method === 'occlusion';
+      layer.disabled = data.method !== null && data.layerless.includes(data.method);
       note.hidden = data.methods.includes('gradcam');
       if (data.legend && data.legend !== drawn) legend.getContext('2d')?.putImageData((drawn = data.legend), 0, 0);
     },

@@ -105,8 +105,13 @@ export const words = {
   },
   method: 'Method',
   layer: 'Layer',
-  occlusion: 'Occlusion (slow)',
-  scoreCam: 'Score-CAM (very slow)',
+  methods: {
+    scorecam: 'Score-CAM (very slow)',
+    ablationcam: 'Ablation-CAM (slow)',
+    occlusion: 'Occlusion (slow)',
+    rise: 'RISE (very slow)',
+    integratedgradients: 'Integrated gradients (slow)',
+  },
   /** @param {number} done @param {number} all 0 where there are no steps */
   explaining: (done, all) => (all ? `Explaining · ${done} of ${all}` : 'Explaining …'),
   /** @param {number} width @param {number} height @param {number} channels */

@@ -5,13 +5,14 @@ mod profile;
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::super::crew::{Crew, MOST_THREADS, SHARES};
 use super::super::record::Numbers;
 use super::Team;
 use super::elementwise;
-use super::memory::{Kept, Memory, Sizes};
+use super::memory::{Kept, Memory, Sizes, Space};
 use super::read::{Draft, Outcome, Pass};
 
 /// A plan whose weights are read.
@@ -58,6 +59,18 @@ pub struct Passed {
     /// What the gradient needs.
     pub kept: Vec<f32>,
 }
+
+/// A forward pass that stopped at a layer.
+pub struct Halfway {
+    layer: usize,
+    /// Steps done.
+    steps: usize,
+    kept: Vec<f32>,
+    work: Vec<f32>,
+}
+
+/// A number that no step makes: one that is not a number, with a mark.
+const UNWRITTEN: u32 = 0x7fc5_a5a5;
 
 /// Bytes that a plan takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -180,6 +193,19 @@ impl Executor {
     }
 
     fn pass(&self, pass: &Pass, kept: Kept, give: impl FnOnce(&mut [f32])) -> Vec<Vec<f32>> {
+        self.lend(kept, |memory, scratch| {
+            let team = self.team();
+            give(memory.get_mut(&pass.given));
+            for step in &pass.steps {
+                step.run(memory, scratch, &team);
+            }
+            let made = pass.made.iter();
+            made.map(|outcome| read(outcome, memory)).collect()
+        })
+    }
+
+    /// Values of a run, and what its steps take meanwhile.
+    fn lend<T>(&self, kept: Kept, run: impl FnOnce(&mut Memory, &mut [f32]) -> T) -> T {
         let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
         if work.iter().all(Vec::is_empty) {
             let scratch = self.scratch * self.threads;
@@ -192,17 +218,93 @@ impl Executor {
             kept,
             work,
         };
-        let team = self.team();
-        give(memory.get_mut(&pass.given));
-        for step in &pass.steps {
-            step.run(&mut memory, scratch, &team);
-        }
-        let read = |outcome: &Outcome| {
-            let Outcome { places, loops } = outcome;
-            let mut values = vec![0.0; loops.volume().unwrap_or(0)];
-            elementwise::copy(loops, 0..loops.0[0].length, memory.get(places), &mut values);
-            values
-        };
-        pass.made.iter().map(read).collect()
+        run(&mut memory, scratch)
     }
+
+    /// Runs the forward pass up to the step that completes a layer; none for a layer that no step completes.
+    ///
+    /// # Panics
+    /// When the input has another size than the plan says.
+    pub fn until(&self, input: &[f32], layer: usize) -> Option<Halfway> {
+        let outcome = self.forward.made.get(1 + layer)?;
+        self.is_made(outcome).then_some(())?;
+        let whole = self.forward(input).made.into_iter().nth(1 + layer)?;
+        let bits = |values: &[f32]| {
+            values
+                .iter()
+                .map(|value| value.to_bits())
+                .collect::<Vec<_>>()
+        };
+        let whole = bits(&whole);
+        let mut kept = vec![f32::from_bits(UNWRITTEN); self.sizes.kept];
+        let (steps, work) = self.lend(Kept::Write(&mut kept), |memory, scratch| {
+            let team = self.team();
+            // What the last run has left there would look complete.
+            memory.work.fill(f32::from_bits(UNWRITTEN));
+            memory.get_mut(&self.forward.given).copy_from_slice(input);
+            let complete = |memory: &Memory| bits(&read(outcome, memory)) == whole;
+            let near = |places: &Range<usize>| {
+                places.start < outcome.places.end && outcome.places.start < places.end
+            };
+            if near(&self.forward.given) && complete(memory) {
+                return Some((0, memory.work.to_vec()));
+            }
+            // Parts of a layer may be written by several steps, and steps may write beside it.
+            for (at, step) in self.forward.steps.iter().enumerate() {
+                step.run(memory, scratch, &team);
+                if near(&step.output) && complete(memory) {
+                    return Some((at + 1, memory.work.to_vec()));
+                }
+            }
+            None
+        })?;
+        Some(Halfway {
+            layer,
+            steps,
+            kept,
+            work,
+        })
+    }
+
+    /// Whether a layer lies where steps write.
+    fn is_made(&self, layer: &Outcome) -> bool {
+        let space = self.sizes.space(&layer.places);
+        matches!(space, Some(Space::Kept | Space::Work))
+    }
+
+    /// The scores of such a run with some of the layer's values at 0, by their places in the order of its axes; none for
+    /// one of another plan.
+    pub fn onwards(
+        &self,
+        halfway: &Halfway,
+        values: impl Iterator<Item = usize>,
+    ) -> Option<Vec<f32>> {
+        let outcome = self.forward.made.get(1 + halfway.layer)?;
+        let steps = self.forward.steps.get(halfway.steps..)?;
+        let sizes = [halfway.kept.len(), halfway.work.len()];
+        let ours = sizes == [self.sizes.kept, self.sizes.work] && self.is_made(outcome);
+        ours.then_some(())?;
+        let mut kept = halfway.kept.clone();
+        self.lend(Kept::Write(&mut kept), |memory, scratch| {
+            memory.work.copy_from_slice(&halfway.work);
+            let layer = memory.get_mut(&outcome.places);
+            for value in values {
+                let [_, at] = outcome.loops.place(value);
+                layer[at] = 0.0;
+            }
+            let team = self.team();
+            for step in steps {
+                step.run(memory, scratch, &team);
+            }
+            self.forward.made.first().map(|scores| read(scores, memory))
+        })
+    }
+}
+
+/// A tensor that a pass has made, in the order of its axes.
+fn read(outcome: &Outcome, memory: &Memory) -> Vec<f32> {
+    let Outcome { places, loops } = outcome;
+    let mut values = vec![0.0; loops.volume().unwrap_or(0)];
+    elementwise::copy(loops, 0..loops.0[0].length, memory.get(places), &mut values);
+    values
 }
