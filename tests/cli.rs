@@ -220,6 +220,64 @@ fn a_tensor_goes_in_and_all_scores_come_out() {
 }
 
 #[test]
+fn features_are_one_row_a_photo() {
+    let out = folder("features").join("out.npy");
+    let out = out.to_str().unwrap();
+    let photos = [
+        "tests/photos/coffee.png",
+        "Cargo.toml",
+        "tests/photos/chelsea.png",
+    ];
+    let output = whylens(&[&["classify", MODEL], &photos[..], &["--features", out]].concat());
+    assert!(!output.status.success(), "one of them is no photo");
+    let file = npyz::NpyFile::new(fs::File::open(out).unwrap()).unwrap();
+    assert_eq!(file.shape(), [3, 1280]);
+    let values: Vec<f32> = file.into_vec().unwrap();
+    let rows: Vec<&[f32]> = values.chunks_exact(1280).collect();
+    assert!(rows[1].iter().all(|value| value.is_nan()));
+    assert!(
+        [rows[0], rows[2]]
+            .concat()
+            .iter()
+            .all(|value| *value >= 0.0)
+    );
+    assert!(rows[0] != rows[2]);
+    let model = format!("{MODEL}/model.onnx");
+    let output = whylens(&["classify", MODEL, photos[0], "--features", &model]);
+    assert!(
+        errors(&output).contains("would overwrite"),
+        "{}",
+        errors(&output)
+    );
+}
+
+#[test]
+fn methods_that_run_the_network_take_their_numbers() {
+    let photo = "tests/photos/coffee.png";
+    for (options, size) in [
+        (&["--method", "occlusion", "--grid", "3"][..], 3),
+        (&["--method", "rise", "--grid", "4", "--masks", "2"], 224),
+        (&["--method", "integratedgradients", "--steps", "2"], 224),
+        (&["--method", "gradcam", "--smooth"], 7),
+    ] {
+        let output = whylens(&[&["classify", MODEL, photo, "--json"], options].concat());
+        assert!(output.status.success(), "{options:?}: {}", errors(&output));
+        let heatmap = &lines(&output)[0]["heatmap"];
+        assert_eq!(heatmap["width"], size, "{options:?}");
+        assert!(heatmap["max"].as_f64().unwrap() > 0.0, "{options:?}");
+    }
+    for options in [["--grid", "1"], ["--masks", "5"]] {
+        let query = ["classify", MODEL, photo, "--method", "occlusion"];
+        let output = whylens(&[&query[..], &options].concat());
+        assert!(
+            errors(&output).contains("[bad-option]"),
+            "{}",
+            errors(&output)
+        );
+    }
+}
+
+#[test]
 fn a_damaged_model_is_refused_by_its_digest() {
     let folder = folder("damaged");
     for name in ["model.json", "labels.txt", "model.onnx"] {

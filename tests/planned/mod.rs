@@ -218,7 +218,10 @@ fn plans_of_networks_with_hostile_numbers_do_no_harm() {
             );
             let maps = first.features.iter().chain(&gradients);
             let maps: Vec<&[f32]> = maps.map(|map| &*map.values).collect();
-            let all = bits(&[&[&*first.scores, &again.scores], &*maps].concat());
+            let mut all = bits(&[&[&*first.scores, &again.scores], &*maps].concat());
+            if let Ok(halfway) = model.until(&photo, 0) {
+                all.extend(bits(&[&model.without(&halfway, 0)?]));
+            }
             made.push(all);
         }
         assert!(made[0] == made[1], "two threads compute something else");

@@ -25,7 +25,7 @@
 const LONGEST = 720;
 
 /** The methods whose maps have no other side. */
-const ONE_SIDED = ['eigencam', 'scorecam'];
+const ONE_SIDED = ['eigencam', 'scorecam', 'rise'];
 
 /** @param {string} method */
 export const hasSides = (method) => !ONE_SIDED.includes(method);

@@ -98,7 +98,8 @@ impl Read {
             .map_err(unusable)?;
         let mut outputs = graph.output_outlets().map_err(unusable)?.to_vec();
         for layer in layers {
-            let outlet = graph.find_outlet_label(layer).ok_or_else(|| {
+            let whole = (*layer == manifest.input.name).then_some(input);
+            let outlet = graph.find_outlet_label(layer).or(whole).ok_or_else(|| {
                 Error::BadOption(format!(
                     "the graph has no tensor named `{layer}` that the scores depend on"
                 ))

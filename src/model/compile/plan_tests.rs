@@ -626,6 +626,8 @@ fn a_plan_that_is_not_sound_is_not_used() {
                 if used % 50 == 0 {
                     let forward = model.forward(&noise(&manifest));
                     let _ = forward.and_then(|forward| model.gradients(&forward, 0));
+                    let halfway = model.until(&noise(&manifest), 0);
+                    let _ = halfway.and_then(|halfway| model.without(&halfway, 0));
                 }
             }
         }

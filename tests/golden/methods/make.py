@@ -211,7 +211,7 @@ def case(golden):
 
     activations, gradients = seen(x)
     maps = {name: signed(name, activations, gradients) for name in GRADIENT}
-    maps["eigencam"] = {"for": np.maximum(image(EigenCAM, activations, gradients), 0)}
+    maps["eigencam"] = {"for": image(EigenCAM, activations, gradients)}  # its sign is arbitrary
     scoring = formula(ScoreCAM)
     scores = Scores(path, output, layer["tensor"])
     scoring.device, scoring.model = "cpu", scores
