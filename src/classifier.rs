@@ -4,6 +4,7 @@ mod check;
 mod explain;
 mod features;
 mod network;
+mod stability;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -13,6 +14,9 @@ use web_time::Instant;
 
 pub use self::check::Checking;
 pub use self::explain::Explaining;
+#[cfg(target_arch = "wasm32")]
+pub(crate) use self::stability::Made;
+pub use self::stability::Steadying;
 use crate::decode::{self, Image, Limits};
 use crate::error::{Error, Result};
 use crate::heatmap::{Map, Method, Sign};

@@ -97,10 +97,13 @@ mod memory;
 #[cfg(target_arch = "wasm32")]
 mod wasm;
 
-pub use classifier::{Checking, Classifier, Explaining, Waiting};
+pub use classifier::{Checking, Classifier, Explaining, Steadying, Waiting};
 pub use decode::{Image, Limits, decode, decode_partial, from_rgba};
 pub use error::{Error, Result};
-pub use heatmap::{CheckQuery, Checked, Effort, Fill, Method, Sign, Target, Verdict};
+pub use heatmap::{
+    Change, CheckQuery, Checked, Effort, Evidence, Fill, Method, Side, Sign, Stability, Steadiness, Target,
+    Variant, Verdict,
+};
 pub use manifest::Manifest;
 pub use model::{Candidate, Candidates, FeatureMap, Forward, Halfway, Layer, Model, Options};
 pub use overlay::{Colormap, Style};

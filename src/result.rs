@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::heatmap::{Effort, Method, Sign};
+use crate::heatmap::{Effort, Evidence, Method, Sign};
 use crate::manifest::Activation;
 use crate::model::Forward;
 use crate::preprocess::{Region, Tensor};
@@ -243,6 +243,10 @@ pub struct Heatmap {
     pub values: Vec<f32>,
     /// The largest absolute value; 0 when there is no evidence.
     pub max: f32,
+    /// Where what the map is of lies; of both signs, what raises the score. None: nothing does.
+    pub evidence: Option<Evidence>,
+    /// Of a map of both signs, where what lowers the score lies. None: nothing does, or the map has one sign.
+    pub opposing: Option<Evidence>,
     /// The region of the upright photo that the map covers.
     pub region: Region,
     /// The part of the upright photo that was classified; none: all of it. A region that is padded reaches over it.

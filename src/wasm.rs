@@ -8,6 +8,7 @@ mod pack;
 mod preview;
 #[cfg(feature = "profile")]
 mod profile;
+mod stability;
 #[cfg(target_feature = "atomics")]
 mod threads;
 

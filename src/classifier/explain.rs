@@ -3,7 +3,7 @@
 use super::Classifier;
 use super::network::Explained;
 use crate::error::{Error, Result};
-use crate::heatmap::{self, Effort, Fill, Map, Method, Runs, Sign, Target};
+use crate::heatmap::{self, Effort, Evidence, Fill, Map, Method, Runs, Sign, Target};
 use crate::model::{FeatureMap, Forward, Halfway};
 use crate::preprocess::{Region, Tensor};
 use crate::result::{Class, Contrast, Heatmap, HeatmapQuery, Named, Run, Size};
@@ -89,7 +89,7 @@ impl Classifier {
             let layout = self.manifest.input.layout;
             effort.check(method)?;
             let chosen = match method.needs_layer() {
-                true => self.chosen(query)?,
+                true => self.chosen(&query.layers)?,
                 false => Vec::new(),
             };
             let state = if method.is_slow() || effort.smooth {
@@ -172,6 +172,7 @@ impl Classifier {
             State::Slow(runs, _) => runs.map(explaining.sign),
             State::Done(map) => map,
         };
+        let (evidence, opposing) = (Evidence::of(&map), Evidence::opposing(&map));
         let Map {
             width,
             height,
@@ -200,6 +201,8 @@ impl Classifier {
             height,
             values,
             max,
+            evidence,
+            opposing,
             region: explaining.region,
             part: explaining.part,
             image: explaining.image,
@@ -269,12 +272,12 @@ impl Classifier {
     }
 
     /// Places of the requested layers among those that the model was loaded with.
-    fn chosen(&self, query: &HeatmapQuery) -> Result<Vec<usize>> {
+    pub(super) fn chosen(&self, names: &[String]) -> Result<Vec<usize>> {
         let layers = self.model.layers();
         if layers.is_empty() {
             self.explainable()?;
         }
-        let chosen = query.layers.iter().map(|name| self.layer(name));
+        let chosen = names.iter().map(|name| self.layer(name));
         let chosen = chosen.collect::<Result<Vec<_>>>()?;
         Ok(match (chosen.is_empty(), self.own_layers) {
             (false, _) => chosen,

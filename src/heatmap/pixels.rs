@@ -43,17 +43,28 @@ impl Pixels {
         }
     }
 
+    /// Rows and columns of pixels that lie under cells of a map of `rows` × `columns` over the input.
+    pub fn covered(
+        &self,
+        cells: [Range<usize>; 2],
+        [rows, columns]: [usize; 2],
+    ) -> [Range<usize>; 2] {
+        let pixels = |cells: &Range<usize>, of: usize, size: usize| {
+            cells.start * size / of..cells.end * size / of
+        };
+        [
+            pixels(&cells[0], rows, self.height),
+            pixels(&cells[1], columns, self.width),
+        ]
+    }
+
     /// Places of all values of the pixels that lie under cells of a map of `rows` × `columns` over the input.
     pub fn under(
         &self,
         cells: [Range<usize>; 2],
         [rows, columns]: [usize; 2],
     ) -> impl Iterator<Item = usize> + use<> {
-        let pixels = |cells: &Range<usize>, of: usize, size: usize| {
-            cells.start * size / of..cells.end * size / of
-        };
-        let down = pixels(&cells[0], rows, self.height);
-        let across = pixels(&cells[1], columns, self.width);
+        let [down, across] = self.covered(cells, [rows, columns]);
         let own = *self;
         down.flat_map(move |y| across.clone().map(move |x| (y, x)))
             .flat_map(move |(y, x)| (0..own.channels).map(move |c| own.place(c, y, x)))

@@ -30,6 +30,18 @@ impl Target {
         Target::Finer { class, others }
     }
 
+    /// A class against others: none, one, or those that [`Target::finer`] found before.
+    pub fn against(class: usize, others: &[usize]) -> Target {
+        match *others {
+            [] => Target::Score(class),
+            [other] => Target::Difference(class, other),
+            _ => Target::Finer {
+                class,
+                others: others.to_vec(),
+            },
+        }
+    }
+
     /// The explained class.
     pub fn class(&self) -> usize {
         match *self {

@@ -400,7 +400,7 @@ pub async fn heatmap(
 }
 
 /// The run behind a result: the newest one, or else a new one.
-fn run(loaded: &Loaded, id: String, input: JsValue) -> Result<Arc<Run>> {
+pub(super) fn run(loaded: &Loaded, id: String, input: JsValue) -> Result<Arc<Run>> {
     if let Some((newest, run)) = &*loaded.newest.borrow()
         && *newest == id
     {
@@ -549,7 +549,12 @@ pub async fn check(
 }
 
 /// Between two runs of the network, other messages are heard, such as that the caller gives up.
-async fn pause(done: usize, total: usize, progress: &Function, signal: &AbortSignal) -> Result<()> {
+pub(super) async fn pause(
+    done: usize,
+    total: usize,
+    progress: &Function,
+    signal: &AbortSignal,
+) -> Result<()> {
     let _ = progress.call2(&JsValue::UNDEFINED, &done.into(), &total.into());
     fetch::sleep(0.0).await;
     match signal.aborted() {

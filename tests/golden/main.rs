@@ -11,10 +11,12 @@ mod methods;
 mod models;
 mod npy;
 mod operators;
+mod places;
 mod preprocess;
 mod quantised;
 mod regions;
 mod samples;
+mod stability;
 
 static GOLDEN: Dir = include_dir!("$CARGO_MANIFEST_DIR/tests/golden");
 

@@ -15,7 +15,7 @@ use whylens::{
 use super::{golden, npy};
 
 static PHOTOS: Dir = include_dir!("$CARGO_MANIFEST_DIR/tests/photos");
-static MODEL: Dir = include_dir!("$CARGO_MANIFEST_DIR/models/efficientnet-lite0");
+pub static MODEL: Dir = include_dir!("$CARGO_MANIFEST_DIR/models/efficientnet-lite0");
 
 #[derive(Deserialize)]
 struct Golden {

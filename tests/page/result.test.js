@@ -72,7 +72,7 @@ test('any class is found by its name, with its heatmap or the word that there is
   await page.locator('.where h3', { hasText: 'goldfish' }).waitFor();
   assert.match(
     await page.locator('.where p').innerText(),
-    /The evidence lies .* of the area\.|Nothing in this photo speaks for/,
+    /The evidence is .* of what the model sees\.|Nothing in this photo speaks for/,
   );
   await page.getByPlaceholder('Search 1000 classes').fill('');
   await page.locator('.class', { hasText: 'goldfish' }).waitFor();

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { words as en } from '../../www/page/words/en.js';
 import { words as vi } from '../../www/page/words/vi.js';
 import { csv, npy } from '../../www/page/download.js';
-import { evidence, overlap } from '../../www/page/evidence.js';
+import { cutOff, overlap, place } from '../../www/page/evidence.js';
 import { numbers } from '../../www/page/numbers.js';
 import { describe } from '../../www/page/describe.js';
 import { suspicion } from '../../www/page/preview.js';
@@ -13,8 +13,10 @@ import { sureness, verdict } from '../../www/page/verdict.js';
 import { figures, written } from '../../www/page/views/figures.js';
 
 const image = { width: 100, height: 100 };
-/** @param {number[]} values @param {number} width @returns {import('../../www/library/protocol.js').Heatmap} */
-const map = (values, width, region = { x: 0, y: 0, width: 100, height: 100 }) => ({
+/** @typedef {import('../../www/library/protocol.js').Evidence} Evidence */
+/** @typedef {import('../../www/library/protocol.js').Heatmap} Heatmap */
+/** @param {number[]} values @param {number} width @param {Partial<Heatmap>} [more] @returns {Heatmap} */
+const map = (values, width, more) => ({
   classIndex: 0,
   label: 'a',
   sign: 'for',
@@ -24,40 +26,93 @@ const map = (values, width, region = { x: 0, y: 0, width: 100, height: 100 }) =>
   values: Float32Array.from(values),
   width,
   height: values.length / width,
-  max: Math.max(...values),
-  region,
+  max: Math.max(...values.map(Math.abs)),
+  evidence: null,
+  opposing: null,
+  region: { x: 0, y: 0, width: 100, height: 100 },
   image,
+  ...more,
+});
+/** @param {Partial<Evidence>} found @returns {Evidence} */
+const evidence = (found) => ({ x: 0.5, y: 0.5, share: 0.1, spots: 1, border: [], ...found });
+const classes = /** @type {import('../../www/page/describe.js').Info} */ ({
+  activation: 'softmax',
+  labels: ['a', 'b'],
+});
+/** @param {Partial<Heatmap>} more @param {import('../../www/page/words/en.js').Words} [words] @param {typeof classes} [info] */
+const said = (more, words = en, info = classes) =>
+  describe([{ heatmap: map([1], 1, more), overlay: null }], info, words, numbers(words.code)).map(
+    ({ title, text }) => `${title}: ${text}`,
+  );
+
+test('a sentence tells place, spots, extent and what may be beyond the border', () => {
+  const crop = { region: { x: 40, y: 0, width: 60, height: 100 } };
+  assert.deepEqual(said({ evidence: evidence({ x: 0.1, y: 0.9, spots: 3, border: ['left', 'bottom'] }), ...crop }), [
+    'Evidence for “a”: The evidence is in 3 separate spots, with its centre near the bottom edge. ' +
+      'Half of it falls on 10% of what the model sees. It touches the left edge of what the model sees: ' +
+      'the model may be missing something beyond it.',
+  ]);
+  assert.deepEqual(said({ evidence: evidence({ x: 0.3, y: 0.1, border: ['top'] }) }), [
+    'Evidence for “a”: The evidence is one spot near the top edge, left of the middle. ' +
+      'Half of it falls on 10% of what the model sees.',
+  ]);
+  assert.match(
+    said({ evidence: evidence({ share: 0.5 }) })[0] ?? '',
+    /almost everywhere, with its centre in the middle/,
+  );
+  assert.deepEqual(
+    said(
+      { evidence: evidence({ spots: 2, border: ['top', 'left'] }), region: { x: 9, y: 9, width: 80, height: 80 } },
+      vi,
+    ),
+    [
+      'Bằng chứng cho “a”: Bằng chứng nằm ở 2 vùng tách rời, trọng tâm ở giữa ảnh. ' +
+        'Một nửa bằng chứng nằm trên 10% diện tích mà mô hình nhìn thấy. ' +
+        'Bằng chứng chạm mép trên và mép trái của phần ảnh mà mô hình nhìn thấy: ' +
+        'có thể mô hình đã bỏ lỡ điều gì đó ở bên ngoài.',
+    ],
+  );
 });
 
-test('evidence is found where its mass is', () => {
-  const corner = [0, 0, 0, 0, 0, 0, 0, 0, 1];
-  assert.deepEqual(evidence(map(corner, 3), image), { column: 2, row: 2, share: 1 / 9, concentration: 'focused' });
-  assert.deepEqual(evidence(map([1, 1, 1, 1], 2), image), { column: 1, row: 1, share: 0.5, concentration: 'even' });
+test('both signs are told, and that one has no evidence', () => {
+  assert.deepEqual(said({ sign: 'both', evidence: evidence({}), opposing: evidence({ x: 0.95, y: 0.05 }) }), [
+    'Evidence for and against “a”: For: The evidence is one spot in the middle. ' +
+      'Half of it falls on 10% of what the model sees. ' +
+      'Against: The evidence is one spot in the top right corner. Half of it falls on 10% of what the model sees.',
+  ]);
+  assert.match(said({ sign: 'both', evidence: evidence({}) })[0] ?? '', / Against: nothing\.$/);
+  assert.match(said({ sign: 'against', evidence: evidence({}) })[0] ?? '', /^Evidence against “a”: The evidence is/);
 });
 
-test('the place is one of the photo, not of the part that the model saw', () => {
-  const right = { x: 60, y: 0, width: 40, height: 100 };
-  assert.equal(evidence(map([1, 0, 0, 0], 2, right), image)?.column, 2);
+test('every fifth of the photo has its own name, in both languages', () => {
+  for (const words of [en, vi]) {
+    const names = [0, 1, 2, 3, 4].flatMap((row) =>
+      [0, 1, 2, 3, 4].map(
+        (column) => said({ evidence: evidence({ x: column / 5 + 0.1, y: row / 5 + 0.1 }) }, words)[0] ?? '',
+      ),
+    );
+    assert.equal(new Set(names).size, 25);
+  }
+});
+
+test('the place is one of the photo, not of the part that the model saw, also where that is padded', () => {
+  const right = { region: { x: 60, y: 0, width: 40, height: 100 }, image };
+  assert.deepEqual(place(evidence({ x: 0.1 }), right), { column: 3, row: 2 });
+  const padded = { region: { x: 0, y: -50, width: 100, height: 200 }, image };
+  assert.deepEqual(place(evidence({ y: 0.1 }), padded), { column: 2, row: 0 });
+  assert.deepEqual(cutOff(evidence({ border: ['top', 'left'] }), padded), []);
 });
 
 test('no evidence is none', () => {
-  assert.equal(evidence(map([0, 0, 0, 0], 2), image), null);
-  const none = [{ heatmap: map([0, 0, 0, 0], 2), overlay: null }];
-  const classes = /** @type {import('../../www/page/describe.js').Info} */ ({
-    activation: 'softmax',
-    labels: ['a', 'b'],
-  });
-  const [said] = describe(none, image, classes, en, numbers('en'));
-  assert.match(said?.text ?? '', /Nothing in this photo speaks for “a”/);
-  const number = /** @type {import('../../www/page/describe.js').Info} */ ({ activation: 'none', labels: ['a'] });
-  const [unmoved] = describe(none, image, number, en, numbers('en'));
-  assert.equal(unmoved?.title, 'What raises it');
-  assert.match(unmoved?.text ?? '', /moves the number this way/);
+  assert.match(said({ max: 0 })[0] ?? '', /Nothing in this photo speaks for “a”\. There is no heatmap to draw/);
+  const number = /** @type {typeof classes} */ ({ activation: 'none', labels: ['a'] });
+  assert.match(said({ max: 0 }, en, number)[0] ?? '', /^What raises it: .* moves the number this way/);
 });
 
 test('overlap is 1 for maps that differ in strength only, 0 for maps that never meet', () => {
   assert.equal(overlap(map([1, 0, 1, 0], 2), map([2, 0, 2, 0], 2)), 1);
   assert.equal(overlap(map([1, 0, 1, 0], 2), map([0, 3, 0, 3], 2)), 0);
+  assert.equal(overlap(map([1, -1, 1, 0], 2), map([2, 0, 2, -3], 2)), 1);
 });
 
 test('sureness', () => {

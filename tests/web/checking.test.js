@@ -1,4 +1,4 @@
-// check(): curves, progress, cancelling, and what is refused.
+// check() and stability(): what they find, progress, cancelling, and what is refused.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -93,4 +93,72 @@ test('what cannot be checked is a bad option', options, async () => {
     ]);
   }, REAL);
   assert.deepEqual(codes, Array(7).fill('bad-option'));
+});
+
+test('what ROAD puts in place of hidden parts can be asked for', options, async () => {
+  const [linear, mean] = await page.evaluate(async (model) => {
+    const classifier = await whylens.load(model);
+    const result = await classifier.classify(await (await fetch('/tests/photos/coffee.png')).blob());
+    const map = result.heatmap;
+    if (!map) throw new Error('no heatmap');
+    const areas = async (/** @type {'linear' | 'mean'} */ fill) =>
+      (await classifier.check(result, map, { steps: 4, orders: 2, fill })).deletion;
+    return [[...(await areas('linear'))], [...(await areas('mean'))]];
+  }, REAL);
+  assert.equal(linear?.at(-1), mean?.at(-1), 'nothing is shown');
+  assert.notEqual(linear?.[1], mean?.[1]);
+});
+
+test('evidence has a place, an extent and spots', options, async () => {
+  const seen = await page.evaluate(async (model) => {
+    const classifier = await whylens.load(model);
+    const result = await classifier.classify(await (await fetch('/tests/photos/coffee.png')).blob());
+    const both = await classifier.heatmap(result, { sign: 'both' });
+    return { one: result.heatmap, both };
+  }, REAL);
+  const { evidence, opposing } = seen.one ?? {};
+  assert.ok(evidence && evidence.x > 0 && evidence.x < 1 && evidence.y > 0 && evidence.y < 1);
+  assert.ok(evidence.share > 0 && evidence.share <= 0.5 && evidence.spots >= 1 && Array.isArray(evidence.border));
+  assert.equal(opposing, null);
+  assert.ok(seen.both.evidence && seen.both.opposing);
+});
+
+test('a heatmap is made again of a moved and a stored photo', options, async () => {
+  const seen = await page.evaluate(async (model) => {
+    const classifier = await whylens.load(model);
+    const result = await classifier.classify(await (await fetch('/tests/photos/chelsea.png')).blob());
+    const map = result.heatmap;
+    if (!map) throw new Error('no heatmap');
+    /** @type {import('../../www/library/protocol.js').Progress[]} */
+    const told = [];
+    const found = await classifier.stability(result, map, { onProgress: (progress) => told.push(progress) });
+    const contrast = await classifier.heatmap(result, { contrast: 'alike', sign: 'both' });
+    const alike = await classifier.stability(result, contrast);
+    const controller = new AbortController();
+    const stopped = await classifier
+      .stability(result, map, { signal: controller.signal, onProgress: () => controller.abort() })
+      .catch((error) => error.code);
+    const slow = await classifier.stability(result, { ...map, method: 'occlusion' }).catch((error) => error.code);
+    const odd = await classifier.stability(result, { ...map, layers: ['nowhere'] }).catch((error) => error.code);
+    return { told, found, alike: alike.variants.length, stopped, slow, odd };
+  }, REAL);
+  assert.deepEqual(
+    seen.told.map(({ phase, loaded, total }) => [phase, loaded, total]),
+    [1, 2, 3, 4, 5].map((done) => ['stability', done, 6]),
+  );
+  assert.deepEqual(
+    seen.found.variants.map(({ correlation, probability, ...change }) => change),
+    [
+      { kind: 'shift', x: 4, y: 0 },
+      { kind: 'shift', x: -4, y: 0 },
+      { kind: 'shift', x: 0, y: 4 },
+      { kind: 'shift', x: 0, y: -4 },
+      { kind: 'jpeg', quality: 75 },
+      { kind: 'jpeg', quality: 50 },
+    ],
+  );
+  assert.ok(seen.found.correlation > 0.9 && seen.found.correlation < 1, `${seen.found.correlation}`);
+  assert.equal(seen.found.verdict, 'stable');
+  assert.equal(seen.alike, 6);
+  assert.deepEqual([seen.stopped, seen.slow, seen.odd], ['cancelled', 'bad-option', 'bad-option']);
 });

@@ -14,7 +14,9 @@ import {
   heatmapOf,
   heatmapOptions,
   read,
+  madeBy,
   renderOptions,
+  stabilityOptions,
 } from './options.js';
 import { Inputs } from './inputs.js';
 import { PATIENCE } from './patience.js';
@@ -436,6 +438,25 @@ export class Classifier {
         { type: 'check', url: this.#url, result: id, input, values, options: asked },
         { signal, onProgress },
       ),
+    );
+  }
+
+  /**
+   * Makes a heatmap of a photo that was classified again with the photo moved by a few pixels and stored as a JPEG:
+   * whether it stays the same. Takes a run of the network for each change, six in all: it reports its progress and can
+   * be stopped.
+   * @param {Pick<Result, 'id'>} result that `classify()` gave
+   * @param {Heatmap} heatmap of it, by a method that takes one run
+   * @param {import('./protocol.js').StabilityOptions} [options]
+   * @returns {Promise<import('./protocol.js').Stability>} rejects as `heatmap()` does
+   */
+  async stability(result, heatmap, options) {
+    const { id } = read(result, ['id']);
+    if (typeof id !== 'string') throw badOption('stability(result, heatmap): the first is no result of classify()');
+    const waiting = stabilityOptions(options);
+    const made = madeBy(heatmap);
+    return this.#again(id, waiting.signal, (connection, input) =>
+      connection.call({ type: 'stability', url: this.#url, result: id, input, ...made }, waiting),
     );
   }
 

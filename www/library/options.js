@@ -74,7 +74,7 @@ const HEATMAP = /** @type {const} */ ([
 const SIGNS = ['for', 'against', 'both'];
 const CHECK = /** @type {const} */ (['steps', 'orders', 'fill', 'seed', 'onProgress', 'signal']);
 /** @type {unknown[]} */
-const FILLS = ['blur', 'mean'];
+const FILLS = ['blur', 'mean', 'linear'];
 const FEATURES = /** @type {const} */ ([
   'layer',
   'pooled',
@@ -219,10 +219,19 @@ export function checkOptions(given) {
   const { steps = 20, orders = 5, fill = 'blur', seed = 1, signal, onProgress } = read(given, CHECK);
   check('steps', steps, (value) => isWhole(1)(value) && value <= 1000, 'a whole number from 1 to 1000');
   check('orders', orders, (value) => isWhole(2)(value) && value <= 1000, 'a whole number from 2 to 1000');
-  check('fill', fill, (value) => FILLS.includes(value), '`blur` or `mean`');
+  check('fill', fill, (value) => FILLS.includes(value), '`blur`, `mean` or `linear`');
   check('seed', seed, (value) => isWhole(0)(value) && value <= MOST, `a whole number from 0 to ${MOST}`);
   checkWaiting({ signal, onProgress });
   return { query: { steps, orders, fill, seed }, signal, onProgress };
+}
+
+/**
+ * @param {import('./protocol.js').StabilityOptions | undefined} given
+ */
+export function stabilityOptions(given) {
+  const waiting = read(given, ['signal', 'onProgress']);
+  checkWaiting(waiting);
+  return waiting;
 }
 
 /**
@@ -402,4 +411,20 @@ export function heatmapOf(given) {
     ...(part && { part: placeOf(part, 'part') }),
     image: sizeOf(image, 'image of the heatmap'),
   };
+}
+
+/**
+ * What is needed of a heatmap to make it again.
+ * @param {unknown} given
+ * @returns {{ values: Float32Array, options: import('./protocol.js').WireStabilityOptions }}
+ */
+export function madeBy(given) {
+  const { values, classIndex, sign, width, height, max } = heatmapOf(given);
+  const { method, layers = [], contrast = [] } = read(/** @type {Heatmap} */ (given), ['method', 'layers', 'contrast']);
+  if (!isText(method)) throw badOption(`method of the heatmap is ${shown(method)}, expected text`);
+  check('layers of the heatmap', layers, (value) => Array.isArray(value) && value.every(isText), 'names of tensors');
+  check('contrast of the heatmap', contrast, Array.isArray, 'classes');
+  const others = contrast.map((named) => read(named, ['classIndex']).classIndex);
+  for (const other of others) check('contrast of the heatmap', other, isWhole(0), 'whole numbers from 0');
+  return { values, options: { classIndex, sign, method, layers: [...layers], width, height, max, contrast: others } };
 }

@@ -12,8 +12,9 @@
 
 /** @typedef {{ width: number, height: number }} Size in pixels */
 /** @typedef {{ x: number, y: number, width: number, height: number }} Region in pixels of the upright photo */
-/** @typedef {{ phase: 'download' | 'prepare' | 'heatmap' | 'check' | 'pack', loaded: number, total: number }} Progress
- *   bytes while downloading, 0 or 1 of 1 while preparing, steps of a slow heatmap, of a check or of packing */
+/** @typedef {{ phase: 'download' | 'prepare' | 'heatmap' | 'check' | 'stability' | 'pack', loaded: number, total:
+ *   number }} Progress bytes while downloading, 0 or 1 of 1 while preparing, steps of a slow heatmap, of a check, of a test
+ *   of stability or of packing */
 
 /**
  * What `load()` takes.
@@ -126,6 +127,17 @@
  */
 
 /**
+ * Form and place of what a heatmap shows of one sign. A spot is a group of cells of at least half of the largest value
+ * that touch each other by a side or a corner.
+ * @typedef {object} Evidence
+ * @property {number} x the centre of mass from the left edge of the heatmap's `region`, 0..1
+ * @property {number} y from its upper edge, 0..1
+ * @property {number} share the smallest part of the cells that holds half of the mass, 0..1
+ * @property {number} spots how many there are
+ * @property {('top' | 'right' | 'bottom' | 'left')[]} border sides of the region that a spot touches
+ */
+
+/**
  * @typedef {object} Heatmap
  * @property {number} classIndex
  * @property {string} label
@@ -138,6 +150,10 @@
  * @property {number} height rows
  * @property {Float32Array} values row-major; negative only where `sign` is `both`: that speaks against the class
  * @property {number} max the largest absolute value; 0: there is no evidence
+ * @property {Evidence | null} evidence where what the map is of lies; of both signs, what raises the score; null: nothing
+ *   does
+ * @property {Evidence | null} opposing of both signs, where what lowers the score lies; null: nothing does, or the map has
+ *   one sign
  * @property {Region} region of the photo that the map covers
  * @property {Region} [part] of the photo that was classified, where one was asked for; a padded region reaches over it
  * @property {Size} image the upright photo
@@ -148,7 +164,8 @@
  * @typedef {object} CheckOptions
  * @property {number} [steps] parts into which the map's cells are divided, 20 when absent, 1000 at most
  * @property {number} [orders] random orders that it is compared with, 5 when absent, 2 to 1000
- * @property {'blur' | 'mean'} [fill] what hidden cells show: the photo blurred, when absent, or its mean colour
+ * @property {'blur' | 'mean' | 'linear'} [fill] what hidden cells show: the photo blurred, when absent, its mean colour, or
+ *   means of what is next to them (ROAD)
  * @property {number} [seed] of the random orders, 1 when absent: the same number gives the same ones
  * @property {(progress: Progress) => void} [onProgress] phase `check`: runs of the network
  * @property {AbortSignal} [signal] stops between two runs
@@ -169,6 +186,28 @@
  * @property {number} chance the probability that a random order is called better or worse: at most this
  * @property {'better' | 'chance' | 'worse'} verdict whether the map is better than each random order by both curves:
  *   `deletionArea` below and `insertionArea` above all of `randomAreas`; worse: above and below; chance: neither
+ */
+
+/**
+ * @typedef {object} StabilityOptions
+ * @property {(progress: Progress) => void} [onProgress] phase `stability`: changed photos
+ * @property {AbortSignal} [signal] stops between two of them
+ */
+
+/**
+ * How a heatmap stands a small change of the photo.
+ * @typedef {({ kind: 'shift', x: number, y: number } | { kind: 'jpeg', quality: number }) & { correlation: number,
+ *   probability: number }} Variant `x` and `y`: pixels of the model's input, to the right and down; `correlation`: of the
+ *   two maps, -1..1, the shift undone; `probability` of the explained class, its score where the model's `activation` is
+ *   `none`
+ */
+
+/**
+ * @typedef {object} Stability
+ * @property {number} correlation the lowest of all variants
+ * @property {Variant[]} variants
+ * @property {'stable' | 'fragile'} verdict stable: from a correlation of √½ on, with which every variant has at least
+ *   half of the map's variance
  */
 
 /** @typedef {'softmax' | 'sigmoid' | 'none'} Activation what the probabilities are: of one class among many, of each
@@ -470,8 +509,10 @@
 /** @typedef {{ classIndex?: number, label?: string, sign: 'for' | 'against' | 'both', contrast?: { classIndex?: number,
  *   label?: string }, method?: string, layers: string[] } & Pick<HeatmapOptions, 'grid' | 'masks' | 'steps' | 'seed' |
  *   'fill' | 'smooth'>} WireHeatmapOptions */
-/** @typedef {{ steps: number, orders: number, fill: 'blur' | 'mean', seed: number }} CheckNumbers */
+/** @typedef {{ steps: number, orders: number, fill: 'blur' | 'mean' | 'linear', seed: number }} CheckNumbers */
 /** @typedef {Pick<Heatmap, 'classIndex' | 'sign' | 'width' | 'height'> & CheckNumbers} WireCheckOptions */
+/** @typedef {Pick<Heatmap, 'classIndex' | 'sign' | 'method' | 'layers' | 'width' | 'height' | 'max'> & { contrast: number[]
+ *   }} WireStabilityOptions */
 /** @typedef {Pick<Heatmap, 'classIndex' | 'values' | 'sign' | 'max' | 'width' | 'height' | 'region' | 'part' | 'image'>} WireMap */
 /** @typedef {{ topK: number, threshold: number, region: Region | null, heatmap: WireHeatmapOptions | null, scores: boolean, maxPixels: number,
  *   maxBytes: number, partial: boolean, view: number | null }} WireClassifyOptions */
@@ -503,6 +544,7 @@
  *   | { type: 'heatmap', url: string, result: string, input: Input, options: WireHeatmapOptions }
  *   | { type: 'features', url: string, result: string, input: Input, layer: string | undefined, pooled: boolean }
  *   | { type: 'check', url: string, result: string, input: Input, values: Float32Array, options: WireCheckOptions }
+ *   | { type: 'stability', url: string, result: string, input: Input, values: Float32Array, options: WireStabilityOptions }
  *   | { type: 'render', heatmap: WireMap, options: WireRenderOptions }
  *   | { type: 'decode', photo: Blob | ArrayBuffer, maxPixels: number, longest: number }
  *   | { type: 'dispose', url: string }
@@ -551,6 +593,8 @@
  * @property {(url: string, result: string, input: Input, values: Float32Array, options: WireCheckOptions, progress:
  *   Steps, signal: AbortSignal) => Promise<Checked>} check
  * @property {(url: string, result: string, input: Input, layer: string | undefined, pooled: boolean) => Features} features
+ * @property {(url: string, result: string, input: Input, values: Float32Array, options: WireStabilityOptions, progress:
+ *   Steps, signal: AbortSignal) => Promise<Stability>} stability
  * @property {(names: string[]) => { onnx: string, texts: string[], weights: string[] }} chooseModel
  * @property {(name: string, endpoint?: string) => string | undefined} hubListing
  * @property {(name: string, endpoint: string | undefined, listing: Uint8Array) => { name: string, sha: string, choice:

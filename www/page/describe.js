@@ -1,9 +1,10 @@
 // explanations → sentences
-import { evidence, overlap } from './evidence.js';
+import { cutOff, overlap, place } from './evidence.js';
 
-/** @typedef {import('../library/protocol.js').Heatmap} Heatmap */
 /** @typedef {import('./words/en.js').Words} Words */
 /** @typedef {{title: string, text: string}} Said */
+/** @typedef {import('../library/protocol.js').Heatmap} Heatmap */
+/** @typedef {import('../library/protocol.js').Evidence} Evidence */
 /** @typedef {Pick<import('../library/protocol.js').ModelInfo, 'activation' | 'labels'>} Info */
 
 /** Whether a model gives one number, which no class is. @param {Info} info */
@@ -44,24 +45,18 @@ export function nothing(heatmap, info, words) {
 /**
  * Where the evidence lies, a heatmap at a time, and what two have in common.
  * @param {import('./explain.js').Explanation[]} explanations
- * @param {{width: number, height: number}} image
  * @param {Info} info
  * @param {Words} words
  * @param {import('./numbers.js').Numbers} numbers
  * @returns {Said[]}
  */
-export function describe(explanations, image, info, words, numbers) {
+export function describe(explanations, info, words, numbers) {
   const { where } = words;
-  const sentence = (/** @type {import('./evidence.js').Evidence | null} */ found) =>
-    found &&
-    where.sentence(
-      where.places[found.row]?.[found.column] ?? '',
-      where.concentration[found.concentration],
-      numbers.percent(found.share),
-    );
   const said = explanations.map(({ heatmap }) => {
     const { sign, contrast = [] } = heatmap;
-    const [pro, contra] = [1, -1].map((side) => sentence(evidence(sideOf(heatmap, side), image)));
+    const [pro, contra] = [heatmap.evidence, heatmap.opposing].map((found) =>
+      sentences(found, heatmap, where, numbers),
+    );
     const text = sign === 'both' ? where.sides(pro ?? where.nothing, contra ?? where.nothing) : pro;
     const title = { for: where.title, against: where.against, both: where.both }[sign];
     return {
@@ -83,8 +78,30 @@ export function describe(explanations, image, info, words, numbers) {
   return said;
 }
 
-/** One side of a map of both. @param {Heatmap} heatmap @param {number} side 1 or -1 @returns {Heatmap} */
-function sideOf(heatmap, side) {
-  const values = heatmap.values.map((value) => Math.max(0, side * value));
-  return { ...heatmap, values, max: values.reduce((most, value) => Math.max(most, value), 0) };
+/** From which part on, that holds half of the evidence, it lies nearly everywhere; the even map has 0.5. */
+const EVERYWHERE = 0.35;
+
+/**
+ * Place, form and extent of one side, and what may be beyond it.
+ * @param {Evidence | null} evidence
+ * @param {Heatmap} heatmap
+ * @param {Words['where']} where
+ * @param {import('./numbers.js').Numbers} numbers
+ */
+function sentences(evidence, heatmap, where, numbers) {
+  if (!evidence) return null;
+  const { row, column } = place(evidence, heatmap);
+  const at = where.places[row]?.[column] ?? '';
+  const form =
+    evidence.share >= EVERYWHERE
+      ? where.everywhere(at)
+      : evidence.spots > 1
+        ? where.spots(evidence.spots, at)
+        : where.spot(at);
+  const touched = cutOff(evidence, heatmap);
+  return [
+    form,
+    where.half(numbers.percent(evidence.share)),
+    ...(touched.length ? [where.border(touched.map((side) => where.edges[side]))] : []),
+  ].join(' ');
 }

@@ -93,7 +93,7 @@ function waitingFor({ loading }, words) {
 export function resultData(state, result, info, words, numbers) {
   const { shown, chosen, threshold } = state;
   const explanations = current(state);
-  const { predictions, scores, probabilities, image, model, timing } = result;
+  const { predictions, scores, probabilities, model, timing } = result;
   const { labels, activation, disclaimer } = info;
   return {
     predictions,
@@ -107,7 +107,7 @@ export function resultData(state, result, info, words, numbers) {
     rescued: result.damaged !== undefined,
     disclaimer: words.site.disclaimer ?? disclaimer,
     chosen,
-    where: describe(explanations, image, info, words, numbers),
+    where: describe(explanations, info, words, numbers),
     timing,
     live: !!shown?.camera,
     noHeatmap: whyNone(info, result, explanations, words),

@@ -150,6 +150,12 @@ async function run(request, signal) {
       const module = await modules.explaining(url, []);
       return { result: await module.check(url, result, input, values, options, progress.bind(null, 'check'), signal) };
     }
+    case 'stability': {
+      const { url, result, input, values, options } = request;
+      const module = await modules.explaining(url, options.layers);
+      const tell = progress.bind(null, 'stability');
+      return { result: await module.stability(url, result, input, values, options, tell, signal) };
+    }
     case 'decode': {
       const bytes = request.photo instanceof Blob ? await readBlob(request.photo) : request.photo;
       const bitmap = await bitmapOf(
@@ -412,7 +418,7 @@ async function handle(request) {
   const { id, type } = request;
   const controller = new AbortController();
   open.set(id, controller);
-  if (['ahead', 'check', 'classify', 'features', 'heatmap'].includes(type)) busy = id;
+  if (['ahead', 'check', 'classify', 'features', 'heatmap', 'stability'].includes(type)) busy = id;
   try {
     const { result, transfer } = await run(request, controller.signal);
     if (!dead) post({ id, result, memory: modules.memory() }, transfer);

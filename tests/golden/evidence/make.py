@@ -13,6 +13,7 @@ import onnxruntime
 import torch
 from pytorch_grad_cam import EigenGradCAM, GradCAM, GradCAMPlusPlus, HiResCAM, LayerCAM, ScoreCAM, XGradCAM
 from pytorch_grad_cam.finer_cam import FinerCAM
+from pytorch_grad_cam.metrics.road import NoisyLinearImputer
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from scipy.ndimage import gaussian_filter
 
@@ -103,7 +104,8 @@ def check(scores, x, map, index, activation, fill, steps=10, orders=3, seed=7):
     """Deletion and insertion curves of the probability of a class, and the curves of random orders."""
     rows, columns = map.shape
     sides = x.shape[2:]
-    hidden = {"mean": lambda plane: np.full_like(plane, plane.astype(np.float64).mean()),
+    mean = lambda plane: np.full_like(plane, plane.astype(np.float64).mean())
+    hidden = {"mean": mean, "linear": mean,
               "blur": lambda plane: gaussian_filter(plane.astype(np.float64), min(sides) / 20, mode="nearest", truncate=3)}[fill]
     filled = np.stack([hidden(plane) for plane in x[0]])[None].astype(np.float32)
     ties, *others = random_orders(seed, rows * columns, 1 + orders)
@@ -112,11 +114,14 @@ def check(scores, x, map, index, activation, fill, steps=10, orders=3, seed=7):
     counts = [(step * rows * columns + steps // 2) // steps for step in range(steps + 1)]
 
     def probability(cells):
-        seen = x.copy()
+        seen, shown = x.copy(), np.ones(sides, np.float32)
         for cell in cells:
             part = tuple(slice(at * size // of, (at + 1) * size // of)
                          for at, of, size in zip(divmod(cell, columns), (rows, columns), sides))
             seen[0][(slice(None), *part)] = filled[0][(slice(None), *part)]
+            shown[part] = 0
+        if fill == "linear" and 0 < shown.sum() < shown.size:
+            seen = NoisyLinearImputer(noise=0)(torch.from_numpy(x[0]), torch.from_numpy(shown)).numpy()[None]
         logits = scores(torch.from_numpy(seen)).double()[0]
         return float(torch.softmax(logits, 0)[index] if activation != "sigmoid" else torch.sigmoid(logits)[index])
 
@@ -167,7 +172,7 @@ def case(golden):
     weights = scoring.get_cam_weights(torch.from_numpy(x), None, [ClassifierOutputTarget(index)], activations, None)
     positive = np.maximum(both["gradcam"], 0).astype(np.float32)
     result["checks"] = [check(scoring.model, x, positive, index, golden["output"]["activation"], fill)
-                        for fill in ("mean", "blur")]
+                        for fill in ("mean", "blur", "linear")]
     result["scorecam"] = keep(np.maximum((weights[:, :, None, None] * activations).sum(1)[0], 0))
     return result
 

@@ -187,9 +187,23 @@ export const words = {
       const quoted = labels.map((label) => `“${label}”`).join(', ');
       return `Compared with ${quoted.replace(/, (?=[^,]*$)/, ' and ')}.`;
     },
-    /** @param {string} place @param {string} how @param {string} share */
-    sentence: (place, how, share) =>
-      `The evidence lies ${place} and is ${how}: half of it falls on ${share} of the area.`,
+    /** @param {string} place */
+    spot: (place) => `The evidence is one spot ${place}.`,
+    /** @param {number} spots @param {string} place */
+    spots: (spots, place) => `The evidence is in ${spots} separate spots, with its centre ${place}.`,
+    /** @param {string} place */
+    everywhere: (place) => `The evidence is almost everywhere, with its centre ${place}.`,
+    /** @param {string} share */
+    half: (share) => `Half of it falls on ${share} of what the model sees.`,
+    /** @param {string[]} edges */
+    border: (edges) =>
+      edges.length === 1
+        ? `It touches the ${edges[0]} edge of what the model sees: the model may be missing something beyond it.`
+        : edges.length < 4
+          ? `It touches the ${edges.slice(0, -1).join(', ')} and ${edges.at(-1)} edges of what the model sees: ` +
+            'the model may be missing something beyond them.'
+          : 'It touches every edge of what the model sees: the model may be missing something beyond them.',
+    edges: { top: 'top', right: 'right', bottom: 'bottom', left: 'left' },
     /** @param {string} label */
     zero: (label) => `Nothing in this photo speaks for “${label}”. There is no heatmap to draw.`,
     /** @param {string} label */
@@ -198,16 +212,36 @@ export const words = {
     zeroBoth: (label) => `Nothing in this photo speaks for or against “${label}”. There is no heatmap to draw.`,
     unmoved: 'Nothing in this photo moves the number this way. There is no heatmap to draw.',
     places: [
-      ['at the top left', 'at the top', 'at the top right'],
-      ['on the left', 'in the middle', 'on the right'],
-      ['at the bottom left', 'at the bottom', 'at the bottom right'],
+      [
+        'in the top left corner',
+        'near the top edge, left of the middle',
+        'near the top edge',
+        'near the top edge, right of the middle',
+        'in the top right corner',
+      ],
+      [
+        'near the left edge, above the middle',
+        'above and to the left of the middle',
+        'above the middle',
+        'above and to the right of the middle',
+        'near the right edge, above the middle',
+      ],
+      ['near the left edge', 'left of the middle', 'in the middle', 'right of the middle', 'near the right edge'],
+      [
+        'near the left edge, below the middle',
+        'below and to the left of the middle',
+        'below the middle',
+        'below and to the right of the middle',
+        'near the right edge, below the middle',
+      ],
+      [
+        'in the bottom left corner',
+        'near the bottom edge, left of the middle',
+        'near the bottom edge',
+        'near the bottom edge, right of the middle',
+        'in the bottom right corner',
+      ],
     ],
-    concentration: {
-      sharp: 'sharply concentrated',
-      focused: 'concentrated',
-      spread: 'spread out',
-      even: 'almost everywhere',
-    },
     /** @param {string} a @param {string} b @param {string} share */
     overlap: (a, b, share) => `“${a}” and “${b}” share ${share} of their evidence`,
     same: 'The model looks at the same place for both.',

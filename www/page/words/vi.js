@@ -151,17 +151,57 @@ export const words = {
       const quoted = labels.map((label) => `“${label}”`).join(', ');
       return `So với ${quoted.replace(/, (?=[^,]*$)/, ' và ')}.`;
     },
-    sentence: (place, how, share) => `Bằng chứng nằm ${place} và ${how}: một nửa nằm trên ${share} diện tích.`,
+    spot: (place) => `Bằng chứng nằm gọn trong một vùng ${place}.`,
+    spots: (spots, place) => `Bằng chứng nằm ở ${spots} vùng tách rời, trọng tâm ${place}.`,
+    everywhere: (place) => `Bằng chứng nằm rải gần như khắp nơi, trọng tâm ${place}.`,
+    half: (share) => `Một nửa bằng chứng nằm trên ${share} diện tích mà mô hình nhìn thấy.`,
+    border: (edges) =>
+      (edges.length < 4
+        ? `Bằng chứng chạm ${[edges.slice(0, -1).join(', '), edges.at(-1)].filter(Boolean).join(' và ')}`
+        : 'Bằng chứng chạm cả bốn mép') +
+      ' của phần ảnh mà mô hình nhìn thấy: có thể mô hình đã bỏ lỡ điều gì đó ở bên ngoài.',
+    edges: { top: 'mép trên', right: 'mép phải', bottom: 'mép dưới', left: 'mép trái' },
     zero: (label) => `Không có gì trong ảnh ủng hộ “${label}”, nên không có bản đồ nhiệt để vẽ.`,
     zeroAgainst: (label) => `Không có gì trong ảnh chống lại “${label}”, nên không có bản đồ nhiệt để vẽ.`,
     zeroBoth: (label) => `Không có gì trong ảnh ủng hộ hay chống lại “${label}”, nên không có bản đồ nhiệt để vẽ.`,
     unmoved: 'Không có gì trong ảnh làm giá trị thay đổi theo hướng này, nên không có bản đồ nhiệt để vẽ.',
     places: [
-      ['ở góc trên bên trái', 'ở phía trên', 'ở góc trên bên phải'],
-      ['ở bên trái', 'ở giữa', 'ở bên phải'],
-      ['ở góc dưới bên trái', 'ở phía dưới', 'ở góc dưới bên phải'],
+      [
+        'ở góc trên bên trái',
+        'gần mép trên, lệch sang trái',
+        'gần mép trên',
+        'gần mép trên, lệch sang phải',
+        'ở góc trên bên phải',
+      ],
+      [
+        'gần mép trái, lệch lên trên',
+        'lệch lên trên và sang trái so với giữa ảnh',
+        'lệch lên trên so với giữa ảnh',
+        'lệch lên trên và sang phải so với giữa ảnh',
+        'gần mép phải, lệch lên trên',
+      ],
+      [
+        'gần mép trái',
+        'lệch sang trái so với giữa ảnh',
+        'ở giữa ảnh',
+        'lệch sang phải so với giữa ảnh',
+        'gần mép phải',
+      ],
+      [
+        'gần mép trái, lệch xuống dưới',
+        'lệch xuống dưới và sang trái so với giữa ảnh',
+        'lệch xuống dưới so với giữa ảnh',
+        'lệch xuống dưới và sang phải so với giữa ảnh',
+        'gần mép phải, lệch xuống dưới',
+      ],
+      [
+        'ở góc dưới bên trái',
+        'gần mép dưới, lệch sang trái',
+        'gần mép dưới',
+        'gần mép dưới, lệch sang phải',
+        'ở góc dưới bên phải',
+      ],
     ],
-    concentration: { sharp: 'rất tập trung', focused: 'tập trung', spread: 'trải rộng', even: 'gần như ở khắp nơi' },
     overlap: (a, b, share) => `“${a}” và “${b}” có chung ${share} bằng chứng`,
     same: 'Mô hình nhìn vào cùng một chỗ cho cả hai.',
     partly: 'Mô hình nhìn vào những chỗ trùng nhau một phần.',
