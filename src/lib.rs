@@ -101,8 +101,8 @@ pub use classifier::{Checking, Classifier, Explaining, Steadying, Waiting};
 pub use decode::{Image, Limits, decode, decode_partial, from_rgba};
 pub use error::{Error, Result};
 pub use heatmap::{
-    Change, CheckQuery, Checked, Effort, Evidence, Fill, Method, Side, Sign, Stability, Steadiness, Target,
-    Variant, Verdict,
+    Change, CheckQuery, Checked, Effort, Evidence, Fill, Method, Side, Sign, Stability, Steadiness,
+    Target, Variant, Verdict,
 };
 pub use manifest::Manifest;
 pub use model::{Candidate, Candidates, FeatureMap, Forward, Halfway, Layer, Model, Options};

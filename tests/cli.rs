@@ -73,6 +73,75 @@ fn json_has_the_fields_of_the_javascript_result() {
 }
 
 #[test]
+fn a_heatmap_is_checked_in_text_json_and_csv() {
+    let photo = "tests/photos/chelsea.png";
+    let checked = |more: &[&str]| {
+        let check = [
+            "--check=4",
+            "--orders",
+            "3",
+            "--fill",
+            "linear",
+            "--seed",
+            "2",
+        ];
+        whylens(&[&["classify", MODEL, photo][..], &check, more].concat())
+    };
+    let output = checked(&["--json"]);
+    assert!(output.status.success(), "{}", errors(&output));
+    let check = &lines(&output)[0]["check"];
+    for (curve, points) in [
+        ("shares", 5),
+        ("deletion", 5),
+        ("insertion", 5),
+        ("random", 3),
+    ] {
+        assert_eq!(check[curve].as_array().unwrap().len(), points, "{curve}");
+    }
+    let area = check["deletionArea"].as_f64().unwrap();
+    let verdict = check["verdict"].as_str().unwrap().to_string();
+    let table = String::from_utf8(checked(&["--csv", "--top-k", "1"]).stdout).unwrap();
+    let mut rows = csv::Reader::from_reader(table.as_bytes());
+    let names = rows.headers().unwrap().clone();
+    let row = rows.records().next().unwrap().unwrap();
+    let cell = |name: &str| row[names.iter().position(|n| n == name).unwrap()].to_string();
+    assert_eq!(cell("check"), verdict);
+    assert!((cell("deletion_area").parse::<f64>().unwrap() - area).abs() < 1e-6);
+    let [least, most] =
+        ["random_area_least", "random_area_most"].map(|name| cell(name).parse::<f64>().unwrap());
+    assert!(least <= most);
+    let text = String::from_utf8(checked(&[]).stdout).unwrap();
+    assert!(
+        text.contains("check: ") && text.contains(&format!("deletion {area:.3}")),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_check_that_cannot_be_made_is_refused_before_a_photo() {
+    for options in [
+        &["--check=0"][..],
+        &["--check=1001"],
+        &["--check", "--orders", "1"],
+        &["--check", "--sign", "against"],
+    ] {
+        let output =
+            whylens(&[&["classify", MODEL, "tests/photos/coffee.png"][..], options].concat());
+        let told = errors(&output);
+        assert_eq!(output.status.code(), Some(1), "{options:?}: {told}");
+        assert!(told.contains("bad-option: "), "{options:?}: {told}");
+    }
+    let output = whylens(&[
+        "classify",
+        MODEL,
+        "tests/photos/coffee.png",
+        "--orders",
+        "3",
+    ]);
+    assert_eq!(output.status.code(), Some(2), "orders of no check");
+}
+
+#[test]
 fn a_class_is_named_by_its_label() {
     let class = ["--class", "Egyptian Cat", "--json"];
     let output = whylens(&[&["classify", MODEL, "tests/photos/chelsea.png"][..], &class].concat());

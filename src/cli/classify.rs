@@ -2,6 +2,7 @@
 
 mod ahead;
 mod bar;
+mod check;
 mod outputs;
 mod photos;
 mod report;
@@ -20,14 +21,15 @@ use serde_json::json;
 use whylens::internal::{rank, threads};
 use whylens::manifest::{Activation, Input};
 use whylens::{
-    Class, Classification, Classifier, Contrast, Effort, Error, FeaturesQuery, HeatmapQuery, Image,
-    Limits, Method, Options, Query, Reason, Region, Sign, Tensor, Waiting, decode, decode_partial,
+    CheckQuery, Class, Classification, Classifier, Contrast, Effort, Error, FeaturesQuery,
+    HeatmapQuery, Image, Limits, Method, Options, Query, Reason, Region, Sign, Tensor, Waiting,
+    decode, decode_partial,
 };
 
 use self::outputs::Outputs;
 use self::photos::Candidate;
 use self::report::{Report, pictures};
-use self::rows::{Done, Format, Rows};
+use self::rows::{Columns, Done, Format, Rows};
 use super::read::{self, Identity};
 use super::{folder, npy, terminal};
 
@@ -94,6 +96,8 @@ pub struct Arguments {
     /// ONNX tensor that the heatmap explains; several are averaged [default: the manifest's]
     #[arg(long, value_name = "TENSOR")]
     layer: Vec<String>,
+    #[command(flatten)]
+    check: check::Arguments,
     /// Write the photo with its heatmap; with several photos, each one's name is added before the extension
     /// (OUT-NAME.png), with a number if two share a name
     #[arg(long, value_name = "OUT.png")]
@@ -178,7 +182,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         None => photos::candidates(&arguments.images)?,
     };
     let outputs = outputs::outputs(arguments, &candidates)?;
+    let check = arguments.check.query(arguments.sign)?;
     let asked = arguments.heatmap.is_some()
+        || check.is_some()
         || arguments.class.is_some()
         || arguments.sign != Sign::For
         || arguments.contrast.is_some()
@@ -236,13 +242,18 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         region: arguments.region,
         heatmap: wanted.then_some(heatmap),
     };
+    let columns = Columns {
+        predictions: query.top_k,
+        check: check.is_some(),
+    };
     let (rows, mut done) = match &arguments.out {
         Some(out) => {
             let manifest = classifier.manifest();
             let model = (&manifest.name[..], &manifest.version[..]);
-            Rows::kept(format, query.top_k, out, arguments.resume.then_some(model))?
+            let model = arguments.resume.then_some(model);
+            Rows::kept(format, columns, out, model)?
         }
-        None => (Rows::printed(format, query.top_k)?, Done::default()),
+        None => (Rows::printed(format, columns)?, Done::default()),
     };
     let before = (done.count(), done.failed);
     let all = candidates.len();
@@ -267,6 +278,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         arguments,
         classifier: &classifier,
         query,
+        check,
         asked,
         rows,
         report,
@@ -405,6 +417,7 @@ struct Batch<'a> {
     arguments: &'a Arguments,
     classifier: &'a Classifier,
     query: Query,
+    check: Option<CheckQuery>,
     /// Whether a heatmap was asked for, so that the photo failed without it.
     asked: bool,
     rows: Rows,
@@ -426,10 +439,16 @@ impl Batch<'_> {
         let file = path.display().to_string();
         match seen.and_then(|seen| self.classify(path, seen)) {
             Ok(Some((result, bytes))) => {
+                let checked = self.check(&result, path);
                 let kept = self.keep(&result);
-                let written = kept.and(self.write(&file, outputs, &result, bytes));
+                let written = self.write(&file, outputs, &result, checked.as_ref(), bytes);
+                let written = kept.and(written);
                 self.classified += 1;
-                self.rows.result(&file, &result)?;
+                self.rows.result(&file, &result, checked.as_ref())?;
+                if let Some(Err(Reason { code, message })) = &checked {
+                    self.incomplete = true;
+                    self.complain(&format!("{file}: no check: {message} [{code}]"));
+                }
                 if let Some(Reason { code, message }) = &result.no_heatmap {
                     self.incomplete |= self.asked;
                     self.complain(&format!("{file}: no heatmap: {message} [{code}]"));
@@ -499,6 +518,7 @@ impl Batch<'_> {
         file: &str,
         outputs: &Outputs,
         result: &Classification,
+        checked: Option<&check::Outcome>,
         bytes: Option<Vec<u8>>,
     ) -> Result<()> {
         if let Some(out) = &outputs.scores {
@@ -520,7 +540,8 @@ impl Batch<'_> {
             outputs::write(out, &picture, &mut self.written)?;
         }
         if let Some(report) = &mut self.report {
-            report.add(file, result, None, &image, self.classifier)?;
+            let checked = checked.and_then(|outcome| outcome.as_ref().ok());
+            report.add(file, result, checked, &image, self.classifier)?;
         }
         Ok(())
     }
@@ -531,18 +552,30 @@ impl Batch<'_> {
             return;
         };
         let start = Instant::now();
-        let tell = |text: String| match self.bar.is_hidden() {
-            true => terminal::progress(&text),
-            false => self.bar.set_message(terminal::shown(&text)),
-        };
         let heatmap = self
             .classifier
             .heatmap_while(&result.run, query, |done, of| {
-                tell(format!("{}: heatmap {done} of {of}", path.display()));
+                self.progress(format!("{}: heatmap {done} of {of}", path.display()));
                 true
             });
-        tell(String::new());
+        self.progress(String::new());
         result.explained(heatmap, start.elapsed().as_secs_f64() * 1000.0);
+    }
+
+    /// Checks the heatmap if there is one and that is wanted; shows its progress on a terminal.
+    fn check(&self, result: &Classification, path: &Path) -> Option<check::Outcome> {
+        let (query, heatmap) = (self.check.as_ref()?, result.heatmap.as_ref()?);
+        let tell = |done, of| self.progress(format!("{}: check {done} of {of}", path.display()));
+        let outcome = check::check(self.classifier, &result.run, heatmap, query, tell);
+        self.progress(String::new());
+        Some(outcome)
+    }
+
+    fn progress(&self, text: String) {
+        match self.bar.is_hidden() {
+            true => terminal::progress(&text),
+            false => self.bar.set_message(terminal::shown(&text)),
+        }
     }
 
     /// Tells of an error, and gives its code and its text.

@@ -194,7 +194,7 @@ export function heatmapOptions(given) {
   check('masks', effort.masks, isWhole(1, 10_000), 'a whole number from 1 to 10000');
   check('steps', effort.steps, isWhole(1, 1000), 'a whole number from 1 to 1000');
   check('seed', effort.seed, isWhole(0, MOST), `a whole number from 0 to ${MOST}`);
-  check('fill', effort.fill, (value) => FILLS.includes(value), '`blur` or `mean`');
+  check('fill', effort.fill, (value) => value !== 'linear' && FILLS.includes(value), '`blur` or `mean`');
   check('smooth', effort.smooth, isBoolean, 'true or false');
   checkWaiting({ signal, onProgress });
   const query = { classIndex, label, sign, contrast: contrastOf(contrast), method, layers: [layer].flat(), ...effort };

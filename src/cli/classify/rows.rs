@@ -12,6 +12,7 @@ use serde_json::json;
 use whylens::manifest::Activation;
 use whylens::{Classification, Error, Prediction};
 
+use super::check;
 use crate::terminal;
 
 /// How results are written.
@@ -25,13 +26,20 @@ pub enum Format {
     Csv,
 }
 
+/// What a line of CSV holds.
+#[derive(Clone, Copy)]
+pub struct Columns {
+    pub predictions: usize,
+    /// Whether heatmaps are checked.
+    pub check: bool,
+}
+
 /// Where results go, one photo after the other.
 pub struct Rows {
     format: Format,
     /// None: standard output.
     file: Option<(PathBuf, File)>,
-    /// Predictions of a line of CSV.
-    columns: usize,
+    columns: Columns,
 }
 
 /// What an earlier run has written.
@@ -61,7 +69,7 @@ impl Done {
 
 impl Rows {
     /// Rows on standard output.
-    pub fn printed(format: Format, columns: usize) -> Result<Rows> {
+    pub fn printed(format: Format, columns: Columns) -> Result<Rows> {
         let mut rows = Rows {
             format,
             file: None,
@@ -75,7 +83,7 @@ impl Rows {
     /// that was not finished is removed.
     pub fn kept(
         format: Format,
-        columns: usize,
+        columns: Columns,
         path: &Path,
         resume: Option<(&str, &str)>,
     ) -> Result<(Rows, Done)> {
@@ -141,22 +149,33 @@ impl Rows {
     }
 
     /// Writes the result of a photo.
-    pub fn result(&mut self, file: &str, result: &Classification) -> Result<()> {
+    pub fn result(
+        &mut self,
+        file: &str,
+        result: &Classification,
+        checked: Option<&check::Outcome>,
+    ) -> Result<()> {
         match self.format {
             Format::Text => {
                 text(file, result);
+                if let Some(Ok(checked)) = checked {
+                    println!("{}", check::text(checked));
+                }
                 Ok(())
             }
             Format::Json => {
                 let mut object = serde_json::to_value(result)?;
                 object["file"] = file.into();
+                if let Some(outcome) = checked {
+                    check::json(&mut object, outcome);
+                }
                 // A file that is continued is then the same as one of a single run.
                 if let (Some(_), Some(fields)) = (&self.file, object.as_object_mut()) {
                     fields.remove("timing");
                 }
                 self.line(&terminal::json(&object))
             }
-            Format::Csv => self.record(cells(file, result, self.columns)),
+            Format::Csv => self.record(cells(file, result, checked, self.columns)),
         }
     }
 
@@ -254,7 +273,7 @@ fn read_json(lines: impl BufRead, model: Option<(&str, &str)>) -> Result<Done> {
     Ok(done)
 }
 
-fn read_csv(lines: impl BufRead, columns: usize) -> Result<Done> {
+fn read_csv(lines: impl BufRead, columns: Columns) -> Result<Done> {
     let mut done = Done::default();
     let mut records = csv::ReaderBuilder::new()
         .has_headers(false)
@@ -265,28 +284,36 @@ fn read_csv(lines: impl BufRead, columns: usize) -> Result<Done> {
             let error = record.iter().next_back().unwrap_or_default();
             done.add(&record[0], !error.is_empty());
         } else if !record.iter().eq(head(columns)) {
-            bail!("its columns are others; give the same --top-k");
+            bail!("its columns are others; give the same --top-k, and --check or not");
         }
     }
     Ok(done)
 }
 
 /// As the page's table.
-fn head(columns: usize) -> Vec<String> {
-    let ranks = (1..=columns)
+fn head(columns: Columns) -> Vec<String> {
+    let ranks = (1..=columns.predictions)
         .flat_map(|rank| ["label", "probability", "score"].map(|name| format!("{name}_{rank}")));
     let before = ["file", "width", "height"].map(String::from);
+    let check = check::COLUMNS.map(String::from).into_iter();
+    let check = check.filter(|_| columns.check);
     let after = ["region", "recognised", "error"].map(String::from);
-    before.into_iter().chain(ranks).chain(after).collect()
+    let before = before.into_iter().chain(ranks);
+    before.chain(check).chain(after).collect()
 }
 
-fn cells(file: &str, result: &Classification, columns: usize) -> Vec<String> {
+fn cells(
+    file: &str,
+    result: &Classification,
+    checked: Option<&check::Outcome>,
+    columns: Columns,
+) -> Vec<String> {
     let (width, height) = (
         result.image.width.to_string(),
         result.image.height.to_string(),
     );
     let mut cells = vec![file.to_string(), width, height];
-    for rank in 0..columns {
+    for rank in 0..columns.predictions {
         let found = result.predictions.get(rank);
         let probability = found.filter(|_| result.model.activation != Activation::None);
         cells.extend([
@@ -298,6 +325,9 @@ fn cells(file: &str, result: &Classification, columns: usize) -> Vec<String> {
                 .map(|found| found.score.to_string())
                 .unwrap_or_default(),
         ]);
+    }
+    if columns.check {
+        cells.extend(check::cells(checked));
     }
     let region = result
         .region
