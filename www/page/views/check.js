@@ -84,8 +84,8 @@ export function checkView({ words, said, numbers }) {
           { className: 'check-figure' },
           element('figcaption', {}, element('b', {}, title), element('span', {}, measured)),
           drawing,
+          element('p', { className: 'soft' }, area(size, ...range(areas))),
         ),
-        area: element('p', { className: 'soft' }, area(size, ...range(areas))),
         table: table(test, title, given),
       };
     });
@@ -108,8 +108,6 @@ export function checkView({ words, said, numbers }) {
         element('summary', {}, said.values),
         element('p', { className: 'soft' }, said.meaning),
         insertion?.figure,
-        insertion?.area,
-        deletion?.area,
         element('div', { className: 'check-tables' }, ...tests.map((test) => test.table)),
       ),
     );
