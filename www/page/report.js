@@ -195,12 +195,7 @@ function failure({ name }, error) {
 /** @param {Photo} photo @param {Result} result @param {Explained[]} explained */
 function dataOf(photo, result, explained) {
   const heatmaps = explained.map(({ heatmap }) => heatmap);
-  const check = explained[0]?.check;
-  return {
-    ...record({ ...photo, result }, heatmaps),
-    ...(result.scores && { scores: [...result.scores] }),
-    ...(check && { check }),
-  };
+  return { ...record({ ...photo, result }, heatmaps), ...(result.scores && { scores: [...result.scores] }) };
 }
 
 /**
