@@ -4,6 +4,7 @@ import { facts, given, isNumber } from './facts.js';
 import { brief, clipped, fixed, percent, said, whole } from './figures.js';
 
 /** @typedef {import('./figures.js').Words} Words */
+/** @typedef {import('../../library/protocol.js').Evidence} Evidence */
 /** @typedef {import('../../library/protocol.js').Heatmap} Heatmap */
 /** @typedef {import('../../library/protocol.js').ModelInfo} ModelInfo */
 /** @typedef {import('../../library/protocol.js').Region} Region */
@@ -18,14 +19,6 @@ import { brief, clipped, fixed, percent, said, whole } from './figures.js';
  * @property {{src: string, legend: string}[]} maps one for each explanation, empty where there is nothing to draw
  */
 /** @typedef {{heatmap: Heatmap, check?: import('../../library/protocol.js').Checked | null}} Explained */
-/**
- * @typedef {object} Evidence
- * @property {number} x of the centre of mass, 0 to 1 from the left of the region
- * @property {number} y the same from its top
- * @property {number} share smallest part of the cells that holds half of the mass
- * @property {number} spots separate ones
- * @property {('top' | 'right' | 'bottom' | 'left')[]} border sides of the region that a spot touches
- */
 /**
  * A photo of a report.
  * @typedef {object} Shown
@@ -155,7 +148,7 @@ function called({ label, sign, contrast = [] }, model, { maps, numberMaps }) {
 
 /**
  * Where the evidence lies, in figures.
- * @param {Heatmap & {evidence?: Evidence | null, opposing?: Evidence | null}} heatmap
+ * @param {Heatmap} heatmap
  * @param {Words} words
  */
 function evidenceSaid({ sign, evidence, opposing }, words) {
