@@ -290,12 +290,16 @@ test('the maps of a batch: progress, a pause for the reader, an end, a table and
   assert.match(await checked(page), /Check of the map/, 'the shown one is among them');
   const written = JSON.parse(await saved(page, 'JSON'));
   const table = (await saved(page, 'CSV')).replace('\ufeff', '').trim().split('\r\n');
-  assert.match(table[0] ?? '', /"recognised","check","check_advantage","check_deletion","check_insertion","error"$/);
+  assert.match(
+    table[0] ?? '',
+    /"check","deletion_area","insertion_area","random_area_least","random_area_most","region","recognised","error"$/,
+  );
   const texts = await page.locator('.tile-check').allInnerTexts();
   for (const [at, { file, check }] of written.entries()) {
     assert.equal(file, names[at]);
     assert.match(texts[at] ?? '', new RegExp(`\\(${check.advantage.toFixed(2).replace('-', '-')}\\)$`));
-    const cells = [`"${check.verdict}"`, check.advantage, check.deletionArea, check.insertionArea, ''];
+    const random = [Math.min(...check.randomAreas), Math.max(...check.randomAreas)];
+    const cells = [`"${check.verdict}"`, check.deletionArea, check.insertionArea, ...random, '', 'true', ''];
     assert.ok(table[at + 1]?.endsWith(`,${cells.join(',')}`), table[at + 1]);
   }
   assert.deepEqual(complaints, []);

@@ -41,6 +41,24 @@ export function checking({ state, change, session, settled, trouble }) {
     if (checked && !waiting.signal.aborted) keepCheck(photo, { heatmap, orders, checked });
   }
 
+  /**
+   * Adds to a check whether the map stands small changes of the photo.
+   * @param {Photo} photo
+   * @param {Heatmap} heatmap
+   * @param {AbortSignal} signal
+   */
+  async function test(photo, heatmap, signal) {
+    const made = await session
+      .ask(photo, KEPT, (classifier, result) => classifier.stability(result, heatmap, { signal }))
+      .catch((error) => {
+        // Methods that take many runs are not tested.
+        if (error.code !== 'bad-option') throw error;
+        return null;
+      });
+    const check = checkOf(photo, heatmap);
+    if (made && check && !signal.aborted) keepCheck(photo, { ...check, stability: made });
+  }
+
   /** Checks what is shown; a newer call ends an older one. */
   async function start() {
     const { shown } = state;
@@ -62,6 +80,7 @@ export function checking({ state, change, session, settled, trouble }) {
             if (!signal.aborted) change({ check: { loaded: at * total + loaded, total: left.length * total } });
           },
         });
+        await test(shown, heatmap, signal);
       }
     } catch (error) {
       if (!signal.aborted) trouble(error, shown.name, () => void start());

@@ -7,6 +7,7 @@
  * @property {Heatmap} heatmap
  * @property {number} orders random ones that it was compared with
  * @property {import('../library/protocol.js').Checked} checked
+ * @property {import('../library/protocol.js').Stability} [stability] where it was tested; slow methods have none
  */
 
 /** Random orders of the usual check, and of one that is sure to 5 percent. */

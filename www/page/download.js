@@ -32,7 +32,7 @@ export function named({ name }, ending) {
 export function record({ name, result, error, checks }, heatmaps) {
   if (!result) return { file: name, error: failure(error) };
   const maps = heatmaps ?? (result.heatmap ? [result.heatmap] : []);
-  const check = checkOf({ checks }, maps[0])?.checked;
+  const { checked: check, stability } = checkOf({ checks }, maps[0]) ?? {};
   const [heatmap, compared] = maps.map((map) => ({
     ...map,
     values: [...map.values],
@@ -50,6 +50,7 @@ export function record({ name, result, error, checks }, heatmaps) {
     ...(heatmap && { heatmap }),
     ...(compared && { compared }),
     ...(check && { check: written(check) }),
+    ...(stability && { stability }),
     ...(noHeatmap && !heatmap ? { noHeatmap } : {}),
     timing,
     model,
@@ -82,9 +83,9 @@ export function csv(photos) {
     'width',
     'height',
     ...ranks.flatMap((rank) => [`label_${rank}`, `probability_${rank}`, `score_${rank}`]),
+    ...(checks.some(Boolean) ? CHECKED : []),
     'region',
     'recognised',
-    ...(checks.some(Boolean) ? ['check', 'check_advantage', 'check_deletion', 'check_insertion'] : []),
     'error',
   ];
   const lines = photos.map(({ name, result, error }, at) => [
@@ -99,17 +100,29 @@ export function csv(photos) {
         prediction?.score,
       ];
     }),
+    ...(checks.some(Boolean) ? figures(checks[at]) : []),
     result?.region && [result.region.x, result.region.y, result.region.width, result.region.height].join(' '),
     result?.recognised,
-    ...(checks.some(Boolean) ? figures(checks[at]) : []),
     result ? undefined : failure(error),
   ]);
   const text = [head, ...lines].map((cells) => cells.map(cell).join(',')).join('\r\n');
   return new Blob(['\ufeff', text, '\r\n'], { type: 'text/csv' });
 }
 
+/** The columns of checked maps. */
+const CHECKED = ['check', 'deletion_area', 'insertion_area', 'random_area_least', 'random_area_most'];
+
 /** Of the map of a photo, where it was checked. @param {import('../library/protocol.js').Checked | undefined} check */
-const figures = (check) => [check?.verdict, check?.advantage, check?.deletionArea, check?.insertionArea];
+const figures = (check) =>
+  check
+    ? [
+        check.verdict,
+        check.deletionArea,
+        check.insertionArea,
+        Math.min(...check.randomAreas),
+        Math.max(...check.randomAreas),
+      ]
+    : CHECKED.map(() => undefined);
 
 /** NumPy's format 1.0: `float32`, height × width. @param {Heatmap} heatmap */
 export function npy({ values, width, height }) {

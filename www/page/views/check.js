@@ -55,7 +55,12 @@ export function checkView({ words, said, numbers }) {
 
   /** @param {Check} check @param {CheckData['model']} model @param {ModelInfo} info */
   function of(check, model, info) {
-    const { heatmap, checked } = check;
+    const { heatmap, checked, stability } = check;
+    const told = stability
+      ? stability.verdict === 'stable'
+        ? said.stable
+        : said.fragile(numbers.score(stability.correlation))
+      : '';
     const given = (/** @type {number} */ value) => numbers.given({ probability: value, score: value }, model);
     const { sentence, verdict } = sentences(check, info, said, given, numbers, ORDERS.thorough);
     const subject = subjectOf(heatmap.label, info, said);
@@ -100,6 +105,7 @@ export function checkView({ words, said, numbers }) {
         element('h3', {}, said.title(called(heatmap, info, words))),
         element('p', {}, sentence),
         element('p', { className: 'check-verdict', 'data-verdict': checked.verdict }, verdict),
+        stability && element('p', { className: 'check-stability', 'data-verdict': stability.verdict }, told),
         key(),
       ),
       element(
@@ -111,7 +117,7 @@ export function checkView({ words, said, numbers }) {
         element('div', { className: 'check-tables' }, ...tests.map((test) => test.table)),
       ),
     );
-    return { root, spoken: `${sentence} ${verdict}` };
+    return { root, spoken: `${sentence} ${verdict} ${told}` };
   }
 
   /** @param {number[]} values @returns {[string, string]} */

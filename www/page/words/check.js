@@ -44,7 +44,7 @@ const en = {
   basis: (chance) => `A random map would be called so with a probability of at most ${chance}.`,
   /** @param {number} orders */
   again: (orders) => `A thorough check, with ${orders} random orders, tells more.`,
-  stable: 'The map stays the same when the photo is shifted a little or saved as a JPEG.',
+  stable: 'The map stays much the same when the photo is shifted a little or saved as a JPEG.',
   /** @param {string} correlation */
   fragile: (correlation) =>
     `The map is fragile: when the photo is shifted a little or saved as a JPEG, it changes (correlation ${correlation}).`,
@@ -100,7 +100,7 @@ const vi = {
   },
   basis: (chance) => `Một bản đồ ngẫu nhiên được đánh giá như vậy với xác suất nhiều nhất là ${chance}.`,
   again: (orders) => `Kiểm tra kỹ hơn, với ${orders} thứ tự ngẫu nhiên, sẽ cho biết rõ hơn.`,
-  stable: 'Bản đồ vẫn như cũ khi ảnh bị dịch đi một chút hoặc được lưu thành JPEG.',
+  stable: 'Bản đồ hầu như không đổi khi ảnh bị dịch đi một chút hoặc được lưu thành JPEG.',
   fragile: (correlation) =>
     `Bản đồ không ổn định: nó thay đổi khi ảnh bị dịch đi một chút hoặc được lưu thành JPEG (tương quan ${correlation}).`,
   values: 'Mọi giá trị và phép thử ngược lại',
