@@ -24,8 +24,8 @@ export function checking({ state, change, session, settled, trouble }) {
   /** Of the photo of a batch that is checked now. @type {AbortController | null} */
   let turn = null;
   let wanted = false;
-  /** Photos whose maps cannot be checked. @type {WeakMap<Photo, unknown>} */
-  const failed = new WeakMap();
+  /** Photos whose maps cannot be checked, or could not be the last time. @type {Set<Photo>} */
+  let passed = new Set();
   let asked = askedFor(state);
 
   /**
@@ -83,7 +83,8 @@ export function checking({ state, change, session, settled, trouble }) {
         await test(shown, heatmap, signal);
       }
     } catch (error) {
-      if (!signal.aborted) trouble(error, shown.name, () => void start());
+      // Another model ends what was asked of this one before anybody follows.
+      if (!signal.aborted && asked === askedFor(state)) trouble(error, shown.name, () => void start());
     }
     if (signal === running?.signal) cancel();
   }
@@ -96,12 +97,13 @@ export function checking({ state, change, session, settled, trouble }) {
 
   /** The next photo of the batch that was not checked. */
   const next = () =>
-    state.photos.find((photo) => photo.result && !failed.has(photo) && !checkOf(photo, photo.result.heatmap));
+    state.photos.find((photo) => photo.result && !passed.has(photo) && !checkOf(photo, photo.result.heatmap));
 
   /** Checks the usual map of each photo, and goes on after an interruption. */
   async function all() {
     if (wanted) return;
     wanted = true;
+    passed = new Set();
     change({ checkingAll: true });
     for (let photo; wanted && (await settled(), (photo = next())); change()) {
       const { signal } = (turn = new AbortController());
@@ -112,9 +114,12 @@ export function checking({ state, change, session, settled, trouble }) {
           await check(photo, heatmap, ORDERS.quick, { signal });
           // One that was classified once more comes without a slow map.
           if (photo.result) photo.result.heatmap ??= heatmap;
-        } else failed.set(photo, null);
+        } else passed.add(photo);
       } catch (error) {
-        if (!signal.aborted) failed.set(photo, error);
+        if (!signal.aborted && asked === askedFor(state)) {
+          passed.add(photo);
+          trouble(error, photo.name, () => void all());
+        }
       }
     }
     wanted = false;
