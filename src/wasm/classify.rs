@@ -455,15 +455,22 @@ async fn explain(
     signal: &AbortSignal,
 ) -> Result<Heatmap> {
     let mut explaining = loaded.classifier.borrow().explain(run, query)?;
+    let mut paused: Option<Instant> = None;
     loop {
         let (done, total) = explaining.progress();
         if done == total {
             return Ok(loaded.classifier.borrow().finish(explaining));
         }
-        pause(done, total, progress, signal).await?;
+        if paused.is_none_or(|paused| milliseconds(paused) >= BUSY) {
+            pause(done, total, progress, signal).await?;
+            paused = Some(Instant::now());
+        }
         loaded.classifier.borrow().step(&mut explaining)?;
     }
 }
+
+/// Milliseconds of steps that take less than a pause, between two pauses: browsers pause for four or more.
+const BUSY: f64 = 16.0;
 
 /// The activations of a layer for the photo of the result `id`, whose `input` [`classify`] returned: `{ values, shape,
 /// layer }`. The network runs again if it has seen another photo since.

@@ -21,7 +21,7 @@ after(async () => {
   await stage.stop();
 });
 
-test('occlusion tells each step, and the worker hears other calls meanwhile', options, async () => {
+test('occlusion tells how far it is, and the worker hears other calls meanwhile', options, async () => {
   const page = await stage.page();
   const seen = await page.evaluate(async (model) => {
     const classifier = await whylens.load(model);
@@ -53,10 +53,9 @@ test('occlusion tells each step, and the worker hears other calls meanwhile', op
     };
   }, REAL);
   assert.equal(seen.meanwhile, 3, 'health() is answered before the heatmap');
-  assert.deepEqual(
-    seen.told.map(({ loaded }) => loaded),
-    Array.from({ length: 64 }, (_, at) => at),
-  );
+  assert.equal(seen.told[0]?.loaded, 0, 'the cost is told before the first step');
+  assert.ok(seen.told.length > 4 && seen.told.length <= 64);
+  assert.ok(seen.told.every(({ loaded }, at) => loaded > (seen.told[at - 1]?.loaded ?? -1) && loaded < 64));
   assert.ok(seen.told.every(({ phase, total }) => phase === 'heatmap' && total === 64));
   assert.deepEqual([seen.method, seen.width, seen.height], ['occlusion', 7, 7]);
   assert.ok(seen.max > 0);
