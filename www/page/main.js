@@ -10,7 +10,6 @@ import { chosenFolder } from './folders.js';
 import { MODELS } from './models.js';
 import { numbers as numbersFor } from './numbers.js';
 import { actions } from './actions.js';
-import { checkOf } from './checked.js';
 import { isExported } from '../library/packing.js';
 import { WhylensError } from '../library/errors.js';
 import { foreign, isClosed, modelActions } from './opening.js';
@@ -714,11 +713,7 @@ function savingActions() {
     }),
     onCopy: () => copyPicture(drawPicture()),
     onReport: withShown(async (photo) => {
-      const explained = (/** @type {import('./explain.js').Explanation} */ each) => ({
-        ...each,
-        check: checkOf(photo, each.heatmap)?.checked,
-      });
-      const [shown, by] = [current(state).map(explained), making()];
+      const [shown, by] = [current(state), making()];
       const [{ download, named }, { reportOfShown }] = await Promise.all([saving(), reportScript()]);
       download(await reportOfShown(by, photo, shown), named(photo, `${site.file}-report.html`));
     }),

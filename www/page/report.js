@@ -60,10 +60,11 @@ async function fetched(name) {
  * A report of the shown photo, with what is drawn over it.
  * @param {Making} making
  * @param {Photo} photo
- * @param {Explained[]} explained
+ * @param {import('./explain.js').Explanation[]} explanations
  */
-export async function reportOfShown(making, photo, explained) {
+export async function reportOfShown(making, photo, explanations) {
   const { result } = photo;
+  const explained = explanations.map(({ heatmap }) => withCheck(photo, heatmap));
   const shown = photo.view ?? photo.small;
   // The page lets go of its own when another photo is shown.
   const view = shown && (await createImageBitmap(shown));
@@ -72,6 +73,12 @@ export async function reportOfShown(making, photo, explained) {
   } finally {
     view?.close();
   }
+}
+
+/** @param {Photo} photo @param {import('../library/protocol.js').Heatmap} heatmap @returns {Explained} */
+function withCheck(photo, heatmap) {
+  const { checked, stability } = checkOf(photo, heatmap) ?? {};
+  return { heatmap, check: checked, stability };
 }
 
 /**
@@ -119,8 +126,7 @@ async function* looked(photos, look, { signal, onProgress }) {
     signal.throwIfAborted();
     const { result, error } = found;
     const view = result?.view ?? null;
-    const heatmap = result?.heatmap;
-    const explained = heatmap ? [{ heatmap, check: checkOf(photo, heatmap)?.checked }] : [];
+    const explained = result?.heatmap ? [withCheck(photo, result.heatmap)] : [];
     yield { photo, result, view, explained, error };
     view?.close();
     onProgress(at + 1);

@@ -14,11 +14,12 @@ const [LEFT, TOP, WIDTH, HEIGHT] = [34, 6, 200, 84];
 
 /**
  * @param {Checked} check
+ * @param {import('../../library/protocol.js').Stability | undefined} stability which the tool does not test
  * @param {string} label
  * @param {import('../../library/protocol.js').ModelInfo} model
  * @param {Words} words
  */
-export function checkView(check, label, model, words) {
+export function checkView(check, stability, label, model, words) {
   const { deletion, insertion, random, randomAreas } = check;
   const isProbability = model.activation !== 'none';
   const value = (/** @type {number} */ each) => (isProbability ? percent(each, words) : fixed(each, 2, words.decimal));
@@ -83,6 +84,9 @@ export function checkView(check, label, model, words) {
         orders: String(random.length),
         chance: whole(check.chance, words),
       }),
+      ...(stability
+        ? [said(words.check[stability.verdict], { correlation: fixed(stability.correlation, 2, words.decimal) })]
+        : []),
     ],
     plots: [plot('deletion', deletion, (step) => step), plot('insertion', insertion, (step) => last - step)],
     key: words.check.key,

@@ -18,7 +18,12 @@ import { brief, clipped, fixed, percent, said, whole } from './figures.js';
  * @property {number} height
  * @property {{src: string, legend: string}[]} maps one for each explanation, empty where there is nothing to draw
  */
-/** @typedef {{heatmap: Heatmap, check?: import('../../library/protocol.js').Checked | null}} Explained */
+/**
+ * @typedef {object} Explained
+ * @property {Heatmap} heatmap
+ * @property {import('../../library/protocol.js').Checked | undefined} check
+ * @property {import('../../library/protocol.js').Stability | undefined} stability
+ */
 /**
  * A photo of a report.
  * @typedef {object} Shown
@@ -107,7 +112,7 @@ function notes(result, explained, { notes, percent: share, region }) {
  * @param {ModelInfo} model
  * @param {Words} words
  */
-function mapView({ heatmap, check }, drawn, file, model, words) {
+function mapView({ heatmap, check, stability }, drawn, file, model, words) {
   const title = called(heatmap, model, words);
   const value = brief(heatmap.max, words.decimal);
   const isEmpty = !(heatmap.max > 0);
@@ -135,7 +140,7 @@ function mapView({ heatmap, check }, drawn, file, model, words) {
       ],
       words,
     ),
-    check: check && checkView(check, clipped(heatmap.label), model, words),
+    check: check && checkView(check, stability, clipped(heatmap.label), model, words),
   };
 }
 
