@@ -9,6 +9,7 @@ mod effort;
 mod evidence;
 mod impute;
 mod integrated;
+mod jpeg;
 mod layer;
 mod occlusion;
 mod pixels;

@@ -1,11 +1,9 @@
 //! An input → small changes of it, and how alike the heatmaps of a changed input and of the input are.
 
-use libjpeg_turbo_rs::{Encoder, PixelFormat};
 use serde::Serialize;
 
-use super::Map;
 use super::pixels::Pixels;
-use crate::decode::{self, Limits};
+use super::{Map, jpeg};
 use crate::error::{Error, Result};
 use crate::manifest::{Channels, Input};
 use crate::preprocess::Tensor;
@@ -201,18 +199,10 @@ fn recompressed(tensor: &Tensor, pixels: &Pixels, input: &Input, quality: u8) ->
         // The cast saturates.
         *level = (value / input.scale).round() as u8;
     }
-    let format = match input.channels {
-        Channels::Grey => PixelFormat::Grayscale,
-        Channels::Rgb | Channels::Bgr => PixelFormat::Rgb,
-    };
-    let jpeg = Encoder::new(&levels, width, height, format)
-        .quality(quality)
-        .encode()
-        .map_err(|error| Error::BadOption(format!("the input cannot become a JPEG: {error}")))?;
-    let image = decode::decode(&jpeg, &Limits::default())?;
+    let levels = jpeg::recompressed(&levels, (width, height), channels, quality);
     let mut values = tensor.values.clone();
-    for (at, pixel) in image.rgb.chunks_exact(3).enumerate() {
-        for (colour, &level) in pixel.iter().take(channels).enumerate() {
+    for (at, pixel) in levels.chunks_exact(channels).enumerate() {
+        for (colour, &level) in pixel.iter().enumerate() {
             let (channel, place) = place(colour, at);
             let value = f64::from(level) * input.scale - input.mean[channel];
             values[place] = (value / input.std[channel]) as f32;
