@@ -220,7 +220,7 @@ fn plans_of_networks_with_hostile_numbers_do_no_harm() {
             let maps: Vec<&[f32]> = maps.map(|map| &*map.values).collect();
             let mut all = bits(&[&[&*first.scores, &again.scores], &*maps].concat());
             if let Ok(halfway) = model.until(&photo, 0) {
-                all.extend(bits(&[&model.without(&halfway, 0)?]));
+                all.extend(bits(&[&*model.without(&halfway, 0)?]));
             }
             made.push(all);
         }
