@@ -4,7 +4,6 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
 import { join } from 'node:path';
-import { tmpdir } from 'node:os';
 import { FIREFOX } from '../web/browser.js';
 import { listenIn, serveEndings } from '../web/ending.js';
 import { TOP } from '../web/server.js';
@@ -20,8 +19,9 @@ import { photo, place, sample, verdict } from './visit.js';
 /** @type {{cases: Case[], colours: {photo: string, part: number[] | null, mean: number[], blurred: number[][]}[]}} */
 const GOLDEN = JSON.parse(await readFile(join(TOP, 'tests/golden/brushed/scores.json'), 'utf8'));
 
-/** Pictures to look at, where they are wanted. @param {string} name */
-const shot = (name) => join(process.env.SHOTS ?? tmpdir(), `whylens-${name}.png`);
+/** Pictures to look at, where they are wanted. @param {Page} page @param {string} name */
+const shoot = async (page, name) =>
+  process.env.SHOTS && page.screenshot({ path: join(process.env.SHOTS, `whylens-${name}.png`) });
 
 /** Sizes of the photos. @type {Record<string, readonly [number, number]>} */
 const SIZES = { 'chelsea.png': [451, 300], 'coffee.png': [600, 400] };
@@ -373,7 +373,7 @@ test('by keys alone, and what they do is said', async () => {
   // Never out of the photo.
   for (let times = 0; times < 40; times += 1) await page.keyboard.press('ArrowRight');
   assert.match((await label()) ?? '', /100% from the left/);
-  await page.screenshot({ path: shot('trial-keys') });
+  await shoot(page, 'trial-keys');
   // All tools are reached by Tab.
   await page.getByRole('button', { name: 'Put the brush away' }).focus();
   const names = [];
@@ -435,7 +435,7 @@ test(
     const seen = await page.locator('.trial-values').boundingBox();
     const area = await page.locator('.trial-area').boundingBox();
     assert.ok(seen && area && seen.y + seen.height - area.y < 740, 'photo and values fit on the screen together');
-    await page.screenshot({ path: shot('trial-phone') });
+    await shoot(page, 'trial-phone');
     await context.close();
   },
 );
@@ -488,7 +488,7 @@ test('a part, a photo of a batch; another photo, part, language or model ends it
       );
       assert.ok(Math.abs((now ?? NaN) - expected) < 0.03, `now: ${now}, expected ${expected}`);
     });
-    await page.screenshot({ path: shot(`trial-part-${given.mode}`) });
+    await shoot(page, `trial-part-${given.mode}`);
     await page.keyboard.press('Control+z');
   }
   await page.getByRole('button', { name: 'Whole photo' }).click();
@@ -501,7 +501,7 @@ test('a part, a photo of a batch; another photo, part, language or model ends it
   await page.getByRole('button', { name: 'Tự tay thử' }).click();
   await page.getByText('Chỉ giữ chỗ tô').click();
   await rested(page);
-  await page.screenshot({ path: shot('trial-vietnamese') });
+  await shoot(page, 'trial-vietnamese');
   await page.getByRole('button', { name: 'English' }).click();
   await ends();
 

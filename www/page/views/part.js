@@ -39,7 +39,7 @@ export function partFrame({ words, onPart }) {
   /** As it was reported last. */
   let known = '';
   let choosing = false;
-  /** What a drag does. @type {{edges: Edges, x: number, y: number, held: string} | null} */
+  /** What a drag does; another finger does nothing. @type {{pointer: number, edges: Edges, x: number, y: number, held: string} | null} */
   let drag = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let settling;
@@ -51,13 +51,13 @@ export function partFrame({ words, onPart }) {
     root.setPointerCapture(event.pointerId);
     const target = /** @type {HTMLElement} */ (event.target);
     const inside = target === frame && !isWhole(edges);
-    drag = { edges, ...point(event), held: target.dataset.held ?? (inside ? 'all' : 'new') };
+    drag = { pointer: event.pointerId, edges, ...point(event), held: target.dataset.held ?? (inside ? 'all' : 'new') };
   });
   root.addEventListener('pointermove', (event) => {
-    if (drag) draw(dragged(drag, point(event)));
+    if (drag?.pointer === event.pointerId) draw(dragged(drag, point(event)));
   });
   root.addEventListener('pointerup', (event) => {
-    if (!drag) return;
+    if (drag?.pointer !== event.pointerId) return;
     const { held, edges: before } = drag;
     drag = null;
     const scale = root.getBoundingClientRect().width / image.width;
@@ -66,8 +66,9 @@ export function partFrame({ words, onPart }) {
     else report();
     if (root.hasPointerCapture(event.pointerId)) root.releasePointerCapture(event.pointerId);
   });
-  root.addEventListener('pointercancel', () => {
-    if (drag) draw(drag.edges);
+  root.addEventListener('pointercancel', (event) => {
+    if (drag?.pointer !== event.pointerId) return;
+    draw(drag.edges);
     drag = null;
   });
   frame.addEventListener('keydown', (event) => {
@@ -85,23 +86,29 @@ export function partFrame({ words, onPart }) {
     root,
     /** @param {{photo: number, image: Size | null, part: Region | null, choosing: boolean}} data */
     update(data) {
+      const before = choosing;
       choosing = data.choosing && !!data.image;
       root.hidden = !data.image || (!choosing && !data.part);
       root.dataset.choosing = String(choosing);
       frame.tabIndex = choosing ? 0 : -1;
-      if (!data.image) return;
-      const { part } = data;
-      const now = JSON.stringify([data.photo, data.image, part]);
-      if (now === known) return;
-      // What was on its way is of another photo, or of a part that was given up.
-      clearTimeout(settling);
-      drag = null;
-      known = now;
-      photo = data.photo;
-      image = data.image;
-      draw(part ? { left: part.x, top: part.y, right: part.x + part.width, bottom: part.y + part.height } : whole());
+      if (data.image) follow(data, data.image);
+      // Whoever asked for it by a key goes on by keys.
+      if (choosing && !before && document.activeElement?.closest('.part-tools')) frame.focus({ preventScroll: true });
     },
   };
+
+  /** @param {{photo: number, part: Region | null}} data @param {Size} size */
+  function follow({ photo: shown, part }, size) {
+    const now = JSON.stringify([shown, size, part]);
+    if (now === known) return;
+    // What was on its way is of another photo, or of a part that was given up.
+    clearTimeout(settling);
+    drag = null;
+    known = now;
+    photo = shown;
+    image = size;
+    draw(part ? { left: part.x, top: part.y, right: part.x + part.width, bottom: part.y + part.height } : whole());
+  }
 
   function whole() {
     return { left: 0, top: 0, right: image.width, bottom: image.height };
@@ -131,7 +138,7 @@ export function partFrame({ words, onPart }) {
     };
   }
 
-  /** @param {NonNullable<typeof drag>} from @param {{x: number, y: number}} to @returns {Edges} */
+  /** @param {Omit<NonNullable<typeof drag>, 'pointer'>} from @param {{x: number, y: number}} to @returns {Edges} */
   function dragged({ edges: before, x, y, held }, to) {
     if (held === 'new') {
       const [left, right] = [x, to.x].sort((a, b) => a - b);

@@ -100,7 +100,9 @@ export function trialView({ words, numbers, size, ink, onDraw, onStroke, onMode,
     area: area.root,
     /** Takes the focus, with photo and values on the screen. */
     focus() {
-      area.focus();
+      // Not from where the reader went meanwhile.
+      const { activeElement: focused } = document;
+      if (!focused || focused === document.body || focused.closest('.part-tools')) area.focus();
       const [top, bottom] = [area.root.getBoundingClientRect().top, list.getBoundingClientRect().bottom];
       if (top < 0 || bottom > innerHeight) area.root.scrollIntoView({ block: 'start' });
     },
