@@ -249,6 +249,9 @@ function withShown(act) {
 const trialScript = later(
   /** @returns {Promise<typeof import('./trial.js')>} */ (again) => import(`./trial.js${again}`),
 );
+const trialViewScript = later(
+  /** @returns {Promise<typeof import('./views/trial.js')>} */ (again) => import(`./views/trial.js${again}`),
+);
 
 /** The brush on the shown photo, until the reader has done, or shows something else. @param {boolean} trying */
 async function tryOut(trying) {
@@ -263,13 +266,14 @@ async function tryOut(trying) {
     });
   const own = (opening = {});
   try {
-    const { openTrial } = await trialScript();
+    const [{ openTrial }, { trialView }] = await Promise.all([trialScript(), trialViewScript()]);
     const trial = await openTrial({
       photo,
       info,
       session,
       words,
       numbers,
+      view: trialView,
       onChange: change,
       onTrouble,
       onWell: dismiss,

@@ -4,7 +4,6 @@ import { canvas } from './canvas.js';
 import { hidden } from './hidden.js';
 import { predictionOf } from './prediction.js';
 import { styled } from './styles.js';
-import { trialView } from './views/trial.js';
 import { trialWords } from './words/trial.js';
 
 /** @typedef {import('./brush.js').Stroke} Stroke */
@@ -49,11 +48,12 @@ const SIDES = { times: 4, least: 1024, most: 2048 };
  * @param {Pick<ReturnType<typeof import('./session.js').openSession>, 'classify' | 'decode'>} page.session
  * @param {import('./words/en.js').Words} page.words
  * @param {import('./numbers.js').Numbers} page.numbers
+ * @param {typeof import('./views/trial.js').trialView} page.view shows it
  * @param {() => void} page.onChange
  * @param {(error: unknown, again: () => void) => void} page.onTrouble
  * @param {() => void} page.onWell after trouble
  */
-export async function openTrial({ photo, info, session, words, numbers, onChange, onTrouble, onWell }) {
+export async function openTrial({ photo, info, session, words, numbers, view: show, onChange, onTrouble, onWell }) {
   const { region } = photo;
   const ended = new AbortController();
   const [picture] = await Promise.all([
@@ -89,7 +89,7 @@ export async function openTrial({ photo, info, session, words, numbers, onChange
     older = false;
   let failed = false;
 
-  const view = trialView({
+  const view = show({
     words: trialWords(words.code),
     numbers,
     size: picture,
