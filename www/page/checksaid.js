@@ -32,7 +32,7 @@ export function curves(checked, test) {
  * What happens without a tenth of the map, and the verdict with its basis.
  * @param {import('./checked.js').Check} check
  * @param {import('../library/protocol.js').ModelInfo} info
- * @param {import('./words/check.js').CheckWords} said
+ * @param {import('./words/parts/check.js').CheckWords} said
  * @param {(value: number) => string} given what a class is given, as text
  * @param {import('./numbers.js').Numbers} numbers
  * @param {number} thorough random orders of a thorough check
@@ -67,7 +67,7 @@ export function sentences({ heatmap, checked, orders }, info, said, given, numbe
  * What the curves are of.
  * @param {string} label
  * @param {import('../library/protocol.js').ModelInfo} info
- * @param {import('./words/check.js').CheckWords} said
+ * @param {import('./words/parts/check.js').CheckWords} said
  */
 export const subjectOf = (label, info, said) =>
   isNumber(info) ? said.number : info.activation === 'none' ? said.score(label) : said.quoted(label);

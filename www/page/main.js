@@ -488,7 +488,7 @@ const parts = {
   check: later(async (again) => {
     const [{ checkView }, { checkWords }] = await Promise.all([
       /** @type {Promise<typeof import('./views/check.js')>} */ (import(`./views/check.js${again}`)),
-      /** @type {Promise<typeof import('./words/check.js')>} */ (import(`./words/check.js${again}`)),
+      /** @type {Promise<typeof import('./words/parts/check.js')>} */ (import(`./words/parts/check.js${again}`)),
       import('./styles.js').then(({ styled }) => styled(new URL('./check.css', import.meta.url).href)),
     ]);
     return () => checkView({ words, said: checkWords(words.code), numbers });

@@ -4,7 +4,7 @@ import { canvas } from './canvas.js';
 import { hidden } from './hidden.js';
 import { predictionOf } from './prediction.js';
 import { styled } from './styles.js';
-import { trialWords } from './words/trial.js';
+import { trialWords } from './words/parts/trial.js';
 
 /** @typedef {import('./brush.js').Stroke} Stroke */
 /** @typedef {import('./photos.js').Photo} Photo */

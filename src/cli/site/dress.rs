@@ -67,12 +67,10 @@ pub fn dress(page: &mut Files, site: &Site, folder: &Path) -> Result<()> {
 
 /// The languages of the site, of those that the page has; never none.
 fn languages(page: &Files, site: &Site) -> Result<Vec<String>> {
+    // Words of parts of the page lie in a folder of their own, in all languages.
     let tag = |path: &String| {
-        Some(
-            path.strip_prefix("www/page/words/")?
-                .strip_suffix(".js")?
-                .to_string(),
-        )
+        let name = path.strip_prefix("www/page/words/")?.strip_suffix(".js")?;
+        (!name.contains('/')).then(|| name.to_string())
     };
     let all: Vec<_> = page.keys().filter_map(tag).collect();
     ensure!(

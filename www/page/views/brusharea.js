@@ -13,7 +13,7 @@ const APART = 1 / 8;
 
 /**
  * @param {object} options
- * @param {import('../words/trial.js').TrialWords} options.words
+ * @param {import('../words/parts/trial.js').TrialWords} options.words
  * @param {import('../numbers.js').Numbers} options.numbers
  * @param {Size} options.size of the picture that is brushed
  * @param {HTMLCanvasElement} options.ink

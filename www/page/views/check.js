@@ -21,7 +21,7 @@ const READ = [0, 0.1, 0.25, 0.5, 0.75, 1];
 /**
  * @param {object} options
  * @param {import('../words/en.js').Words} options.words
- * @param {import('../words/check.js').CheckWords} options.said
+ * @param {import('../words/parts/check.js').CheckWords} options.said
  * @param {import('../numbers.js').Numbers} options.numbers
  */
 export function checkView({ words, said, numbers }) {

@@ -1,7 +1,7 @@
 // model → a dialog with what it is, and others to use instead
 import { dialogView } from './dialog.js';
 import { element } from './element.js';
-import { ownModelWords } from '../words/ownmodel.js';
+import { ownModelWords } from '../words/parts/ownmodel.js';
 
 /** @typedef {import('../../library/protocol.js').ModelInfo} ModelInfo */
 /** @typedef {import('../ownmodel.js').OwnModel} OwnModel */

@@ -4,7 +4,7 @@ import { element } from './element.js';
 import { facts } from './packed.js';
 import { previewView } from './preview.js';
 import { field, readingView, select } from './reading.js';
-import { ownModelWords } from '../words/ownmodel.js';
+import { ownModelWords } from '../words/parts/ownmodel.js';
 
 /**
  * What a guess is about, where the form can ask it.

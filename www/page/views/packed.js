@@ -1,7 +1,7 @@
 // packed model → what its check found, term by term
 import { element } from './element.js';
 import { methodName } from './controls.js';
-import { ownModelWords } from '../words/ownmodel.js';
+import { ownModelWords } from '../words/parts/ownmodel.js';
 
 /**
  * @param {import('../ownmodel.js').OwnModel} own

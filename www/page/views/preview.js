@@ -1,7 +1,7 @@
 // what a model would say of a few photos → the photos, each with its class
 import { suspicion } from '../preview.js';
 import { element } from './element.js';
-import { ownModelWords } from '../words/ownmodel.js';
+import { ownModelWords } from '../words/parts/ownmodel.js';
 
 /** @typedef {import('../preview.js').Trial} Trial */
 

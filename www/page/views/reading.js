@@ -1,7 +1,7 @@
 // how photos become what a model takes: as its files say, or else as the reader does
 import { element } from './element.js';
 import { figures, written } from './figures.js';
-import { ownModelWords } from '../words/ownmodel.js';
+import { ownModelWords } from '../words/parts/ownmodel.js';
 
 /** @typedef {import('../../library/protocol.js').Inspection} Inspection */
 /** @typedef {import('../../library/protocol.js').Previewed} Previewed */

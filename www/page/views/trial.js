@@ -24,7 +24,7 @@ const SIZES = { least: 0.04, most: 0.6, step: 0.02 };
 
 /**
  * @param {object} options
- * @param {import('../words/trial.js').TrialWords} options.words
+ * @param {import('../words/parts/trial.js').TrialWords} options.words
  * @param {import('../numbers.js').Numbers} options.numbers
  * @param {Size} options.size of the picture
  * @param {HTMLCanvasElement} options.ink
@@ -216,7 +216,7 @@ function choice(name, title, labels, onChoice) {
   };
 }
 
-/** One class: its value before and now. @param {import('../words/trial.js').TrialWords} words */
+/** One class: its value before and now. @param {import('../words/parts/trial.js').TrialWords} words */
 function row(words) {
   const label = element('span', { className: 'class-label' });
   const was = element('data', { className: 'trial-before' });
