@@ -155,7 +155,8 @@ test('a check is cancelled at once, and can be made again', async (t) => {
     return performance.now() - since;
   });
   t.diagnostic(`the page shows it after ${ms.toFixed(1)} ms`);
-  assert.ok(ms < 100, `${ms} ms`);
+  // A whole check takes seconds.
+  assert.ok(ms < 1000, `${ms} ms`);
   assert.equal(await page.locator('.alert-view:visible').count(), 0);
   await button(page, 'Check this map').click();
   await checked(page);
