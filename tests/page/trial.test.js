@@ -122,6 +122,8 @@ for (const given of GOLDEN.cases.filter(({ part }) => !part))
     const { page, context, complaints } = await here.visit(WIDE);
     await opened(page, given.photo);
     await set(page, given);
+    // What keeps nothing yet has values of its own, with a line more on the page.
+    await rested(page);
     if (given.disc) {
       const [x = 0, y = 0, radius = 0] = given.disc;
       await resize(page, (2 * radius) / (SIZES[given.photo]?.[1] ?? 1));

@@ -102,7 +102,7 @@ export function checkView({ words, said, numbers }) {
       element(
         'div',
         { className: 'check-said' },
-        element('h3', {}, said.title(called(heatmap, info, words))),
+        element('h2', {}, said.title(called(heatmap, info, words))),
         element('p', {}, sentence),
         element('p', { className: 'check-verdict', 'data-verdict': checked.verdict }, verdict),
         stability && element('p', { className: 'check-stability', 'data-verdict': stability.verdict }, told),

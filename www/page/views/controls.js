@@ -88,7 +88,7 @@ export function controlsView(options) {
   const questionField = element('label', { className: 'field question' }, words.question, question);
   const check = element('button', {
     type: 'button',
-    className: 'hold check-button',
+    className: 'check-button',
     onclick: () => (checking ? onCheckCancel() : onCheck()),
   });
   let checking = false;
