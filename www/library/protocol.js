@@ -506,9 +506,9 @@
  * @property {string} [manifest] the text of `model.json`, where it was read already
  */
 
-/** @typedef {{ classIndex?: number, label?: string, sign: 'for' | 'against' | 'both', contrast?: { classIndex?: number,
- *   label?: string }, method?: string, layers: string[] } & Pick<HeatmapOptions, 'grid' | 'masks' | 'steps' | 'seed' |
- *   'fill' | 'smooth'>} WireHeatmapOptions */
+/** @typedef {Pick<HeatmapOptions, 'grid' | 'masks' | 'steps' | 'seed' | 'fill' | 'smooth'>} HeatmapNumbers */
+/** @typedef {HeatmapNumbers & { classIndex?: number, label?: string, sign: 'for' | 'against' | 'both', contrast?: {
+ *   classIndex?: number, label?: string }, method?: string, layers: string[] }} WireHeatmapOptions */
 /** @typedef {{ steps: number, orders: number, fill: 'blur' | 'mean' | 'linear', seed: number }} CheckNumbers */
 /** @typedef {Pick<Heatmap, 'classIndex' | 'sign' | 'width' | 'height'> & CheckNumbers} WireCheckOptions */
 /** @typedef {Pick<Heatmap, 'classIndex' | 'sign' | 'method' | 'layers' | 'width' | 'height' | 'max'> & { contrast: number[]
