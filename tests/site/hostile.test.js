@@ -123,8 +123,11 @@ test('markup in labels, manifest and file names is text on the page', { timeout:
     undefined,
     { timeout: 60_000 },
   );
-  for (const button of await page.locator('#tools button').all()) {
+  const buttons = await page.locator('#tools button').all();
+  for (const [at, button] of buttons.entries()) {
     await button.click();
+    // Those of the model and of the settings open dialogs, which are fetched with their first use.
+    if (at === 0 || at === buttons.length - 1) await page.locator('dialog[open]').waitFor();
     await page.keyboard.press('Escape');
   }
   const found = await page.evaluate(() => ({
