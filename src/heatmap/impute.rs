@@ -83,7 +83,7 @@ fn enlarge(coarse: &[f32], columns: usize, plane: &mut [f32], hidden: &[bool], w
     let rows = coarse.len() / columns;
     let near = |at: usize, most: usize| {
         let own = at / 2;
-        let other = if at % 2 == 0 {
+        let other = if at.is_multiple_of(2) {
             own.saturating_sub(1)
         } else {
             (own + 1).min(most - 1)
