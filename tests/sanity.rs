@@ -218,7 +218,13 @@ fn looking_at_one_square() -> Classifier {
 #[test]
 fn the_map_of_a_network_that_looks_at_one_square_is_better_than_chance() {
     let classifier = looking_at_one_square();
-    let board = |at: usize| if (at / 64 + at) % 2 == 0 { 1.0 } else { -1.0 };
+    let board = |at: usize| {
+        if (at / 64 + at).is_multiple_of(2) {
+            1.0
+        } else {
+            -1.0
+        }
+    };
     let tensor = Tensor {
         shape: vec![1, 3, 64, 64],
         values: (0..3 * 64 * 64).map(board).collect(),
