@@ -15,26 +15,41 @@ before(async () => {
 });
 after(() => here?.close());
 
-test('no request after load, none that carries anything, none elsewhere', async () => {
+test('after load, only parts of the page with their first use; no request that carries anything, none elsewhere', async () => {
   const { page, context, requests, complaints } = await here.visit();
   await ready(page);
   // The icons and the manifest come when the browser likes.
   await page.waitForTimeout(500);
-  const before = requests.length;
+  let before = requests.length;
+  const asked = () => {
+    const urls = requests.slice(before).map((request) => request.url());
+    before = requests.length;
+    return urls.filter((url) => !url.startsWith('blob:'));
+  };
   await page.setInputFiles('#chooser', photo('chelsea.png'));
   await verdict(page);
   await page.locator('.class').nth(1).click();
   await page.locator('.versus').nth(2).click();
   await page.waitForFunction(() => document.querySelectorAll('.overlay:not([hidden])').length === 2);
   await page.getByLabel('Colours').selectOption('cividis');
-  await page.getByRole('button', { name: 'Result (JSON)' }).click();
-  await page.setInputFiles('#chooser', [photo('coffee.png'), photo('rocket.jpg')]);
+  assert.deepEqual(asked(), [], 'a first photo needs nothing more');
+  const save = async () => {
+    const saved = page.waitForEvent('download');
+    await page.getByRole('button', { name: 'Result (JSON)' }).click();
+    await saved;
+    await page.setInputFiles('#chooser', [photo('coffee.png'), photo('rocket.jpg')]);
+  };
+  await save();
   await page.locator('.tile[data-status="done"]').nth(2).waitFor({ timeout: 60_000 });
-  const later = requests
-    .slice(before)
-    .map((request) => request.url())
-    .filter((url) => !url.startsWith('blob:'));
-  assert.deepEqual(later, []);
+  const parts = asked();
+  assert.deepEqual(parts.map((url) => url.replace(`${here.server.url}/www/page/`, '')).toSorted(), [
+    'download.js',
+    'views/sheet.js',
+    'views/thumbnails.js',
+  ]);
+  await save();
+  await page.locator('.tile[data-status="done"]').nth(4).waitFor({ timeout: 60_000 });
+  assert.deepEqual(asked(), [], 'each part is asked for once');
   for (const request of requests) {
     assert.equal(request.method(), 'GET', request.url());
     assert.equal(request.postData(), null, request.url());
