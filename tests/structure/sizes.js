@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import { brotliCompress, constants } from 'node:zlib';
 
 /** Most bytes by brotli at quality 9, which takes seconds; at 11, which visitors get, an eighth less. */
-const MOST = { run: 640_000, 'run-relaxed': 640_000, 'run-threads': 650_000, compile: 2_900_000 };
+const MOST = { run: 640_000, 'run-relaxed': 640_000, 'run-threads': 650_000, compile: 2_950_000 };
 
 const PKG = fileURLToPath(new URL('../../www/pkg', import.meta.url));
 const params = { [constants.BROTLI_PARAM_QUALITY]: 9, [constants.BROTLI_PARAM_LGWIN]: 24 };
