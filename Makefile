@@ -72,7 +72,7 @@ $(SERVE): Cargo.lock $(wildcard src/make/serve/*) src/cli/serve.rs src/cli/insid
 	$(STEP) "the server" cargo build --package whylens-serve --profile tools --bin serve
 	@touch $@
 
-$(TOOL): $(SOURCES) $(shell find src/cli -name '*.rs') | toolchain
+$(TOOL): $(SOURCES) $(shell find src/cli -name '*.rs') $(wildcard www/page/report/*.json www/page/report/*.mustache) | toolchain
 	$(STEP) "the tool" cargo build --release --bin whylens
 	@touch $@
 
