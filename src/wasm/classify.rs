@@ -455,22 +455,19 @@ async fn explain(
     signal: &AbortSignal,
 ) -> Result<Heatmap> {
     let mut explaining = loaded.classifier.borrow().explain(run, query)?;
-    let mut paused: Option<Instant> = None;
+    let mut pace = Pace::default();
     loop {
         let (done, total) = explaining.progress();
         if done == total {
             return Ok(loaded.classifier.borrow().finish(explaining));
         }
-        if paused.is_none_or(|paused| milliseconds(paused) >= BUSY) {
-            pause(done, total, progress, signal).await?;
-            paused = Some(Instant::now());
+        if pace.is_due() {
+            tell(progress, done, total);
+            pace.pause(signal).await?;
         }
         loaded.classifier.borrow().step(&mut explaining)?;
     }
 }
-
-/// Milliseconds of steps that take less than a pause, between two pauses: browsers pause for four or more.
-const BUSY: f64 = 16.0;
 
 /// The activations of a layer for the photo of the result `id`, whose `input` [`classify`] returned: `{ values, shape,
 /// layer }`. The network runs again if it has seen another photo since.
@@ -533,15 +530,17 @@ pub async fn check(
         .borrow()
         .check_values(&run, class, sign, &values, size, &query);
     let mut checking = begun.map_err(thrown)?;
+    let mut pace = Pace::default();
     loop {
         let step = loaded.classifier.borrow().check_step(&mut checking);
         if step.map_err(thrown)? {
             break;
         }
         let (done, total) = checking.progress();
-        pause(done, total, &progress, &signal)
-            .await
-            .map_err(thrown)?;
+        tell(&progress, done, total);
+        if pace.is_due() {
+            pace.pause(&signal).await.map_err(thrown)?;
+        }
     }
     let checked = checking.finish().map_err(thrown)?;
     let object = plain(&checked);
@@ -556,18 +555,33 @@ pub async fn check(
 }
 
 /// Between two runs of the network, other messages are heard, such as that the caller gives up.
-pub(super) async fn pause(
-    done: usize,
-    total: usize,
-    progress: &Function,
-    signal: &AbortSignal,
-) -> Result<()> {
-    let _ = progress.call2(&JsValue::UNDEFINED, &done.into(), &total.into());
-    fetch::sleep(0.0).await;
-    match signal.aborted() {
-        true => Err(Error::Cancelled),
-        false => Ok(()),
+#[derive(Default)]
+pub(super) struct Pace(Option<Instant>);
+
+impl Pace {
+    /// Milliseconds between two pauses, and a run: browsers pause for four or more, and who gives up waits for a pause.
+    const BUSY: f64 = 50.0;
+
+    /// Whether the last pause was long enough ago.
+    pub(super) fn is_due(&self) -> bool {
+        self.0.is_none_or(|last| milliseconds(last) >= Pace::BUSY)
     }
+
+    /// # Errors
+    /// [`Error::Cancelled`] where the caller has given up.
+    pub(super) async fn pause(&mut self, signal: &AbortSignal) -> Result<()> {
+        fetch::sleep(0.0).await;
+        self.0 = Some(Instant::now());
+        match signal.aborted() {
+            true => Err(Error::Cancelled),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Calls `progress(done, total)`.
+pub(super) fn tell(progress: &Function, done: usize, total: usize) {
+    let _ = progress.call2(&JsValue::UNDEFINED, &done.into(), &total.into());
 }
 
 fn heatmap_object(heatmap: &Heatmap) -> JsValue {

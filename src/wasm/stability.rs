@@ -5,7 +5,7 @@ use serde::Deserialize;
 use wasm_bindgen::prelude::*;
 use web_sys::AbortSignal;
 
-use super::classify::{pause, run};
+use super::classify::{Pace, run, tell};
 use super::{loaded, parse, plain, thrown};
 use crate::classifier::Made;
 use crate::heatmap::{Map, Method, Sign};
@@ -55,6 +55,7 @@ pub async fn stability(
     let run = run(&loaded, id, input).map_err(thrown)?;
     let begun = loaded.classifier.borrow().stability_of(&run, explained);
     let mut steadying = begun.map_err(thrown)?;
+    let mut pace = Pace::default();
     loop {
         let step = loaded
             .classifier
@@ -64,9 +65,10 @@ pub async fn stability(
             break;
         }
         let (done, total) = steadying.progress();
-        pause(done, total, &progress, &signal)
-            .await
-            .map_err(thrown)?;
+        tell(&progress, done, total);
+        if pace.is_due() {
+            pace.pause(&signal).await.map_err(thrown)?;
+        }
     }
     Ok(plain(&steadying.finish().map_err(thrown)?))
 }
