@@ -7,6 +7,7 @@ mod ablation;
 mod check;
 mod effort;
 mod evidence;
+mod fill;
 mod impute;
 mod integrated;
 mod jpeg;
@@ -26,9 +27,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use self::ablation::AblationCam;
-pub use self::check::{Check, CheckQuery, Checked, Fill, Verdict};
+pub use self::check::{Check, CheckQuery, Checked, Verdict};
 pub use self::effort::Effort;
 pub use self::evidence::{Evidence, Side};
+pub use self::fill::Fill;
 use self::integrated::Integrated;
 pub use self::layer::heatmap;
 pub use self::occlusion::Occlusion;
@@ -206,6 +208,23 @@ pub struct Map {
 }
 
 impl Map {
+    /// The value at a column and a row, counted from the middle of the first cell: bilinear between the middles of cells,
+    /// and beyond those at the edge as there.
+    fn at(&self, column: f64, row: f64) -> f64 {
+        let between = |at: f64, cells: usize| {
+            let at = at.clamp(0.0, cells as f64 - 1.0);
+            let low = at as usize;
+            (low, (low + 1).min(cells - 1), at - low as f64)
+        };
+        let (left, right, across) = between(column, self.width);
+        let (top, bottom, down) = between(row, self.height);
+        let along = |row: usize| {
+            let value = |column: usize| f64::from(self.values[row * self.width + column]);
+            value(left) * (1.0 - across) + value(right) * across
+        };
+        along(top) * (1.0 - down) + along(bottom) * down
+    }
+
     /// A map of these values. Without a sign of both, negative values become 0; NaN and infinities count as no evidence.
     fn of(width: usize, height: usize, mut values: Vec<f32>, sign: Sign) -> Map {
         let signed = sign == Sign::Both;

@@ -1,8 +1,8 @@
 //! Gradients at the input between a baseline and the photo → how much each pixel speaks for a class.
 
-use super::check::filled;
+use super::fill::{Fill, filled};
 use super::pixels::Pixels;
-use super::{Fill, Map, Sign};
+use super::{Map, Sign};
 use crate::error::Result;
 use crate::manifest::Layout;
 use crate::model::FeatureMap;

@@ -43,6 +43,36 @@ impl Pixels {
         }
     }
 
+    /// The input with other pixels: at each row and column, those from the place that is told.
+    fn taken(&self, input: &Tensor, from: impl Fn(usize, usize) -> (usize, usize)) -> Tensor {
+        let mut taken = input.clone();
+        for row in 0..self.height {
+            for column in 0..self.width {
+                let (y, x) = from(row, column);
+                for channel in 0..self.channels {
+                    taken.values[self.place(channel, row, column)] =
+                        input.values[self.place(channel, y, x)];
+                }
+            }
+        }
+        taken
+    }
+
+    /// The input moved by `x` pixels to the right and `y` down, its edges repeated.
+    pub fn shifted(&self, input: &Tensor, x: isize, y: isize) -> Tensor {
+        let from = |at: usize, by: isize, size: usize| {
+            (at as isize - by).clamp(0, size as isize - 1) as usize
+        };
+        self.taken(input, |row, column| {
+            (from(row, y, self.height), from(column, x, self.width))
+        })
+    }
+
+    /// The mirror image of the input, left to right.
+    pub fn mirrored(&self, input: &Tensor) -> Tensor {
+        self.taken(input, |row, column| (row, self.width - 1 - column))
+    }
+
     /// Rows and columns of pixels that lie under cells of a map of `rows` × `columns` over the input.
     pub fn covered(
         &self,

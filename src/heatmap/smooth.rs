@@ -64,43 +64,20 @@ impl Smooth {
             shift[0] * third(height, rows),
             shift[1] * third(width, columns),
         ];
-        let clamped = |at: usize, by: isize, size: usize| {
-            (at as isize - by).clamp(0, size as isize - 1) as usize
+        let input = match mirrored {
+            true => self.pixels.mirrored(&self.input),
+            false => self.input.clone(),
         };
-        let mut seen = self.input.clone();
-        for channel in 0..self.pixels.channels {
-            for row in 0..height {
-                let from_row = clamped(row, y, height);
-                for column in 0..width {
-                    let from = match mirrored {
-                        true => width - 1 - clamped(column, x, width),
-                        false => clamped(column, x, width),
-                    };
-                    seen.values[self.pixels.place(channel, row, column)] =
-                        self.input.values[self.pixels.place(channel, from_row, from)];
-                }
-            }
-        }
-        let map = map(&seen)?;
-        let between = |at: usize, by: isize, size: usize, cells: usize| {
-            let at = at as f64 + by as f64 * cells as f64 / size as f64;
-            let at = at.clamp(0.0, cells as f64 - 1.0);
-            let low = at as usize;
-            (low, (low + 1).min(cells - 1), at - low as f64)
-        };
+        let map = map(&self.pixels.shifted(&input, x, y))?;
+        let moved = |by: isize, size: usize, cells: usize| by as f64 * cells as f64 / size as f64;
+        let (down, across) = (moved(y, height, rows), moved(x, width, columns));
         for row in 0..rows {
-            let (top, bottom, down) = between(row, y, height, rows);
             for column in 0..columns {
-                let (left, right, across) = between(column, x, width, columns);
-                let value = |row: usize| {
-                    let at = |column: usize| f64::from(map.values[row * columns + column]);
-                    at(left) * (1.0 - across) + at(right) * across
-                };
                 let to = match mirrored {
                     true => columns - 1 - column,
                     false => column,
                 };
-                self.sum[row * columns + to] += value(top) * (1.0 - down) + value(bottom) * down;
+                self.sum[row * columns + to] += map.at(column as f64 + across, row as f64 + down);
             }
         }
         self.done += 1;

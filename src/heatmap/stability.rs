@@ -98,7 +98,7 @@ impl Change {
     pub fn apply(self, tensor: &Tensor, input: &Input) -> Result<Tensor> {
         let pixels = Pixels::of(tensor, input.layout)?;
         match self {
-            Change::Shift { x, y } => Ok(shifted(tensor, &pixels, x, y)),
+            Change::Shift { x, y } => Ok(pixels.shifted(tensor, x as isize, y as isize)),
             Change::Jpeg { quality } => recompressed(tensor, &pixels, input, quality),
         }
     }
@@ -116,22 +116,11 @@ impl Change {
             let y = (at / own.width) as f64 + down;
             let within = |at: f64, most: usize| (0.0..=most as f64 - 1.0).contains(&at);
             if within(x, own.width) && within(y, own.height) {
-                pairs.push((f64::from(value), between(changed, x, y)));
+                pairs.push((f64::from(value), changed.at(x, y)));
             }
         }
         pearson(&pairs) as f32
     }
-}
-
-/// The value of a map between the middles of its cells, bilinearly.
-fn between(map: &Map, x: f64, y: f64) -> f64 {
-    let (left, top) = (x.floor() as usize, y.floor() as usize);
-    let value = |x: usize, y: usize| {
-        f64::from(map.values[y.min(map.height - 1) * map.width + x.min(map.width - 1)])
-    };
-    let (right, below) = (x - left as f64, y - top as f64);
-    let row = |y: usize| value(left, y) * (1.0 - right) + value(left + 1, y) * right;
-    row(top) * (1.0 - below) + row(top + 1) * below
 }
 
 fn pearson(pairs: &[(f64, f64)]) -> f64 {
@@ -148,26 +137,6 @@ fn pearson(pairs: &[(f64, f64)]) -> f64 {
         (true, true) => (both / a.sqrt() / b.sqrt()).clamp(-1.0, 1.0),
         (false, false) => 1.0,
         _ => 0.0,
-    }
-}
-
-fn shifted(tensor: &Tensor, pixels: &Pixels, x: i32, y: i32) -> Tensor {
-    let from = |at: usize, by: i32, size: usize| {
-        (at as i64 - i64::from(by)).clamp(0, size as i64 - 1) as usize
-    };
-    let mut values = tensor.values.clone();
-    for c in 0..pixels.channels {
-        for down in 0..pixels.height {
-            let row = from(down, y, pixels.height);
-            for across in 0..pixels.width {
-                let column = from(across, x, pixels.width);
-                values[pixels.place(c, down, across)] = tensor.values[pixels.place(c, row, column)];
-            }
-        }
-    }
-    Tensor {
-        shape: tensor.shape.clone(),
-        values,
     }
 }
 
