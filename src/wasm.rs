@@ -1,7 +1,9 @@
 //! The JavaScript surface: what `www/worker/worker.js` calls. Bulk data are typed arrays, records plain
 //! objects.
 
+mod check;
 mod classify;
+mod pace;
 #[cfg(feature = "compile")]
 mod pack;
 #[cfg(feature = "compile")]

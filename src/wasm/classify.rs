@@ -2,19 +2,19 @@
 
 use std::sync::Arc;
 
-use js_sys::{Array, Float32Array, Function, Reflect, Uint8Array, Uint8ClampedArray};
+use js_sys::{Float32Array, Function, Reflect, Uint8Array, Uint8ClampedArray};
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::Clamped;
 use wasm_bindgen::prelude::*;
 use web_sys::AbortSignal;
 use web_time::Instant;
 
+use super::pace::{Pace, tell};
 use super::{Loaded, loaded, milliseconds, parse, plain, set, thrown};
 use crate::classifier::Waiting;
 use crate::decode::{self, Image, Limits};
 use crate::error::{Error, Result};
-use crate::fetch;
-use crate::heatmap::{CheckQuery, Effort, Fill, Method, Sign};
+use crate::heatmap::{Effort, Fill, Method, Sign};
 use crate::manifest;
 use crate::overlay::{Colormap, Style};
 use crate::preprocess::{self, Region, Tensor};
@@ -487,101 +487,6 @@ pub fn features(
     let object = plain(&features);
     set(&object, "values", &Float32Array::from(&features.values[..]));
     Ok(object)
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct CheckOptions {
-    class_index: usize,
-    sign: Sign,
-    width: usize,
-    height: usize,
-    steps: usize,
-    orders: usize,
-    fill: Fill,
-    seed: u32,
-}
-
-/// Checks a heatmap of the result `id`, whose `input` [`classify`] returned, by hiding parts of the photo; calls
-/// `progress(done, total)`.
-#[wasm_bindgen]
-pub async fn check(
-    url: String,
-    id: String,
-    input: JsValue,
-    values: Float32Array,
-    options: JsValue,
-    progress: Function,
-    signal: AbortSignal,
-) -> std::result::Result<JsValue, JsValue> {
-    let options: CheckOptions = parse(options).map_err(thrown)?;
-    let query = CheckQuery {
-        steps: options.steps,
-        orders: options.orders,
-        fill: options.fill,
-        seed: options.seed.into(),
-    };
-    let size = (options.height, options.width);
-    let loaded = loaded(&url).map_err(thrown)?;
-    let run = run(&loaded, id, input).map_err(thrown)?;
-    let (class, sign, values) = (options.class_index, options.sign, values.to_vec());
-    let begun = loaded
-        .classifier
-        .borrow()
-        .check_values(&run, class, sign, &values, size, &query);
-    let mut checking = begun.map_err(thrown)?;
-    let mut pace = Pace::default();
-    loop {
-        let step = loaded.classifier.borrow().check_step(&mut checking);
-        if step.map_err(thrown)? {
-            break;
-        }
-        let (done, total) = checking.progress();
-        tell(&progress, done, total);
-        if pace.is_due() {
-            pace.pause(&signal).await.map_err(thrown)?;
-        }
-    }
-    let checked = checking.finish().map_err(thrown)?;
-    let object = plain(&checked);
-    let typed = |values: &[f32]| Float32Array::from(values);
-    set(&object, "shares", &typed(&checked.shares));
-    set(&object, "deletion", &typed(&checked.deletion));
-    set(&object, "insertion", &typed(&checked.insertion));
-    set(&object, "randomAreas", &typed(&checked.random_areas));
-    let random = checked.random.iter().map(|curve| typed(curve));
-    set(&object, "random", &random.collect::<Array>());
-    Ok(object)
-}
-
-/// Between two runs of the network, other messages are heard, such as that the caller gives up.
-#[derive(Default)]
-pub(super) struct Pace(Option<Instant>);
-
-impl Pace {
-    /// Milliseconds between two pauses, and a run: browsers pause for four or more, and who gives up waits for a pause.
-    const BUSY: f64 = 50.0;
-
-    /// Whether the last pause was long enough ago.
-    pub(super) fn is_due(&self) -> bool {
-        self.0.is_none_or(|last| milliseconds(last) >= Pace::BUSY)
-    }
-
-    /// # Errors
-    /// [`Error::Cancelled`] where the caller has given up.
-    pub(super) async fn pause(&mut self, signal: &AbortSignal) -> Result<()> {
-        fetch::sleep(0.0).await;
-        self.0 = Some(Instant::now());
-        match signal.aborted() {
-            true => Err(Error::Cancelled),
-            false => Ok(()),
-        }
-    }
-}
-
-/// Calls `progress(done, total)`.
-pub(super) fn tell(progress: &Function, done: usize, total: usize) {
-    let _ = progress.call2(&JsValue::UNDEFINED, &done.into(), &total.into());
 }
 
 fn heatmap_object(heatmap: &Heatmap) -> JsValue {

@@ -5,7 +5,8 @@ use serde::Deserialize;
 use wasm_bindgen::prelude::*;
 use web_sys::AbortSignal;
 
-use super::classify::{Pace, run, tell};
+use super::classify::run;
+use super::pace::paced;
 use super::{loaded, parse, plain, thrown};
 use crate::classifier::Made;
 use crate::heatmap::{Map, Method, Sign};
@@ -55,20 +56,11 @@ pub async fn stability(
     let run = run(&loaded, id, input).map_err(thrown)?;
     let begun = loaded.classifier.borrow().stability_of(&run, explained);
     let mut steadying = begun.map_err(thrown)?;
-    let mut pace = Pace::default();
-    loop {
-        let step = loaded
-            .classifier
-            .borrow()
-            .stability_step(&run, &mut steadying);
-        if step.map_err(thrown)? {
-            break;
-        }
-        let (done, total) = steadying.progress();
-        tell(&progress, done, total);
-        if pace.is_due() {
-            pace.pause(&signal).await.map_err(thrown)?;
-        }
-    }
+    let step = || {
+        let classifier = loaded.classifier.borrow();
+        let is_done = classifier.stability_step(&run, &mut steadying)?;
+        Ok((!is_done).then(|| steadying.progress()))
+    };
+    paced(step, &progress, &signal).await.map_err(thrown)?;
     Ok(plain(&steadying.finish().map_err(thrown)?))
 }
