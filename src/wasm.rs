@@ -82,6 +82,8 @@ struct Info {
     candidates: Vec<Layer>,
     methods: Vec<Method>,
     layerless: Vec<Method>,
+    #[serde(rename = "oneSided")]
+    one_sided: Vec<Method>,
     costs: BTreeMap<Method, usize>,
 }
 
@@ -289,6 +291,7 @@ async fn read(url: String, mut options: LoadOptions, progress: Function) -> Resu
     tell("prepare", 1, 1);
 
     let manifest = classifier.manifest();
+    let those = |are: fn(&Method) -> bool| classifier.methods().into_iter().filter(are).collect();
     let info = Info {
         url,
         name: manifest.name.clone(),
@@ -313,11 +316,8 @@ async fn read(url: String, mut options: LoadOptions, progress: Function) -> Resu
             false => Vec::new(),
         },
         methods: classifier.methods(),
-        layerless: classifier
-            .methods()
-            .into_iter()
-            .filter(|method| !method.needs_layer())
-            .collect(),
+        layerless: those(|method| !method.needs_layer()),
+        one_sided: those(|method| !method.has_sign()),
         costs: classifier.costs().into_iter().collect(),
     };
     Ok(Loaded {

@@ -276,6 +276,7 @@
  * @property {string[]} methods that heatmaps can be made by, the usual one first; without gradients, those that need
  *   them are missing
  * @property {string[]} layerless those of them that take no layer: their map is one of the input
+ * @property {string[]} oneSided those of them that have no maps of what speaks against a class
  * @property {Record<string, number>} costs of each method in runs of the network, beside that of the photo: 0, or as many
  *   as it takes with its usual numbers at the usual layers
  */

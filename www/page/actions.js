@@ -126,7 +126,7 @@ export function actions({ state, change, session, settings, trouble, dismiss, op
     const onProgress = (/** @type {import('../library/protocol.js').Progress} */ { loaded, total }) => {
       if (signal.aborted) return;
       if (loaded === 1 && state.explaining?.loaded) before = total;
-      change({ explaining: { loaded: before + loaded, total: total * meant(choice).length } });
+      change({ explaining: { loaded: before + loaded, total: total * meant(choice, session.info ?? { oneSided: [] }).length } });
     };
     try {
       const found = await session.explain(

@@ -24,11 +24,10 @@
 /** Longest side of a drawn heatmap: it is smooth, so the browser may enlarge it. */
 const LONGEST = 720;
 
-/** The methods whose maps have no other side. */
-const ONE_SIDED = ['eigencam', 'scorecam', 'rise'];
+/** @typedef {Pick<import('../library/protocol.js').ModelInfo, 'oneSided'>} Sided */
 
-/** @param {string} method */
-export const hasSides = (method) => !ONE_SIDED.includes(method);
+/** Whether there are maps of what speaks against a class. @param {string} method @param {Sided} info */
+export const hasSides = (method, { oneSided }) => !oneSided.includes(method);
 
 /** Whether its maps of two classes differ. @param {string} method */
 export const tellsClasses = (method) => method !== 'eigencam';
@@ -36,11 +35,12 @@ export const tellsClasses = (method) => method !== 'eigencam';
 /**
  * The heatmaps that a choice means.
  * @param {Choice} choice
+ * @param {Sided} info
  * @returns {(Pick<Heatmap, 'classIndex' | 'sign'> & {contrast: Contrast, against?: {classIndex: number} | 'alike'})[]}
  */
-export function meant({ classes, sign, contrast, method }) {
+export function meant({ classes, sign, contrast, method }, info) {
   const [first, second] = classes;
-  const side = method && !hasSides(method) ? 'for' : sign;
+  const side = method && !hasSides(method, info) ? 'for' : sign;
   const distinct = !method || tellsClasses(method);
   if (distinct && contrast === 'other' && first !== undefined && second !== undefined)
     return [{ classIndex: first, sign: side, contrast, against: { classIndex: second } }];
@@ -65,7 +65,7 @@ export async function explain(classifier, result, choice, waiting) {
   };
   /** @type {Explanation[]} */
   const explanations = [];
-  for (const { classIndex, sign, contrast, against } of meant(choice)) {
+  for (const { classIndex, sign, contrast, against } of meant(choice, classifier.model ?? { oneSided: [] })) {
     const given = result.heatmap;
     const reusable =
       given?.classIndex === classIndex &&

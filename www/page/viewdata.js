@@ -131,8 +131,8 @@ export function controlsData(state, heatmap, info, { opacity, colormap }) {
   const { legend, method, layers, sign, chosen, contrast } = state;
   const by = method ?? heatmap.method;
   return {
-    sign: hasSides(by) ? sign : 'for',
-    sided: hasSides(by),
+    sign: hasSides(by, info) ? sign : 'for',
+    sided: hasSides(by, info),
     ...checkable(state),
     number: isNumber(info),
     classes: info.labels.length > 1 ? chosen.map((index) => info.labels[index] ?? '') : [],
