@@ -120,13 +120,15 @@ export function actions({ state, change, session, settings, trouble, dismiss, op
       shown.camera || !classes.length
         ? undefined
         : setTimeout(() => change({ explaining: { loaded: 0, total: 0 } }), 300);
-    let before = 0;
+    let [before, last] = [0, 0];
     const choice = { classes, method, layers, sign, contrast };
+    const maps = meant(choice, session.info ?? { oneSided: [] }).length;
     // Two classes side by side are explained one after the other.
     const onProgress = (/** @type {import('../library/protocol.js').Progress} */ { loaded, total }) => {
       if (signal.aborted) return;
-      if (loaded === 1 && state.explaining?.loaded) before = total;
-      change({ explaining: { loaded: before + loaded, total: total * meant(choice, session.info ?? { oneSided: [] }).length } });
+      if (loaded < last) before += total;
+      last = loaded;
+      change({ explaining: { loaded: before + loaded, total: total * maps } });
     };
     try {
       const found = await session.explain(
