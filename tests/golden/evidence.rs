@@ -6,22 +6,16 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
-use whylens::{
-    CheckQuery, Class, Classifier, Contrast, Fill, HeatmapQuery, Manifest, Method, Options, Query,
-    Sign, Tensor,
-};
+use whylens::{CheckQuery, Class, Classifier, Contrast, Fill, HeatmapQuery, Method, Query, Sign};
 
 use super::models::{correlation, max_difference};
+use super::networks::{self, Network, Slice};
 use super::{golden, npy};
 
 #[derive(Deserialize)]
 struct Case {
-    name: String,
-    model: String,
-    input: String,
-    shape: Vec<usize>,
-    activation: String,
-    layer: String,
+    #[serde(flatten)]
+    network: Network,
     class: usize,
     other: usize,
     both: BTreeMap<Method, Slice>,
@@ -48,45 +42,14 @@ struct Expected {
     random_areas: Vec<f32>,
 }
 
-#[derive(Deserialize)]
-struct Slice {
-    offset: usize,
-    shape: [usize; 2],
-}
-
 fn cases() -> Vec<Case> {
     serde_json::from_slice(golden("evidence/cases.json")).unwrap()
 }
 
 impl Case {
-    fn tensor(&self) -> Tensor {
-        Tensor {
-            shape: self.shape.clone(),
-            values: npy::floats(golden(&format!("models/{}", self.input))),
-        }
-    }
-
     fn classifier(&self) -> Classifier {
-        // The scores of the others are read as logits, so that there are probabilities to check.
-        let activation = self.activation.replace("none", "softmax");
-        let json = serde_json::json!({
-            "format": 1, "name": self.name, "version": "1", "license": "MIT", "source": "made by the tests",
-            "disclaimer": null,
-            "weights": { "file": self.model, "bytes": 1, "sha256": "0".repeat(64), "precision": "fp32" },
-            "input": { "name": "input", "layout": "nchw", "channels": "rgb", "width": self.shape[3],
-                       "height": self.shape[2], "resize": { "mode": "exact", "filter": "bilinear" }, "crop": "none",
-                       "scale": 1.0, "mean": [0, 0, 0], "std": [1, 1, 1] },
-            "output": { "name": "output", "activation": activation },
-            "heatmap": { "layer": self.layer }, "labels": { "en": "labels.txt" }
-        });
-        let manifest = Manifest::parse(json.to_string().as_bytes()).unwrap().0;
-        let labels = (0..10).map(|n| format!("class {n}\n")).collect::<String>();
-        let onnx = golden(&format!("models/{}", self.model));
-        let options = Options {
-            heatmap: true,
-            ..Options::default()
-        };
-        Classifier::new(manifest, labels.as_bytes(), onnx, &options).unwrap()
+        let Case { network, .. } = self;
+        networks::classifier(network.manifest(&network.layer), network.onnx())
     }
 }
 
@@ -97,20 +60,20 @@ fn compare(expected: impl Fn(&Case) -> Vec<(String, HeatmapQuery, &Slice)>) {
     assert!(cases.len() > 6);
     for case in &cases {
         let classifier = case.classifier();
-        let tensor = case.tensor();
-        let query = Query {
-            heatmap: None,
-            ..Query::default()
-        };
-        let run = classifier.classify_tensor(&tensor, &query).unwrap().run;
+        let run = case.network.run(&classifier);
         for (what, query, slice) in expected(case) {
             let query = HeatmapQuery {
                 class: Some(Class::Index(case.class)),
                 ..query
             };
             let map = classifier.heatmap(&run, &query).unwrap();
-            let wanted = &values[slice.offset..][..slice.shape.iter().product()];
-            assert_eq!([map.height, map.width], slice.shape, "{} {what}", case.name);
+            let wanted = slice.of(&values);
+            assert_eq!(
+                vec![map.height, map.width],
+                slice.shape,
+                "{} {what}",
+                case.network.name
+            );
             // The sign of a principal component is arbitrary there.
             let flipped: Vec<f32> = wanted.iter().map(|value| -value).collect();
             let wanted = match query.method {
@@ -124,12 +87,12 @@ fn compare(expected: impl Fn(&Case) -> Vec<(String, HeatmapQuery, &Slice)>) {
             let alike = correlation(&map.values, wanted);
             println!(
                 "{} {what}: differs by {difference:.4}, correlation {alike:.6}",
-                case.name
+                case.network.name
             );
             assert!(
                 difference <= 0.01 && alike >= 0.999,
                 "{} {what}: differs by {difference}, correlation {alike}",
-                case.name
+                case.network.name
             );
             assert!((map.max - scale).abs() <= 0.01 * scale);
         }
@@ -173,7 +136,7 @@ fn contrasts_are_those_of_pytorch_grad_cam() {
 fn a_contrast_names_the_classes_that_it_compares_with() {
     for case in &cases() {
         let classifier = case.classifier();
-        let tensor = case.tensor();
+        let tensor = case.network.tensor();
         let contrast = |contrast| {
             let heatmap = Some(HeatmapQuery {
                 class: Some(Class::Index(case.class)),
@@ -192,7 +155,7 @@ fn a_contrast_names_the_classes_that_it_compares_with() {
             .iter()
             .map(|named| named.class_index)
             .collect();
-        assert_eq!(named, case.alike, "{}", case.name);
+        assert_eq!(named, case.alike, "{}", case.network.name);
         assert_eq!(
             heatmap.contrast[0].label,
             format!("class {}", case.alike[0])
@@ -217,7 +180,7 @@ fn score_cam_is_that_of_pytorch_grad_cam() {
 fn checks_are_those_of_numpy_and_onnx_runtime() {
     for case in &cases() {
         let classifier = case.classifier();
-        let tensor = case.tensor();
+        let tensor = case.network.tensor();
         let query = Query {
             heatmap: Some(HeatmapQuery {
                 class: Some(Class::Index(case.class)),
@@ -246,7 +209,10 @@ fn checks_are_those_of_numpy_and_onnx_runtime() {
             pairs.extend(found.random.iter().zip(&expected.random));
             let most = pairs.iter().map(|(a, b)| max_difference(a, b));
             let most = most.fold(0.0, f32::max);
-            println!("{} {:?}: differs by {most:.1e}", case.name, expected.fill);
+            println!(
+                "{} {:?}: differs by {most:.1e}",
+                case.network.name, expected.fill
+            );
             // The linear system is solved there to the last bit, here to about an 8-bit step.
             let (curve, area) = match expected.fill {
                 Fill::Linear => (0.02, 0.01),
@@ -255,7 +221,7 @@ fn checks_are_those_of_numpy_and_onnx_runtime() {
             assert!(
                 most < curve,
                 "{} {:?}: differs by {most}",
-                case.name,
+                case.network.name,
                 expected.fill
             );
             assert!((found.deletion_area - expected.deletion_area).abs() < area);

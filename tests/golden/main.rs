@@ -9,6 +9,7 @@ mod files;
 mod heads;
 mod methods;
 mod models;
+mod networks;
 mod npy;
 mod operators;
 mod places;

@@ -8,12 +8,10 @@ use serde::Deserialize;
 use wasm_bindgen_test::wasm_bindgen_test as test;
 use whylens::internal::shrink;
 use whylens::manifest::Precision;
-use whylens::{
-    Class, Classifier, Effort, FeaturesQuery, HeatmapQuery, Manifest, Method, Options, Query, Run,
-    Sign, Tensor,
-};
+use whylens::{Class, Classifier, Effort, FeaturesQuery, HeatmapQuery, Method, Run, Sign};
 
 use super::models::{correlation, max_difference};
+use super::networks::{self, Network, Slice};
 use super::{golden, npy};
 
 /// Maps by their signs.
@@ -21,12 +19,8 @@ type Signs = BTreeMap<String, Slice>;
 
 #[derive(Deserialize)]
 struct Case {
-    name: String,
-    model: String,
-    input: String,
-    shape: Vec<usize>,
-    activation: String,
-    layer: String,
+    #[serde(flatten)]
+    network: Network,
     class: usize,
     grid: usize,
     masks: usize,
@@ -37,12 +31,6 @@ struct Case {
     pooled: Slice,
 }
 
-#[derive(Deserialize)]
-struct Slice {
-    offset: usize,
-    shape: Vec<usize>,
-}
-
 fn cases() -> Vec<Case> {
     serde_json::from_slice(golden("methods/cases.json")).unwrap()
 }
@@ -51,63 +39,23 @@ fn values() -> Vec<f32> {
     npy::floats(golden("methods/values.npy"))
 }
 
-impl Slice {
-    fn of<'a>(&self, values: &'a [f32]) -> &'a [f32] {
-        &values[self.offset..][..self.shape.iter().product()]
-    }
-}
-
 impl Case {
-    fn tensor(&self) -> Tensor {
-        Tensor {
-            shape: self.shape.clone(),
-            values: npy::floats(golden(&format!("models/{}", self.input))),
-        }
-    }
-
-    fn manifest(&self, layer: &str) -> Manifest {
-        // The scores of the others are read as logits, so that RISE has probabilities.
-        let activation = self.activation.replace("none", "softmax");
-        let json = serde_json::json!({
-            "format": 1, "name": self.name, "version": "1", "license": "MIT", "source": "made by the tests",
-            "disclaimer": null,
-            "weights": { "file": self.model, "bytes": 1, "sha256": "0".repeat(64), "precision": "fp32" },
-            "input": { "name": "input", "layout": "nchw", "channels": "rgb", "width": self.shape[3],
-                       "height": self.shape[2], "resize": { "mode": "exact", "filter": "bilinear" }, "crop": "none",
-                       "scale": 1.0, "mean": [0, 0, 0], "std": [1, 1, 1] },
-            "output": { "name": "output", "activation": activation },
-            "heatmap": { "layer": layer }, "labels": { "en": "labels.txt" }
-        });
-        Manifest::parse(json.to_string().as_bytes()).unwrap().0
-    }
-
     /// The model with one layer, by its graph or by a plan.
     fn classifier(&self, layer: &str, planned: bool) -> Classifier {
-        let manifest = self.manifest(layer);
-        let labels = (0..10).map(|n| format!("class {n}\n")).collect::<String>();
-        let mut onnx = golden(&format!("models/{}", self.model)).to_vec();
+        let manifest = self.network.manifest(layer);
+        let mut onnx = self.network.onnx().to_vec();
         if planned {
             let kept = shrink::shrink(&onnx, &manifest, Precision::Fp32).unwrap();
             onnx = shrink::with_plan(&kept, &manifest).unwrap();
         }
-        let options = Options {
-            heatmap: true,
-            ..Options::default()
-        };
-        let classifier = Classifier::new(manifest, labels.as_bytes(), onnx, &options).unwrap();
-        assert_eq!(classifier.unplanned().is_none(), planned, "{}", self.name);
+        let classifier = networks::classifier(manifest, onnx);
+        assert_eq!(
+            classifier.unplanned().is_none(),
+            planned,
+            "{}",
+            self.network.name
+        );
         classifier
-    }
-
-    fn run(&self, classifier: &Classifier) -> std::sync::Arc<Run> {
-        let query = Query {
-            heatmap: None,
-            ..Query::default()
-        };
-        classifier
-            .classify_tensor(&self.tensor(), &query)
-            .unwrap()
-            .run
     }
 
     fn effort(&self, method: Method) -> Effort {
@@ -187,12 +135,12 @@ fn compare(
     for (sign, difference, alike) in found {
         println!(
             "{} {method} {sign}: differs by {difference:.4}, correlation {alike:.6}",
-            case.name
+            case.network.name
         );
         assert!(
             difference <= 0.01 && alike >= 0.999,
             "{} {method} {sign}: differs by {difference}, correlation {alike}",
-            case.name
+            case.network.name
         );
     }
 }
@@ -204,8 +152,8 @@ fn every_method_and_sign_is_that_of_its_reference() {
     assert!(cases().len() > 6);
     for case in &cases() {
         for planned in [false, true] {
-            let classifier = case.classifier(&case.layer, planned);
-            let run = case.run(&classifier);
+            let classifier = case.classifier(&case.network.layer, planned);
+            let run = case.network.run(&classifier);
             let methods = case.maps.iter();
             for (&method, signs) in methods.filter(|(m, _)| **m != Method::IntegratedGradients) {
                 let how = (method, case.effort(method));
@@ -229,12 +177,12 @@ fn integrated_gradients_are_those_of_captum() {
         let method = Method::IntegratedGradients;
         for planned in [false, true] {
             let classifier = case.classifier("input", planned);
-            let run = case.run(&classifier);
+            let run = case.network.run(&classifier);
             let how = (method, case.effort(method));
             compare(case, (&classifier, &run), how, &case.maps[&method], &values);
         }
-        let classifier = case.classifier(&case.layer, true);
-        let run = case.run(&classifier);
+        let classifier = case.classifier(&case.network.layer, true);
+        let run = case.network.run(&classifier);
         let query = HeatmapQuery {
             method: Some(method),
             ..HeatmapQuery::default()
@@ -253,24 +201,28 @@ fn features_are_those_of_torch() {
     let values = values();
     for case in &cases() {
         for planned in [false, true] {
-            let classifier = case.classifier(&case.layer, planned);
-            let run = case.run(&classifier);
+            let classifier = case.classifier(&case.network.layer, planned);
+            let run = case.network.run(&classifier);
             let pooled = classifier
                 .features(&run, &FeaturesQuery::default())
                 .unwrap();
             let wanted = case.pooled.of(&values);
             assert_eq!(
                 (&pooled.layer, &pooled.shape),
-                (&case.layer, &case.pooled.shape)
+                (&case.network.layer, &case.pooled.shape)
             );
             let scale = wanted
                 .iter()
                 .fold(1e-12f32, |most, value| most.max(value.abs()));
             let difference = max_difference(&pooled.values, wanted) / scale;
-            assert!(difference < 1e-3, "{}: differs by {difference}", case.name);
+            assert!(
+                difference < 1e-3,
+                "{}: differs by {difference}",
+                case.network.name
+            );
             let query = FeaturesQuery {
                 pooled: false,
-                layer: Some(case.layer.clone()),
+                layer: Some(case.network.layer.clone()),
             };
             let map = classifier.features(&run, &query).unwrap();
             assert_eq!(map.shape[1..], case.maps[&Method::GradCam]["for"].shape);
@@ -287,7 +239,7 @@ fn features_are_those_of_torch() {
 #[test]
 fn methods_tell_what_they_cost() {
     let case = &cases()[0];
-    let classifier = case.classifier(&case.layer, true);
+    let classifier = case.classifier(&case.network.layer, true);
     let channels = classifier.layers()[0].channels;
     let costs: BTreeMap<Method, usize> = classifier.costs().into_iter().collect();
     assert_eq!(costs[&Method::GradCam], 0);
@@ -296,7 +248,7 @@ fn methods_tell_what_they_cost() {
     assert_eq!(costs[&Method::Occlusion], 64);
     assert_eq!(costs[&Method::Rise], 500);
     assert_eq!(costs[&Method::IntegratedGradients], 20);
-    let run = case.run(&classifier);
+    let run = case.network.run(&classifier);
     let query = HeatmapQuery {
         method: Some(Method::Occlusion),
         effort: Effort {

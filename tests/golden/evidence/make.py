@@ -3,7 +3,6 @@
 Gradients are those of ../torchonnx.py in float64, scores of masked photos those of ONNX Runtime. Requirements: ../requirements.txt.
 """
 
-import json
 import sys
 from pathlib import Path
 
@@ -18,33 +17,12 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from scipy.ndimage import gaussian_filter
 
 HERE = Path(__file__).resolve().parent
-MODELS = HERE.parent / "models"
 sys.path.insert(0, str(HERE.parent))
 import torchonnx  # noqa: E402
+from networks import MODELS, formula, keep, write  # noqa: E402
 
-NAMES = ["resnet", "mobilenet-v2", "densenet", "vgg", "efficientnet", "shufflenet-v2", "convnext", "vit", "squeezenet-softmax"]
 LINEAR = {"gradcam": GradCAM, "hirescam": HiResCAM, "xgradcam": XGradCAM, "eigengradcam": EigenGradCAM}
 ONE_SIDED = {"gradcam++": GradCAMPlusPlus, "layercam": LayerCAM}
-
-values, size = [], 0
-
-
-def keep(array):
-    global size
-    array = np.ascontiguousarray(array, dtype="<f4")
-    assert np.isfinite(array).all()
-    place = {"offset": size, "shape": list(array.shape)}
-    values.append(array.ravel())
-    size += array.size
-    return place
-
-
-def formula(base):
-    """The method without a network."""
-    class Formula(base):
-        def __init__(self): pass
-        def __del__(self): pass
-    return Formula()
 
 
 class Scores:
@@ -177,12 +155,5 @@ def case(golden):
     return result
 
 
-def main():
-    torch.manual_seed(0)
-    golden = json.loads((MODELS / "cases.json").read_text())["cases"]
-    cases = [case(next(each for each in golden if each["name"] == name)) for name in NAMES]
-    (HERE / "cases.json").write_text(json.dumps(cases, indent=1) + "\n")
-    np.save(HERE / "values.npy", np.concatenate(values))
-
-
-main()
+torch.manual_seed(0)
+write(HERE, case)

@@ -7,7 +7,6 @@ speaks for its negated score. Requirements: ../requirements.txt,
 and captum==0.8.0 by `pip install --no-deps`, since it asks for an older NumPy.
 """
 
-import json
 import sys
 from pathlib import Path
 
@@ -23,41 +22,20 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from scipy.ndimage import gaussian_filter, shift
 
 HERE = Path(__file__).resolve().parent
-MODELS = HERE.parent / "models"
 sys.path.insert(0, str(HERE.parent))
 import torchonnx  # noqa: E402
+from networks import MODELS, formula, keep, write  # noqa: E402
 
-NAMES = ["resnet", "mobilenet-v2", "densenet", "vgg", "efficientnet", "shufflenet-v2", "convnext", "vit", "squeezenet-softmax"]
 GRADIENT = {"gradcam": GradCAM, "gradcam++": GradCAMPlusPlus, "hirescam": HiResCAM, "layercam": LayerCAM, "xgradcam": XGradCAM,
             "eigengradcam": EigenGradCAM}
 ONE_SIDED = {"gradcam++", "layercam"}
 GRID, MASKS, SEED, STEPS = 5, 60, 7, 8
 SHIFTS = [(0, 0), (-1, 0), (1, 0), (0, -1), (0, 1)]
 
-values, size = [], 0
-
-
-def keep(array):
-    global size
-    array = np.ascontiguousarray(array, dtype="<f4")
-    assert np.isfinite(array).all()
-    place = {"offset": size, "shape": list(array.shape)}
-    values.append(array.ravel())
-    size += array.size
-    return place
-
 
 def sides(both):
     """Maps of the three signs from the one of both."""
     return {"for": np.maximum(both, 0), "against": np.maximum(-both, 0), "both": both}
-
-
-def formula(base):
-    """The method without a network."""
-    class Formula(base):
-        def __init__(self): pass
-        def __del__(self): pass
-    return Formula()
 
 
 class Scores(torch.nn.Module):
@@ -246,12 +224,5 @@ def case(golden):
             "pooled": keep(activations[0].astype(np.float64).mean((1, 2)))}
 
 
-def main():
-    torch.manual_seed(0)
-    golden = json.loads((MODELS / "cases.json").read_text())["cases"]
-    cases = [case(next(each for each in golden if each["name"] == name)) for name in NAMES]
-    (HERE / "cases.json").write_text(json.dumps(cases, indent=1) + "\n")
-    np.save(HERE / "values.npy", np.concatenate(values))
-
-
-main()
+torch.manual_seed(0)
+write(HERE, case)
