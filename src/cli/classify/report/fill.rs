@@ -141,7 +141,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    /// The same cases as in tests/page/report.test.js, where mustache.js gives the same.
+    /// The same cases as in tests/page/report.test.js.
     #[test]
     fn tags_are_filled() {
         let cases: Value =

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 use whylens::manifest::Activation;
-use whylens::{Checked, Classification, Classifier, Heatmap, Method, Region, Sign, Size};
+use whylens::{
+    Checked, Classification, Classifier, Evidence, Heatmap, Method, Region, Side, Sign, Size,
+};
 
 use super::curves;
 use super::facts::{facts, given, is_number};
@@ -193,58 +195,44 @@ fn method(method: Method, words: &Words) -> String {
 
 /// Where the evidence lies, in figures.
 fn evidence(heatmap: &Heatmap, words: &Words) -> Vec<String> {
-    let heatmap = json!(heatmap);
-    let one = |found: &Value| {
-        let number = |name: &str| found[name].as_f64().unwrap_or_default();
-        let half = words.said(
-            "evidence.half",
-            &[
-                ("share", &words.percent(number("share"))),
-                ("x", &words.whole(number("x"))),
-                ("y", &words.whole(number("y"))),
-            ],
-        );
-        let spots = match found["spots"].as_u64() {
-            Some(1) => words.text("evidence.spot").to_string(),
-            count => words.said(
-                "evidence.spots",
-                &[("number", &count.unwrap_or_default().to_string())],
-            ),
-        };
-        let sides = found["border"].as_array().into_iter().flatten();
-        let sides: Vec<&str> = sides
-            .map(|side| {
-                words.text(&format!(
-                    "evidence.sides.{}",
-                    side.as_str().unwrap_or_default()
-                ))
-            })
-            .collect();
-        let border = (!sides.is_empty()).then(|| {
-            words.said(
-                "evidence.border",
-                &[("sides", &sides.join(words.text("list")))],
-            )
-        });
-        [Some(half), Some(spots), border]
-            .into_iter()
-            .flatten()
-            .collect::<Vec<_>>()
-            .join(" ")
-    };
-    let sides =
-        ["evidence", "opposing"].map(|side| heatmap.get(side).filter(|side| !side.is_null()));
-    let [evidence, opposing] = sides.map(|side| side.map(one));
-    match heatmap["sign"].as_str() {
-        Some("both") => [("for", evidence), ("against", opposing)]
+    let [own, opposing] = [&heatmap.evidence, &heatmap.opposing]
+        .map(|found| found.as_ref().map(|it| lies(it, words)));
+    match heatmap.sign {
+        Sign::Both => [("for", own), ("against", opposing)]
             .into_iter()
             .filter_map(|(side, text)| {
                 let side = format!("evidence.{side}");
                 text.map(|text| words.said(&side, &[("text", &text)]))
             })
             .collect(),
-        _ => evidence.into_iter().collect(),
+        Sign::For | Sign::Against => own.into_iter().collect(),
     }
+}
+
+fn lies(found: &Evidence, words: &Words) -> String {
+    let half = words.said(
+        "evidence.half",
+        &[
+            ("share", &words.percent(found.share.into())),
+            ("x", &words.whole(found.x.into())),
+            ("y", &words.whole(found.y.into())),
+        ],
+    );
+    let spots = match found.spots {
+        1 => words.text("evidence.spot").to_string(),
+        count => words.said("evidence.spots", &[("number", &count.to_string())]),
+    };
+    let sides = found.border.iter().map(|side| match side {
+        Side::Top => words.text("evidence.sides.top"),
+        Side::Right => words.text("evidence.sides.right"),
+        Side::Bottom => words.text("evidence.sides.bottom"),
+        Side::Left => words.text("evidence.sides.left"),
+    });
+    let sides: Vec<&str> = sides.collect();
+    let list = sides.join(words.text("list"));
+    let border = (!sides.is_empty()).then(|| words.said("evidence.border", &[("sides", &list)]));
+    let all = [Some(half), Some(spots), border];
+    all.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
 fn sign(heatmap: &Heatmap) -> &'static str {
