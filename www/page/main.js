@@ -1,7 +1,5 @@
 // the page: owns all state, updates the views, and acts on what they report
 import { keepForOffline, takeShared } from './offline.js';
-import { copyPicture } from './clipboard.js';
-import { called } from './describe.js';
 import { words as english } from './words/en.js';
 import { languages, otherThan, wordsFor } from './language.js';
 import { later } from './later.js';
@@ -13,12 +11,14 @@ import { actions } from './actions.js';
 import { isExported } from '../library/packing.js';
 import { WhylensError } from '../library/errors.js';
 import { foreign, isClosed, modelActions } from './opening.js';
+import { savers } from './saving.js';
 import { openSession } from './session.js';
 import { site } from './site.js';
 import { keepSettings, readSettings } from './settings.js';
 import { USUAL_THRESHOLD, blank } from './state.js';
 import { fetchPhoto, fetchedOnce, isZip, readClipboard, sorted, unpacked } from './sources.js';
 import { SIDES } from './photos.js';
+import { trier } from './trying.js';
 import { verdict } from './verdict.js';
 import { checkData, controlsData, current, modelChoices, resultData, stageData } from './viewdata.js';
 import { alertView } from './views/alert.js';
@@ -94,24 +94,33 @@ const models = modelActions({
   session,
   settings,
   trouble,
+  said,
   dismiss,
   photos: fetchedOnce(TRIED.map(({ url }) => url)),
   dialog: () => part('ownModel'),
   forgetResults() {
-    reporting.abort();
+    saved.cancelReport();
     reader.forgetResults();
   },
   work: reader.work,
 });
 
+/** The words and numbers of now. */
+const language = () => ({ words, numbers });
+const saved = savers({ state, change, session, settings, trouble, language });
+const tryOut = trier({ state, change, session, said, dismiss, language });
+
+/** Says what went wrong until the reader tries again. @param {unknown} error @param {string | null} about @param {() => void} again */
+function said(error, about, again) {
+  trouble(error, about, () => {
+    dismiss();
+    again();
+  });
+}
+
 /** Says what did not arrive. @param {Promise<unknown>} arriving @param {string | null} about @param {() => void} again */
 function needed(arriving, about, again) {
-  void arriving.catch((error) =>
-    trouble(error, about, () => {
-      dismiss();
-      again();
-    }),
-  );
+  void arriving.catch((error) => said(error, about, again));
 }
 
 /** @param {File[]} files */
@@ -197,98 +206,6 @@ function choose(choice) {
   change();
 }
 
-async function drawPicture() {
-  const { shown: photo } = state;
-  const { info } = session;
-  if (!photo || !info) throw new Error('there is nothing to draw');
-  const shown = { explanations: current(state), legend: state.legend, opacity: settings.opacity };
-  const { pictureOf } = await drawing();
-  return pictureOf(photo, shown, info, words, numbers);
-}
-
-const reportScript = later(
-  /** @returns {Promise<typeof import('./report.js')>} */ (again) => import(`./report.js${again}`),
-);
-
-/** What a report is made with. */
-function making() {
-  if (!session.info) throw new Error('there is nothing to report');
-  return { model: session.info, render: session.render, style: settings, words };
-}
-
-let reporting = new AbortController();
-
-/** One file of many photos, until it is cancelled. @param {Photo[]} listed */
-async function reportAll(listed) {
-  reporting.abort();
-  const { signal } = (reporting = new AbortController());
-  const photos = listed.filter(({ result, status }) => result || status === 'failed');
-  const onProgress = (/** @type {number} */ loaded) => {
-    if (!signal.aborted) change({ reporting: { loaded, total: photos.length } });
-  };
-  onProgress(0);
-  try {
-    const by = making();
-    const [{ download }, { reportOfMany }] = await Promise.all([saving(), reportScript()]);
-    const made = await reportOfMany(by, photos, session.lookApart, { signal, onProgress });
-    if (!signal.aborted) download(made, `${site.file}-report.html`);
-  } catch (error) {
-    if (!signal.aborted) trouble(error, null, () => void reportAll(listed));
-  }
-  if (signal === reporting.signal) change({ reporting: null });
-}
-
-/** @param {(photo: Photo) => Promise<void> | void} act */
-function withShown(act) {
-  return () => {
-    if (state.shown?.result)
-      void Promise.resolve(act(state.shown)).catch((error) => trouble(error, state.shown?.name ?? null, null));
-  };
-}
-
-const trialScript = later(
-  /** @returns {Promise<typeof import('./trial.js')>} */ (again) => import(`./trial.js${again}`),
-);
-const trialViewScript = later(
-  /** @returns {Promise<typeof import('./views/trial.js')>} */ (again) => import(`./views/trial.js${again}`),
-);
-
-/** The brush on the shown photo, until the reader has done, or shows something else. @param {boolean} trying */
-async function tryOut(trying) {
-  change({ trying, ...(trying && { choosing: false }) });
-  const { shown: photo } = state;
-  const { info } = session;
-  if (!trying || !photo || !info) return;
-  const onTrouble = (/** @type {unknown} */ error, /** @type {() => void} */ again) =>
-    trouble(error, photo.name, () => {
-      dismiss();
-      again();
-    });
-  const own = (opening = {});
-  try {
-    const [{ openTrial }, { trialView }] = await Promise.all([trialScript(), trialViewScript()]);
-    const trial = await openTrial({
-      photo,
-      info,
-      session,
-      words,
-      numbers,
-      view: trialView,
-      onChange: change,
-      onTrouble,
-      onWell: dismiss,
-    });
-    if (own !== opening || !state.trying || photo !== state.shown) return trial.close();
-    change({ trial });
-  } catch (error) {
-    if (own !== opening || !state.trying) return;
-    change({ trying: false });
-    onTrouble(error, () => void tryOut(true));
-  }
-}
-/** The trial that was asked for last. */
-let opening = {};
-
 /** @param {Partial<import('./state.js').State>} [news] */
 function change(news = {}) {
   Object.assign(state, news);
@@ -366,17 +283,15 @@ async function isolateNow(offline) {
   await isolation?.isolate(() => session.health(true)).catch(() => {});
 }
 
-/** @param {string | null} language */
-async function speak(language) {
+/** @param {string | null} chosen */
+async function speak(chosen) {
   try {
-    words = await wordsFor(language);
+    words = await wordsFor(chosen);
   } catch (error) {
-    return trouble(new WhylensError('network', `the words of ${language} cannot be loaded`, error), null, () => {
-      dismiss();
-      void speak(language);
-    });
+    const missing = new WhylensError('network', `the words of ${chosen} cannot be loaded`, error);
+    return said(missing, null, () => void speak(chosen));
   }
-  choose({ language });
+  choose({ language: chosen });
   change({ trying: false });
   numbers = numbersFor(words.code);
   views = await mount();
@@ -472,7 +387,7 @@ function resultViews() {
           pinned: true,
           chosen: [...state.chosen.slice(0, 1), ...(index === null ? [] : [index])],
         }),
-      actions: savingActions(),
+      actions: saved.shown,
     }),
   };
 }
@@ -548,7 +463,10 @@ const parts = {
         onBack: added.back,
         onClose: added.close,
         onKeep: () => void added.keep(),
-        onSave: () => saveModel(),
+        onSave: () =>
+          void saved.save(async ({ download }) =>
+            (await models.folder()).forEach(([name, file]) => download(file, name)),
+          ),
       });
   }),
   part: later(async (again) => {
@@ -582,19 +500,19 @@ const parts = {
         onShow: reader.show,
         onCancel: reader.cancelBatch,
         onClear: () => {
-          reporting.abort();
+          saved.cancelReport();
           reader.clear();
         },
         onResume: () => reader.again(state.photos.filter(({ status }) => status === 'cancelled')),
-        onCsv: (photos) => save(({ csv, download }) => download(csv(photos), `${site.file}.csv`)),
+        onCsv: (photos) => saved.save(({ csv, download }) => download(csv(photos), `${site.file}.csv`)),
         onJson: (photos) =>
-          save(({ download, json, record }) =>
+          saved.save(({ download, json, record }) =>
             download(json(photos.map((photo) => record(photo))), `${site.file}.json`),
           ),
         onCheck: () => checkBy(({ all }) => all()),
         onCheckCancel: () => checkBy(({ cancelAll }) => cancelAll()),
-        onReport: (photos) => void reportAll(photos),
-        onReportCancel: () => reporting.abort(),
+        onReport: (photos) => void saved.reportAll(photos),
+        onReportCancel: saved.cancelReport,
       });
   }),
 };
@@ -685,57 +603,6 @@ let checks = null;
 /** @param {(checks: import('./check.js').Checking) => void | Promise<void>} act */
 function checkBy(act) {
   needed(checkScript().then(act), null, () => checkBy(act));
-}
-
-const saving = later(
-  /** @returns {Promise<typeof import('./download.js')>} */ (again) => import(`./download.js${again}`),
-);
-const drawing = later(
-  /** @returns {Promise<typeof import('./picture.js')>} */ (again) => import(`./picture.js${again}`),
-);
-
-/** @param {(saved: typeof import('./download.js')) => Promise<void> | void} act */
-async function save(act) {
-  try {
-    await act(await saving());
-  } catch (error) {
-    trouble(error, null, null);
-  }
-}
-
-/** The folder of the reader's own model. */
-function saveModel() {
-  void save(async ({ download }) => (await models.folder()).forEach(([name, file]) => download(file, name)));
-}
-
-/** What the buttons beside a result do. @returns {import('./views/actions.js').Actions} */
-function savingActions() {
-  return {
-    onPicture: withShown(async (photo) => {
-      const [{ download, named }, picture] = await Promise.all([saving(), drawPicture()]);
-      download(picture, named(photo, `${site.file}.png`));
-    }),
-    onCopy: () => copyPicture(drawPicture()),
-    onReport: withShown(async (photo) => {
-      const [shown, by] = [current(state), making()];
-      const [{ download, named }, { reportOfShown }] = await Promise.all([saving(), reportScript()]);
-      download(await reportOfShown(by, photo, shown), named(photo, `${site.file}-report.html`));
-    }),
-    onResult: withShown(async (photo) => {
-      const { download, json, named, record } = await saving();
-      const heatmaps = current(state).map(({ heatmap }) => heatmap);
-      download(json(record(photo, heatmaps)), named(photo, `${site.file}.json`));
-    }),
-    onMap: withShown(async (photo) => {
-      const { download, named, npy } = await saving();
-      current(state).forEach(({ heatmap }) =>
-        download(
-          npy(heatmap),
-          named(photo, `${called(heatmap, session.info, words).replace(/[^\p{L}\p{N}]+/gu, '-')}.npy`),
-        ),
-      );
-    }),
-  };
 }
 
 /** Puts the views into the page's sections. @param {Awaited<ReturnType<typeof mount>>} made */

@@ -32,6 +32,8 @@ export function foreign(address) {
  * @param {ReturnType<typeof import('./session.js').openSession>} page.session
  * @param {import('./settings.js').Settings} page.settings
  * @param {(error: unknown, about: string | null, retry: (() => void) | null) => void} page.trouble
+ * @param {(error: unknown, about: string | null, again: () => void) => void} page.said says what went wrong, until the
+ *   reader tries again
  * @param {() => void} page.dismiss
  * @param {() => Promise<ArrayBuffer[]>} page.photos that the answers about a model of the reader's own are tried with
  * @param {() => Promise<unknown>} page.dialog fetches the form for such a model
@@ -44,6 +46,7 @@ export function modelActions({
   session,
   settings,
   trouble,
+  said,
   dismiss,
   photos,
   dialog,
@@ -118,12 +121,7 @@ export function modelActions({
 
   /** @param {string} about @param {(added: Awaited<ReturnType<typeof adding>>) => void} act */
   function add(about, act) {
-    void adding().then(act, (error) =>
-      trouble(error, about, () => {
-        dismiss();
-        add(about, act);
-      }),
-    );
+    void adding().then(act, (error) => said(error, about, () => add(about, act)));
   }
 
   async function forgetKept() {
