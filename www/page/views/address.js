@@ -1,6 +1,7 @@
 // address of a picture → its photo
 import { dialogView } from './dialog.js';
 import { element } from './element.js';
+import { dialogWords } from '../words/parts/dialogs.js';
 
 /**
  * @param {object} options
@@ -9,7 +10,7 @@ import { element } from './element.js';
  *   had; closing the dialog gives up
  */
 export function addressView({ words, onAddress }) {
-  const said = words.addressView;
+  const said = dialogWords(words.code).address;
   const address = element('input', {
     type: 'url',
     required: true,

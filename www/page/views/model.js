@@ -2,6 +2,7 @@
 import { dialogView } from './dialog.js';
 import { element } from './element.js';
 import { ownModelWords } from '../words/parts/ownmodel.js';
+import { dialogWords } from '../words/parts/dialogs.js';
 
 /** @typedef {import('../../library/protocol.js').ModelInfo} ModelInfo */
 /** @typedef {import('../ownmodel.js').OwnModel} OwnModel */
@@ -17,7 +18,7 @@ import { ownModelWords } from '../words/parts/ownmodel.js';
  * @param {() => void} options.onForget the model that was kept
  */
 export function modelView({ words, numbers, onModel, onFiles, onForget }) {
-  const said = words.modelView;
+  const said = dialogWords(words.code).model;
   const facts = element('dl', { className: 'facts' });
   const models = element('select', { onchange: () => use(models.value) });
   const modelsField = element('label', { className: 'field' }, said.models, models);

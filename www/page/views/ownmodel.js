@@ -4,6 +4,7 @@ import { element } from './element.js';
 import { facts } from './packed.js';
 import { previewView } from './preview.js';
 import { field, readingView, select } from './reading.js';
+import { dialogWords } from '../words/parts/dialogs.js';
 import { ownModelWords } from '../words/parts/ownmodel.js';
 
 /**
@@ -93,7 +94,7 @@ export function ownModelView({
         sentenceField,
         field(said.layer, layer),
         field(said.precision, precision),
-        field(words.modelView.license, license),
+        field(dialogWords(words.code).model.license, license),
         field(said.disclaimer, disclaimer),
       ),
     ),

@@ -1,6 +1,7 @@
 // packed model → what its check found, term by term
 import { element } from './element.js';
 import { methodName } from './controls.js';
+import { dialogWords } from '../words/parts/dialogs.js';
 import { ownModelWords } from '../words/parts/ownmodel.js';
 
 /**
@@ -25,7 +26,7 @@ export function facts({ report }, words, numbers) {
     ],
     [said.memory, said.memoryText(numbers.bytes(report.memory))],
     [said.start, said.startText(report.unplanned)],
-    [words.modelView.classes, String(report.classes)],
+    [dialogWords(words.code).model.classes, String(report.classes)],
     [said.heatmaps, methods.map((method) => methodName(method, words)).join(', ')],
     ...(layer ? [[words.layer, layer]] : []),
     ...(noGradients ? [[said.noGradients, noGradients]] : []),

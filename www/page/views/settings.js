@@ -1,6 +1,7 @@
 // settings → a dialog to change them
 import { dialogView } from './dialog.js';
 import { element } from './element.js';
+import { dialogWords } from '../words/parts/dialogs.js';
 
 /** @typedef {import('../settings.js').Settings} Settings */
 
@@ -12,7 +13,7 @@ import { element } from './element.js';
  * @param {(choice: Partial<Settings>) => void} options.onReload choices that the model must be loaded again for
  */
 export function settingsView({ words, languages, onChoice, onReload }) {
-  const said = words.settingsView;
+  const said = dialogWords(words.code).settings;
   const language = select(
     { '': said.browser, ...Object.fromEntries(languages.map(({ code, name }) => [code, name])) },
     (value) => onChoice({ language: value || null }),
