@@ -231,12 +231,13 @@ async function warmUp(module, model) {
   const before = photos;
   const isWanted = () => !dead && open.size === 0 && photos === before;
   const pause = (/** @type {number} */ ms) => new Promise((resolve) => setTimeout(resolve, ms));
+  // Not needed before the model is ready; without it, the first photo takes a little longer. It is asked for before a
+  // service worker keeps all files, since that takes what the browser has already, and this would not.
+  const arriving = import('./warm.js').catch(() => ({ rehearsal: null }));
   try {
     await pause(WARM.after);
     const began = performance.now();
-    if (!isWanted()) return;
-    // Not needed before the model is ready; without it, the first photo takes a little longer.
-    const { rehearsal } = await import('./warm.js').catch(() => ({ rehearsal: null }));
+    const { rehearsal } = await arriving;
     const classify = isWanted() ? await rehearsal?.(module, model) : null;
     for (let photo = 0; classify && photo < WARM.most && isWanted(); photo += 1) {
       await classify();
