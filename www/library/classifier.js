@@ -87,7 +87,7 @@ async function renew(connection, newcomer) {
     .map(({ classifier }) => classifier)
     .filter((classifier) => classifier !== newcomer);
   if (!connection.alive || !classifiers.every(({ movable }) => movable)) return;
-  const free = () => connection.busy === 0 && !classifiers.some(({ loading }) => loading);
+  const free = () => !registry.queue.busy && connection.busy === 0 && !classifiers.some(({ loading }) => loading);
   if (!free()) return renewWhenIdle();
   const loaded = classifiers.filter(({ loaded }) => loaded);
   connection.close(new WhylensError('worker-crashed', 'the worker was replaced'));
