@@ -60,8 +60,15 @@ native() {
   check 10m "the tool" make target/release/whylens www/licenses.txt
 }
 
-# A file is ended after ten minutes, whatever holds it up.
-node_tests() { (cd tests && node --test --test-force-exit --test-timeout="${FILE_LIMIT:-600000}" "$@"); }
+# A file is ended after ten minutes, whatever holds it up. What failed is said once more at the end.
+node_tests() {
+  local code=0 said
+  said=$(mktemp)
+  (cd tests && node --test --test-force-exit --test-timeout="${FILE_LIMIT:-600000}" "$@") | tee "$said" || code=$?
+  sed -n '/^ *not ok /,/^ *\.\.\.$/p' "$said"
+  rm "$said"
+  return "$code"
+}
 
 # Files in which time or memory is measured: one at a time.
 measured=(page/{large,quiet,slow}.test.js site/endurance.test.js web/{faults,loading,recovery,tabs,thousand}.test.js)
