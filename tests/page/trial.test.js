@@ -438,6 +438,23 @@ test(
     const area = await page.locator('.trial-area').boundingBox();
     assert.ok(seen && area && seen.y + seen.height - area.y < 740, 'photo and values fit on the screen together');
     await shoot(page, 'trial-phone');
+    const { opaque } = await ink(page);
+    const [left, right] = [await at(page, 150, 150), await at(page, 250, 150)];
+    await touch('touchStart', [left]);
+    await touch('touchMove', [[left[0] + 4, left[1]]]);
+    await touch('touchStart', [left, right]);
+    for (const by of [10, 20, 30, 40, 60, 80]) {
+      await touch('touchMove', [
+        [left[0] - by, left[1]],
+        [right[0] + by, right[1]],
+      ]);
+      // The browser takes one place of each finger for a frame.
+      await page.waitForTimeout(50);
+    }
+    await touch('touchEnd', []);
+    await page.waitForFunction(() => (globalThis.visualViewport?.scale ?? 1) > 1.5);
+    assert.equal((await ink(page)).opaque, opaque, 'two fingers enlarge the page, and brush nothing');
+    assert.deepEqual(await rested(page), brushed);
     await context.close();
   },
 );
