@@ -113,8 +113,11 @@ test('the check of a map is the library’s, drawn, told and saved', async (t) =
     const rows = page.getByRole('table', { name: `What the map marks most is ${name} first` }).locator('tbody tr');
     assert.deepEqual(await rows.locator('td:nth-of-type(1)').allInnerTexts(), curve.map(percent));
   }
-  const { check } = JSON.parse(await saved(page, 'Result (JSON)'));
+  await page.locator('.check-stability:not([hidden])').waitFor(LONG);
+  assert.ok(await page.locator('.check-tables').isVisible(), 'what was opened stays open');
+  const { check, stability } = JSON.parse(await saved(page, 'Result (JSON)'));
   assert.deepEqual(check, expected);
+  assert.equal(stability.verdict, 'stable');
   await button(page, 'Check more thoroughly').click();
   await page.locator('.check-verdict', { hasText: 'each of 19 random orders' }).waitFor(LONG);
   // Whether it is stable is found out after that; nothing more thorough is left then.
@@ -266,6 +269,8 @@ test('by keyboard alone: the button starts, cancels and starts again, and keeps 
   await checked(page);
   assert.ok(await page.locator('.check-button').evaluate((each) => each === document.activeElement));
   const spoken = page.locator('.check-view [role="status"]');
+  // At the end, with what is known of its stability.
+  await spoken.filter({ hasText: 'The map stays' }).waitFor({ ...LONG, state: 'attached' });
   assert.match(await spoken.innerText(), /Without the .* better than chance/);
   await context.close();
 });
@@ -295,8 +300,9 @@ test('the maps of a batch: progress, a pause for the reader, an end, a table and
     /"check","deletion_area","insertion_area","random_area_least","random_area_most","region","recognised","error"$/,
   );
   const texts = await page.locator('.tile-check').allInnerTexts();
-  for (const [at, { file, check }] of written.entries()) {
+  for (const [at, { file, check, stability }] of written.entries()) {
     assert.equal(file, names[at]);
+    assert.match(stability.verdict, /^(stable|fragile)$/);
     assert.match(texts[at] ?? '', new RegExp(`\\(${check.advantage.toFixed(2).replace('-', '-')}\\)$`));
     const random = [Math.min(...check.randomAreas), Math.max(...check.randomAreas)];
     const cells = [`"${check.verdict}"`, check.deletionArea, check.insertionArea, ...random, '', 'true', ''];

@@ -29,34 +29,29 @@ export function checking({ state, change, session, settled, trouble }) {
   let asked = askedFor(state);
 
   /**
+   * What is found out about a map: whether it is better than chance, then also whether it stands small changes of the
+   * photo.
    * @param {Photo} photo
    * @param {Heatmap} heatmap
    * @param {number} orders
    * @param {{signal: AbortSignal, onProgress?: (progress: {loaded: number, total: number}) => void}} waiting
+   * @returns {AsyncGenerator<import('./checked.js').Check, void>}
    */
-  async function check(photo, heatmap, orders, waiting) {
+  async function* check(photo, heatmap, orders, waiting) {
+    const { signal } = waiting;
     const checked = await session.ask(photo, KEPT, (classifier, result) =>
       classifier.check(result, heatmap, { orders, ...waiting }),
     );
-    if (checked && !waiting.signal.aborted) keepCheck(photo, { heatmap, orders, checked });
-  }
-
-  /**
-   * Adds to a check whether the map stands small changes of the photo.
-   * @param {Photo} photo
-   * @param {Heatmap} heatmap
-   * @param {AbortSignal} signal
-   */
-  async function test(photo, heatmap, signal) {
-    const made = await session
+    if (!checked || signal.aborted) return;
+    yield { heatmap, orders, checked };
+    const stability = await session
       .ask(photo, KEPT, (classifier, result) => classifier.stability(result, heatmap, { signal }))
       .catch((error) => {
         // Methods that take many runs are not tested.
         if (error.code !== 'bad-option') throw error;
         return null;
       });
-    const check = checkOf(photo, heatmap);
-    if (made && check && !signal.aborted) keepCheck(photo, { ...check, stability: made });
+    if (stability && !signal.aborted) yield { heatmap, orders, checked, stability };
   }
 
   /** Checks what is shown; a newer call ends an older one. */
@@ -74,13 +69,13 @@ export function checking({ state, change, session, settled, trouble }) {
     try {
       for (const [at, heatmap] of left.entries()) {
         change({ check: { loaded: at, total: left.length } });
-        await check(shown, heatmap, orders, {
-          signal,
-          onProgress: ({ loaded, total }) => {
-            if (!signal.aborted) change({ check: { loaded: at * total + loaded, total: left.length * total } });
-          },
-        });
-        await test(shown, heatmap, signal);
+        const onProgress = (/** @type {{loaded: number, total: number}} */ { loaded, total }) => {
+          if (!signal.aborted) change({ check: { loaded: at * total + loaded, total: left.length * total } });
+        };
+        for await (const found of check(shown, heatmap, orders, { signal, onProgress })) {
+          keepCheck(shown, found);
+          change();
+        }
       }
     } catch (error) {
       // Another model ends what was asked of this one before anybody follows.
@@ -111,7 +106,10 @@ export function checking({ state, change, session, settled, trouble }) {
       try {
         const heatmap = await usual(photo, signal);
         if (heatmap && isCheckable(heatmap)) {
-          await check(photo, heatmap, ORDERS.quick, { signal });
+          let found = null;
+          // Kept once all is known, so that whatever was interrupted is done again.
+          for await (found of check(photo, heatmap, ORDERS.quick, { signal }));
+          if (found && !signal.aborted) keepCheck(photo, found);
           // One that was classified once more comes without a slow map.
           if (photo.result) photo.result.heatmap ??= heatmap;
         } else passed.add(photo);

@@ -33,7 +33,11 @@ export function checkView({ words, said, numbers }) {
   const root = element('div', { className: 'check-view' }, running, found, spoken);
   /** @type {Check[]} */
   let shown = [];
+  /** @type {ReturnType<typeof of>[]} */
+  let made = [];
   let was = false;
+  /** Whether there is something new to say once the check has ended. */
+  let unsaid = false;
   return {
     root,
     /** @param {CheckData} data */
@@ -43,24 +47,33 @@ export function checkView({ words, said, numbers }) {
       progress.textContent = said.progress(now?.loaded ?? 0, now?.total ?? 0);
       if (now?.total) Object.assign(bar, { max: now.total, value: now.loaded });
       else bar.removeAttribute('value');
-      if (checks.length !== shown.length || checks.some((check, at) => check !== shown[at])) {
-        shown = checks;
-        const made = checks.map((check) => of(check, model, info));
+      if (checks.length !== shown.length || checks.some(({ checked }, at) => checked !== shown[at]?.checked)) {
+        made = checks.map((check) => of(check, model, info));
         found.replaceChildren(...made.map((each) => each.root));
-        spoken.textContent = was ? made.map((each) => each.spoken).join(' ') : '';
-      } else if (now && !was) spoken.textContent = said.progress(0, 0);
+        spoken.textContent = '';
+        unsaid = was;
+      }
+      // Whether a map is stable is known later; what the reader has opened meanwhile stays.
+      checks.forEach(({ stability }, at) => made[at]?.tell(stability));
+      if (now && !was) spoken.textContent = said.progress(0, 0);
+      if (!now && unsaid) spoken.textContent = made.map((each) => each.spoken()).join(' ');
+      if (!now) unsaid = false;
+      shown = checks;
       was = !!now;
     },
   };
 
   /** @param {Check} check @param {CheckData['model']} model @param {ModelInfo} info */
   function of(check, model, info) {
-    const { heatmap, checked, stability } = check;
-    const told = stability
-      ? stability.verdict === 'stable'
-        ? said.stable
-        : said.fragile(numbers.score(stability.correlation))
-      : '';
+    const { heatmap, checked } = check;
+    const stable = element('p', { className: 'check-stability' });
+    const tell = (/** @type {Check['stability']} */ stability) => {
+      stable.hidden = !stability;
+      if (!stability) return;
+      const { verdict, correlation } = stability;
+      stable.dataset.verdict = verdict;
+      stable.textContent = verdict === 'stable' ? said.stable : said.fragile(numbers.score(correlation));
+    };
     const given = (/** @type {number} */ value) => numbers.given({ probability: value, score: value }, model);
     const { sentence, verdict } = sentences(check, info, said, given, numbers, ORDERS.thorough);
     const subject = subjectOf(heatmap.label, info, said);
@@ -105,7 +118,7 @@ export function checkView({ words, said, numbers }) {
         element('h2', {}, said.title(called(heatmap, info, words))),
         element('p', {}, sentence),
         element('p', { className: 'check-verdict', 'data-verdict': checked.verdict }, verdict),
-        stability && element('p', { className: 'check-stability', 'data-verdict': stability.verdict }, told),
+        stable,
         key(),
       ),
       element(
@@ -117,7 +130,7 @@ export function checkView({ words, said, numbers }) {
         element('div', { className: 'check-tables' }, ...tests.map((test) => test.table)),
       ),
     );
-    return { root, spoken: `${sentence} ${verdict} ${told}` };
+    return { root, tell, spoken: () => `${sentence} ${verdict} ${stable.textContent}` };
   }
 
   /** @param {number[]} values @returns {[string, string]} */
