@@ -98,6 +98,11 @@ fn a_heatmap_is_checked_in_text_json_and_csv() {
     ] {
         assert_eq!(check[curve].as_array().unwrap().len(), points, "{curve}");
     }
+    let stability = &lines(&output)[0]["stability"];
+    assert_eq!(stability["variants"].as_array().unwrap().len(), 6);
+    let correlation = stability["correlation"].as_f64().unwrap();
+    let output = checked(&["--json", "--smooth"]);
+    assert!(lines(&output)[0]["stability"].is_null(), "of ten maps");
     let area = check["deletionArea"].as_f64().unwrap();
     let verdict = check["verdict"].as_str().unwrap().to_string();
     let table = String::from_utf8(checked(&["--csv", "--top-k", "1"]).stdout).unwrap();
@@ -113,6 +118,10 @@ fn a_heatmap_is_checked_in_text_json_and_csv() {
     let text = String::from_utf8(checked(&[]).stdout).unwrap();
     assert!(
         text.contains("check: ") && text.contains(&format!("deletion {area:.3}")),
+        "{text}"
+    );
+    assert!(
+        text.contains(&format!("(lowest correlation {correlation:.2})")),
         "{text}"
     );
 }

@@ -540,8 +540,8 @@ impl Batch<'_> {
             outputs::write(out, &picture, &mut self.written)?;
         }
         if let Some(report) = &mut self.report {
-            let checked = checked.and_then(|outcome| outcome.as_ref().ok());
-            report.add(file, result, checked, &image, self.classifier)?;
+            let found = checked.and_then(|outcome| outcome.as_ref().ok());
+            report.add(file, result, found, &image, self.classifier)?;
         }
         Ok(())
     }
@@ -566,7 +566,8 @@ impl Batch<'_> {
     fn check(&self, result: &Classification, path: &Path) -> Option<check::Outcome> {
         let (query, heatmap) = (self.check.as_ref()?, result.heatmap.as_ref()?);
         let tell = |done, of| self.progress(format!("{}: check {done} of {of}", path.display()));
-        let outcome = check::check(self.classifier, &result.run, heatmap, query, tell);
+        let made = (heatmap, self.arguments.smooth);
+        let outcome = check::check(self.classifier, &result.run, made, query, tell);
         self.progress(String::new());
         Some(outcome)
     }

@@ -296,17 +296,21 @@ test('the tool makes the same document', { timeout: 120_000 }, async () => {
   await page.setInputFiles('#chooser', join(folder, 'coffee.png'));
   await verdict(page, /espresso/i);
   const one = await saved(page, 'Save report', 'page-one.html');
+  await page.getByRole('button', { name: 'Check this map' }).click();
+  await page.locator('.check-stability:not([hidden])').waitFor({ timeout: 60_000 });
+  const checked = await saved(page, 'Save report', 'page-checked.html');
   await page.reload();
   await page.setInputFiles('#chooser', [join(folder, 'coffee.png'), join(folder, 'chelsea.png')]);
   await page.waitForFunction(() => document.querySelectorAll('.tile[data-status="done"]').length === 2);
   const many = await saved(page, 'Report', 'page-many.html');
   // Our own page parses no text as a document.
   const reader = await context.newPage();
-  for (const [made, files] of /** @type {const} */ ([
+  for (const [made, given] of /** @type {const} */ ([
     [one, ['coffee.png']],
+    [checked, ['coffee.png', '--check']],
     [many, ['coffee.png', 'chelsea.png']],
   ])) {
-    await run(TOOL, ['classify', MODEL, ...files, '--top-k', '10', '--report', 'tool.html'], {
+    await run(TOOL, ['classify', MODEL, ...given, '--top-k', '10', '--report', 'tool.html'], {
       cwd: folder,
       env: { ...process.env, LANG: 'en_GB.UTF-8' },
     });

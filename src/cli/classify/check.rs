@@ -2,14 +2,18 @@
 
 use anyhow::Result;
 use clap::Args;
+use serde::Serialize;
 use serde_json::{Value, json};
-use whylens::{CheckQuery, Checked, Classifier, Error, Fill, Heatmap, Reason, Run, Sign, Verdict};
+use whylens::{
+    CheckQuery, Checked, Classifier, Error, Fill, Heatmap, Reason, Run, Sign, Stability,
+    Steadiness, Verdict,
+};
 
 /// How heatmaps are checked.
 #[derive(Args)]
 pub struct Arguments {
     /// Check each heatmap: hide what it marks in this many steps, 1 to 1000 [20 without a number], and compare what that
-    /// does to the prediction with places at random
+    /// does to the prediction with places at random; then whether it stays the same under small changes of the photo
     #[arg(long, value_name = "STEPS", num_args = 0..=1, require_equals = true, default_missing_value = "20")]
     check: Option<usize>,
     /// Random orders that a heatmap is compared with, 2 to 1000
@@ -48,26 +52,47 @@ impl Arguments {
     }
 }
 
-/// What a check found, or why it could not be made.
-pub type Outcome = std::result::Result<Checked, Reason>;
+/// What is found out about a heatmap.
+#[derive(Serialize)]
+pub struct Found {
+    /// Whether it is better than chance.
+    #[serde(rename = "check")]
+    pub checked: Checked,
+    /// Whether it stays the same under small changes of the photo; none: it takes many runs of the network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stability: Option<Stability>,
+}
 
-/// Checks a heatmap; `tell` is given the runs done and in all.
+/// What a check found, or why it could not be made.
+pub type Outcome = std::result::Result<Found, Reason>;
+
+/// Checks a heatmap, and unless it took many runs, whether it is stable; `tell` is given the runs done and in all.
 pub fn check(
     classifier: &Classifier,
     run: &Run,
-    heatmap: &Heatmap,
+    (heatmap, smooth): (&Heatmap, bool),
     query: &CheckQuery,
     tell: impl Fn(usize, usize),
 ) -> Outcome {
-    let checked = || {
+    let stability = || {
+        if smooth || heatmap.method.is_slow() {
+            return Ok(None);
+        }
+        let mut steadying = classifier.stability(run, heatmap)?;
+        while !classifier.stability_step(run, &mut steadying)? {}
+        steadying.finish().map(Some)
+    };
+    let found = || {
         let mut checking = classifier.check(run, heatmap, query)?;
         while !classifier.check_step(&mut checking)? {
             let (done, of) = checking.progress();
             tell(done, of);
         }
-        checking.finish()
+        let checked = checking.finish()?;
+        let stability = stability()?;
+        Ok(Found { checked, stability })
     };
-    checked().map_err(|error| Reason {
+    found().map_err(|error: Error| Reason {
         code: error.code(),
         message: error.to_string(),
     })
@@ -83,23 +108,40 @@ fn random(checked: &Checked) -> (f32, f32) {
 }
 
 /// For people.
-pub fn text(checked: &Checked) -> String {
+pub fn text(Found { checked, stability }: &Found) -> String {
     let verdict = match checked.verdict {
         Verdict::Better => "better than chance",
         Verdict::Chance => "no better than chance",
         Verdict::Worse => "worse than chance",
     };
     let (least, most) = random(checked);
+    let stable = stability.as_ref().map(|stability| {
+        let verdict = match stability.verdict {
+            Steadiness::Stable => "stable",
+            Steadiness::Fragile => "fragile",
+        };
+        format!(
+            "; {verdict} (lowest correlation {:.2})",
+            stability.correlation
+        )
+    });
     format!(
-        "check: {verdict} (area of deletion {:.3}, of insertion {:.3}, of random orders {least:.3} to {most:.3})",
-        checked.deletion_area, checked.insertion_area
+        "check: {verdict} (area of deletion {:.3}, of insertion {:.3}, of random orders {least:.3} to {most:.3}){}",
+        checked.deletion_area,
+        checked.insertion_area,
+        stable.unwrap_or_default()
     )
 }
 
-/// Adds `check`, or `noCheck` with the reason, to the JSON of a result.
+/// Adds `check` and `stability`, or `noCheck` with the reason, to the JSON of a result.
 pub fn json(object: &mut Value, outcome: &Outcome) {
     match outcome {
-        Ok(checked) => object["check"] = json!(checked),
+        Ok(Found { checked, stability }) => {
+            object["check"] = json!(checked);
+            if let Some(stability) = stability {
+                object["stability"] = json!(stability);
+            }
+        }
         Err(reason) => object["noCheck"] = json!(reason),
     }
 }
@@ -115,7 +157,7 @@ pub const COLUMNS: [&str; 5] = [
 
 /// Cells of a table, empty where nothing was checked.
 pub fn cells(outcome: Option<&Outcome>) -> [String; 5] {
-    let Some(Ok(checked)) = outcome else {
+    let Some(Ok(Found { checked, .. })) = outcome else {
         return Default::default();
     };
     let verdict = match checked.verdict {

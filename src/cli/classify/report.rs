@@ -12,10 +12,11 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
-use whylens::{Checked, Classification, Classifier, Error, Image};
+use whylens::{Classification, Classifier, Error, Image};
 
 use self::figures::Words;
 use self::fill::fill;
+use super::check::Found;
 
 const TEMPLATE: &str = include_str!("../../../www/page/report/template.mustache");
 /// In the language for those that none of them is for first.
@@ -45,8 +46,8 @@ struct Record<'a> {
     #[serde(flatten)]
     result: &'a Classification,
     scores: &'a [f32],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    check: Option<&'a Checked>,
+    #[serde(flatten)]
+    found: Option<&'a Found>,
 }
 
 impl Report {
@@ -77,20 +78,20 @@ impl Report {
         &mut self,
         file: &str,
         result: &Classification,
-        checked: Option<&Checked>,
+        found: Option<&Found>,
         image: &Image,
         classifier: &Classifier,
     ) -> Result<()> {
         let drawn = pictures::draw(image, result.heatmap.as_ref(), self.side)?;
         let id = self.id();
         let words = &self.words;
-        let view = view::photo(&id, file, result, checked, &drawn, classifier, words);
+        let view = view::photo(&id, file, result, found, &drawn, classifier, words);
         let row = view::row(&id, file, Ok(result), words);
         let record = Record {
             file,
             result,
             scores: result.run.scores(),
-            check: checked,
+            found,
         };
         self.push(view, row, &json(&record)?, classifier);
         Ok(())

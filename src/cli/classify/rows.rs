@@ -158,8 +158,8 @@ impl Rows {
         match self.format {
             Format::Text => {
                 text(file, result);
-                if let Some(Ok(checked)) = checked {
-                    println!("{}", check::text(checked));
+                if let Some(Ok(found)) = checked {
+                    println!("{}", check::text(found));
                 }
                 Ok(())
             }

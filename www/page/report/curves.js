@@ -14,7 +14,7 @@ const [LEFT, TOP, WIDTH, HEIGHT] = [34, 6, 200, 84];
 
 /**
  * @param {Checked} check
- * @param {import('../../library/protocol.js').Stability | undefined} stability which the tool does not test
+ * @param {import('../../library/protocol.js').Stability | undefined} stability where it was tested
  * @param {string} label
  * @param {import('../../library/protocol.js').ModelInfo} model
  * @param {Words} words

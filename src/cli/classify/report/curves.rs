@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 use whylens::manifest::Activation;
-use whylens::{Checked, Classifier};
+use whylens::{Checked, Classifier, Steadiness};
 
+use super::super::check::Found;
 use super::facts::is_number;
 use super::figures::{Words, point};
 
@@ -14,7 +15,8 @@ const READ: [f64; 6] = [0.0, 0.1, 0.25, 0.5, 0.75, 1.0];
 /// Where curves are drawn: left, top, width and height, as the template's axes.
 const PLACE: [f64; 4] = [34.0, 6.0, 200.0, 84.0];
 
-pub fn view(checked: &Checked, label: &str, classifier: &Classifier, words: &Words) -> Value {
+pub fn view(found: &Found, label: &str, classifier: &Classifier, words: &Words) -> Value {
+    let Found { checked, stability } = found;
     let is_probability = classifier.activation() != Activation::None;
     let value = |each: f32| match is_probability {
         true => words.percent(each.into()),
@@ -54,21 +56,35 @@ pub fn view(checked: &Checked, label: &str, classifier: &Classifier, words: &Wor
     let plot = |name, curve, area, across, mirrored| {
         scale.plot(name, curve, area, across, mirrored, &value)
     };
+    let hidden = words.said(
+        "check.hidden",
+        &[
+            ("subject", &subject),
+            ("share", &share),
+            ("before", &value(read(&checked.deletion, 0))),
+            ("after", &value(read(&checked.deletion, at))),
+            ("random", &value(scale.mean(at) as f32)),
+        ],
+    );
+    let verdict = words.said(
+        &verdict,
+        &[
+            ("orders", &checked.random.len().to_string()),
+            ("chance", &words.whole(checked.chance.into())),
+        ],
+    );
+    let stable = stability.as_ref().map(|stability| {
+        let name = match stability.verdict {
+            Steadiness::Stable => "check.stable",
+            Steadiness::Fragile => "check.fragile",
+        };
+        let correlation = words.fixed(stability.correlation.into(), 2);
+        words.said(name, &[("correlation", &correlation)])
+    });
+    let sentences = [Some(hidden), Some(verdict), stable];
     json!({
         "title": words.text("check.title"),
-        "sentences": [
-            words.said("check.hidden", &[
-                ("subject", &subject),
-                ("share", &share),
-                ("before", &value(read(&checked.deletion, 0))),
-                ("after", &value(read(&checked.deletion, at))),
-                ("random", &value(scale.mean(at) as f32)),
-            ]),
-            words.said(&verdict, &[
-                ("orders", &checked.random.len().to_string()),
-                ("chance", &words.whole(checked.chance.into())),
-            ]),
-        ],
+        "sentences": sentences.into_iter().flatten().collect::<Vec<_>>(),
         "plots": [
             plot("check.deletion", &checked.deletion, checked.deletion_area, "check.hiddenShare", false),
             plot("check.insertion", &checked.insertion, checked.insertion_area, "check.shownShare", true),

@@ -2,10 +2,9 @@
 
 use serde_json::{Value, json};
 use whylens::manifest::Activation;
-use whylens::{
-    Checked, Classification, Classifier, Evidence, Heatmap, Method, Region, Side, Sign, Size,
-};
+use whylens::{Classification, Classifier, Evidence, Heatmap, Method, Region, Side, Sign, Size};
 
+use super::super::check::Found;
 use super::curves;
 use super::facts::{facts, given, is_number};
 use super::figures::{Words, clipped, fixed};
@@ -19,7 +18,7 @@ pub fn photo(
     id: &str,
     file: &str,
     result: &Classification,
-    checked: Option<&Checked>,
+    found: Option<&Found>,
     drawn: &Drawn,
     classifier: &Classifier,
     words: &Words,
@@ -40,7 +39,7 @@ pub fn photo(
     let maps: Vec<Value> = result
         .heatmap
         .iter()
-        .map(|heatmap| map(heatmap, checked, drawn, &file, classifier, words))
+        .map(|heatmap| map(heatmap, found, drawn, &file, classifier, words))
         .collect();
     json!({
         "id": id,
@@ -128,7 +127,7 @@ fn notes(result: &Classification, words: &Words) -> Vec<String> {
 
 fn map(
     heatmap: &Heatmap,
-    checked: Option<&Checked>,
+    found: Option<&Found>,
     drawn: &Drawn,
     file: &str,
     classifier: &Classifier,
@@ -181,7 +180,7 @@ fn map(
             ],
             words,
         ),
-        "check": checked.map(|checked| curves::view(checked, &clipped(&heatmap.label), classifier, words)),
+        "check": found.map(|found| curves::view(found, &clipped(&heatmap.label), classifier, words)),
     })
 }
 
