@@ -117,6 +117,7 @@ test('nothing that is dropped makes the browser leave the page; fields keep what
     true,
   ]);
   await page.getByRole('button', { name: 'Link', exact: true }).click();
+  await page.locator('dialog[open] input').waitFor();
   assert.deepEqual(await drag(page, { 'text/plain': 'words' }, 'dialog[open] input'), [false, false, false]);
   await page.keyboard.press('Escape');
   if (!FIREFOX) {

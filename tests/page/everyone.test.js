@@ -75,10 +75,12 @@ const STATES = {
   },
   settings: async (page) => {
     await page.getByRole('button', { name: 'Settings' }).click();
+    await page.waitForSelector('dialog[open]');
   },
   model: async (page) => {
     await ready(page);
     await page.locator('.model-button').click();
+    await page.waitForSelector('dialog[open]');
   },
   'own model': async (page) => {
     await page.setInputFiles('#chooser', KERAS);

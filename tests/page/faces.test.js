@@ -68,10 +68,12 @@ const STATES = {
   },
   settings: async (page) => {
     await page.locator('.tools-view button').last().click();
+    await page.waitForSelector('dialog[open]');
   },
   model: async (page) => {
     await ready(page);
     await page.locator('.model-button').click();
+    await page.waitForSelector('dialog[open]');
   },
   'own model': async (page) => {
     await page.setInputFiles('#chooser', join(TOP, 'tests/golden/models/keras-mobilenet-v2.onnx'));
