@@ -459,6 +459,19 @@ test(
   },
 );
 
+test('a phone held sideways: photo and values side by side', async () => {
+  const { page, context } = await here.visit({ viewport: { width: 740, height: 360 }, hasTouch: true, isMobile: true });
+  await opened(page, 'coffee.png');
+  await page.locator('.stage-view').evaluate((stage) => stage.scrollIntoView());
+  const values = await page.locator('.trial-values').boundingBox();
+  const area = await page.locator('.photo').boundingBox();
+  assert.ok(values && area && area.x + area.width < values.x, 'the values beside the photo');
+  for (const { y, height } of [values, area]) assert.ok(y >= 0 && y + height <= 360, `${y} to ${y + height}`);
+  assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 740);
+  await shoot(page, 'trial-sideways');
+  await context.close();
+});
+
 test('a part, a photo of a batch; another photo, part, language or model ends it', async () => {
   const { page, context, complaints } = await here.visit(WIDE);
   await page.setInputFiles('#chooser', [photo('coffee.png'), photo('rocket.jpg')]);
