@@ -81,7 +81,7 @@ chromium() {
     check 10m "golden values in a worker of Chromium" cargo test "${on_wasm[@]}"
   local others
   mapfile -t others < <(cd tests && printf '%s\n' {web,page,site,package}/*.test.js | grep -vxF "$(printf '%s\n' "${measured[@]}")")
-  check 20m "Chromium, two files at a time" node_tests --test-concurrency=2 "${others[@]}"
+  check 30m "Chromium, two files at a time" node_tests --test-concurrency=2 "${others[@]}"
   check 15m "Chromium, what is measured" node_tests --test-concurrency=1 "${measured[@]}"
 }
 
