@@ -25,6 +25,8 @@ export class Connection {
   /** @type {Map<number, Pending>} */
   #pending = new Map();
   #last = 0;
+  /** The name of the worker, and of a lock that it holds. */
+  #life = '';
   #onDeath;
   #toStop;
   /** @type {AbortController} */
@@ -67,7 +69,7 @@ export class Connection {
     worker.onmessageerror = () => {
       this.#die(new WhylensError('worker-crashed', 'an answer of the worker could not be read'), null);
     };
-    this.#watchOver(worker, life);
+    this.#life = life;
     for (const send of this.#unsent.values()) send(worker);
     this.#unsent.clear();
   }
@@ -180,6 +182,10 @@ export class Connection {
       return;
     }
     if ('started' in answer) return;
+    if ('holding' in answer) {
+      this.#watchOver();
+      return;
+    }
     if ('heard' in answer) {
       this.#hasHeard(answer.heard);
       return;
@@ -207,20 +213,16 @@ export class Connection {
   }
 
   /**
-   * A worker that the browser ends says nothing. But it holds a lock with its name while it lives, so
+   * A worker that the browser ends says nothing. But from now on it holds a lock with its name while it lives, so
    * whoever gets that lock knows that it died.
-   * @param {Worker} worker
-   * @param {string} life
    */
-  #watchOver(worker, life) {
-    const locks = globalThis.navigator?.locks;
-    if (!locks) return;
+  #watchOver() {
     const { signal } = this.#watch;
-    const started = () =>
-      locks.request(life, { signal }, () => {
+    globalThis.navigator?.locks
+      ?.request(this.#life, { signal }, () => {
         const [busy] = this.#pending.values();
         this.#die(new WhylensError('worker-crashed', 'the browser ended the worker'), busy?.input ?? null);
-      });
-    worker.addEventListener('message', () => started().catch(() => {}), { once: true });
+      })
+      .catch(() => {});
   }
 }

@@ -559,12 +559,14 @@
  */
 
 /**
- * Worker → page. `started` is the first message of a worker; `heard` is a call that is given up, which tells that the
- * worker is not stuck; `crashed` is the last message of a worker; `id` is the call that it was busy with.
+ * Worker → page. `started` is the first message of a worker; `holding` says that it has the lock of its name; `heard` is
+ * a call that is given up, which tells that the worker is not stuck; `crashed` is the last message of a worker; `id` is the
+ * call that it was busy with.
  * @typedef {{ id: number, result: any, memory: Memory | null }
  *   | { id: number, error: WireError, memory: Memory | null }
  *   | { id: number, progress: Progress }
  *   | { started: true }
+ *   | { holding: true }
  *   | { heard: number }
  *   | { crashed: WireError, id: number | null }} Answer
  */

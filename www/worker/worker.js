@@ -27,8 +27,14 @@ let dead = false;
 
 if (['blob:', 'data:'].includes(location.protocol)) modules.importedFrom(import.meta.url);
 
-// Connection#watchOver waits for this lock.
-if (!helpers.helps()) navigator.locks?.request(scope.name, () => new Promise(() => {})).catch(() => {});
+// Connection#watchOver waits for this lock, once it is held: a browser may take longer to give it than a first answer.
+if (!helpers.helps())
+  navigator.locks
+    ?.request(scope.name, () => {
+      post({ holding: true });
+      return new Promise(() => {});
+    })
+    .catch(() => {});
 
 /**
  * @param {unknown} error
