@@ -131,3 +131,23 @@ test('no Web Locks, two tabs: both work', options, async () => {
   );
   await context.close();
 });
+
+test('a worker that gets its lock late is not taken for dead', options, async () => {
+  const late = `
+const request = navigator.locks.request.bind(navigator.locks);
+navigator.locks.request = async (name, ...rest) => {
+  if (name === self.name) await new Promise((go) => setTimeout(go, 4000));
+  return request(name, ...rest);
+};`;
+  server.behave(WORKER, { body: Buffer.from(late + (await readFile(join(TOP, WORKER), 'utf8'))) });
+  const page = await stage.page();
+  assert.equal(await look(page), 'ok');
+  const started = await health(page);
+  assert.equal(await look(page), 'ok');
+  await page.waitForTimeout(4500);
+  assert.equal(await look(page), 'ok');
+  const { counters } = await health(page);
+  assert.deepEqual([counters.crashes, counters.loads], [started.counters.crashes, started.counters.loads]);
+  assert.equal(counters.crashes, 0);
+  await page.context().close();
+});
