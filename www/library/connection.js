@@ -26,7 +26,7 @@ export class Connection {
   #pending = new Map();
   #last = 0;
   /** The name of the worker, and of a lock that it holds. */
-  #life = '';
+  #life = `whylens worker ${Math.random()} ${Math.random()}`;
   #onDeath;
   #toStop;
   /** @type {AbortController} */
@@ -46,19 +46,15 @@ export class Connection {
     checkPlace();
     this.#onDeath = onDeath;
     this.#toStop = toStop;
-    const life = `whylens worker ${Math.random()} ${Math.random()}`;
     /** Resolves when it has started, or cannot. @type {Promise<void>} */
-    this.started = startWorker(script, life, patience, this.#watch.signal).then(
-      (worker) => this.#use(worker, life),
+    this.started = startWorker(script, this.#life, patience, this.#watch.signal).then(
+      (worker) => this.#use(worker),
       (error) => this.#die(error, null),
     );
   }
 
-  /**
-   * @param {Worker} worker
-   * @param {string} life
-   */
-  #use(worker, life) {
+  /** @param {Worker} worker */
+  #use(worker) {
     if (!this.#alive) return worker.terminate();
     this.#worker = worker;
     worker.onmessage = ({ data }) => this.#answer(data);
@@ -69,7 +65,6 @@ export class Connection {
     worker.onmessageerror = () => {
       this.#die(new WhylensError('worker-crashed', 'an answer of the worker could not be read'), null);
     };
-    this.#life = life;
     for (const send of this.#unsent.values()) send(worker);
     this.#unsent.clear();
   }
