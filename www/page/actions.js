@@ -122,7 +122,7 @@ export function actions({ state, change, session, settings, trouble, dismiss, op
         : setTimeout(() => change({ explaining: { loaded: 0, total: 0 } }), 300);
     let [before, last] = [0, 0];
     const choice = { classes, method, layers, sign, contrast };
-    const maps = meant(choice, session.info ?? { oneSided: [] }).length;
+    const maps = meant(choice, session.info).length;
     // Two classes side by side are explained one after the other.
     const onProgress = (/** @type {import('../library/protocol.js').Progress} */ { loaded, total }) => {
       if (signal.aborted) return;

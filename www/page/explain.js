@@ -24,10 +24,10 @@
 /** Longest side of a drawn heatmap: it is smooth, so the browser may enlarge it. */
 const LONGEST = 720;
 
-/** @typedef {Pick<import('../library/protocol.js').ModelInfo, 'oneSided'>} Sided */
+/** @typedef {Pick<import('../library/protocol.js').ModelInfo, 'oneSided'> | null} Sided null: of no model yet */
 
 /** Whether there are maps of what speaks against a class. @param {string} method @param {Sided} info */
-export const hasSides = (method, { oneSided }) => !oneSided.includes(method);
+export const hasSides = (method, info) => !info?.oneSided.includes(method);
 
 /** Whether its maps of two classes differ. @param {string} method */
 export const tellsClasses = (method) => method !== 'eigencam';
@@ -65,7 +65,7 @@ export async function explain(classifier, result, choice, waiting) {
   };
   /** @type {Explanation[]} */
   const explanations = [];
-  for (const { classIndex, sign, contrast, against } of meant(choice, classifier.model ?? { oneSided: [] })) {
+  for (const { classIndex, sign, contrast, against } of meant(choice, classifier.model)) {
     const given = result.heatmap;
     const reusable =
       given?.classIndex === classIndex &&
