@@ -136,10 +136,9 @@ pub fn text(Found { checked, stability }: &Found) -> String {
 /// Adds `check` and `stability`, or `noCheck` with the reason, to the JSON of a result.
 pub fn json(object: &mut Value, outcome: &Outcome) {
     match outcome {
-        Ok(Found { checked, stability }) => {
-            object["check"] = json!(checked);
-            if let Some(stability) = stability {
-                object["stability"] = json!(stability);
+        Ok(found) => {
+            if let (Some(fields), Value::Object(found)) = (object.as_object_mut(), json!(found)) {
+                fields.extend(found);
             }
         }
         Err(reason) => object["noCheck"] = json!(reason),
