@@ -23,8 +23,8 @@ struct CheckOptions {
     seed: u32,
 }
 
-/// Checks a heatmap of the result `id`, whose `input` [`classify`](super::classify::classify) returned, by hiding parts of the photo; calls
-/// `progress(done, total)`.
+/// Checks a heatmap of the result `id`, whose `input` [`classify`](super::classify::classify) returned, by hiding parts
+/// of the photo; calls `progress(done, total)`.
 #[wasm_bindgen]
 pub async fn check(
     url: String,
